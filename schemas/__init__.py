@@ -1,0 +1,1 @@
+"""What flows: the records on every topic, their units, and their bytes."""

@@ -1,0 +1,35 @@
+"""Bars: mergeable partial sums over trades of one instrument and time bucket."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from schemas.words import SECOND, Asset, Count, Instrument, Micros, Name, Price, TotalUsd, check_words
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
+    """A partial sum over [ts_open, ts_open + width): adding parts gives the whole.
+
+    Dollar sums lie on the grid of `words.grid_usd`, so merging is exact. (buy_usd + sell_usd) / quantity is the fill VWAP.
+    """
+
+    venue: Name
+    instrument: Instrument
+    asset: Asset
+    ts_open: Micros
+    width: Annotated[int, Meta(ge=SECOND, le=3600 * SECOND)]
+    high: Price
+    low: Price
+    quantity: Annotated[float, Meta(ge=0, le=1e16)]
+    buy_usd: TotalUsd
+    sell_usd: TotalUsd
+    trades: Count
+
+    def __post_init__(self) -> None:
+        check_words(self.venue, self.asset, self.instrument)
+
+    @property
+    def ts_close(self) -> int:
+        """First microsecond after the bar."""
+        return self.ts_open + self.width

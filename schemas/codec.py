@@ -1,0 +1,65 @@
+"""Bytes <-> records. Decoding validates; what fails says where and why."""
+
+import re
+from typing import Any, Union
+
+import msgspec
+import orjson
+
+from schemas.topics import TOPICS
+
+_AT = re.compile(r" - at `\$\.?([^`]*)`")
+
+
+class InvalidRecord(Exception):
+    """A message that is not a record: `topic`, `partition`, `offset`, `field`, `reason`."""
+
+    def __init__(self, topic: str, partition: int, offset: int, field: str, reason: str) -> None:
+        super().__init__(f"{topic}[{partition}]@{offset}: {field or 'message'}: {reason}")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.field = field
+        self.reason = reason
+
+
+_DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(Union[topic.payload])  # noqa: UP007 - built at run time
+    for name, topic in TOPICS.items()
+}
+
+
+def field_and_reason(problem: Exception) -> tuple[str, str]:
+    """Split a msgspec complaint into the field it names and the reason."""
+    text = str(problem)
+    found = _AT.search(text)
+    return (found.group(1) if found else "", _AT.sub("", text))
+
+
+def decode(topic: str, payload: bytes | None, partition: int = 0, offset: int = -1) -> Any:
+    """Decode one message of `topic` into its record.
+
+    Raises InvalidRecord for anything that is not one: types, ranges, non-finite
+    numbers, unknown words, times ahead of their receipt, truncated text.
+    """
+    if payload is None:
+        raise InvalidRecord(topic, partition, offset, "", "empty message")
+    try:
+        return _DECODERS[topic].decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        field, reason = field_and_reason(problem)
+        raise InvalidRecord(topic, partition, offset, field, reason) from None
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """Encode one record as JSON."""
+    return orjson.dumps(record, default=msgspec.to_builtins)
+
+
+def validated(record: Any) -> Any:
+    """Return `record` unchanged when it satisfies its own type's constraints.
+
+    Parsers build structs directly, which msgspec does not check; this does, at the
+    one door through which parsed records enter. Raises msgspec.ValidationError.
+    """
+    return msgspec.convert(msgspec.to_builtins(record), type(record))

@@ -1,0 +1,126 @@
+"""What the detectors conclude, each with the inputs it rests on."""
+
+import msgspec
+
+from schemas.words import (
+    Asset,
+    Count,
+    Coverage,
+    FeedClass,
+    Finite,
+    Identity,
+    Micros,
+    Name,
+    NotionalUsd,
+    Phase,
+    PositionSide,
+    Price,
+    Probability,
+    Severity,
+    Text,
+    Tier,
+    TotalUsd,
+    Verdict,
+)
+
+
+class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
+    """One step in the life of a liquidation episode of one asset and position side.
+
+    `ts_onset` is when the score left calm, `ts_event` the second that decided this
+    step, `ts_detect` the event time at which that second was closed. Totals are what
+    was seen since onset: a lower bound wherever `coverage` is not `full`.
+    """
+
+    finding_id: Identity
+    episode_id: Identity
+    asset: Asset
+    position_side: PositionSide
+    phase: Phase
+    wave: Count
+    ts_onset: Micros
+    ts_event: Micros
+    ts_detect: Micros
+    log_rate: Finite
+    threshold: Finite
+    threshold_is_default: bool
+    feed_class: FeedClass
+    coverage: Coverage
+    orders: Count
+    notional_usd: TotalUsd
+    peak_usd_per_s: TotalUsd
+    ts_peak: Micros | None
+    drawdown_bps: Finite | None
+    price_onset: Price | None
+    venues: list[Name]
+    params_version: Identity
+
+
+class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
+    """Onset (or end) of a market-wide cascade: the second largest excess decides."""
+
+    finding_id: Identity
+    episode_id: Identity
+    phase: Phase
+    ts_onset: Micros
+    ts_event: Micros
+    ts_detect: Micros
+    assets: list[Asset]
+    excess: Finite
+    threshold: Finite
+    threshold_is_default: bool
+    params_version: Identity
+
+
+class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling"):
+    """Was a transfer into an exchange followed by selling there beyond placebo?
+
+    `p_value` is (1 + placebos at least as extreme) / (1 + placebos) under the null
+    that the inflow changed nothing on the destination venue relative to the others.
+    `consistent_with_selling` is not proof; `not_testable` says why in `reason`.
+    `shared`: another inflow to the same venue overlaps, credit cannot be split.
+    """
+
+    finding_id: Identity
+    event_id: Identity
+    asset: Asset
+    venue: Name
+    verdict: Verdict
+    reason: Text
+    notional_usd: NotionalUsd | None
+    excess_selling_usd: Finite | None
+    statistic: Finite | None
+    p_value: Probability | None
+    placebos: Count
+    shared: bool
+    onset_followed: bool
+    onset_placebo_rate: Probability | None
+    ts_event: Micros
+    ts_window_end: Micros
+    ts_detect: Micros
+    params_version: Identity
+
+
+class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
+    """One asset's largest excess (log-rate minus threshold) in one closed second."""
+
+    asset: Asset
+    ts_event: Micros
+    excess: Finite
+    feed_class: FeedClass
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
+    """A finding told to people; its identity carries no volatile number."""
+
+    alert_id: Identity
+    dedup_key: Identity
+    kind: Identity
+    tier: Tier
+    severity: Severity
+    asset: str
+    title: Text
+    text: Text
+    finding_id: Identity
+    ts_event: Micros
+    ts_detect: Micros

@@ -1,0 +1,41 @@
+"""What is known about a feed itself, and what could not be read."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from schemas.words import FeedState, Identity, Micros, Name, Text
+
+
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, tag="feed_status"):
+    """A producer's word about its own stream, written in-band beside the records.
+
+    `alive`: everything of this producer before `ts_event` has been written to this
+    partition (this is the watermark; nobody reads a clock). `silent`: it has stopped,
+    do not wait for it, and do not take its silence for calm. `recovered`: it is back.
+    A producer that is itself partitioned says which `part` of `parts` speaks.
+    """
+
+    producer: Name
+    state: FeedState
+    ts_event: Micros
+    part: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    parts: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    reason: Text = ""
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, tag="dead_letter"):
+    """A record that could not be used: where it stood, which field, and why.
+
+    `topic`, `partition`, `offset` are Kafka's, or a file's name, 0 and line number.
+    `raw` keeps the first 2,000 characters.
+    """
+
+    topic: Identity
+    partition: Annotated[int, Meta(ge=0)]
+    offset: Annotated[int, Meta(ge=-1)]
+    field: str
+    reason: Text
+    raw: str
+    ts_recv: Micros

@@ -1,0 +1,76 @@
+"""The one table of topics: name, key, payload, partitions, retention."""
+
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.bars import Bar
+from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.market import Liquidation, Trade
+from schemas.onchain import WhaleTransfer
+from schemas.status import DeadLetter, FeedStatus
+
+DAY_MS = 86_400_000
+
+
+class Topic(NamedTuple):
+    """`key`: the fields that make the message key. `split`: by partition count, or one."""
+
+    name: str
+    key: tuple[str, ...]
+    payload: tuple[type[msgspec.Struct], ...]
+    split: bool
+    retention_ms: int
+    what: str
+
+
+TOPICS: dict[str, Topic] = {
+    t.name: t
+    for t in (
+        Topic(
+            "trades", ("venue", "instrument"), (Trade, FeedStatus), True, DAY_MS,
+            "raw prints, one message each",
+        ),
+        Topic(
+            "liquidations", ("asset",), (Liquidation, FeedStatus), True, 60 * DAY_MS,
+            "forced orders",
+        ),
+        Topic(
+            "whale_transfers", ("asset",), (WhaleTransfer, FeedStatus), True, 60 * DAY_MS,
+            "large on-chain transfers",
+        ),
+        Topic(
+            "bars", ("asset",), (Bar, FeedStatus), True, 7 * DAY_MS,
+            "partial sums over trades, a second wide, from rollup",
+        ),
+        Topic(
+            "market_evidence", (), (AssetPulse, FeedStatus), False, 7 * DAY_MS,
+            "each asset's excess, for the market-wide detector",
+        ),
+        Topic(
+            "cascades", ("asset",), (CascadeFinding, MarketFinding), True, -1,
+            "the life of each liquidation episode",
+        ),
+        Topic(
+            "whale_selling", ("asset",), (WhaleFinding,), True, -1,
+            "one verdict for each transfer into an exchange",
+        ),
+        Topic("alerts", ("asset",), (Alert,), True, 60 * DAY_MS, "findings told to people"),
+        Topic(
+            "feed_status", ("producer",), (FeedStatus,), True, 60 * DAY_MS,
+            "feeds falling silent and coming back",
+        ),
+        Topic(
+            "dead_letters", ("topic",), (DeadLetter,), True, 60 * DAY_MS,
+            "what could not be read, and why",
+        ),
+    )
+}  # fmt: skip
+
+#: The topics outsiders write; each carries in-band FeedStatus beside its records.
+RAW_TOPICS = ("trades", "liquidations", "whale_transfers")
+
+
+def key_of(topic: Topic, record: msgspec.Struct) -> bytes:
+    """Return the message key of `record` on `topic`; a field that it lacks is empty."""
+    return ":".join(str(getattr(record, name, "")) for name in topic.key).encode()

@@ -1,0 +1,87 @@
+"""The field's own words and the number ranges every record shares.
+
+Units: prices in quote currency per base unit, quantities in base units, worth in
+USD, times in integer microseconds UTC.
+"""
+
+import re
+from functools import lru_cache
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+OrderSide = Literal["buy", "sell"]
+PositionSide = Literal["long", "short", "unknown"]
+PriceKind = Literal["fill", "average_fill", "bankruptcy", "mark", "order_limit"]
+Coverage = Literal["full", "latest_per_second", "largest_per_second", "unknown"]
+FeedState = Literal["alive", "silent", "recovered"]
+FeedClass = Literal["full", "mixed", "throttled"]
+Tier = Literal["watch", "cascade"]
+Phase = Literal["watch", "onset", "wave", "peak", "exhausted", "reignited", "closed"]
+Verdict = Literal["consistent_with_selling", "no_evidence", "not_testable"]
+Severity = Literal["info", "warning", "critical"]
+OwnerKind = Literal["exchange", "unknown", "defi", "fund", "issuer", "other"]
+TransferKind = Literal["transfer", "mint", "burn", "freeze", "unfreeze", "lock", "unlock"]
+
+#: Coverages of feeds that show at most one order a second.
+THROTTLED: frozenset[str] = frozenset({"latest_per_second", "largest_per_second"})
+
+# Patterns go into the JSON Schema; `check_words` enforces them once for each distinct
+# word, because matching them on every message costs more than all the rest of decoding.
+_NAME = r"^[a-z0-9][a-z0-9_.-]{0,39}$"
+_ASSET = r"^[A-Z0-9]{1,20}$"
+_INSTRUMENT = r"^[A-Z0-9]{1,20}-[A-Z0-9]{2,10}-(PERP|SPOT|[0-9]{6})$"
+Name = Annotated[str, Meta(max_length=40, extra_json_schema={"pattern": _NAME})]
+Asset = Annotated[str, Meta(max_length=20, extra_json_schema={"pattern": _ASSET})]
+Instrument = Annotated[str, Meta(max_length=40, extra_json_schema={"pattern": _INSTRUMENT})]
+Identity = Annotated[str, Meta(min_length=1, max_length=200)]
+Text = Annotated[str, Meta(max_length=2000)]
+#: 2015-01-01 .. 2100-01-01, microseconds UTC.
+Micros = Annotated[int, Meta(ge=1_420_070_400_000_000, le=4_102_444_800_000_000)]
+Price = Annotated[float, Meta(gt=0, le=1e9)]
+Quantity = Annotated[float, Meta(gt=0, le=1e15)]
+#: One order or transfer above $10 B is a unit mistake, not an event.
+NotionalUsd = Annotated[float, Meta(ge=0, le=1e10)]
+#: A sum over many of them.
+TotalUsd = Annotated[float, Meta(ge=0, le=1e13)]
+Count = Annotated[int, Meta(ge=0, le=10**12)]
+Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+#: A record stamped further ahead of its own receipt than this is wrong, not early.
+MAX_AHEAD = 5 * MINUTE
+
+_GRID = 65_536.0
+
+
+@lru_cache(maxsize=65_536)
+def check_words(venue: str, asset: str, instrument: str | None) -> None:
+    """Raise ValueError when a name is not formed as its pattern says, or they disagree."""
+    if not re.match(_NAME, venue):
+        raise ValueError(f"{venue!r} is not a name like 'binance' - at `$.venue`")
+    if not re.match(_ASSET, asset):
+        raise ValueError(f"{asset!r} is not an asset like 'BTC' - at `$.asset`")
+    if instrument is None:
+        return
+    if not re.match(_INSTRUMENT, instrument):
+        raise ValueError(f"{instrument!r} is not like 'BTC-USDT-PERP' - at `$.instrument`")
+    if not instrument.startswith(asset + "-"):
+        raise ValueError(f"{instrument} is not an instrument of {asset} - at `$.instrument`")
+
+
+def check_times(ts_event: int, ts_recv: int) -> None:
+    """Raise ValueError when `ts_event` lies more than MAX_AHEAD after `ts_recv`."""
+    if ts_event > ts_recv + MAX_AHEAD:
+        ahead = (ts_event - ts_recv) / 1e6
+        raise ValueError(f"stamped {ahead:.0f} s after its receipt - at `$.ts_event`")
+
+
+def grid_usd(worth: float) -> float:
+    """Round `worth` (USD) to the nearest 1/65536 dollar.
+
+    Sums of such floats are exact up to $137 B, so they do not depend on the order
+    or grouping of their terms: partial bars merge to the same bits in any shell.
+    """
+    return round(worth * _GRID) / _GRID

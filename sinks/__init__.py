@@ -1,0 +1,1 @@
+"""Where it lands: ClickHouse tables, the SQL endpoint, webhooks."""

@@ -1,0 +1,1 @@
+"""Signed alert webhooks."""

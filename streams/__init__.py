@@ -1,0 +1,1 @@
+"""What we conclude: pure detectors and fold, and the thin shells that drive them."""

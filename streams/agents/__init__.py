@@ -1,0 +1,1 @@
+"""Faust shells around the pure engine."""

@@ -1,0 +1,1 @@
+"""Pure detectors: step(params, state, input) -> (state, findings)."""

@@ -1,0 +1,1 @@
+"""Venues and chains: raw messages in, records out, one file each."""

@@ -1,0 +1,1 @@
+"""The flood made small: trades folded into mergeable bars."""

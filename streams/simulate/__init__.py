@@ -1,0 +1,1 @@
+"""Generated markets with planted truth."""

@@ -1,0 +1,28 @@
+"""Where records come from: a generated night, or recordings in the forms people own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+#: A topic's name and one record of it; unreadable input comes as ("dead_letters", DeadLetter).
+Item = tuple[str, msgspec.Struct]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finite stream of records in the order in which they were received.
+
+    `identity` is equal for equal content; `span` the first and last event time where
+    known in advance (microseconds, for progress); a silence of every stream longer than
+    `gap_after_s` is the recorder's, not the market's; `planted` is the truth of a
+    generated source, for scoring only.
+    """
+
+    name: str
+    identity: str
+    items: Iterator[Item]
+    span: tuple[int, int] | None
+    gap_after_s: float
+    planted: list[dict[str, Any]] = field(default_factory=list)
