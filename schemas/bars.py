@@ -5,7 +5,17 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.words import SECOND, Asset, Count, Instrument, Micros, Name, Price, TotalUsd, check_words
+from schemas.words import (
+    SECOND,
+    Asset,
+    Count,
+    Instrument,
+    Micros,
+    Name,
+    Price,
+    TotalUsd,
+    check_words,
+)
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):

@@ -36,19 +36,29 @@ def field_and_reason(problem: Exception) -> tuple[str, str]:
     return (found.group(1) if found else "", _AT.sub("", text))
 
 
-def decode(topic: str, payload: bytes | None, partition: int = 0, offset: int = -1) -> Any:
+def decode(
+    topic: str,
+    payload: bytes | None,
+    partition: int = 0,
+    offset: int = -1,
+    not_after: int | None = None,
+) -> Any:
     """Decode one message of `topic` into its record.
 
     Raises InvalidRecord for anything that is not one: types, ranges, non-finite
-    numbers, unknown words, times ahead of their receipt, truncated text.
+    numbers, unknown words, times ahead of their receipt or of `not_after`
+    (microseconds; a shell passes its clock plus MAX_AHEAD), truncated text.
     """
     if payload is None:
         raise InvalidRecord(topic, partition, offset, "", "empty message")
     try:
-        return _DECODERS[topic].decode(payload)
+        record = _DECODERS[topic].decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         field, reason = field_and_reason(problem)
         raise InvalidRecord(topic, partition, offset, field, reason) from None
+    if not_after is not None and getattr(record, "ts_event", 0) > not_after:
+        raise InvalidRecord(topic, partition, offset, "ts_event", "stamped in the future")
+    return record
 
 
 def encode(record: msgspec.Struct) -> bytes:

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.topics import RAW_TOPICS
+
 #: A topic's name and one record of it; unreadable input comes as ("dead_letters", DeadLetter).
 Item = tuple[str, msgspec.Struct]
 
@@ -16,8 +18,9 @@ class Source:
 
     `identity` is equal for equal content; `span` the first and last event time where
     known in advance (microseconds, for progress); a silence of every stream longer than
-    `gap_after_s` is the recorder's, not the market's; `planted` is the truth of a
-    generated source, for scoring only.
+    `gap_after_s` is the recorder's, not the market's; `clocked` are the topics that it
+    speaks for (a source of ready bars speaks for `bars` instead of `trades`); `planted`
+    is the truth of a generated source, for scoring only.
     """
 
     name: str
@@ -25,4 +28,5 @@ class Source:
     items: Iterator[Item]
     span: tuple[int, int] | None
     gap_after_s: float
+    clocked: tuple[str, ...] = RAW_TOPICS
     planted: list[dict[str, Any]] = field(default_factory=list)

@@ -1,0 +1,108 @@
+"""Findings told to people. Pure: one finding gives one alert or none."""
+
+import msgspec
+
+from schemas.findings import Alert, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.identity import natural_id
+from schemas.words import Phase, Severity, Tier
+
+_SEVERITY: dict[Phase, Severity] = {
+    "watch": "info",
+    "onset": "critical",
+    "reignited": "critical",
+    "exhausted": "warning",
+    "closed": "info",
+}
+_FORCED = {"long": "longs being sold", "short": "shorts being bought back"}
+
+
+def alert_of(finding: msgspec.Struct) -> Alert | None:
+    """Return what people are told of a finding; waves, peaks and doubt are not told."""
+    if isinstance(finding, CascadeFinding):
+        return _cascade(finding)
+    if isinstance(finding, MarketFinding):
+        return _market(finding)
+    if isinstance(finding, WhaleFinding) and finding.verdict == "consistent_with_selling":
+        return _whale(finding)
+    return None
+
+
+def usd(worth: float) -> str:
+    """Write dollars as the press does: $950, $12.3K, $4.5M, $1.2B."""
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if abs(worth) >= size:
+            return f"${worth / size:,.1f}{unit}"
+    return f"${worth:,.0f}"
+
+
+def _cascade(finding: CascadeFinding) -> Alert | None:
+    severity = _SEVERITY.get(finding.phase)
+    if severity is None:
+        return None
+    seen = "at least " if finding.coverage != "full" else ""
+    basis = "default threshold" if finding.threshold_is_default else "calibrated threshold"
+    forced = _FORCED.get(finding.position_side, "positions of unknown side being closed")
+    fall = "" if finding.drawdown_bps is None else f", move {finding.drawdown_bps / 100:.2f} %"
+    return _alert(
+        finding,
+        kind=f"cascade.{finding.phase}",
+        tier="watch" if finding.phase == "watch" else "cascade",
+        severity=severity,
+        asset=finding.asset,
+        title=f"{finding.asset} {finding.position_side} liquidations: {finding.phase}",
+        text=f"{forced}: {seen}{usd(finding.notional_usd)} in {finding.orders:,} orders since "
+        f"onset, score {finding.log_rate:.2f} against {finding.threshold:.2f} ({basis}){fall}",
+    )
+
+
+def _market(finding: MarketFinding) -> Alert:
+    return _alert(
+        finding,
+        kind=f"market.{finding.phase}",
+        tier="cascade",
+        severity="critical" if finding.phase == "onset" else "info",
+        asset="",
+        title=f"Market-wide liquidations: {finding.phase}",
+        text=f"second largest excess over {', '.join(finding.assets) or 'the majors'}",
+    )
+
+
+def _whale(finding: WhaleFinding) -> Alert:
+    shared = "; another inflow overlaps, credit cannot be split" if finding.shared else ""
+    return _alert(
+        finding,
+        kind=f"whale.{finding.verdict}",
+        tier="watch",
+        severity="warning",
+        asset=finding.asset,
+        title=f"{finding.asset} deposit to {finding.venue}: consistent with selling",
+        text=f"{usd(finding.notional_usd or 0.0)} deposited, "
+        f"{usd(finding.excess_selling_usd or 0.0)} sold beyond other venues, "
+        f"p = {finding.p_value:.4f} over {finding.placebos} placebo windows{shared}",
+    )
+
+
+def _alert(
+    finding: CascadeFinding | MarketFinding | WhaleFinding,
+    *,
+    kind: str,
+    tier: Tier,
+    severity: Severity,
+    asset: str,
+    title: str,
+    text: str,
+) -> Alert:
+    dedup_key = finding.event_id if isinstance(finding, WhaleFinding) else finding.episode_id
+    return Alert(
+        alert_id=natural_id("alert", finding.finding_id),
+        dedup_key=dedup_key,
+        kind=kind,
+        tier=tier,
+        severity=severity,
+        asset=asset,
+        title=title,
+        text=text,
+        finding_id=finding.finding_id,
+        ts_event=finding.ts_event,
+        ts_detect=finding.ts_detect,
+    )

@@ -1,0 +1,92 @@
+"""Market-wide onset: the second largest excess over the majors decides.
+
+Pool evidence, not dollars: summing assets lets one alt's squeeze hide the market.
+Source: detection.md 8.1 (market score), 8.3.5.
+"""
+
+import msgspec
+
+from schemas.findings import AssetPulse, MarketFinding
+from schemas.identity import natural_id
+from schemas.status import FeedStatus
+from schemas.words import SECOND, FeedClass, Phase
+from streams.detectors import watermark
+from streams.params import Params
+
+
+class MarketState(msgspec.Struct):
+    """Pulses of seconds not closed yet, and the open market episode if there is one."""
+
+    clock: watermark.InputClock = msgspec.field(default_factory=watermark.InputClock)
+    pending: dict[int, dict[str, tuple[float, FeedClass]]] = {}
+    onset: int | None = None
+    last_above: int = 0
+    assets: list[str] = []
+
+
+def step(
+    params: Params, state: MarketState, record: AssetPulse | FeedStatus
+) -> tuple[MarketState, list[MarketFinding]]:
+    """Take in one asset's pulse or a shard's clock; return what it concludes."""
+    if isinstance(record, AssetPulse):
+        second = record.ts_event // SECOND
+        if record.asset in params.market.majors and second >= state.clock.now // SECOND:
+            state.pending.setdefault(second, {})[record.asset] = (
+                record.excess,
+                record.feed_class,
+            )
+        return state, []
+    found: list[MarketFinding] = []
+    if watermark.observe(state.clock, record):
+        frontier = state.clock.now // SECOND
+        for second in sorted(s for s in state.pending if s < frontier):
+            found += _expire(params, state, second)
+            found += _judge(params, state, second, state.pending.pop(second))
+        found += _expire(params, state, frontier)
+    return state, found
+
+
+def _judge(
+    params: Params, state: MarketState, second: int, pulses: dict[str, tuple[float, FeedClass]]
+) -> list[MarketFinding]:
+    if len(pulses) < 2:
+        return []
+    ranked = sorted(pulses.items(), key=lambda p: (-p[1][0], p[0]))
+    excess, feed_class = ranked[1][1]
+    threshold = params.market.threshold[feed_class]
+    if excess < threshold:
+        return []
+    state.last_above = second
+    if state.onset is not None:
+        return []
+    state.onset = second
+    state.assets = sorted(asset for asset, pulse in pulses.items() if pulse[0] >= threshold)
+    return [_finding(params, state, "onset", second, excess, threshold)]
+
+
+def _expire(params: Params, state: MarketState, frontier: int) -> list[MarketFinding]:
+    ends = state.last_above + params.market.rearm_s
+    if state.onset is None or frontier <= ends:
+        return []
+    finding = _finding(params, state, "closed", ends, 0.0, 0.0)
+    state.onset = None
+    return [finding]
+
+
+def _finding(
+    params: Params, state: MarketState, phase: Phase, second: int, excess: float, threshold: float
+) -> MarketFinding:
+    episode_id = natural_id("market", state.onset, params.version)
+    return MarketFinding(
+        finding_id=natural_id(episode_id, phase),
+        episode_id=episode_id,
+        phase=phase,
+        ts_onset=(state.onset or 0) * SECOND,
+        ts_event=second * SECOND,
+        ts_detect=(second + 1 + params.grace_s) * SECOND,
+        assets=list(state.assets),
+        excess=excess,
+        threshold=threshold,
+        threshold_is_default=params.market.thresholds_are_default,
+        params_version=params.version,
+    )

@@ -1,0 +1,171 @@
+"""The life of one liquidation episode: watch, onset, waves, peak, exhausted, closed.
+
+    calm ── Z >= watch ──> watch ── Z >= cascade ──> onset ──> wave* / peak* ──> exhausted
+      ^                      │                                     ^               │   │
+      └── Z low for 300 s ───┴──────────── closed <── Z low ───────┼───────────────┘   │
+                                                                   └── reignited <─────┘
+
+Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-arming).
+"""
+
+import msgspec
+
+from schemas.words import Phase, PositionSide, Tier
+from streams.params import EpisodeParams, OnsetParams
+
+
+class Second(msgspec.Struct):
+    """One closed second of one asset and side, as the episode needs it."""
+
+    second: int
+    score: float
+    threshold: float
+    orders: int
+    usd: float
+    high: float | None
+    low: float | None
+
+
+class Episode(msgspec.Struct):
+    """What has been seen since the score left calm; sums are lower bounds."""
+
+    onset: int
+    tier: Tier = "watch"
+    phase: Phase = "watch"
+    orders: int = 0
+    usd: float = 0.0
+    rate: float = 0.0
+    peak_rate: float = 0.0
+    peak_at: int = 0
+    peak_told: float = 0.0
+    wave: int = 1
+    falling: bool = False
+    wave_peak: float = 0.0
+    trough: float = 0.0
+    below_half_since: int | None = None
+    faded_since: int | None = None
+    low_score_since: int | None = None
+    reference: float | None = None
+    extreme: float | None = None
+    price_onset: float | None = None
+
+
+def opens(params: OnsetParams, now: Second) -> bool:
+    """Return whether a calm series leaves calm in this second."""
+    return now.score >= now.threshold - params.watch_below
+
+
+def open_episode(now: Second, side: PositionSide, before: list[tuple[int, float, float]]) -> Episode:
+    """Start an episode; `before` holds (second, high, low) of the minutes before it."""
+    highs = [high for _, high, _ in before] + ([now.high] if now.high else [])
+    lows = [low for _, _, low in before] + ([now.low] if now.low else [])
+    reference = None
+    if highs and lows:
+        reference = min(lows) if side == "short" else max(highs)
+    return Episode(onset=now.second, reference=reference)
+
+
+def step(
+    onset: OnsetParams, params: EpisodeParams, episode: Episode, side: PositionSide, now: Second
+) -> tuple[Episode, list[Phase]]:
+    """Fold one closed second into the episode and return the phases it enters."""
+    _accumulate(params, episode, side, now)
+    entered: list[Phase] = []
+    if episode.tier == "watch":
+        if episode.onset == now.second:
+            entered.append("watch")
+        if now.score >= now.threshold:
+            episode.tier = "cascade"
+            episode.phase = "onset"
+            entered.append("onset")
+    else:
+        entered += _waves(params, episode, now)
+        entered += _peak(params, episode, now)
+        entered += _exhaustion(params, episode, now)
+    if _calm_again(onset, episode, now):
+        episode.phase = "closed"
+        entered.append("closed")
+    return episode, entered
+
+
+def drawdown_bps(episode: Episode) -> float | None:
+    """Return the move against the closed positions since onset, basis points >= 0.
+
+    From the best fill of the minutes before onset to the worst since; fills only.
+    """
+    if episode.reference is None or episode.extreme is None:
+        return None
+    return round(abs(episode.extreme / episode.reference - 1.0) * 1e4, 2)
+
+
+def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now: Second) -> None:
+    episode.orders += now.orders
+    episode.usd += now.usd
+    episode.rate += (now.usd - episode.rate) / params.tau_rate_s
+    if episode.rate > episode.peak_rate:
+        episode.peak_rate, episode.peak_at = episode.rate, now.second
+    worst = now.high if side == "short" else now.low
+    if worst is None:
+        return
+    if episode.price_onset is None:
+        episode.price_onset = worst
+    if episode.reference is None:
+        episode.reference = worst
+    pick = max if side == "short" else min
+    episode.extreme = worst if episode.extreme is None else pick(episode.extreme, worst)
+
+
+def _waves(params: EpisodeParams, episode: Episode, now: Second) -> list[Phase]:
+    if not episode.falling:
+        episode.wave_peak = max(episode.wave_peak, episode.rate)
+        if episode.rate < params.wave_fall * episode.wave_peak:
+            episode.falling, episode.trough = True, episode.rate
+        return []
+    episode.trough = min(episode.trough, episode.rate)
+    rising = episode.rate > params.wave_rise * episode.trough
+    if not (rising and episode.rate > params.wave_share * episode.peak_rate):
+        return []
+    episode.falling, episode.wave_peak = False, episode.rate
+    episode.wave += 1
+    episode.faded_since = None
+    again: Phase = "reignited" if episode.phase == "exhausted" else "wave"
+    episode.phase = again
+    return [again]
+
+
+def _peak(params: EpisodeParams, episode: Episode, now: Second) -> list[Phase]:
+    if episode.rate >= params.peak_fall * episode.peak_rate:
+        episode.below_half_since = None
+        return []
+    if episode.below_half_since is None:
+        episode.below_half_since = now.second
+    held = now.second - episode.below_half_since >= params.peak_hold_s
+    if not held or episode.peak_told == episode.peak_rate:
+        return []
+    episode.peak_told = episode.peak_rate
+    episode.phase = "peak"
+    return ["peak"]
+
+
+def _exhaustion(params: EpisodeParams, episode: Episode, now: Second) -> list[Phase]:
+    if episode.rate >= params.exhausted_share * episode.peak_rate:
+        episode.faded_since = None
+        return []
+    if episode.faded_since is None:
+        episode.faded_since = now.second
+    held = now.second - episode.faded_since >= params.exhausted_hold_s
+    if not held or episode.phase == "exhausted":
+        return []
+    episode.phase = "exhausted"
+    return ["exhausted"]
+
+
+def _calm_again(params: OnsetParams, episode: Episode, now: Second) -> bool:
+    if now.score >= now.threshold - params.rearm_below:
+        episode.low_score_since = None
+        return False
+    if episode.low_score_since is None:
+        episode.low_score_since = now.second
+    if now.second - episode.low_score_since < params.rearm_s:
+        return False
+    return episode.tier == "watch" or episode.phase == "exhausted"

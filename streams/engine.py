@@ -1,0 +1,335 @@
+"""One shard of assets: its input clocks, each asset's detectors, and their findings.
+
+    record ──> open second (sums, order lists, ids)
+    FeedStatus ──> input clock ──> watermark = min over inputs
+    watermark past t + grace ──> second t is closed, judged once, never reopened
+
+Pure: no clock, no I/O. `step` is handed the state and hands it back changed.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.bars import Bar
+from schemas.findings import AssetPulse, CascadeFinding, WhaleFinding
+from schemas.identity import natural_id
+from schemas.market import Liquidation
+from schemas.onchain import WhaleTransfer
+from schemas.status import FeedStatus
+from schemas.words import SECOND, Coverage, Phase, PositionSide, grid_usd
+from streams.detectors import episode as episodes
+from streams.detectors import flow, log_rate, watermark, whale_selling
+from streams.params import Params
+
+#: Every shard hears these; a second closes when all of them have passed it.
+INPUTS = ("liquidations", "bars", "whale_transfers")
+DAY = 86_400
+
+Finding = CascadeFinding | WhaleFinding | AssetPulse
+DataRecord = Liquidation | Bar | WhaleTransfer
+
+
+class OpenSecond(msgspec.Struct):
+    """What has arrived for a second that may still receive records."""
+
+    ids: set[str] = set()
+    orders: dict[PositionSide, dict[str, log_rate.VenueSecond]] = {}
+    bars: list[Bar] = []
+    transfers: list[WhaleTransfer] = []
+
+
+class SideState(msgspec.Struct):
+    """One position side of one asset."""
+
+    rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
+    episode: episodes.Episode | None = None
+
+
+class AssetState(msgspec.Struct):
+    """Everything remembered about one asset. `at` is the last second judged."""
+
+    at: int = 0
+    open: dict[int, OpenSecond] = {}
+    sides: dict[PositionSide, SideState] = {}
+    recent: list[tuple[int, float, float]] = []
+    flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
+    waiting: list[whale_selling.Inflow] = []
+    inflows: list[whale_selling.Inflow] = []
+    onsets: list[int] = []
+
+
+class Shard(msgspec.Struct):
+    """The assets of one partition, and how far event time has come for them.
+
+    `born` is the second in which liquidations were first watched.
+    """
+
+    inputs: dict[str, watermark.InputClock] = msgspec.field(
+        default_factory=lambda: {name: watermark.InputClock() for name in INPUTS}
+    )
+    assets: dict[str, AssetState] = {}
+    busy: set[str] = set()
+    frontier: int = 0
+    born: int = 0
+    late: dict[str, int] = {}
+
+
+class Step(NamedTuple):
+    """`refused` is "duplicate" or "late" where a record was not taken in."""
+
+    findings: list[Finding]
+    refused: str | None = None
+
+
+def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
+    """Take in one record of `topic`; return what became certain through it."""
+    if isinstance(record, FeedStatus):
+        return Step(_tell_time(params, shard, topic, record))
+    second = _second_of(record)
+    if second < shard.inputs[topic].frontier(params.grace_s):
+        shard.late[topic] = shard.late.get(topic, 0) + 1
+        return Step([], "late")
+    state = shard.assets.get(record.asset)
+    if state is None:
+        state = shard.assets[record.asset] = AssetState()
+    if second <= state.at:
+        # Already judged and, after a restart, already told.
+        return Step([], "duplicate")
+    cell = state.open.get(second)
+    if cell is None:
+        cell = state.open[second] = OpenSecond()
+    shard.busy.add(record.asset)
+    return Step([], None if _put(cell, record) else "duplicate")
+
+
+def _second_of(record: DataRecord) -> int:
+    if isinstance(record, Bar):
+        return record.ts_close // SECOND - 1
+    return record.ts_event // SECOND
+
+
+def _put(cell: OpenSecond, record: DataRecord) -> bool:
+    if isinstance(record, Bar):
+        cell.bars.append(record)
+        return True
+    if record.event_id in cell.ids:
+        return False
+    cell.ids.add(record.event_id)
+    if isinstance(record, WhaleTransfer):
+        cell.transfers.append(record)
+        return True
+    venues = cell.orders.setdefault(record.position_side, {})
+    seen = venues.get(record.venue)
+    if seen is None:
+        seen = venues[record.venue] = log_rate.VenueSecond(coverage=record.coverage)
+    worth = None if record.notional_usd is None else grid_usd(record.notional_usd)
+    seen.entries.append((record.orders, worth))
+    return True
+
+
+def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> list[Finding]:
+    clock = shard.inputs[topic]
+    if not watermark.observe(clock, status):
+        return []
+    if topic == "liquidations" and not shard.born:
+        shard.born = clock.now // SECOND
+    frontier = min(c.frontier(params.grace_s) for c in shard.inputs.values())
+    if frontier <= shard.frontier:
+        return []
+    shard.frontier = frontier
+    findings: list[Finding] = []
+    for asset in sorted(shard.busy):
+        state = shard.assets[asset]
+        _close_until(params, shard, asset, state, frontier, findings)
+        if _next_second(params, state) is None:
+            shard.busy.discard(asset)
+    return findings
+
+
+def _next_second(params: Params, state: AssetState) -> int | None:
+    """Return the next second that needs judging, or None while nothing is under way."""
+    if any(side.episode for side in state.sides.values()):
+        return state.at + 1
+    due = [inflow.due_second(params.whale) for inflow in state.waiting]
+    return min([*state.open, *(max(d, state.at + 1) for d in due)], default=None)
+
+
+def _close_until(
+    params: Params,
+    shard: Shard,
+    asset: str,
+    state: AssetState,
+    frontier: int,
+    findings: list[Finding],
+) -> None:
+    while True:
+        second = _next_second(params, state)
+        if second is None or second >= frontier:
+            return
+        cell = state.open.pop(second, None) or OpenSecond()
+        state.at = second
+        high, low = _take_bars(params, state, second, cell.bars)
+        _judge_sides(params, shard, asset, state, second, cell, (high, low), findings)
+        _take_transfers(params, state, cell.transfers)
+        _judge_inflows(params, asset, state, second, findings)
+
+
+def _take_bars(
+    params: Params, state: AssetState, second: int, bars: list[Bar]
+) -> tuple[float | None, float | None]:
+    """Add a second's bars to the minute flows and return its fill range."""
+    if not bars:
+        return None, None
+    for bar in bars:
+        minute = bar.ts_open // SECOND // 60
+        flow.add(state.flows, minute, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
+        flow.add_range(state.flows, minute, bar.high, bar.low)
+    flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
+    high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
+    since = second - params.episode.reference_s
+    state.recent = [r for r in state.recent if r[0] >= since] + [(second, high, low)]
+    return high, low
+
+
+def _judge_sides(
+    params: Params,
+    shard: Shard,
+    asset: str,
+    state: AssetState,
+    second: int,
+    cell: OpenSecond,
+    fills: tuple[float | None, float | None],
+    findings: list[Finding],
+) -> None:
+    pulse: AssetPulse | None = None
+    for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
+        held = state.sides.setdefault(side, SideState())
+        shown = cell.orders.get(side, {})
+        watched = shard.inputs["liquidations"].covered
+        since = held.rate.at or min(shard.born or second, second) - 1
+        elapsed = max(1, watched(second) - watched(since))
+        _, score = log_rate.step(params.onset, held.rate, second, elapsed, shown)
+        feed_class = log_rate.feed_class(held.rate)
+        now = episodes.Second(
+            second=second,
+            score=score,
+            threshold=params.onset.threshold(asset, feed_class),
+            orders=sum(n for v in shown.values() for n, _ in v.entries),
+            usd=sum(usd or 0.0 for v in shown.values() for _, usd in v.entries),
+            high=fills[0],
+            low=fills[1],
+        )
+        if held.rate.age < params.onset.min_history_s:
+            continue
+        _follow(params, asset, side, state, held, now, findings)
+        excess = now.score - now.threshold
+        if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
+            pulse = AssetPulse(
+                asset=asset, ts_event=second * SECOND, excess=excess, feed_class=feed_class
+            )
+    if pulse is not None:
+        findings.append(pulse)
+
+
+def _follow(
+    params: Params,
+    asset: str,
+    side: PositionSide,
+    state: AssetState,
+    held: SideState,
+    now: episodes.Second,
+    findings: list[Finding],
+) -> None:
+    if held.episode is None:
+        if not episodes.opens(params.onset, now):
+            return
+        held.episode = episodes.open_episode(now, side, state.recent)
+    running = held.episode
+    _, entered = episodes.step(params.onset, params.episode, running, side, now)
+    for phase in entered:
+        if phase == "onset":
+            state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
+        findings.append(_cascade_finding(params, asset, side, held.rate, running, phase, now))
+    if running.phase == "closed":
+        held.episode = None
+
+
+def _cascade_finding(
+    params: Params,
+    asset: str,
+    side: PositionSide,
+    rate: log_rate.RateState,
+    running: episodes.Episode,
+    phase: Phase,
+    now: episodes.Second,
+) -> CascadeFinding:
+    episode_id = natural_id(asset, side, running.onset, params.version)
+    coverage: Coverage = log_rate.coverage(rate)
+    return CascadeFinding(
+        finding_id=natural_id(episode_id, phase, now.second),
+        episode_id=episode_id,
+        asset=asset,
+        position_side=side,
+        phase=phase,
+        wave=running.wave,
+        ts_onset=running.onset * SECOND,
+        ts_event=now.second * SECOND,
+        ts_detect=(now.second + 1 + params.grace_s) * SECOND,
+        log_rate=now.score,
+        threshold=now.threshold,
+        threshold_is_default=params.onset.thresholds_are_default,
+        feed_class=log_rate.feed_class(rate),
+        coverage=coverage,
+        orders=running.orders,
+        notional_usd=running.usd,
+        peak_usd_per_s=running.peak_rate,
+        ts_peak=running.peak_at * SECOND if running.peak_at else None,
+        drawdown_bps=episodes.drawdown_bps(running),
+        price_onset=running.price_onset,
+        venues=sorted(rate.venues),
+        params_version=params.version,
+    )
+
+
+def _take_transfers(params: Params, state: AssetState, transfers: list[WhaleTransfer]) -> None:
+    for transfer in sorted(transfers, key=lambda t: (t.ts_event, t.event_id)):
+        inflow = whale_selling.inflow_of(params.whale, transfer)
+        if inflow is not None:
+            state.waiting.append(inflow)
+            oldest = inflow.ts_event - 2 * params.whale.window_min * 60 * SECOND
+            state.inflows = [i for i in state.inflows if i.ts_event >= oldest] + [inflow]
+
+
+def _judge_inflows(
+    params: Params, asset: str, state: AssetState, second: int, findings: list[Finding]
+) -> None:
+    due = [i for i in state.waiting if i.due_second(params.whale) <= second]
+    for inflow in due:
+        state.waiting.remove(inflow)
+        outcome = whale_selling.judge(params.whale, state.flows, inflow, state.onsets)
+        window = params.whale.window_min * 60 * SECOND
+        end = inflow.due_second(params.whale)
+        findings.append(
+            WhaleFinding(
+                finding_id=natural_id("whale_selling", inflow.event_id, params.version),
+                event_id=inflow.event_id,
+                asset=asset,
+                venue=inflow.venue,
+                notional_usd=inflow.notional_usd,
+                shared=any(
+                    other.venue == inflow.venue
+                    and other.event_id != inflow.event_id
+                    and abs(other.ts_event - inflow.ts_event) < window
+                    for other in state.inflows
+                ),
+                onset_followed=whale_selling.followed_by_onset(
+                    params.whale, inflow, state.onsets
+                ),
+                ts_event=inflow.ts_event,
+                ts_window_end=end * SECOND,
+                ts_detect=(second + 1 + params.grace_s) * SECOND,
+                params_version=params.version,
+                **msgspec.structs.asdict(outcome),
+            )
+        )

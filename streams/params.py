@@ -1,0 +1,110 @@
+"""Every number the detectors use, with where it comes from; versioned by content."""
+
+from functools import lru_cache
+
+import msgspec
+
+from schemas.identity import natural_id
+from schemas.words import FeedClass
+
+#: detection.md 8.1: start thresholds from a simulator at about one false alarm a week
+#: and asset. They are defaults, not truth: findings say so until they are calibrated.
+DEFAULT_CASCADE: dict[str, dict[str, float]] = {
+    "BTC": {"full": 5.6, "mixed": 5.3, "throttled": 4.1},
+    "ETH": {"full": 5.4, "mixed": 5.1, "throttled": 4.1},
+    "*": {"full": 4.6, "mixed": 4.5, "throttled": 4.0},
+}
+#: detection.md 8.3.5: both assets slightly below their own thresholds.
+DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
+MAJORS = ("ADA", "AVAX", "BCH", "BNB", "BTC", "DOGE", "DOT", "ETH", "LINK", "LTC", "SOL", "XRP")
+STABLECOINS = ("BUSD", "DAI", "FDUSD", "TUSD", "USDC", "USDT")
+
+
+class OnsetParams(msgspec.Struct, frozen=True):
+    """Z30: windows in seconds, winsorisation in mean orders, thresholds in nats."""
+
+    tau_count_s: int = 30
+    tau_usd_s: int = 10
+    tau_baseline_input_s: int = 60
+    baseline_s: int = 7 * 86_400
+    winsor_orders: float = 50.0
+    mean_order_memory: int = 5_000
+    #: No tier is called before the baseline has seen this much covered time.
+    min_history_s: int = 3_600
+    cascade: dict[str, dict[str, float]] = msgspec.field(
+        default_factory=lambda: {k: dict(v) for k, v in DEFAULT_CASCADE.items()}
+    )
+    #: Watch tier lies this far below (detection.md 4.3: 7 a week against 1 a week).
+    watch_below: float = 0.65
+    rearm_below: float = 1.4
+    rearm_s: int = 300
+    thresholds_are_default: bool = True
+
+    def threshold(self, asset: str, feed_class: FeedClass) -> float:
+        """Return the cascade threshold in nats for an asset on a class of feed."""
+        return self.cascade.get(asset, self.cascade["*"])[feed_class]
+
+
+class EpisodeParams(msgspec.Struct, frozen=True):
+    """detection.md section 1, lifecycle: shares of the peak rate, and seconds."""
+
+    tau_rate_s: int = 30
+    wave_fall: float = 0.5
+    wave_rise: float = 2.0
+    wave_share: float = 0.2
+    peak_fall: float = 0.5
+    peak_hold_s: int = 30
+    exhausted_share: float = 0.05
+    exhausted_hold_s: int = 120
+    reference_s: int = 300
+
+
+class MarketParams(msgspec.Struct, frozen=True):
+    """Market-wide onset: the second largest excess over the majors."""
+
+    majors: tuple[str, ...] = MAJORS
+    threshold: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_MARKET))
+    pulse_floor: float = -1.0
+    rearm_s: int = 300
+    thresholds_are_default: bool = True
+
+
+class WhaleParams(msgspec.Struct, frozen=True):
+    """detection.md 5.3: window and history in minutes, floors in USD."""
+
+    window_min: int = 45
+    history_min: int = 45 * 1440
+    scale_min: int = 120
+    placebo_step_min: int = 3
+    placebos_max: int = 1_500
+    placebos_min: int = 150
+    alpha: float = 0.01
+    #: Stands in for a tenth of the 1 % depth until a book feed exists.
+    floor_usd: dict[str, float] = msgspec.field(
+        default_factory=lambda: {"BTC": 15e6, "ETH": 7e6, "*": 1e6}
+    )
+    not_sold: tuple[str, ...] = STABLECOINS
+
+    def floor(self, asset: str) -> float:
+        """Return the smallest inflow worth testing, USD."""
+        return self.floor_usd.get(asset, self.floor_usd["*"])
+
+
+class Params(msgspec.Struct, frozen=True):
+    """All of them; two sets that differ anywhere have different versions."""
+
+    grace_s: int = 1
+    onset: OnsetParams = OnsetParams()
+    episode: EpisodeParams = EpisodeParams()
+    market: MarketParams = MarketParams()
+    whale: WhaleParams = WhaleParams()
+
+    @property
+    def version(self) -> str:
+        """Identity of this set of numbers, 20 hex characters."""
+        return _version(msgspec.json.encode(self))
+
+
+@lru_cache(maxsize=64)
+def _version(content: bytes) -> str:
+    return natural_id(content.decode())

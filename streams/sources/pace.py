@@ -1,0 +1,80 @@
+"""A source's own word on how far it has come, written in-band beside its records.
+
+    record 10.2   record 10.9 │ alive 10.0 │ record 11.3 │ … 40 min nothing … │ record
+                                                  alive+silent, then recovered ┘
+"""
+
+from collections.abc import Iterator
+
+from schemas.status import DeadLetter, FeedStatus
+from schemas.words import SECOND, FeedState
+from streams.sources import Item, Source
+
+#: Binance pushes a liquidation up to a second after its order traded, so a recording's
+#: clock runs this far behind receipt; seconds then close without calling those late.
+LAG = SECOND
+#: At a silence and at the end the clock runs on, so that the last seconds close.
+RUN_ON = 4 * SECOND
+
+
+def paced(source: Source, not_after: int) -> Iterator[Item]:
+    """Yield the source's items with FeedStatus records between them.
+
+    One `alive` per second of receive time in which something came, to every topic of
+    `source.clocked`; `silent` and `recovered` around recorder gaps. A source that
+    carries its own FeedStatus keeps it. Items stamped after `not_after` (microseconds)
+    come out as dead letters.
+    """
+    clock = 0
+    for number, (topic, record) in enumerate(source.items, 1):
+        if isinstance(record, FeedStatus):
+            yield topic, record
+            yield from _own_words(source.items)
+            return
+        received = _received(record)
+        if received > not_after:
+            yield "dead_letters", _future(source, topic, number, not_after)
+            continue
+        if clock and received - clock > source.gap_after_s * SECOND:
+            yield from _say(source, "alive", clock + RUN_ON)
+            yield from _say(source, "silent", clock + RUN_ON, "the recording has a gap")
+            yield from _say(source, "recovered", received - LAG)
+            clock = received
+        elif not clock or received // SECOND > clock // SECOND:
+            yield from _say(source, "alive", received // SECOND * SECOND - LAG)
+        clock = max(clock, received)
+        yield topic, record
+    if clock:
+        yield from _say(source, "alive", clock + RUN_ON)
+
+
+def _own_words(items: Iterator[Item]) -> Iterator[Item]:
+    yield from items
+
+
+def _received(record: object) -> int:
+    for name in ("ts_recv", "ts_close", "ts_event"):
+        stamp = getattr(record, name, None)
+        if isinstance(stamp, int):
+            return stamp
+    raise TypeError(f"{type(record).__name__} carries no time")
+
+
+def _say(source: Source, state: FeedState, ts_event: int, reason: str = "") -> Iterator[Item]:
+    for topic in source.clocked:
+        yield (
+            topic,
+            FeedStatus(producer="replay", state=state, ts_event=ts_event, reason=reason),
+        )
+
+
+def _future(source: Source, topic: str, number: int, not_after: int) -> DeadLetter:
+    return DeadLetter(
+        topic=topic,
+        partition=0,
+        offset=number,
+        field="ts_event",
+        reason=f"stamped in the future; record {number} of {source.name}",
+        raw="",
+        ts_recv=not_after,
+    )
