@@ -103,6 +103,11 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     return Step([], None if _put(cell, record) else "duplicate")
 
 
+def under_way(params: Params, shard: Shard) -> set[str]:
+    """Return the assets that have a second to judge; what `busy` holds."""
+    return {a for a, state in shard.assets.items() if _next_second(params, state) is not None}
+
+
 def _second_of(record: DataRecord) -> int:
     if isinstance(record, Bar):
         return record.ts_close // SECOND - 1

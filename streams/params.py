@@ -1,6 +1,7 @@
 """Every number the detectors use, with where it comes from; versioned by content."""
 
 from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 
@@ -20,7 +21,7 @@ MAJORS = ("ADA", "AVAX", "BCH", "BNB", "BTC", "DOGE", "DOT", "ETH", "LINK", "LTC
 STABLECOINS = ("BUSD", "DAI", "FDUSD", "TUSD", "USDC", "USDT")
 
 
-class OnsetParams(msgspec.Struct, frozen=True):
+class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Z30: windows in seconds, winsorisation in mean orders, thresholds in nats."""
 
     tau_count_s: int = 30
@@ -45,7 +46,7 @@ class OnsetParams(msgspec.Struct, frozen=True):
         return self.cascade.get(asset, self.cascade["*"])[feed_class]
 
 
-class EpisodeParams(msgspec.Struct, frozen=True):
+class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """detection.md section 1, lifecycle: shares of the peak rate, and seconds."""
 
     tau_rate_s: int = 30
@@ -59,7 +60,7 @@ class EpisodeParams(msgspec.Struct, frozen=True):
     reference_s: int = 300
 
 
-class MarketParams(msgspec.Struct, frozen=True):
+class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Market-wide onset: the second largest excess over the majors."""
 
     majors: tuple[str, ...] = MAJORS
@@ -69,7 +70,7 @@ class MarketParams(msgspec.Struct, frozen=True):
     thresholds_are_default: bool = True
 
 
-class WhaleParams(msgspec.Struct, frozen=True):
+class WhaleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """detection.md 5.3: window and history in minutes, floors in USD."""
 
     window_min: int = 45
@@ -90,7 +91,7 @@ class WhaleParams(msgspec.Struct, frozen=True):
         return self.floor_usd.get(asset, self.floor_usd["*"])
 
 
-class Params(msgspec.Struct, frozen=True):
+class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of them; two sets that differ anywhere have different versions."""
 
     grace_s: int = 1
@@ -108,3 +109,20 @@ class Params(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=64)
 def _version(content: bytes) -> str:
     return natural_id(content.decode())
+
+
+class ParamsError(Exception):
+    """A parameter file that cannot be used; the message says where."""
+
+
+def load_params(path: str) -> Params:
+    """Read parameters from a JSON file; fields it leaves out keep their defaults.
+
+    Raises ParamsError for a file that is missing, not JSON, or not of this shape.
+    """
+    if not path:
+        return Params()
+    try:
+        return msgspec.json.decode(Path(path).read_bytes(), type=Params)
+    except (OSError, msgspec.DecodeError) as problem:
+        raise ParamsError(f"parameters {path}: {problem}") from None

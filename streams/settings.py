@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_jars: str = ""
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
     group: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "undertow"
+    params: str = ""
     clickhouse_url: str = "chdb"
     sql_host: str = "127.0.0.1"
     sql_port: Annotated[int, Meta(ge=0, le=65535)] = 8124
@@ -51,6 +52,7 @@ TABLE: dict[str, str] = {
     "kafka_jars": "cache of Kafka's jars; empty: ~/.cache/undertow",
     "partitions": "partitions of each split topic; must stay what it was when they were made",
     "group": "prefix of consumer groups and transactional ids",
+    "params": "JSON file of detector parameters (thresholds and windows); empty: defaults",
     "clickhouse_url": "`chdb` (embedded, under data_dir) or http(s)://user:password@host:port/db",
     "sql_host": "address of the SQL endpoint over chDB",
     "sql_port": "port of the SQL endpoint; 0 picks a free one",

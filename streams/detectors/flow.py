@@ -16,10 +16,11 @@ class MinuteFlow(msgspec.Struct):
 
 
 class FlowState(msgspec.Struct):
-    """Minutes by number since the epoch; `changed` names those a shell has yet to store."""
+    """Minutes by number since the epoch; a shell has yet to store `changed`, drop `dropped`."""
 
     minutes: dict[int, MinuteFlow] = {}
     changed: set[int] = set()
+    dropped: set[int] = set()
     oldest_kept: int = 0
 
 
@@ -37,6 +38,7 @@ def add(state: FlowState, minute: int, venue: str, buy_usd: float, sell_usd: flo
 def add_range(state: FlowState, minute: int, high: float, low: float) -> None:
     """Widen a minute's fill range."""
     cell = state.minutes.setdefault(minute, MinuteFlow())
+    state.changed.add(minute)
     cell.high = high if cell.high is None else max(cell.high, high)
     cell.low = low if cell.low is None else min(cell.low, low)
 
@@ -47,6 +49,8 @@ def forget(state: FlowState, before_minute: int) -> None:
         return
     for minute in [m for m in state.minutes if m < before_minute]:
         del state.minutes[minute]
+        state.changed.discard(minute)
+        state.dropped.add(minute)
     state.oldest_kept = before_minute
 
 

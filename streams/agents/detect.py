@@ -1,0 +1,151 @@
+"""The detect agent: one shard a partition, acknowledged only behind its effects.
+
+    batch ──> step ──> 1 findings delivered ──> 2 state in the changelog ──> 3 acks
+              a crash between any two repeats the rest under the same ids
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from schemas import codec
+from schemas.codec import InvalidRecord
+from schemas.topics import TOPICS, key_of
+from streams import engine, kafka, pipeline
+from streams.agents import shards, tables
+from streams.params import Params
+
+log = logging.getLogger("undertow.detect")
+BATCH = 1_000
+
+
+def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
+    """Add the detect agent and its tables to a Faust app."""
+    states = tables.StateTable(
+        app, name="assets", partitions=partitions, key_type=bytes, value_type=bytes
+    )
+    app.tables.add(states)
+    minutes = tables.minute_table(app, "minutes", partitions)
+    app.tables.add(minutes.table)
+    inputs = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
+    outgoing = Outgoing(app)
+    live: dict[int, shards.LiveShard] = {}
+    held_by: list[int] = [-1]
+
+    async def apply(events: list[Any], generation: int) -> None:
+        if held_by[0] != generation:
+            # After a rebalance memory may be ahead of the changelog, or not ours.
+            live.clear()
+            held_by[0] = generation
+        touched = set()
+        for event in events:
+            number = event.message.partition
+            if number not in live:
+                live[number] = shards.load(params, number, states, minutes)
+            touched.add(number)
+            _take(params, live[number], event.message, outgoing)
+        for number in sorted(touched):
+            word = pipeline.shard_clock(live[number].shard, number, partitions)
+            if word is not None:
+                outgoing.add("market_evidence", word)
+        await outgoing.delivered()
+        if app.consumer_generation_id != generation:
+            live.clear()
+            return
+        await asyncio.gather(*_store(live, touched, states, minutes))
+
+    @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
+    async def detect(stream: Any) -> None:
+        async for batch in stream.noack_take(BATCH, within=flush_s):
+            generation = app.consumer_generation_id
+            # Read before a rebalance: maybe not ours any more, and read again in any case.
+            events = [e for e in batch if e.message.generation_id == generation]
+            try:
+                await apply(events, generation)
+            except Exception:
+                stop_before_ack("detect", events)
+            if app.consumer_generation_id == generation:
+                for event in events:
+                    await stream.ack(event)
+
+
+def _take(
+    params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing"
+) -> None:
+    topic, offset = message.topic, message.offset
+    try:
+        record = codec.decode(topic, message.value, live.partition, offset, kafka.not_after())
+    except InvalidRecord as problem:
+        outgoing.add("dead_letters", kafka.dead_letter(problem, message.value))
+        return
+    told = shards.apply(params, live, topic, offset, record)
+    if told is None:
+        return
+    if told.refused == "duplicate":
+        again = InvalidRecord(topic, live.partition, offset, "event_id", "duplicate event_id")
+        outgoing.add("dead_letters", kafka.dead_letter(again, message.value))
+    for pulse in shards.pulses(told.findings):
+        outgoing.add("market_evidence", pulse)
+    for target, finding in pipeline.routed(told.findings):
+        outgoing.add(target, finding)
+
+
+def _store(
+    live: dict[int, shards.LiveShard], touched: Iterable[int], states: Any, minutes: Any
+) -> list[Any]:
+    """Write what changed; the futures are done when the changelog has it."""
+    futures = []
+    for number in sorted(touched):
+        held = live[number]
+        for name, minute, cell in shards.minute_writes(held):
+            futures.append(tables.put_minute(minutes, name, minute, cell, number))
+        for key, value in shards.writes(held):
+            futures.append(states.put(key, value, number))
+        held.dirty.clear()
+    return futures
+
+
+class Outgoing:
+    """Records on their way to topics; `delivered` waits until the broker has them all."""
+
+    def __init__(self, app: Any) -> None:
+        self._topics = {
+            name: app.topic(name, key_serializer="raw", value_serializer="raw")
+            for name in TOPICS
+        }
+        self._waiting: list[tuple[str, msgspec.Struct]] = []
+
+    def add(self, topic: str, record: msgspec.Struct) -> None:
+        """Queue one record."""
+        self._waiting.append((topic, record))
+
+    async def delivered(self) -> None:
+        """Send everything queued and wait for the broker's word on each."""
+        waiting, self._waiting = self._waiting, []
+        sent = []
+        for topic, record in waiting:
+            where = 0 if not TOPICS[topic].split else None
+            key = key_of(TOPICS[topic], record) or None
+            sent.append(
+                await self._topics[topic].send(
+                    key=key, value=codec.encode(record), partition=where
+                )
+            )
+        await asyncio.gather(*sent)
+
+
+def stop_before_ack(agent: str, events: list[Any]) -> None:
+    """Log where it happened and end the process: Faust would ack and go on."""
+    where = sorted({(e.message.topic, e.message.partition) for e in events})
+    spans = [
+        f"{topic}[{number}]@"
+        f"{min(e.message.offset for e in events if e.message.partition == number)}"
+        for topic, number in where
+    ]
+    log.critical("%s: unexpected, stopping before the ack of %s", agent, spans, exc_info=True)
+    logging.shutdown()
+    os._exit(70)
