@@ -1,0 +1,166 @@
+"""What a run found, read back from ClickHouse: the same answers anyone can query."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+#: Counted as stored; a record told twice is one row.
+RAW = ("trades", "liquidations", "whale_transfers", "bars")
+
+
+def iso(moment: datetime | None) -> str | None:
+    """Write a naive-UTC or aware moment as ISO-8601 with Z, None as None."""
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def report(client: Any, epoch: str) -> dict[str, Any]:
+    """Return totals, episodes and verdicts of the rows whose `kafka_topic` is `epoch`.
+
+    Sums are of what was seen: a lower bound wherever a feed's coverage is not full.
+    """
+    ask = _Asker(client, epoch)
+    totals = ask.one(
+        "SELECT sum(orders) AS orders, sum(notional_usd) AS usd,"
+        " sumIf(notional_usd, position_side = 'long') AS long_usd,"
+        " sumIf(notional_usd, position_side = 'short') AS short_usd,"
+        " sumIf(orders, position_side = 'unknown') AS orders_unknown_side,"
+        " maxOrNullIf(notional_usd, orders = 1) AS largest,"
+        " min(ts_event) AS since, max(ts_event) AS until,"
+        " groupUniqArray(coverage) AS coverages"
+        " FROM liquidations FINAL WHERE kafka_topic = {epoch:String}"
+    )
+    counted = totals["orders"] > 0
+    sided = totals["long_usd"] + totals["short_usd"]
+    return {
+        "records": {table: ask.count(table) for table in RAW},
+        "dead_letters": ask.count("dead_letters"),
+        "orders": totals["orders"],
+        "orders_of_unknown_side": totals["orders_unknown_side"],
+        "liquidated_usd": totals["usd"] or 0.0,
+        "lower_bound": sorted(totals["coverages"]) != ["full"],
+        "coverages": sorted(totals["coverages"]),
+        "long_share": totals["long_usd"] / sided if sided else None,
+        "largest_order_usd": totals["largest"],
+        "covered_since": iso(totals["since"]) if counted else None,
+        "covered_until": iso(totals["until"]) if counted else None,
+        "last_24h": _last_24h(ask) if counted else None,
+        "share_by_asset": _shares(ask, "asset", totals["usd"]),
+        "share_by_venue": _shares(ask, "venue", totals["usd"]),
+        "busiest_hours": _busiest_hours(ask),
+        "episodes": _episodes(ask),
+        "market_episodes": _market(ask),
+        "watches": _watches(ask),
+        "whale_verdicts": _verdicts(ask),
+        "dead_letter_reasons": _reasons(ask),
+    }
+
+
+class _Asker:
+    """Queries of one run."""
+
+    def __init__(self, client: Any, epoch: str) -> None:
+        self._client = client
+        self._epoch = {"epoch": epoch}
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        result = self._client.query(sql, parameters=self._epoch)
+        return [dict(zip(result.column_names, row, strict=True)) for row in result.result_rows]
+
+    def one(self, sql: str) -> dict[str, Any]:
+        return self.rows(sql)[0]
+
+    def count(self, table: str) -> int:
+        final = "" if table == "bars" else "FINAL"
+        where = "WHERE kafka_topic = {epoch:String}"
+        return int(self.one(f"SELECT count() AS n FROM {table} {final} {where}")["n"])
+
+
+def _last_24h(ask: _Asker) -> dict[str, Any]:
+    found = ask.one(
+        "WITH (SELECT max(ts_event) FROM liquidations WHERE kafka_topic = {epoch:String}) AS last"
+        " SELECT sum(orders) AS orders, sum(notional_usd) AS notional_usd,"
+        " sumIf(notional_usd, position_side = 'long') AS long_usd,"
+        " sumIf(notional_usd, position_side = 'short') AS short_usd,"
+        " maxOrNullIf(notional_usd, orders = 1) AS largest_order_usd,"
+        " min(ts_event) AS since, last AS until"
+        " FROM liquidations FINAL"
+        " WHERE kafka_topic = {epoch:String} AND ts_event > last - toIntervalHour(24)"
+    )
+    sided = found.pop("long_usd"), found.pop("short_usd")
+    found["long_share"] = sided[0] / sum(sided) if sum(sided) else None
+    found["since"], found["until"] = iso(found["since"]), iso(found["until"])
+    return found
+
+
+def _shares(ask: _Asker, by: str, total: float | None) -> dict[str, Any]:
+    rows = ask.rows(
+        f"SELECT {by} AS name, sum(notional_usd) AS usd FROM liquidations FINAL"
+        " WHERE kafka_topic = {epoch:String} GROUP BY name ORDER BY usd DESC, name LIMIT 30"
+    )
+    return {row["name"]: row["usd"] / total for row in rows} if total else {}
+
+
+def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
+    rows = ask.rows(
+        "SELECT toStartOfHour(ts_event) AS hour, sum(notional_usd) AS notional_usd,"
+        " sum(orders) AS orders, uniqExact(asset) AS assets FROM liquidations FINAL"
+        " WHERE kafka_topic = {epoch:String}"
+        " GROUP BY hour ORDER BY notional_usd DESC, hour LIMIT 5"
+    )
+    return [row | {"hour": iso(row["hour"])} for row in rows]
+
+
+def _episodes(ask: _Asker) -> list[dict[str, Any]]:
+    rows = ask.rows(
+        "SELECT episode_id, any(asset) AS asset, any(position_side) AS position_side,"
+        " min(ts_onset) AS onset, minOrNullIf(ts_detect, phase = 'onset') AS detected,"
+        " argMax(ts_peak, orders) AS peak, maxOrNullIf(ts_event, phase = 'closed') AS end,"
+        " max(orders) AS orders, max(notional_usd) AS notional_usd,"
+        " max(drawdown_bps) AS drawdown_bps, max(wave) AS waves,"
+        " countIf(phase = 'reignited') AS reignitions,"
+        " any(threshold_is_default) AS threshold_is_default, any(coverage) AS coverage"
+        " FROM cascades FINAL WHERE kafka_topic = {epoch:String}"
+        " GROUP BY episode_id HAVING detected IS NOT NULL ORDER BY detected, asset"
+    )
+    times = ("onset", "detected", "peak", "end")
+    return [row | {name: iso(row[name]) for name in times} for row in rows]
+
+
+def _market(ask: _Asker) -> list[dict[str, Any]]:
+    rows = ask.rows(
+        "SELECT episode_id, min(ts_onset) AS onset, min(ts_detect) AS detected,"
+        " maxOrNullIf(ts_event, phase = 'closed') AS end, any(assets) AS assets"
+        " FROM market_cascades FINAL WHERE kafka_topic = {epoch:String}"
+        " GROUP BY episode_id ORDER BY onset"
+    )
+    return [row | {n: iso(row[n]) for n in ("onset", "detected", "end")} for row in rows]
+
+
+def _watches(ask: _Asker) -> int:
+    return int(
+        ask.one(
+            "SELECT count() AS n FROM (SELECT episode_id FROM cascades FINAL"
+            " WHERE kafka_topic = {epoch:String}"
+            " GROUP BY episode_id HAVING countIf(phase = 'onset') = 0)"
+        )["n"]
+    )
+
+
+def _verdicts(ask: _Asker) -> list[dict[str, Any]]:
+    rows = ask.rows(
+        "SELECT event_id, asset, venue, verdict, reason, notional_usd, excess_selling_usd,"
+        " p_value, placebos, shared, onset_followed, onset_placebo_rate, ts_event"
+        " FROM whale_selling FINAL WHERE kafka_topic = {epoch:String}"
+        " ORDER BY ts_event, event_id"
+    )
+    return [row | {"ts_event": iso(row["ts_event"])} for row in rows]
+
+
+def _reasons(ask: _Asker) -> list[dict[str, Any]]:
+    return ask.rows(
+        "SELECT topic, reason, count() AS records, min(offset) AS first FROM dead_letters FINAL"
+        " WHERE kafka_topic = {epoch:String}"
+        " GROUP BY topic, reason ORDER BY records DESC, topic LIMIT 10"
+    )

@@ -1,0 +1,96 @@
+"""Venue symbols -> (asset, instrument, multiplier), for Binance and Bybit alike."""
+
+import re
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+from streams.feeds.frames import UnreadableFrame
+
+#: Quotes that count as one dollar each, longest match first; no other quote is split.
+QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD")
+
+# BTCUSD_PERP, BTCUSD_200925, BTCUSDT_230331 (Binance)
+_UNDERSCORED = re.compile(r"([A-Z0-9]+)_(PERP|[0-9]{6})")
+# BTC-27DEC24 (USDC settled), BTCUSDT-27DEC24 (Bybit)
+_DATED = re.compile(r"([A-Z0-9]+)-([0-9]{1,2}[A-Z]{3}[0-9]{2})")
+# BTCUSDZ24 (Bybit inverse, expires on the quarter month's last Friday)
+_QUARTERLY = re.compile(r"([A-Z0-9]+USD)([HMUZ])([0-9]{2})")
+_QUARTER_MONTH = {"H": 3, "M": 6, "U": 9, "Z": 12}
+
+_PLAIN = re.compile(r"[A-Z0-9]{2,40}")
+_MULTIPLIED = re.compile(r"(10{3,7})([A-Z][A-Z0-9]*)")
+_MULTIPLIED_AFTER = re.compile(r"([A-Z]{3,})(1000)")
+
+# "BNBUSD" is BNB in dollars, not BN in BUSD: coins whose own last letter is B.
+_ENDS_IN_B = frozenset({"ARB", "BNB", "BOB", "CKB", "RAB", "SHIB", "TRB"})
+
+
+@lru_cache(maxsize=16_384)
+def split_symbol(venue_symbol: str, kind: str = "PERP") -> tuple[str, str, float]:
+    """Split a Binance or Bybit symbol: 1000PEPEUSDT -> (PEPE, PEPE-USDT-PERP, 1000.0).
+
+    One unit of the venue's quantity is `multiplier` base units: base quantity =
+    quantity * multiplier, base price = price / multiplier. A date in the symbol
+    overrides `kind` (PERP or SPOT). Raises UnreadableFrame("symbol") when not known.
+    """
+    if found := _UNDERSCORED.fullmatch(venue_symbol):
+        asset, quote = _asset_and_quote(venue_symbol, found[1], kind)
+        kind = found[2]
+    elif found := _DATED.fullmatch(venue_symbol):
+        settled_in_usdc = not found[1].endswith(("USDT", "USD"))
+        pair = found[1] + "USDC" if settled_in_usdc else found[1]
+        asset, quote = _asset_and_quote(venue_symbol, pair, kind)
+        kind = _expiry(venue_symbol, found[2])
+    elif found := _QUARTERLY.fullmatch(venue_symbol):
+        asset, quote = _asset_and_quote(venue_symbol, found[1], kind)
+        kind = _last_friday(2000 + int(found[3]), _QUARTER_MONTH[found[2]])
+    elif venue_symbol.endswith("PERP") and len(venue_symbol) > 4:
+        # Bybit's USDC perpetuals name no quote: BTCPERP. (PERPUSDT is the coin PERP.)
+        asset, quote = _asset_and_quote(venue_symbol, venue_symbol[:-4] + "USDC", kind)
+    else:
+        asset, quote = _asset_and_quote(venue_symbol, venue_symbol, kind)
+    asset, multiplier = _without_multiplier(asset)
+    if len(asset) > 20:
+        raise UnreadableFrame("symbol", f"{venue_symbol[:60]!r} has too long an asset")
+    return asset, f"{asset}-{quote}-{kind}", multiplier
+
+
+@lru_cache(maxsize=16_384)
+def is_inverse(instrument: str) -> bool:
+    """Tell whether `instrument` is quoted in plain USD, so that venues count it in dollars."""
+    return instrument.split("-")[1] == "USD"
+
+
+def _asset_and_quote(venue_symbol: str, pair: str, kind: str) -> tuple[str, str]:
+    if _PLAIN.fullmatch(pair) and pair not in QUOTES:
+        for quote in QUOTES:
+            asset = pair.removesuffix(quote)
+            if asset in ("", pair) or (quote == "BUSD" and asset + "B" in _ENDS_IN_B):
+                continue
+            if quote == "USD" and kind == "SPOT":
+                # Spot has TUSD, PYUSD and more: a bare USD ending is one of those.
+                continue
+            return asset, quote
+    raise UnreadableFrame("symbol", f"{venue_symbol[:60]!r} is not a symbol in {', '.join(QUOTES)}")
+
+
+def _without_multiplier(asset: str) -> tuple[str, float]:
+    if asset == "1MBABYDOGE":
+        return "BABYDOGE", 1e6
+    if found := _MULTIPLIED.fullmatch(asset):
+        return found[2], float(found[1])
+    if found := _MULTIPLIED_AFTER.fullmatch(asset):  # Bybit's SHIB1000USDT
+        return found[1], float(found[2])
+    return asset, 1.0
+
+
+def _expiry(venue_symbol: str, day: str) -> str:
+    try:
+        return datetime.strptime(day + "+0000", "%d%b%y%z").strftime("%y%m%d")
+    except ValueError:
+        raise UnreadableFrame("symbol", f"{venue_symbol!r} has no such expiry day") from None
+
+
+def _last_friday(year: int, month: int) -> str:
+    after = date(year + month // 12, month % 12 + 1, 1)
+    return (after - timedelta(days=(after.weekday() - 5) % 7 + 1)).strftime("%y%m%d")

@@ -1,0 +1,105 @@
+"""Krishna5972/liqs: Binance liquidations of January 2023, summed until they pass $30k.
+
+    s,liq_amount,S,q,funding_rate,time
+    SANDUSDT,45795.43463,SELL,10,0.01,2023-01-06 09:55:06.536440+05:30
+
+A row is a batch: `q` forced orders of one symbol worth `liq_amount` dollars (original
+quantity times average price), stamped when the batch was sent on, so it can hold older
+orders. `S` is max() over the orders' side words, and "SELL" > "BUY": a BUY row is all
+BUY (shorts were closed), while a row with one SELL among fifty BUYs says SELL.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from schemas.identity import natural_id
+from schemas.market import Liquidation
+from schemas.words import grid_usd
+from streams.feeds.checks import Word, checked
+from streams.feeds.frames import UnreadableFrame
+from streams.feeds.symbols import split_symbol
+from streams.sources import Source
+from streams.sources.lines import data_files, identity_of, loaded, row, span_of
+
+HEADER = "s,liq_amount,S,q,funding_rate,time"
+#: Quiet hours run to two between rows that pass $30k; longer is the recorder's.
+GAP_AFTER_S = 3 * 3600.0
+
+
+class _Batch(msgspec.Struct, array_like=True, gc=False):
+    s: Word
+    liq_amount: Annotated[float, Meta(gt=0, le=1e10)]
+    S: Literal["BUY", "SELL"]
+    q: Annotated[int, Meta(ge=1, le=1_000_000)]
+    funding_rate: str
+    time: str
+
+
+def krishna_source(path: Path | Sequence[Path]) -> Source:
+    """Read the recording (a folder or its liqs.csv): batches in dollars, no price.
+
+    Times in microseconds. Raises SourceError when nothing is there.
+    """
+    files = data_files(path, recognises)
+    items = loaded(files, lambda _: read_line)
+    return Source(
+        name="Binance liquidations in batches of $30k (Krishna5972)",
+        identity=identity_of("krishna", files),
+        items=iter(items),
+        span=span_of(items),
+        gap_after_s=GAP_AFTER_S,
+    )
+
+
+def recognises(path: Path, head: list[str]) -> bool:
+    """Tell whether a file's first line is this recording's header."""
+    return path.suffix in (".csv", ".gz") and head[:1] == [HEADER]
+
+
+def read_line(line: str) -> Liquidation | None:
+    """Read one batch, None for the header; raises UnreadableFrame naming the column."""
+    if line == HEADER:
+        return None
+    cells = line.split(",")
+    if len(cells) != 6:
+        raise UnreadableFrame("", f"{len(cells)} columns, not 6")
+    batch = row(cells, _Batch)
+    asset, instrument, _ = split_symbol(batch.s)
+    ts_event = _micros(batch.time)
+    all_bought = batch.S == "BUY"
+    return checked(
+        Liquidation(
+            event_id=natural_id("binance", "batch", *cells),
+            venue="binance",
+            instrument=instrument,
+            venue_symbol=batch.s,
+            asset=asset,
+            position_side="short" if all_bought else "unknown",
+            order_side="buy" if all_bought else None,
+            price=None,
+            price_kind=None,
+            quantity=None,
+            notional_usd=grid_usd(batch.liq_amount),
+            coverage="unknown",
+            stream="recorder",
+            ts_event=ts_event,
+            ts_recv=ts_event,
+            orders=batch.q,
+        )
+    )
+
+
+def _micros(text: str) -> int:
+    try:
+        stamp = datetime.fromisoformat(text)
+        if stamp.tzinfo is None:
+            raise ValueError("no zone")
+        # timestamp() is a float: exact to the microsecond until 2255.
+        return round(stamp.timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise UnreadableFrame("time", f"{text[:60]!r} is not a time with its zone") from None

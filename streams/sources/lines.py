@@ -1,0 +1,277 @@
+"""What every recording shares: files of lines in, ordered items and dead letters out."""
+
+import gzip
+import heapq
+import io
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import msgspec
+
+from schemas.bars import Bar
+from schemas.codec import field_and_reason
+from schemas.identity import natural_id
+from schemas.market import Liquidation, Trade
+from schemas.onchain import WhaleTransfer
+from schemas.status import DeadLetter, FeedStatus
+from streams.feeds.frames import UnreadableFrame
+from streams.sources import Item
+
+#: Reads one line: a record, or None for a header. Raises UnreadableFrame.
+Reader = Callable[[str], msgspec.Struct | None]
+#: Takes (line number, record) and returns the record to hand on. Raises UnreadableFrame.
+Accept = Callable[[int, Any], Any]
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+#: What can go wrong with a file's bytes part-way, none of it fatal to the rest.
+BROKEN_FILE = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+
+_TOPIC: dict[type, str] = {
+    Trade: "trades",
+    Liquidation: "liquidations",
+    WhaleTransfer: "whale_transfers",
+    Bar: "bars",
+    DeadLetter: "dead_letters",
+}
+#: What a source of ready bars speaks for.
+BARS_CLOCKED = ("bars", "liquidations", "whale_transfers")
+_EARLIEST = 1_420_070_400_000_000
+_EDGE = 1 << 20
+_MAX_WAITING = 1000
+
+
+class SourceError(Exception):
+    """A path that is no recording: one line naming what was looked for."""
+
+
+def data_files(
+    path: Path | Sequence[Path], recognised: Callable[[Path, list[str]], bool]
+) -> list[Path]:
+    """Return the recognised files of a folder (by name), or `path` itself as a list.
+
+    Raises SourceError when nothing is there.
+    """
+    if not isinstance(path, Path):
+        return list(path)
+    if not path.exists():
+        raise SourceError(f"{path}: no such file or folder")
+    if path.is_file():
+        return [path]
+    found = [x for x in sorted(path.iterdir()) if x.is_file() and recognised(x, head(x))]
+    if not found:
+        raise SourceError(f"{path}: no file of this kind in the folder")
+    return found
+
+
+def head(path: Path, count: int = 5) -> list[str]:
+    """Return the first lines of a file, decompressed; [] where it cannot be read."""
+    lines: list[str] = []
+    try:
+        with _opened(path) as stream:
+            for line in stream:
+                lines.append(line[:10_000].rstrip("\r\n").removeprefix("\ufeff"))
+                if len(lines) == count:
+                    break
+    except BROKEN_FILE:
+        pass
+    return lines
+
+
+def identity_of(family: str, files: Iterable[Path]) -> str:
+    """Hash names, sizes, and the first and last MB of `files`: equal for equal content."""
+    facts: list[object] = [family]
+    for path in files:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            edges = stream.read(_EDGE)
+            if size > _EDGE:
+                stream.seek(max(_EDGE, size - _EDGE))
+                edges += stream.read()
+        facts += [path.name, size, blake2b(edges, digest_size=16).hexdigest()]
+    return natural_id(*facts)
+
+
+def row(cells: Sequence[object], shape: type[Row]) -> Row:
+    """Read text cells into the array-like struct `shape`; raises UnreadableFrame."""
+    try:
+        return msgspec.convert(cells, shape, strict=False)
+    except msgspec.ValidationError as problem:
+        field, reason = field_and_reason(problem)
+        position = field.strip("[]")
+        if position.isdigit():
+            field = shape.__struct_fields__[int(position)]
+        raise UnreadableFrame(field, reason) from None
+
+
+def micros(stamp: int) -> int:
+    """Return `stamp` in microseconds, given milliseconds or microseconds since 1970."""
+    return stamp * 1000 if stamp < 100_000_000_000_000 else stamp
+
+
+def time_of(record: Any) -> int:
+    """Return when a record was received, microseconds: a bar at its close."""
+    if isinstance(record, Bar):
+        return record.ts_close
+    stamp: int = record.ts_event if isinstance(record, FeedStatus) else record.ts_recv
+    return stamp
+
+
+def dead_letter(path: Path, line: int, problem: UnreadableFrame, raw: str, ts: int) -> DeadLetter:
+    """Say what could not be read: file name, line number (from 1), field, reason, text."""
+    return DeadLetter(
+        topic=path.name[:200],
+        partition=0,
+        offset=line,
+        field=problem.field,
+        reason=problem.reason[:2000],
+        raw=raw[:2000],
+        ts_recv=ts,
+    )
+
+
+def loaded(
+    files: Iterable[Path], reader_of: Callable[[Path], Reader], keep_repeats: bool = True
+) -> list[Item]:
+    """Read whole files into one list ordered by time of receipt.
+
+    Identity of liquidations, which carry no venue id: the k-th equal row of one file is
+    the k-th of every other file, so recordings of one stream that overlap count once
+    and equal rows within a file stay (with `keep_repeats`). What is dropped is a dead
+    letter that says where the event was first seen.
+    """
+    first_seen: dict[str, str] = {}
+    items: list[Item] = []
+    for path in files:
+        items += items_of(path, reader_of(path), _once(path, first_seen, keep_repeats))
+    items.sort(key=lambda item: time_of(item[1]))
+    return items
+
+
+def streamed(files: Iterable[Path], reader_of: Callable[[Path], Reader]) -> Iterator[Item]:
+    """Yield the records of time-ordered files one after another, in constant memory.
+
+    Where a line is stamped earlier than one before it, its receipt is taken as the
+    latter's, because the file's order is the order of receipt; a bar has no receipt, so
+    one that goes back in time becomes a dead letter.
+    """
+    last = 0
+
+    def forward(_: int, record: Any) -> Any:
+        nonlocal last
+        stamp = time_of(record)
+        if stamp < last:
+            if isinstance(record, Bar):
+                raise UnreadableFrame("ts_open", "earlier than a bar before it in this series")
+            record = msgspec.structs.replace(record, ts_recv=last)
+        last = max(last, stamp)
+        return record
+
+    for path in files:
+        yield from items_of(path, reader_of(path), forward)
+
+
+def merged(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
+    """Merge ordered streams by time of receipt; ties keep the streams' order."""
+    return heapq.merge(*streams, key=lambda item: time_of(item[1]))
+
+
+def span_of(items: Iterable[Item]) -> tuple[int, int] | None:
+    """Return the first and last event time (microseconds) of `items`."""
+    stamps = [
+        record.ts_open if isinstance(record, Bar) else int(getattr(record, "ts_event", 0))
+        for topic, record in items
+        if topic != "dead_letters"
+    ]
+    return (min(stamps), max(stamps)) if stamps else None
+
+
+def numbered(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, text) of a plain, .gz or .zip file; blank lines are not."""
+    with _opened(path) as stream:
+        for number, line in enumerate(stream, 1):
+            text = line.rstrip("\r\n")
+            if number == 1:
+                text = text.removeprefix("\ufeff")
+            if text.strip():
+                yield number, text
+
+
+def items_of(path: Path, read: Reader, accept: Accept, topic: str | None = None) -> Iterator[Item]:
+    """Yield one file's records in its order, and dead letters in their places.
+
+    A dead letter carries the last good time before it, at the file's start the first
+    good one after it. `topic` overrides what the record's type says.
+    """
+    last = 0
+    waiting: list[tuple[int, UnreadableFrame, str]] = []
+    for number, text, got in _outcomes(path, read, accept):
+        if isinstance(got, UnreadableFrame):
+            waiting.append((number, got, text))
+            if not last and len(waiting) <= _MAX_WAITING:
+                continue
+        else:
+            last = time_of(got)
+        yield from _dead(path, waiting, last or _EARLIEST)
+        if not isinstance(got, UnreadableFrame):
+            yield topic or _TOPIC[type(got)], got
+    yield from _dead(path, waiting, last or _EARLIEST)
+
+
+def _outcomes(path: Path, read: Reader, accept: Accept) -> Iterator[tuple[int, str, Any]]:
+    """(line number, text, its record or the complaint) for every line but headers."""
+    number = 0
+    try:
+        for number, text in numbered(path):
+            got: Any
+            try:
+                got = read(text)
+                if got is not None:
+                    got = accept(number, got)
+            except UnreadableFrame as problem:
+                got = problem
+            if got is not None:
+                yield number, text, got
+    except BROKEN_FILE as problem:
+        reason = f"the file breaks off after line {number}: {problem}"
+        yield number, "", UnreadableFrame("", reason)
+
+
+def _once(path: Path, first_seen: dict[str, str], keep_repeats: bool) -> Accept:
+    """Give repeats within the file their own ids, refuse what another file has told."""
+    seen: Counter[str] = Counter()
+
+    def accept(number: int, record: Any) -> Any:
+        told = record.event_id
+        if seen[told] and keep_repeats and isinstance(record, Liquidation):
+            record = msgspec.structs.replace(record, event_id=natural_id(told, seen[told]))
+        seen[told] += 1
+        if record.event_id in first_seen:
+            where = first_seen[record.event_id]
+            raise UnreadableFrame("event_id", f"duplicate event_id, first seen at {where}")
+        first_seen[record.event_id] = f"{path.name}:{number}"
+        return record
+
+    return accept
+
+
+def _dead(path: Path, waiting: list[tuple[int, UnreadableFrame, str]], ts: int) -> Iterator[Item]:
+    for number, problem, text in waiting:
+        yield "dead_letters", dead_letter(path, number, problem, text, ts)
+    waiting.clear()
+
+
+def _opened(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+        if len(names) != 1:
+            raise zipfile.BadZipFile(f"{path.name} holds {len(names)} files, not one")
+        return io.TextIOWrapper(archive.open(names[0]), "utf-8", "replace", newline="\n")
+    return path.open(encoding="utf-8", errors="replace", newline="\n")

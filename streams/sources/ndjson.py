@@ -1,0 +1,78 @@
+"""Our own dumps: a folder of <topic>.ndjson[.gz], or one such file, a record a line."""
+
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from schemas.codec import InvalidRecord, decode
+from schemas.topics import RAW_TOPICS
+from streams.feeds.frames import UnreadableFrame
+from streams.sources import Item, Source
+from streams.sources.lines import (
+    BARS_CLOCKED,
+    SourceError,
+    data_files,
+    identity_of,
+    items_of,
+    time_of,
+)
+
+#: Topics that are input; the rest of a dump is what was concluded from them.
+READ = (*RAW_TOPICS, "bars")
+GAP_AFTER_S = 600.0
+
+
+def ndjson_source(path: Path | Sequence[Path]) -> Source:
+    """Read a dump in the order in which it was written, merged over files by receipt.
+
+    The order within a file is kept, because a FeedStatus line speaks for the lines
+    before it. Bars are read only where there are no trades, of which they are the sums.
+    Raises SourceError when nothing is there.
+    """
+    files = data_files(path, recognises)
+    topics = {topic_of(file) for file in files}
+    if "trades" in topics:
+        files = [file for file in files if topic_of(file) != "bars"]
+    without_trades = "bars" in topics and "trades" not in topics
+    return Source(
+        name=f"dump of {', '.join(sorted(str(topic_of(file)) for file in files))}",
+        identity=identity_of("ndjson", files),
+        items=(item for _, item in merge(*map(_keyed, files), key=lambda pair: pair[0])),
+        span=None,
+        gap_after_s=GAP_AFTER_S,
+        clocked=BARS_CLOCKED if without_trades else RAW_TOPICS,
+    )
+
+
+def recognises(path: Path, head: list[str]) -> bool:
+    """Tell whether a file's name is an input topic's."""
+    return topic_of(path) in READ
+
+
+def topic_of(path: Path) -> str | None:
+    """Return the topic that a file's name says, None when it says none."""
+    name = path.name.removesuffix(".gz")
+    return name.removesuffix(".ndjson") if name.endswith(".ndjson") else None
+
+
+def _keyed(path: Path) -> Iterator[tuple[int, Item]]:
+    """Each item under the latest time of receipt so far, which orders the merge."""
+    topic = topic_of(path)
+    if topic not in READ:
+        raise SourceError(f"{path}: {topic!r} is not an input topic ({', '.join(READ)})")
+    latest = 0
+    for item in items_of(path, lambda line: _decoded(topic, line), _as_it_is, topic):
+        latest = max(latest, time_of(item[1]))
+        yield latest, item
+
+
+def _decoded(topic: str, line: str) -> Any:
+    try:
+        return decode(topic, line.encode())
+    except InvalidRecord as problem:
+        raise UnreadableFrame(problem.field, problem.reason) from None
+
+
+def _as_it_is(_: int, record: Any) -> Any:
+    return record

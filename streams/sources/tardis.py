@@ -1,0 +1,181 @@
+"""Tardis.dev CSV downloads: `trades` and `liquidations` of Binance and Bybit futures.
+
+    exchange,symbol,timestamp,local_timestamp,id,side,price,amount
+    bybit,BTCUSDT,1740614400123000,1740614400131456,,sell,85000.5,0.012
+
+Microseconds. `side` is the taker's, and in liquidations the ORDER's for both venues: Tardis
+turns Bybit's position word round (its mapper: Buy -> sell), so sell closed a long. Binance
+gives ap and z but FILLED orders only; Bybit's price is the bankruptcy price. Read from
+tardis-node's mappers (src/mappers/binance.ts, bybit.ts), not run against their service.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from schemas.market import Liquidation, Trade
+from schemas.words import Coverage
+from streams.feeds import bybit
+from streams.feeds.binance import agg_trade, counts_contracts, forced_order
+from streams.feeds.checks import PriceIn, SizeIn, Word
+from streams.feeds.frames import UnreadableFrame
+from streams.sources import Source
+from streams.sources.lines import (
+    Reader,
+    SourceError,
+    data_files,
+    head,
+    identity_of,
+    merged,
+    row,
+    streamed,
+)
+
+HEADER = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
+EXCHANGES = ("binance-futures", "binance-delivery", "bybit")
+GAP_AFTER_S = 600.0
+
+#: Binance cut its liquidation stream to one a second and symbol on 2021-04-27.
+_BINANCE_THROTTLED = 1_619_481_600_000_000
+#: Tardis took up Bybit's complete feed on 2025-02-26; before it, one a second and symbol.
+_BYBIT_FULL = 1_740_528_000_000_000
+#: Bybit's earlier throttling is known to the month only (September 2021).
+_BYBIT_THROTTLED = 1_633_046_400_000_000
+
+
+class _Row(msgspec.Struct, array_like=True, gc=False):
+    exchange: Word
+    symbol: Word
+    timestamp: int
+    local_timestamp: int
+    id: str
+    side: Literal["buy", "sell"]
+    price: PriceIn
+    amount: SizeIn
+
+
+def tardis_source(path: Path | Sequence[Path]) -> Source:
+    """Stream a folder or file of Tardis downloads, ordered by local_timestamp.
+
+    The kind is in the file's or folder's name (trades, liquidations), since the columns
+    are equal. Raises SourceError when nothing is there, the kind is not said, or the
+    exchange is not one of EXCHANGES (others count in contracts not described in the file).
+    """
+    files = data_files(path, recognises)
+    groups = groupby(sorted(files, key=lambda x: (_series(x), x.name)), key=_series)
+    series = [streamed(list(group), reader_of) for _, group in groups]
+    return Source(
+        name=f"Tardis, {len(files)} file{'s' * (len(files) > 1)}",
+        identity=identity_of("tardis", files),
+        items=merged(series),
+        span=None,
+        gap_after_s=GAP_AFTER_S,
+    )
+
+
+def recognises(path: Path, head: list[str]) -> bool:
+    """Tell whether a file's first line is the header that Tardis writes."""
+    return path.suffix in (".csv", ".gz") and head[:1] == [HEADER]
+
+
+def reader_of(path: Path) -> Reader:
+    """Return the reader of one file; raises SourceError when its kind is not said."""
+    forced = _kind(path) == "liquidations"
+    # Bybit liquidations have no id; equal ones of one message count up, as in the live feed.
+    seen: Counter[tuple[object, ...]] = Counter()
+    message = 0
+
+    def read(line: str) -> Trade | Liquidation | None:
+        nonlocal message
+        if line == HEADER:
+            return None
+        cells = line.split(",")
+        if len(cells) != 8:
+            raise UnreadableFrame("", f"{len(cells)} columns, not 8")
+        x = row(cells, _Row)
+        if x.exchange not in EXCHANGES:
+            raise UnreadableFrame("exchange", f"{x.exchange!r} is not of {', '.join(EXCHANGES)}")
+        if not forced:
+            return _trade(x)
+        if x.local_timestamp != message:
+            message = x.local_timestamp
+            seen.clear()
+        facts = (x.symbol, x.timestamp, x.side, x.price, x.amount)
+        seen[facts] += 1
+        return _liquidation(x, seen[facts] - 1)
+
+    return read
+
+
+def _trade(x: _Row) -> Trade:
+    if not x.id:
+        raise UnreadableFrame("id", "missing")
+    if x.exchange == "bybit":
+        return bybit.public_trade(
+            x.symbol, x.id, x.side, x.amount, x.price, x.timestamp, x.local_timestamp
+        )
+    # Binance numbers raw and aggregate trades apart, and Tardis records the raw ones.
+    return agg_trade(
+        x.symbol,
+        f"raw:{x.id}",
+        x.price,
+        x.amount,
+        x.timestamp,
+        x.side == "sell",
+        x.local_timestamp,
+        counts_contracts(x.symbol),
+    )
+
+
+def _liquidation(x: _Row, occurrence: int) -> Liquidation:
+    stream = f"tardis:{x.exchange}"
+    if x.exchange == "bybit":
+        coverage: Coverage = "full"
+        if x.timestamp < _BYBIT_FULL:
+            coverage = "latest_per_second" if x.timestamp >= _BYBIT_THROTTLED else "unknown"
+        return bybit.liquidated(
+            symbol=x.symbol,
+            position_side="long" if x.side == "sell" else "short",
+            size=x.amount,
+            bankruptcy_price=x.price,
+            ts_event=x.timestamp,
+            ts_recv=x.local_timestamp,
+            occurrence=occurrence,
+            coverage=coverage,
+            stream=stream,
+        )
+    contracts = counts_contracts(x.symbol)
+    throttled: Coverage = "latest_per_second" if contracts else "largest_per_second"
+    return forced_order(
+        symbol=x.symbol,
+        side="SELL" if x.side == "sell" else "BUY",
+        orig_quantity=x.amount,
+        order_price=x.price,
+        average_price=x.price,
+        filled=x.amount,
+        ts_event=x.timestamp,
+        ts_recv=x.local_timestamp,
+        stream=stream,
+        coverage=throttled if x.timestamp >= _BINANCE_THROTTLED else "full",
+        contracts=contracts,
+    )
+
+
+def _kind(path: Path) -> str:
+    for text in (path.name, *(parent.name for parent in path.parents)):
+        for kind in ("liquidations", "trades"):
+            if kind in text:
+                return kind
+    raise SourceError(f"{path}: neither 'trades' nor 'liquidations' in its name or folder")
+
+
+def _series(path: Path) -> tuple[str, str, str]:
+    first = head(path, 2)
+    exchange, symbol = [*first[1].split(","), ""][:2] if len(first) > 1 else ("", "")
+    if exchange and exchange not in EXCHANGES:
+        raise SourceError(f"{path}: Tardis exchange {exchange!r}; read are {', '.join(EXCHANGES)}")
+    return exchange, _kind(path), symbol

@@ -1,0 +1,131 @@
+"""Creates the topics of schemas.topics on a cluster."""
+
+import time
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+
+from schemas.topics import TOPICS, Topic
+
+#: How long one request may take, seconds.
+REQUEST_TIMEOUT = 30.0
+
+
+class TopicMismatch(Exception):
+    """A topic exists with another partition count than the one asked for."""
+
+
+class NotReady(Exception):
+    """The cluster did not answer in time."""
+
+
+def admin_client(bootstrap: str, admin_conf: dict[str, Any] | None = None) -> AdminClient:
+    """Return a client that is quiet about a broker that isn't up; `admin_conf` wins."""
+    # librdkafka writes each refused connection to stderr, which waiting does twice a second.
+    quiet = {"log_level": 0, "error_cb": lambda _: None}
+    return AdminClient({"bootstrap.servers": bootstrap, **quiet, **(admin_conf or {})})
+
+
+def wait_ready(
+    bootstrap: str, timeout: float = 60.0, admin_conf: dict[str, Any] | None = None
+) -> ClusterMetadata:
+    """Return the cluster's metadata once it answers.
+
+    Raises NotReady after `timeout` seconds.
+    """
+    admin = admin_client(bootstrap, admin_conf)
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return admin.list_topics(timeout=1.0)
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise NotReady(
+                    f"Kafka at {bootstrap} did not answer within {timeout:g} s: {error}"
+                ) from error
+        # A refused connection answers at once on some errors.
+        time.sleep(0.1)
+
+
+def partitions_of(topic: Topic, partitions: int) -> int:
+    """Return how many partitions `topic` has in a cluster split into `partitions`."""
+    return partitions if topic.split else 1
+
+
+def create_topics(
+    bootstrap: str, partitions: int, admin_conf: dict[str, Any] | None = None
+) -> list[str]:
+    """Create the topics that don't exist and return their names.
+
+    Existing ones keep their retention: it may have been tuned on purpose.
+
+    Raises TopicMismatch, before anything is created, if one has another partition count;
+    KafkaException if the cluster can't be reached or refuses.
+    """
+    admin = admin_client(bootstrap, admin_conf)
+    existing = _existing(admin)
+    _check(existing, partitions)
+    missing = [topic for topic in TOPICS.values() if topic.name not in existing]
+    if not missing:
+        return []
+    requests = admin.create_topics(
+        [_request(topic, partitions) for topic in missing], request_timeout=REQUEST_TIMEOUT
+    )
+    created = []
+    for name, future in requests.items():
+        try:
+            future.result()
+        except KafkaException as error:
+            # Another process was faster; whether it agrees with us is checked below.
+            if error.args[0].name() != "TOPIC_ALREADY_EXISTS":
+                raise
+        else:
+            created.append(name)
+    _await_partitions(admin, partitions)
+    return created
+
+
+def _request(topic: Topic, partitions: int) -> NewTopic:
+    # -1: the cluster's own default, which is 1 on a laptop and 3 where it matters.
+    return NewTopic(
+        topic.name,
+        num_partitions=partitions_of(topic, partitions),
+        replication_factor=-1,
+        config={"retention.ms": str(topic.retention_ms)},
+    )
+
+
+def _existing(admin: AdminClient) -> dict[str, int]:
+    metadata = admin.list_topics(timeout=REQUEST_TIMEOUT)
+    # A topic being deleted is still listed, with an error or without partitions.
+    return {
+        name: len(topic.partitions)
+        for name, topic in metadata.topics.items()
+        if name in TOPICS and topic.error is None and topic.partitions
+    }
+
+
+def _await_partitions(admin: AdminClient, partitions: int) -> None:
+    """Wait until every topic is in the metadata: creation returns a moment before that."""
+    deadline = time.monotonic() + REQUEST_TIMEOUT
+    while len(existing := _existing(admin)) < len(TOPICS):
+        if time.monotonic() > deadline:
+            missing = ", ".join(sorted(TOPICS.keys() - existing.keys()))
+            raise NotReady(f"created, but still not listed by the cluster: {missing}")
+        time.sleep(0.05)
+    _check(existing, partitions)
+
+
+def _check(existing: dict[str, int], partitions: int) -> None:
+    wrong = [
+        f"{name} has {count}, not {wanted}"
+        for name, count in sorted(existing.items())
+        if count != (wanted := partitions_of(TOPICS[name], partitions))
+    ]
+    if wrong:
+        # Adding partitions would send a key's later records to another worker than its state.
+        raise TopicMismatch(
+            f"partition counts differ from the {partitions} asked for: {'; '.join(wrong)}. "
+            "Ask for the count that exists, or delete the topics (and their data) first."
+        )
