@@ -9,6 +9,7 @@ A batch is one insert of one block, so a retry is either dropped by its token or
 whole. Two different batches must never share a token: the second would vanish.
 """
 
+import fcntl
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -183,14 +184,24 @@ def _open_chdb(path: Path) -> Any:
     try:
         return clickhouse_connect.get_client(interface="chdb", path=str(path))
     except driver.ProgrammingError as problem:
-        if is_lock_error(problem):
+        if is_locked(path):
             raise DataDirBusy(path) from problem
         raise
 
 
-def is_lock_error(problem: BaseException) -> bool:
-    """Say whether chDB failed to open because another process holds its lock."""
-    return "Cannot lock file" in str(problem)
+def is_locked(path: Path) -> bool:
+    """Say whether a process has the embedded database at `path` open.
+
+    chDB tells a locked database from a broken one on stderr only, so look at its lock.
+    """
+    try:
+        with (path / "status").open("rb") as status:
+            fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
 
 
 def is_retryable(problem: BaseException) -> bool:
@@ -206,7 +217,7 @@ def is_retryable(problem: BaseException) -> bool:
 
 @dataclass(frozen=True)
 class Retry:
-    """Exponential backoff in seconds: `first_s` doubling to `longest_s`, until `give_up_after_s`."""
+    """Exponential backoff, in seconds: `first_s` doubling up to `longest_s`, then giving up."""
 
     give_up_after_s: float = 300.0
     first_s: float = 0.1

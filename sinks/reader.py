@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sinks.clickhouse import DATABASE, DataDirBusy, is_lock_error
+from sinks.clickhouse import DATABASE, DataDirBusy, is_locked
 
 READONLY = 164
 UNKNOWN = 1001
@@ -20,8 +20,8 @@ UNKNOWN = 1001
 _CODE = re.compile(r"\bCode: (\d+)\.")
 _TOKEN = re.compile(
     r"""
-      (?P<string> '(?:[^'\\]|\\.|'')*' )
-    | (?P<quoted> `(?:[^`\\]|\\.|``)*` | "(?:[^"\\]|\\.|"")*" )
+      (?P<string> '(?:[^'\\]|\\.)*' )
+    | (?P<quoted> `(?:[^`\\]|\\.)*` )
     | (?P<word> [^\W\d]\w* )
     | (?P<number> \d\w* )
     | (?P<sign> \S )
@@ -31,8 +31,8 @@ _TOKEN = re.compile(
 _STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists", "("})
 #: Table functions that touch nothing but tables here and numbers; every other is refused.
 _TABLE_FUNCTIONS = frozenset(
-    "generaterandom generateseries generate_series merge null numbers numbers_mt primes"
-    " sqlstandardvalues values view zeros zeros_mt".split()
+    {"generaterandom", "generateseries", "generate_series", "merge", "null", "numbers"}
+    | {"numbers_mt", "primes", "sqlstandardvalues", "values", "view", "zeros", "zeros_mt"}
 )
 #: Functions that read files or call out, by whatever syntax they are named.
 _FUNCTIONS = frozenset({"file", "eval", "hascolumnintable", "catboostevaluate"})
@@ -49,7 +49,7 @@ class Limits(NamedTuple):
     result_bytes: int = 200_000_000
 
     def options(self) -> str:
-        """The limits as a chDB connection's settings, read-only and with FINAL throughout."""
+        """Return the limits as settings of a chDB connection that only reads, with FINAL."""
         return (
             f"readonly=1&final=1&max_execution_time={self.seconds}"
             f"&max_memory_usage={self.memory_bytes}&max_result_rows={self.result_rows}"
@@ -136,19 +136,22 @@ class Reader:
             # The engine's complaint ends by quoting our wrapper around the query.
             text = problem.text.split(": In scope SELECT formatQuery")[0]
             raise QueryError(problem.code, text) from None
-        text: str = (result.bytes() or b"").decode("utf-8", "surrogateescape")
-        return text
+        try:
+            return str((result.bytes() or b"").decode())
+        except UnicodeDecodeError:
+            raise QueryError(UNKNOWN, "Code: 1001. The query is not UTF-8 text.") from None
 
     def _connect(self) -> Any:
         # Loading chDB costs 0.1 s and 250 MB, and a process forked after it would hang.
         import chdb
 
         try:
-            return chdb.connect(f"{self._path}?{self._options}")
+            connection: Any = chdb.connect(f"{self._path}?{self._options}")  # type: ignore[no-untyped-call]
         except RuntimeError as problem:
-            if is_lock_error(problem):
+            if is_locked(self._path):
                 raise DataDirBusy(self._path) from problem
             raise
+        return connection
 
     def _banned_functions(self) -> frozenset[str]:
         ask = "SELECT lower(name) FROM system.table_functions"
@@ -167,7 +170,7 @@ def check(canonical: str, banned: frozenset[str]) -> str:
     if not tokens or tokens[0].lower() not in _STATEMENTS:
         raise refuse(f"{tokens[0] if tokens else 'nothing'} is refused")
     for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
-        name = token.strip('`"').lower()
+        name = token.strip("`").lower()
         if token.startswith("'"):
             continue
         if name == "outfile" and before.lower() == "into":
@@ -179,7 +182,7 @@ def check(canonical: str, banned: frozenset[str]) -> str:
         if name == "default" and after == ".":
             raise refuse("database default is refused")
     named = tokens[-2:-1] == ["FORMAT"]
-    return tokens[-1] if named else ""
+    return tokens[-1].strip("`") if named else ""
 
 
 def _tokens(canonical: str) -> Iterator[str]:

@@ -22,17 +22,17 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
     """
     ask = _Asker(client, epoch)
     totals = ask.one(
-        "SELECT sum(orders) AS orders, sum(notional_usd) AS usd,"
-        " sumIf(notional_usd, position_side = 'long') AS long_usd,"
-        " sumIf(notional_usd, position_side = 'short') AS short_usd,"
-        " sumIf(orders, position_side = 'unknown') AS orders_unknown_side,"
-        " maxOrNullIf(notional_usd, orders = 1) AS largest,"
-        " min(ts_event) AS since, max(ts_event) AS until,"
-        " groupUniqArray(coverage) AS coverages"
-        " FROM liquidations FINAL WHERE kafka_topic = {epoch:String}"
+        "SELECT sum(t.orders) AS orders, sum(t.notional_usd) AS usd,"
+        " sumIf(t.notional_usd, t.position_side = 'long') AS long_usd,"
+        " sumIf(t.notional_usd, t.position_side = 'short') AS short_usd,"
+        " sumIf(t.orders, t.position_side = 'unknown') AS orders_unknown_side,"
+        " maxOrNullIf(t.notional_usd, t.orders = 1) AS largest,"
+        " min(t.ts_event) AS since, max(t.ts_event) AS until,"
+        " groupUniqArray(t.coverage) AS coverages"
+        " FROM liquidations AS t FINAL WHERE kafka_topic = {epoch:String}"
     )
     counted = totals["orders"] > 0
-    sided = totals["long_usd"] + totals["short_usd"]
+    sided = (totals["long_usd"] or 0) + (totals["short_usd"] or 0)
     return {
         "records": {table: ask.count(table) for table in RAW},
         "dead_letters": ask.count("dead_letters"),
@@ -41,7 +41,7 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         "liquidated_usd": totals["usd"] or 0.0,
         "lower_bound": sorted(totals["coverages"]) != ["full"],
         "coverages": sorted(totals["coverages"]),
-        "long_share": totals["long_usd"] / sided if sided else None,
+        "long_share": (totals["long_usd"] or 0) / sided if sided else None,
         "largest_order_usd": totals["largest"],
         "covered_since": iso(totals["since"]) if counted else None,
         "covered_until": iso(totals["until"]) if counted else None,
@@ -80,15 +80,15 @@ class _Asker:
 def _last_24h(ask: _Asker) -> dict[str, Any]:
     found = ask.one(
         "WITH (SELECT max(ts_event) FROM liquidations WHERE kafka_topic = {epoch:String}) AS last"
-        " SELECT sum(orders) AS orders, sum(notional_usd) AS notional_usd,"
-        " sumIf(notional_usd, position_side = 'long') AS long_usd,"
-        " sumIf(notional_usd, position_side = 'short') AS short_usd,"
-        " maxOrNullIf(notional_usd, orders = 1) AS largest_order_usd,"
-        " min(ts_event) AS since, last AS until"
-        " FROM liquidations FINAL"
-        " WHERE kafka_topic = {epoch:String} AND ts_event > last - toIntervalHour(24)"
+        " SELECT sum(t.orders) AS orders, sum(t.notional_usd) AS notional_usd,"
+        " sumIf(t.notional_usd, t.position_side = 'long') AS long_usd,"
+        " sumIf(t.notional_usd, t.position_side = 'short') AS short_usd,"
+        " maxOrNullIf(t.notional_usd, t.orders = 1) AS largest_order_usd,"
+        " min(t.ts_event) AS since, last AS until"
+        " FROM liquidations AS t FINAL"
+        " WHERE kafka_topic = {epoch:String} AND t.ts_event > last - toIntervalHour(24)"
     )
-    sided = found.pop("long_usd"), found.pop("short_usd")
+    sided = found.pop("long_usd") or 0, found.pop("short_usd") or 0
     found["long_share"] = sided[0] / sum(sided) if sum(sided) else None
     found["since"], found["until"] = iso(found["since"]), iso(found["until"])
     return found
@@ -96,16 +96,16 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
 
 def _shares(ask: _Asker, by: str, total: float | None) -> dict[str, Any]:
     rows = ask.rows(
-        f"SELECT {by} AS name, sum(notional_usd) AS usd FROM liquidations FINAL"
-        " WHERE kafka_topic = {epoch:String} GROUP BY name ORDER BY usd DESC, name LIMIT 30"
+        f"SELECT t.{by} AS name, sum(t.notional_usd) AS usd FROM liquidations AS t FINAL"
+        " WHERE kafka_topic = {epoch:String} GROUP BY name ORDER BY usd DESC, name"
     )
     return {row["name"]: row["usd"] / total for row in rows} if total else {}
 
 
 def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
-        "SELECT toStartOfHour(ts_event) AS hour, sum(notional_usd) AS notional_usd,"
-        " sum(orders) AS orders, uniqExact(asset) AS assets FROM liquidations FINAL"
+        "SELECT toStartOfHour(t.ts_event) AS hour, sum(t.notional_usd) AS notional_usd,"
+        " sum(t.orders) AS orders, uniqExact(t.asset) AS assets FROM liquidations AS t FINAL"
         " WHERE kafka_topic = {epoch:String}"
         " GROUP BY hour ORDER BY notional_usd DESC, hour LIMIT 5"
     )
@@ -114,14 +114,14 @@ def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
 
 def _episodes(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
-        "SELECT episode_id, any(asset) AS asset, any(position_side) AS position_side,"
-        " min(ts_onset) AS onset, minOrNullIf(ts_detect, phase = 'onset') AS detected,"
-        " argMax(ts_peak, orders) AS peak, maxOrNullIf(ts_event, phase = 'closed') AS end,"
-        " max(orders) AS orders, max(notional_usd) AS notional_usd,"
-        " max(drawdown_bps) AS drawdown_bps, max(wave) AS waves,"
-        " countIf(phase = 'reignited') AS reignitions,"
-        " any(threshold_is_default) AS threshold_is_default, any(coverage) AS coverage"
-        " FROM cascades FINAL WHERE kafka_topic = {epoch:String}"
+        "SELECT episode_id, any(t.asset) AS asset, any(t.position_side) AS position_side,"
+        " min(t.ts_onset) AS onset, minOrNullIf(t.ts_detect, t.phase = 'onset') AS detected,"
+        " argMax(t.ts_peak, t.orders) AS peak, maxOrNullIf(t.ts_event, t.phase = 'closed') AS end,"
+        " max(t.orders) AS orders, max(t.notional_usd) AS notional_usd,"
+        " max(t.drawdown_bps) AS drawdown_bps, max(t.wave) AS waves,"
+        " countIf(t.phase = 'reignited') AS reignitions,"
+        " any(t.threshold_is_default) AS threshold_is_default, any(t.coverage) AS coverage"
+        " FROM cascades AS t FINAL WHERE kafka_topic = {epoch:String}"
         " GROUP BY episode_id HAVING detected IS NOT NULL ORDER BY detected, asset"
     )
     times = ("onset", "detected", "peak", "end")
@@ -130,9 +130,9 @@ def _episodes(ask: _Asker) -> list[dict[str, Any]]:
 
 def _market(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
-        "SELECT episode_id, min(ts_onset) AS onset, min(ts_detect) AS detected,"
-        " maxOrNullIf(ts_event, phase = 'closed') AS end, any(assets) AS assets"
-        " FROM market_cascades FINAL WHERE kafka_topic = {epoch:String}"
+        "SELECT episode_id, min(t.ts_onset) AS onset, min(t.ts_detect) AS detected,"
+        " maxOrNullIf(t.ts_event, t.phase = 'closed') AS end, any(t.assets) AS assets"
+        " FROM market_cascades AS t FINAL WHERE kafka_topic = {epoch:String}"
         " GROUP BY episode_id ORDER BY onset"
     )
     return [row | {n: iso(row[n]) for n in ("onset", "detected", "end")} for row in rows]
@@ -141,9 +141,9 @@ def _market(ask: _Asker) -> list[dict[str, Any]]:
 def _watches(ask: _Asker) -> int:
     return int(
         ask.one(
-            "SELECT count() AS n FROM (SELECT episode_id FROM cascades FINAL"
+            "SELECT count() AS n FROM (SELECT episode_id FROM cascades AS t FINAL"
             " WHERE kafka_topic = {epoch:String}"
-            " GROUP BY episode_id HAVING countIf(phase = 'onset') = 0)"
+            " GROUP BY episode_id HAVING countIf(t.phase = 'onset') = 0)"
         )["n"]
     )
 

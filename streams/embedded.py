@@ -60,8 +60,9 @@ class Embedded:
             self.client = clickhouse.open_client(url, self.data_dir)
             self._stack.callback(self.client.close)
             migrate.migrate(self.client, clickhouse.database_of(url))
-            if clickhouse.chdb_path(url, self.data_dir) is not None:
-                self._serve()
+            path = clickhouse.chdb_path(url, self.data_dir)
+            if path is not None:
+                self._serve(path)
         except (clickhouse.DataDirBusy, sql_endpoint.EndpointError) as problem:
             self._stack.close()
             raise CannotRun(str(problem)) from problem
@@ -73,8 +74,7 @@ class Embedded:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _serve(self) -> None:
-        path = clickhouse.chdb_path(self.settings.clickhouse_url, self.data_dir)
+    def _serve(self, path: Path) -> None:
         handle = sql_endpoint.serve(path, self.settings.sql_host, self.settings.sql_port)
         self._stack.callback(handle.stop)
         self.url = handle.url
@@ -123,10 +123,14 @@ class Embedded:
             )
             worker.start()
             try:
-                yield lambda alert: outbox.put(alert, endpoints, clock_us()) and None
+                yield lambda alert: _ignore(outbox.put(alert, endpoints, clock_us()))
             finally:
                 stop.set()
                 worker.join()
+
+
+def _ignore(_: object) -> None:
+    """Drop a value where only the effect is wanted."""
 
 
 async def _deliver(deliverer: Deliverer, stop: threading.Event) -> None:

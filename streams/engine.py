@@ -52,7 +52,8 @@ class AssetState(msgspec.Struct):
     at: int = 0
     open: dict[int, OpenSecond] = {}
     sides: dict[PositionSide, SideState] = {}
-    recent: list[tuple[int, float, float]] = []
+    #: Whether an episode is open: then every second is judged, records or not.
+    active: bool = False
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
     waiting: list[whale_selling.Inflow] = []
     inflows: list[whale_selling.Inflow] = []
@@ -154,10 +155,13 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
 
 def _next_second(params: Params, state: AssetState) -> int | None:
     """Return the next second that needs judging, or None while nothing is under way."""
-    if any(side.episode for side in state.sides.values()):
+    if state.active:
         return state.at + 1
-    due = [inflow.due_second(params.whale) for inflow in state.waiting]
-    return min([*state.open, *(max(d, state.at + 1) for d in due)], default=None)
+    following = min(state.open) if state.open else None
+    for inflow in state.waiting:
+        due = max(inflow.due_second(params.whale), state.at + 1)
+        following = due if following is None else min(following, due)
+    return following
 
 
 def _close_until(
@@ -191,10 +195,7 @@ def _take_bars(
         flow.add(state.flows, minute, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
         flow.add_range(state.flows, minute, bar.high, bar.low)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
-    high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
-    since = second - params.episode.reference_s
-    state.recent = [r for r in state.recent if r[0] >= since] + [(second, high, low)]
-    return high, low
+    return max(bar.high for bar in bars), min(bar.low for bar in bars)
 
 
 def _judge_sides(
@@ -207,6 +208,8 @@ def _judge_sides(
     fills: tuple[float | None, float | None],
     findings: list[Finding],
 ) -> None:
+    if not cell.orders and not state.active:
+        return
     pulse: AssetPulse | None = None
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
@@ -233,6 +236,7 @@ def _judge_sides(
             pulse = AssetPulse(
                 asset=asset, ts_event=second * SECOND, excess=excess, feed_class=feed_class
             )
+    state.active = any(held.episode for held in state.sides.values())
     if pulse is not None:
         findings.append(pulse)
 
@@ -249,7 +253,8 @@ def _follow(
     if held.episode is None:
         if not episodes.opens(params.onset, now):
             return
-        held.episode = episodes.open_episode(now, side, state.recent)
+        before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
+        held.episode = episodes.open_episode(now, side, before)
     running = held.episode
     _, entered = episodes.step(params.onset, params.episode, running, side, now)
     for phase in entered:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Producer
 
 from schemas.codec import InvalidRecord, encode
 from schemas.status import DeadLetter
@@ -39,19 +39,16 @@ def producer(settings: Settings, **extra: Any) -> Producer:
     )
 
 
-def consumer(settings: Settings, group: str, **extra: Any) -> Consumer:
-    """Return a consumer of committed records that commits nothing by itself."""
-    return Consumer(
-        connection(settings)
-        | {
-            "group.id": f"{settings.group}-{group}",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "session.timeout.ms": 10_000,
-        }
-        | extra
-    )
+def consumer_conf(url: str, group: str, stage: str) -> dict[str, Any]:
+    """Return the settings of a consumer of committed records that commits nothing by itself."""
+    return {
+        "bootstrap.servers": url,
+        "group.id": f"{group}-{stage}",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "session.timeout.ms": 10_000,
+    }
 
 
 def send(

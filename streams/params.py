@@ -47,7 +47,7 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """detection.md section 1, lifecycle: shares of the peak rate, and seconds."""
+    """detection.md section 1, lifecycle: shares of the peak rate; seconds and minutes."""
 
     tau_rate_s: int = 30
     wave_fall: float = 0.5
@@ -57,7 +57,7 @@ class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peak_hold_s: int = 30
     exhausted_share: float = 0.05
     exhausted_hold_s: int = 120
-    reference_s: int = 300
+    reference_min: int = 5
 
 
 class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -16,11 +16,11 @@ def against_planted(planted: list[dict[str, Any]], found: dict[str, Any]) -> dic
     cascades = [p for p in planted if p["kind"] == "cascade"]
     whales = [p for p in planted if p["kind"] == "whale"]
     hits = [(p, _match(p, found["episodes"])) for p in cascades]
-    matched = {episode["episode_id"] for _, episode in hits if episode}
+    false = [e for e in found["episodes"] if not any(_match(p, [e]) for p in cascades)]
     return {
         "planted": cascades,
         "found": [_hit(p, episode) for p, episode in hits if episode],
-        "false_alarms": [e for e in found["episodes"] if e["episode_id"] not in matched],
+        "false_alarms": false,
         "planted_whales": [_whale(p, found["whale_verdicts"]) for p in whales],
     }
 

@@ -113,6 +113,7 @@ CREATE TABLE IF NOT EXISTS bars
     ts_open DateTime64(6, 'UTC') CODEC(Delta, ZSTD(1)),
     width UInt32,
     high Float64,
+    low Float64,
     quantity Float64,
     buy_usd Float64,
     sell_usd Float64,

@@ -4,6 +4,7 @@ CREATE OR REPLACE VIEW bars_1s AS
 SELECT
     b.asset AS asset, b.venue AS venue, b.instrument AS instrument, b.ts_open AS ts_open,
     max(b.high) AS high,
+    min(b.low) AS low,
     sum(b.quantity) AS quantity,
     sum(b.buy_usd) AS buy_usd,
     sum(b.sell_usd) AS sell_usd,
@@ -20,6 +21,7 @@ SELECT
     b.asset AS asset, b.venue AS venue, b.instrument AS instrument,
     toStartOfMinute(b.ts_open) AS ts_open,
     max(b.high) AS high,
+    min(b.low) AS low,
     sum(b.quantity) AS quantity,
     sum(b.buy_usd) AS buy_usd,
     sum(b.sell_usd) AS sell_usd,

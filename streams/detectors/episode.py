@@ -55,14 +55,11 @@ def opens(params: OnsetParams, now: Second) -> bool:
     return now.score >= now.threshold - params.watch_below
 
 
-def open_episode(now: Second, side: PositionSide, before: list[tuple[int, float, float]]) -> Episode:
-    """Start an episode; `before` holds (second, high, low) of the minutes before it."""
-    highs = [high for _, high, _ in before] + ([now.high] if now.high else [])
-    lows = [low for _, _, low in before] + ([now.low] if now.low else [])
-    reference = None
-    if highs and lows:
-        reference = min(lows) if side == "short" else max(highs)
-    return Episode(onset=now.second, reference=reference)
+def open_episode(
+    now: Second, side: PositionSide, before: tuple[float | None, float | None]
+) -> Episode:
+    """Start an episode; `before` is the (high, low) of fills in the minutes before it."""
+    return Episode(onset=now.second, reference=before[1] if side == "short" else before[0])
 
 
 def step(

@@ -43,6 +43,14 @@ def add_range(state: FlowState, minute: int, high: float, low: float) -> None:
     cell.low = low if cell.low is None else min(cell.low, low)
 
 
+def extremes(state: FlowState, minute: int, back: int) -> tuple[float | None, float | None]:
+    """Return the (high, low) of fills in `minute` and the `back` minutes before it."""
+    cells = [state.minutes.get(m) for m in range(minute - back, minute + 1)]
+    highs = [cell.high for cell in cells if cell is not None and cell.high is not None]
+    lows = [cell.low for cell in cells if cell is not None and cell.low is not None]
+    return max(highs, default=None), min(lows, default=None)
+
+
 def forget(state: FlowState, before_minute: int) -> None:
     """Drop minutes before `before_minute`, at most once an hour of event time."""
     if before_minute < state.oldest_kept + 60:

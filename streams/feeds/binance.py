@@ -162,7 +162,7 @@ def forced_order(
         quantity = filled
     facts = (symbol, side, ts_event // 1000, orig_quantity, order_price, average_price, filled)
     return checked(
-        Liquidation(
+        lambda: Liquidation(
             event_id=natural_id("binance", "cm" if contracts else "um", *facts),
             venue="binance",
             instrument=instrument,

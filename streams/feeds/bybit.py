@@ -144,7 +144,7 @@ def liquidated(
     quantity, worth = _base_and_worth(instrument, size, bankruptcy_price)
     facts = (symbol, position_side, ts_event // 1000, size, bankruptcy_price, occurrence)
     return checked(
-        Liquidation(
+        lambda: Liquidation(
             event_id=natural_id("bybit", *facts),
             venue="bybit",
             instrument=instrument,

@@ -1,5 +1,6 @@
 """The door through which parsed records enter, and the one complaint it makes."""
 
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -30,11 +31,14 @@ def unreadable(problem: Exception) -> UnreadableFrame:
     return UnreadableFrame(*field_and_reason(problem))
 
 
-def checked(record: Record) -> Record:
-    """Return `record` when it satisfies its own type; raises UnreadableFrame otherwise."""
+def checked(build: Callable[[], Record]) -> Record:
+    """Return the record that `build` makes when it satisfies its own type.
+
+    Raises UnreadableFrame otherwise, also when the record refuses to be made.
+    """
     try:
-        result: Record = validated(record)
-    except msgspec.ValidationError as problem:
+        result: Record = validated(build())
+    except ValueError as problem:
         raise unreadable(problem) from None
     return result
 

@@ -5,6 +5,7 @@ transfers exactly when there are many; a deposit into an exchange is not a sale.
 """
 
 import re
+from functools import partial
 from typing import Annotated
 
 import msgspec
@@ -118,28 +119,27 @@ def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
     from_owner, from_kind = _owner(alert.from_, sources)
     to_owner, to_kind = _owner(alert.to, targets)
     chain, tx_hash = owner_slug(alert.blockchain), alert.transaction.hash
-    return [
-        checked(
-            WhaleTransfer(
-                event_id=natural_id(PROVIDER, chain, tx_hash, leg),
-                provider=PROVIDER,
-                chain=chain,
-                asset=amount.symbol.upper(),
-                transfer_kind=alert.transaction_type,
-                tx_hash=tx_hash,
-                leg=leg,
-                from_owner=from_owner,
-                from_kind=from_kind,
-                to_owner=to_owner,
-                to_kind=to_kind,
-                quantity=amount.amount,
-                notional_usd=None if amount.value_usd is None else grid_usd(amount.value_usd),
-                ts_event=alert.timestamp * 1_000_000,
-                ts_recv=ts_recv,
-            )
+
+    def leg_of(leg: int, amount: _Amount) -> WhaleTransfer:
+        return WhaleTransfer(
+            event_id=natural_id(PROVIDER, chain, tx_hash, leg),
+            provider=PROVIDER,
+            chain=chain,
+            asset=amount.symbol.upper(),
+            transfer_kind=alert.transaction_type,
+            tx_hash=tx_hash,
+            leg=leg,
+            from_owner=from_owner,
+            from_kind=from_kind,
+            to_owner=to_owner,
+            to_kind=to_kind,
+            quantity=amount.amount,
+            notional_usd=None if amount.value_usd is None else grid_usd(amount.value_usd),
+            ts_event=alert.timestamp * 1_000_000,
+            ts_recv=ts_recv,
         )
-        for leg, amount in enumerate(alert.amounts)
-    ]
+
+    return [checked(partial(leg_of, leg, amount)) for leg, amount in enumerate(alert.amounts)]
 
 
 def owner_slug(label: str) -> str:

@@ -43,7 +43,7 @@ def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> Non
         settings, **{"transactional.id": f"{settings.group}-rollup-{_unique()}"}
     )
     producer.init_transactions(60)
-    consumer = kafka.consumer(settings, "rollup")
+    consumer = Consumer(kafka.consumer_conf(settings.kafka_url, settings.group, "rollup"))
     owned: dict[int, Partition] = {}
     consumer.subscribe(
         ["trades"],

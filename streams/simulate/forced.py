@@ -72,6 +72,14 @@ class Forced:
     giants: list[tuple[str, int, float]] = field(default_factory=list)
     planted: list[dict[str, Any]] = field(default_factory=list)
 
+    def taken_usd(self, asset: str) -> Floats:
+        """Return the USD that cascades sell on the tape each second, giants over a minute."""
+        usd = self.cascade_usd[asset].copy()
+        for owner, at, giant in self.giants:
+            if owner == asset:
+                usd[at : at + 60] += giant / 60
+        return usd
+
 
 def force(seed: int) -> Forced:
     """Draw the whole night's forced selling."""

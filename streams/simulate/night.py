@@ -78,7 +78,7 @@ def _write(seed: int) -> _Script:
         price = before[asset] + pressed(profile, np.sum(list(sold.values()), axis=0))
         script.log_price[asset] = price
         script.flow[asset] = tape.flows(
-            generator(seed, 40, k), profile, price, forced.cascade_usd[asset], sold
+            generator(seed, 40, k), profile, price, forced.taken_usd(asset), sold
         )
     return script
 

@@ -71,8 +71,9 @@ def generator(seed: int, *path: int) -> np.random.Generator:
 def time_of_day() -> Floats:
     """Return activity relative to its daily mean, each second (detection.md, section 3)."""
     d = np.arange(DAY) / DAY
-    busy: Floats = 1 + 0.35 * np.sin(2 * np.pi * (d - 0.35))
-    busy += 0.15 * np.sin(4 * np.pi * (d - 0.1))
+    daily: Floats = np.sin(2 * np.pi * (d - 0.35))
+    twice: Floats = np.sin(4 * np.pi * (d - 0.1))
+    busy: Floats = 1 + 0.35 * daily + 0.15 * twice
     return busy
 
 
@@ -89,7 +90,8 @@ def wandering(rng: np.random.Generator, tau_s: int, sd: float) -> Floats:
     for kick in kicks:
         path.append(level)
         level = keep * level + kick
-    return np.interp(np.arange(DAY), np.arange(knots) * step, np.asarray(path))
+    between: Floats = np.interp(np.arange(DAY), np.arange(knots) * step, np.asarray(path))
+    return between
 
 
 def clock_second(times: Sequence[int]) -> int:

@@ -19,12 +19,15 @@ from streams.simulate.setting import (
 #: Prints of the whole night, both venues, all assets.
 TRADES = 800_000
 #: Spread of one taker order's USD (log), and the half spread it crosses (log).
-SIZE_SD = 1.0
+SIZE_SD = 0.6
 HALF_SPREAD = 1e-5
-#: Taker imbalance per deviation of the half-minute return, shared by both venues.
-LEAN = 0.08
+#: Taker imbalance shared by both venues: per deviation of the half-minute return, and the sd
+#: of what does not show in the price, relaxing over two minutes; never above LEAN_MOST.
+LEAN, HIDDEN_LEAN, LEAN_MOST = 0.16, 0.32, 0.7
 #: A venue's own taker imbalance (sd), relaxing over a minute.
-OWN_LEAN = 0.08
+OWN_LEAN = 0.03
+#: Share of forced selling left in the net flow: the rest meets takers who buy the fall.
+UNMET = 0.45
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,12 @@ class Draw:
 
 
 def _deviations(log_price: Floats) -> Floats:
-    """Return the half-minute return around each second over its usual size, within 5."""
+    """Return the half-minute return around each second over its usual size, within 3."""
     ahead = np.concatenate([log_price[15:], np.full(15, log_price[-1])])
     behind = np.concatenate([np.full(15, log_price[0]), log_price[:-15]])
     moved = ahead - behind
     usual = float(np.quantile(np.abs(moved), 0.68))
-    turn: Floats = np.clip(moved / usual, -5, 5)
+    turn: Floats = np.clip(moved / usual, -3, 3)
     return turn
 
 
@@ -70,16 +73,20 @@ def flows(
     """
     turn = _deviations(log_price)
     busy = time_of_day() * np.exp(wandering(rng, 1800, 0.25)) * (1 + 0.4 * np.abs(turn))
-    busy *= 1 + 4 * forced_usd / max(1.0, float(forced_usd.max()))
+    stress = forced_usd / max(1.0, float(forced_usd.max()))
+    busy *= 1 + 3 * stress
     busy /= busy.mean()
-    lean = LEAN * turn
+    lean = LEAN * turn + wandering(rng, 120, HIDDEN_LEAN)
+    # In a cascade the price is the forced orders' doing, which are added by themselves.
+    lean = np.clip(lean, -LEAN_MOST, LEAN_MOST) / (1 + 5 * stress)
     out = {}
     for venue, share in TAPE_SHARE.items():
         base = share * profile.tape_usd * busy
         own = wandering(rng, 60, OWN_LEAN)
-        net = base * (lean + own) - share * forced_usd - whale_usd[venue]
+        net = base * (lean + own) - UNMET * share * forced_usd - whale_usd[venue]
         # Enough that taker sells at least cover what the venue itself forced.
-        gross = base + max(share, 2 * FORCED_SHARE[venue] - share) * forced_usd + whale_usd[venue]
+        least = max(share, 2 * FORCED_SHARE[venue] - UNMET * share)
+        gross = base + least * forced_usd + whale_usd[venue]
         prints = busy * (1 + whale_usd[venue] / base)
         prints *= TRADES * profile.tape_trades * share / prints.sum()
         sells = np.clip((1 - net / gross) / 2, 0.02, 0.98)

@@ -83,7 +83,7 @@ def read_line(line: str) -> Liquidation | Trade:
     cells = _cells(line)
     if len(cells) in (12, 13):
         return _liquidation(cells)
-    if 7 <= len(cells) <= 9:
+    if 7 <= len(cells) <= 9 and cells[1] not in ("BUY", "SELL"):
         return _trade(cells)
     raise UnreadableFrame("", f"{len(cells)} columns; 12 make a liquidation, 7 a trade")
 

@@ -132,7 +132,7 @@ def _bar(symbol: str, x: _Kline) -> Bar:
         worth, bought = x.quote_volume, x.taker_buy_quote_volume
         quantity = x.volume * multiplier
     return checked(
-        Bar(
+        lambda: Bar(
             venue="binance",
             instrument=instrument,
             asset=asset,

@@ -73,7 +73,7 @@ def read_line(line: str) -> Liquidation | None:
     ts_event = _micros(batch.time)
     all_bought = batch.S == "BUY"
     return checked(
-        Liquidation(
+        lambda: Liquidation(
             event_id=natural_id("binance", "batch", *cells),
             venue="binance",
             instrument=instrument,

@@ -157,16 +157,16 @@ def streamed(files: Iterable[Path], reader_of: Callable[[Path], Reader]) -> Iter
 
     Where a line is stamped earlier than one before it, its receipt is taken as the
     latter's, because the file's order is the order of receipt; a bar has no receipt, so
-    one that goes back in time becomes a dead letter.
+    one that repeats or goes back in time becomes a dead letter.
     """
     last = 0
 
     def forward(_: int, record: Any) -> Any:
         nonlocal last
         stamp = time_of(record)
+        if isinstance(record, Bar) and stamp <= last:
+            raise UnreadableFrame("ts_open", "not later than the bar before it in this series")
         if stamp < last:
-            if isinstance(record, Bar):
-                raise UnreadableFrame("ts_open", "earlier than a bar before it in this series")
             record = msgspec.structs.replace(record, ts_recv=last)
         last = max(last, stamp)
         return record

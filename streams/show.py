@@ -1,0 +1,183 @@
+"""A run's report as people read it: the newspapers' table, episodes, verdicts."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from streams.alerts import usd
+
+TOP = 10
+
+
+def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None) -> None:
+    """Print a report to `console`."""
+    console.print(_headline(found))
+    if found["orders"]:
+        console.print(_shares("By asset", found["share_by_asset"]))
+        console.print(_shares("By venue", found["share_by_venue"]))
+        console.print(_hours(found["busiest_hours"]))
+    console.print(_episodes(found))
+    if found["whale_verdicts"]:
+        console.print(_whales(found["whale_verdicts"]))
+    if "planted" in found:
+        console.print(_planted(found))
+    console.print(_records(found))
+    where = f" --data-dir {data_dir}" if data_dir != "data" else ""
+    console.print(f'query it   undertow sql{where} "SELECT * FROM board_24h"')
+    if url:
+        console.print(f"           curl '{url}' --data-binary 'SELECT * FROM episodes'")
+
+
+def _headline(found: dict[str, Any]) -> Table:
+    table = Table(title="Liquidations, last 24 h of the data", title_justify="left", box=None)
+    table.add_column(style="bold")
+    table.add_column()
+    day = found["last_24h"]
+    if day is None:
+        table.add_row("total", "no liquidations in this source")
+        return table
+    bound = "at least " if found["lower_bound"] else ""
+    note = f"  (coverage: {', '.join(found['coverages'])})" if found["lower_bound"] else ""
+    table.add_row("total", f"{bound}{usd(day['notional_usd'] or 0)}{note}")
+    table.add_row("orders", f"{day['orders']:,}")
+    table.add_row("long share", _percent(day["long_share"]))
+    largest = day["largest_order_usd"]
+    table.add_row("largest order", usd(largest) if largest else "not known")
+    if found["orders_of_unknown_side"]:
+        table.add_row("side unknown", f"{found['orders_of_unknown_side']:,} orders of the run")
+    table.add_row("covered since", f"{day['since']}  until {day['until']}")
+    if found["covered_since"] != day["since"]:
+        whole = f"{bound}{usd(found['liquidated_usd'])} in {found['orders']:,} orders"
+        table.add_row("whole run", f"{whole}, since {found['covered_since']}")
+    return table
+
+
+def _shares(title: str, shares: dict[str, float]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    for name, share in list(shares.items())[:TOP]:
+        table.add_row(name, f"{share:6.1%}", "█" * round(share * 40))
+    rest = sum(list(shares.values())[TOP:])
+    if rest:
+        table.add_row(f"{len(shares) - TOP} others", f"{rest:6.1%}", "")
+    return table
+
+
+def _hours(hours: list[dict[str, Any]]) -> Table:
+    table = Table(title="Busiest hours (UTC)", title_justify="left", box=None)
+    for column in ("hour", "USD", "orders", "assets"):
+        table.add_column(column)
+    for row in hours:
+        hour = row["hour"][:13].replace("T", " ") + " h"
+        table.add_row(hour, usd(row["notional_usd"] or 0), f"{row['orders']:,}", str(row["assets"]))
+    return table
+
+
+def _episodes(found: dict[str, Any]) -> Table | str:
+    episodes, watches = found["episodes"], found["watches"]
+    basis = ""
+    if any(e["threshold_is_default"] for e in episodes):
+        basis = "; thresholds are shipped defaults, not calibrated on this data"
+    if not episodes:
+        return f"Cascades: none called ({watches} watched)"
+    table = Table(
+        title=f"Cascades: {len(episodes)} called, {watches} only watched{basis}",
+        title_justify="left",
+        box=None,
+    )
+    for column in ("asset", "side", "onset", "detected", "delay", "peak", "end", "USD", "move"):
+        table.add_column(column, no_wrap=True)
+    for e in episodes:
+        delay = _seconds(e["detected"]) - _seconds(e["onset"])
+        table.add_row(
+            e["asset"],
+            e["position_side"],
+            _clock(e["onset"], date=True),
+            _clock(e["detected"]),
+            f"{delay:.0f} s",
+            _clock(e["peak"]),
+            _clock(e["end"]) if e["end"] else "open",
+            ("" if e["coverage"] == "full" else "≥ ") + usd(e["notional_usd"]),
+            "" if e["drawdown_bps"] is None else f"{e['drawdown_bps'] / 100:.1f} %",
+        )
+    for m in found["market_episodes"]:
+        table.add_row(
+            "market",
+            "",
+            _clock(m["onset"], date=True),
+            _clock(m["detected"]),
+            "",
+            "",
+            _clock(m["end"]) if m["end"] else "open",
+            "",
+            ", ".join(m["assets"]),
+        )
+    return table
+
+
+def _whales(verdicts: list[dict[str, Any]]) -> Table:
+    table = Table(
+        title="Whale deposits: followed by their own selling?", title_justify="left", box=None
+    )
+    for column in ("asset", "into", "deposited", "at", "verdict", "p", "placebos", "note"):
+        table.add_column(column)
+    for v in verdicts:
+        notes = [v["reason"]] if v["reason"] else []
+        notes += ["shared with another inflow"] if v["shared"] else []
+        notes += ["an onset followed"] if v["onset_followed"] else []
+        table.add_row(
+            v["asset"],
+            v["venue"],
+            usd(v["notional_usd"] or 0),
+            _clock(v["ts_event"]),
+            v["verdict"],
+            "" if v["p_value"] is None else f"{v['p_value']:.4f}",
+            str(v["placebos"]),
+            "; ".join(notes),
+        )
+    return table
+
+
+def _planted(found: dict[str, Any]) -> str:
+    hits, false = found["found"], found["false_alarms"]
+    delays = ", ".join(f"{h['asset']} {h['delay_s']:+.0f} s" for h in hits)
+    whales = [w for w in found["planted_whales"] if w["verdict"]]
+    sellers = [w for w in whales if w["sells"]]
+    caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
+    wrong = sum(
+        w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"]
+    )
+    return (
+        f"Planted cascades: {len(hits)} of {len(found['planted'])} found, {len(false)} false "
+        f"(delay from planted onset: {delays})\n"
+        f"Planted whales with a verdict: {len(whales)}; sellers recognised {caught} of "
+        f"{len(sellers)}, hoarders accused {wrong} of {len(whales) - len(sellers)}"
+    )
+
+
+def _records(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{n:,} {topic}" for topic, n in found["records"].items() if n)
+    late = f", {found['late']:,} late" if found.get("late") else ""
+    lines = [f"Stored: {counts or 'nothing'}{late} in {found['elapsed_s']:.1f} s"]
+    lines.append(f"Dead letters: {found['dead_letters']:,}")
+    lines += [
+        f"  {r['records']:>6,} × {r['topic']}: {r['reason'][:90]} (first at {r['first']})"
+        for r in found["dead_letter_reasons"]
+    ]
+    return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "not known" if share is None else f"{share:.1%}"
+
+
+def _clock(moment: str | None, date: bool = False) -> str:
+    if moment is None:
+        return ""
+    return f"{moment[:10]} {moment[11:19]}" if date else moment[11:19]
+
+
+def _seconds(moment: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(moment).timestamp()

@@ -1,0 +1,147 @@
+"""Everything on one machine: Kafka, the SQL endpoint, and a process for each stage.
+
+    stack ──┬── kafka (JVM)          rollup ── detect ── sink ── notify
+            └── chDB + SQL endpoint        each a child process of its own
+
+chDB belongs to one process, so the sink runs inside this one; with a ClickHouse server it
+is a child like the others. Children die with this process.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import orjson
+
+from sinks import clickhouse, consumer, migrate, sql_endpoint
+from streams import kafka, local_kafka, topics_admin
+from streams.settings import PREFIX, Settings
+
+log = logging.getLogger("undertow.stack")
+STOP_WITHIN_S = 20
+
+
+class ChildEnded(Exception):
+    """A stage ended by itself; the message names it and its exit code."""
+
+
+def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str], None]) -> None:
+    """Run until `stopping()`; `ready` hears each line worth telling a person.
+
+    Raises local_kafka.CannotStart, topics_admin.TopicMismatch, sql_endpoint.EndpointError,
+    clickhouse.DataDirBusy, and ChildEnded when a stage dies.
+    """
+    with ExitStack() as stack:
+        url = settings.kafka_url or _own_kafka(settings, stack, ready)
+        made = topics_admin.create_topics(url, settings.partitions)
+        ready(f"topics     {len(made)} created, {settings.partitions} partitions each")
+        sink = _embedded_sink(settings, url, stack, ready)
+        stages = ["rollup", "detect", "notify"] + ([] if sink else ["sink"])
+        children = {name: _child(name, settings, url, stack) for name in stages}
+        ready(f"processes  {', '.join(f'{n} (pid {c.pid})' for n, c in children.items())}")
+        ready(f"feed it    undertow replay SOURCE --kafka-url {url}")
+        while not stopping():
+            for name, child in children.items():
+                if child.poll() is not None:
+                    raise ChildEnded(f"{name} ended with exit code {child.returncode}")
+            if sink and not sink.is_alive():
+                raise ChildEnded("the sink stopped; its error is above")
+            time.sleep(0.2)
+        _stop_all(list(children.values()))
+
+
+def _own_kafka(settings: Settings, stack: ExitStack, ready: Callable[[str], None]) -> str:
+    if settings.kafka_jars:
+        os.environ[PREFIX + "KAFKA_JARS"] = settings.kafka_jars
+    broker = local_kafka.start(Path(settings.data_dir) / "kafka", settings.kafka_port)
+    stack.callback(broker.stop)
+    ready(f"kafka      {broker.bootstrap} (pid {broker.pid})")
+    return broker.bootstrap
+
+
+def _embedded_sink(
+    settings: Settings, url: str, stack: ExitStack, ready: Callable[[str], None]
+) -> threading.Thread | None:
+    """Start the sink and the SQL endpoint here when the store is chDB."""
+    path = clickhouse.chdb_path(settings.clickhouse_url, settings.data_dir)
+    client = clickhouse.open_client(settings.clickhouse_url, settings.data_dir)
+    stack.callback(client.close)
+    migrate.migrate(client, clickhouse.database_of(settings.clickhouse_url))
+    if path is None:
+        ready(f"clickhouse {clickhouse.database_of(settings.clickhouse_url)} on the server")
+        return None
+    endpoint = sql_endpoint.serve(path, settings.sql_host, settings.sql_port)
+    stack.callback(endpoint.stop)
+    note = Path(settings.data_dir) / "endpoint.json"
+    note.write_bytes(orjson.dumps({"url": endpoint.url, "pid": os.getpid()}))
+    stack.callback(note.unlink, missing_ok=True)
+    ready(f"sql        {endpoint.url}")
+    stop = threading.Event()
+    thread = threading.Thread(target=_sink, args=(settings, url, client, stop), name="sink")
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(stop.set)
+    return thread
+
+
+def _sink(settings: Settings, url: str, client: object, stop: threading.Event) -> None:
+    try:
+        run_sink(settings, url, client, stop.is_set)
+    except Exception:
+        log.critical("the sink stops", exc_info=True)
+
+
+def run_sink(
+    settings: Settings, url: str, client: object, stopping: Callable[[], bool]
+) -> None:
+    """Run the sink loop on an open client."""
+    conf = kafka.consumer_conf(url, settings.group, "sink")
+    consumer.run(
+        conf,
+        clickhouse.Writer(client),
+        clickhouse.Intents(client),
+        batch_rows=settings.batch_rows,
+        flush_s=settings.flush_s,
+        stopping=stopping,
+    )
+
+
+def _child(
+    name: str, settings: Settings, url: str, stack: ExitStack
+) -> subprocess.Popen[bytes]:
+    environ = os.environ | {PREFIX + "KAFKA_URL": url, PREFIX + "DATA_DIR": settings.data_dir}
+    for setting in ("partitions", "group", "params", "flush_s", "webhook_urls", "log_level"):
+        environ[PREFIX + setting.upper()] = str(getattr(settings, setting))
+    environ[PREFIX + "WEBHOOK_ALLOW_PRIVATE"] = settings.webhook_allow_private
+    environ[PREFIX + "CLICKHOUSE_URL"] = settings.clickhouse_url
+    child = subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", name],
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        # Its own session: Ctrl-C reaches only us, and we stop them in order.
+        start_new_session=True,
+        preexec_fn=local_kafka.die_with_parent(),
+    )
+    stack.callback(_stop_all, [child])
+    return child
+
+
+def _stop_all(children: list[subprocess.Popen[bytes]]) -> None:
+    """Ask all to end, wait within a bound, then end them."""
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_WITHIN_S
+    for child in children:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

@@ -1,0 +1,440 @@
+"""The SQL endpoint over a real chDB: what clients need works, what strangers want does not."""
+
+import asyncio
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+import zlib
+from urllib.parse import urlencode
+
+import clickhouse_connect
+import lz4.frame
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
+
+from schemas.market import Trade
+from sinks.clickhouse import Batch, Writer, open_client
+from sinks.migrate import migrate
+from sinks.query import query
+from sinks.reader import Limits, QueryError, Reader
+from sinks.sql_endpoint import MAX_SQL_BYTES, EndpointError, serve
+
+T = 1_763_683_200_000_000
+LIMITS = Limits(seconds=1, result_rows=100_000)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def owner(data_dir):
+    client = open_client("chdb", data_dir)
+    migrate(client, "undertow")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def endpoint(owner):
+    handle = serve(owner.path, limits=LIMITS)
+    yield handle
+    handle.stop()
+
+
+@pytest.fixture(scope="module")
+def client(endpoint):
+    client = clickhouse_connect.get_client(
+        host="127.0.0.1", port=endpoint.port, autogenerate_session_id=False
+    )
+    yield client
+    client.close()
+
+
+def ask(endpoint, sql="", headers=None, method=None, body=None, path="/", **arguments):
+    """Ask as curl does: (status, headers, text)."""
+    url = f"{endpoint.url}{path}" + (f"?{urlencode(arguments)}" if arguments else "")
+    data = body if body is not None else sql.encode() or None
+    request = urllib.request.Request(url, data, headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.headers, answer.read().decode()
+    except urllib.error.HTTPError as problem:
+        return problem.code, problem.headers, problem.read().decode()
+
+
+def trade(n):
+    return Trade(
+        event_id=f"t{n}", venue="binance", instrument="BTC-USDT-PERP", venue_symbol="BTCUSDT",
+        asset="BTC", aggressor_side="buy", price=60_000.0, quantity=0.5, notional_usd=30_000.0,
+        ts_event=T + n, ts_recv=T + n,
+    )  # fmt: skip
+
+
+# ---- what clients need
+
+
+def test_ping_and_an_empty_query_say_ok(endpoint):
+    assert ask(endpoint, path="/ping")[::2] == (200, "Ok.\n")
+    assert ask(endpoint)[::2] == (200, "Ok.\n")
+    assert ask(endpoint, method="POST", body=b"")[::2] == (200, "Ok.\n")
+
+
+def test_a_query_may_stand_in_the_url_the_body_or_both(endpoint):
+    assert ask(endpoint, query="SELECT 1")[2] == "1\n"
+    assert ask(endpoint, "SELECT 2")[2] == "2\n"
+    assert ask(endpoint, "+ 3", query="SELECT 2")[2] == "5\n"
+
+
+def test_a_format_clause_wins_over_the_default_format(endpoint):
+    status, headers, text = ask(endpoint, "SELECT 1 AS x", default_format="JSONEachRow")
+    assert (status, json.loads(text)) == (200, {"x": 1})
+    assert headers["X-ClickHouse-Format"] == "JSONEachRow"
+    _, headers, text = ask(endpoint, "SELECT 1 AS x FORMAT CSV", default_format="JSON")
+    assert (headers["X-ClickHouse-Format"], text) == ("CSV", "1\n")
+    assert headers["Content-Type"].startswith("text/csv")
+    _, headers, _ = ask(endpoint, "SELECT 1")
+    assert headers["X-ClickHouse-Format"] == "TabSeparated"
+
+
+def test_parameters_are_values_not_sql(endpoint):
+    text = ask(endpoint, "SELECT {x:String} AS x", param_x="a' OR 1 --")[2]
+    assert text == "a\\' OR 1 --\n"
+    assert ask(endpoint, "SELECT {n:Int32} + 1", param_n="4")[2] == "5\n"
+
+
+def test_the_database_is_the_run_s_unless_another_is_named(endpoint):
+    for database in ({}, {"database": "default"}, {"database": "undertow"}):
+        assert ask(endpoint, "SELECT currentDatabase()", **database)[2] == "undertow\n"
+    assert ask(endpoint, "SELECT currentDatabase()", database="system")[2] == "system\n"
+    status, headers, text = ask(endpoint, "SELECT 1", database="nope`; DROP")
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (404, "81")
+    assert "UNKNOWN_DATABASE" in text
+
+
+def test_settings_are_ignored_and_named(endpoint):
+    _, headers, text = ask(
+        endpoint, "SELECT getSetting('max_execution_time')", max_execution_time=60
+    )
+    assert (text, headers["X-Undertow-Ignored"]) == ("1\n", "max_execution_time")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("lz4", lz4.frame.compress),
+        ("deflate", zlib.compress),
+    ],
+)
+def test_a_compressed_request_is_unpacked_within_bounds(endpoint, encoding, pack):
+    headers = {"Content-Encoding": encoding}
+    assert ask(endpoint, body=pack(b"SELECT 7"), headers=headers)[2] == "7\n"
+    bomb = pack(b"SELECT 7 " + b" " * 50 * MAX_SQL_BYTES)
+    status, got, _ = ask(endpoint, body=bomb, headers=headers)
+    assert status == 413
+    assert got.get("X-ClickHouse-Exception-Code") == "381"
+
+
+def test_a_torn_compressed_request_is_an_error_not_a_crash(endpoint):
+    for encoding in ("lz4", "br2"):
+        status, _, text = ask(endpoint, body=b"\x00\x01", headers={"Content-Encoding": encoding})
+        assert status in (403, 500)
+        assert text.startswith("Code: ")
+    torn = lz4.frame.compress(b"SELECT 1")[:-6]
+    assert ask(endpoint, body=torn, headers={"Content-Encoding": "lz4"})[0] == 500
+
+
+def test_bad_sql_is_answered_with_its_code_and_text(endpoint):
+    for sql, status, code in (
+        ("SELECT 1 1", 400, 62),
+        ("SELECT nope", 404, 47),
+        ("SELECT * FROM no", 404, 60),
+    ):
+        got, headers, text = ask(endpoint, sql)
+        assert (got, headers["X-ClickHouse-Exception-Code"]) == (status, str(code))
+        assert text.startswith(f"Code: {code}. DB::Exception: ")
+        assert "formatQuery" not in text
+
+
+def test_a_failed_query_s_rows_never_reach_the_next_one(endpoint):
+    for _ in range(4):
+        status, _, text = ask(endpoint, "SELECT number FROM numbers(300000)")
+        assert (status, text[:9]) == (500, "Code: 396")
+        assert ask(endpoint, "SELECT 42")[2] == "42\n"
+
+
+def test_a_query_that_takes_too_long_is_stopped(endpoint):
+    status, headers, _ = ask(endpoint, "SELECT count() FROM numbers(1000000000000)")
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (408, "159")
+
+
+def test_clickhouse_connect_reads_types_parameters_and_frames(client):
+    sql = "SELECT {a:String}, toDateTime64('2025-01-01', 6, 'UTC'), [1, 2], map('k', 1.5), NULL"
+    row = client.query(sql, parameters={"a": "x\ty'\n"}).result_rows[0]
+    assert (row[0], row[2], row[3], row[4]) == ("x\ty'\n", [1, 2], {"k": 1.5}, None)
+    assert client.query_arrow("SELECT number FROM numbers(3)").num_rows == 3
+    assert client.command("SELECT 1") == 1
+    with client.query_row_block_stream("SELECT number FROM numbers(50000)") as blocks:
+        assert sum(len(block) for block in blocks) == 50_000
+
+
+def test_clickhouse_connect_sees_errors_as_a_server_s(client):
+    with pytest.raises(DatabaseError) as caught:
+        client.query("SELECT * FROM nope")
+    assert caught.value.code == 60
+    with pytest.raises(DatabaseError) as caught:
+        client.insert("trades", [[1.0]], column_names=["price"])
+    assert caught.value.code == 164
+    with pytest.raises(ProgrammingError, match="readonly"):
+        client.query("SELECT 1", settings={"max_threads": 1})
+
+
+def test_the_async_client_connects_too(endpoint):
+    async def read():
+        client = await clickhouse_connect.get_async_client(host="127.0.0.1", port=endpoint.port)
+        try:
+            return (await client.query("SELECT 5")).result_rows
+        finally:
+            await client.close()
+
+    assert asyncio.run(read()) == [(5,)]
+
+
+def test_clients_read_whole_batches_without_doubles_while_the_owner_inserts(owner, client):
+    failures = []
+
+    def insert():
+        try:
+            for lo in range(0, 4_000, 200):
+                records = [trade(n) for n in range(lo, lo + 200)]
+                offsets = range(lo, lo + 200)
+                for shift in (0, 10**6):  # told twice, under two tokens
+                    Writer(owner).insert(
+                        Batch("trades", "trades", 0, lo + shift, lo + shift + 199, records, offsets)
+                    )
+        except Exception as problem:
+            failures.append(problem)
+
+    thread = threading.Thread(target=insert)
+    thread.start()
+    seen = [0]
+    while thread.is_alive():
+        seen.append(client.query("SELECT count() FROM trades").result_rows[0][0])
+    thread.join()
+    assert not failures
+    seen.append(client.query("SELECT count() FROM trades").result_rows[0][0])
+    assert seen == sorted(seen)
+    assert all(count % 200 == 0 for count in seen)
+    assert seen[-1] == 4_000
+
+
+# ---- what strangers want
+
+
+HARMFUL = [
+    "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT file('/etc/passwd')",
+    "SELECT FiLe ('/etc/passwd')",
+    "SELECT `file`('/etc/passwd')",
+    "SELECT /* x */ file /* y */ ('/etc/passwd')",
+    "SELECT * APPLY file FROM (SELECT '/etc/passwd')",
+    "SELECT * APPLY(x -> file(x)) FROM (SELECT '/etc/passwd')",
+    "SELECT arrayMap(file, ['/etc/passwd'])",
+    "SELECT (SELECT '$a$', $a$'$a$, file('/etc/passwd'))",
+    "SELECT '\\'', file('/etc/passwd'), '\\''",
+    "DESCRIBE TABLE file('/etc/passwd')",
+    "DESCRIBE TABLE url('http://127.0.0.1:1/x.csv')",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+    "SELECT * FROM s3('http://127.0.0.1:1/bucket/x', 'CSV')",
+    "SELECT * FROM remote('127.0.0.1', 'system', 'one')",
+    "SELECT * FROM cluster('default', 'system', 'one')",
+    "SELECT * FROM executable('id', 'TSV', 'a String')",
+    "SELECT * FROM sqlite('/tmp/x.db', 't')",
+    "SELECT * FROM Python(reader)",
+    "SELECT * FROM eval('SELECT 1')",
+    "SELECT * FROM viewExplain('EXPLAIN', '', (SELECT * FROM file('/etc/passwd')))",
+    "SELECT * FROM viewIfPermitted(SELECT 1 AS a ELSE null('a Int32'))",
+    "EXPLAIN SELECT * FROM file('/etc/passwd')",
+    "WITH x AS (SELECT * FROM file('/etc/passwd')) SELECT * FROM x",
+    "SELECT 1 IN (SELECT * FROM file('/etc/passwd'))",
+    "SELECT 1 INTO OUTFILE '{out}'",
+    "SELECT 1 INTO OUTFILE '{out}' TRUNCATE FORMAT CSV",
+    "INSERT INTO FUNCTION file('{out}') SELECT 1",
+    "INSERT INTO trades (price) VALUES (1)",
+    "SELECT * FROM default.`/etc/passwd`",
+    "EXISTS TABLE default.`/etc/passwd`",
+    "SELECT hasColumnInTable('default', '/etc/passwd', 'c1')",
+    "SELECT 1; DROP TABLE trades",
+    "DROP TABLE trades",
+    "CREATE TABLE x (a Int32) ENGINE = Memory",
+    "CREATE TEMPORARY TABLE x (a Int32)",
+    "ALTER TABLE trades DELETE WHERE 1",
+    "OPTIMIZE TABLE trades",
+    "SYSTEM STOP MERGES",
+    "SYSTEM SHUTDOWN",
+    "KILL QUERY WHERE 1",
+    "BACKUP DATABASE undertow TO File('{out}')",
+    "USE system",
+    "SET readonly = 0",
+    "SELECT 1 SETTINGS readonly = 0",
+    "SELECT aiGenerate('a', 'b')",
+    "",
+    "--",
+]
+
+
+@pytest.mark.parametrize("sql", HARMFUL)
+def test_nothing_but_reading_tables_is_allowed(endpoint, tmp_path, sql):
+    sql = sql.replace("{out}", str(tmp_path / "out"))
+    status, headers, text = ask(endpoint, sql or " ; ")
+    assert status in (400, 403, 500)
+    assert headers["X-ClickHouse-Exception-Code"] in ("62", "164")
+    assert "root:" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 'file(', 'INTO OUTFILE' -- file(",
+        "SELECT format('{}', 'a')",
+        "SELECT * FROM numbers(3)",
+        "SELECT * FROM view(SELECT 1)",
+        "SHOW TABLES",
+        "DESC trades",
+        "EXPLAIN SELECT count() FROM trades",
+        "EXISTS trades",
+        "(SELECT 1) UNION ALL (SELECT 2)",
+        "WITH 1 AS x SELECT x;",
+        "SELECT * FROM what_triggered",
+        "SELECT 1 FORMAT Null",
+        "SHOW CREATE TABLE trades",
+    ],
+)
+def test_ordinary_questions_are_answered(endpoint, sql):
+    assert ask(endpoint, sql)[0] == 200
+
+
+def test_every_table_function_is_refused_or_known_to_be_harmless(owner, endpoint):
+    names = owner.query("SELECT name FROM system.table_functions").result_rows
+    allowed = {
+        name
+        for (name,) in names
+        if "is refused" not in ask(endpoint, f"DESCRIBE TABLE {name}()")[2]
+        and name != "viewIfPermitted"  # does not parse without its arguments: see HARMFUL
+    }
+    assert allowed == {
+        "SQLStandardValues", "format", "generateRandom", "generateSeries", "generate_series",
+        "merge", "null", "numbers", "numbers_mt", "primes", "values", "view", "zeros", "zeros_mt",
+    }  # fmt: skip
+
+
+def test_a_page_that_rebinds_its_name_to_loopback_is_refused(endpoint):
+    for host in ("evil.example", "evil.example:8123", "127.0.0.1.evil.example", "[::2]:1", ""):
+        status, _, text = ask(endpoint, "SELECT 1", headers={"Host": host})
+        assert (status, "not this machine" in text) == (403, True)
+    for host in ("localhost", "127.0.0.1:1", "[::1]:9", f"localhost:{endpoint.port}"):
+        assert ask(endpoint, "SELECT 1", headers={"Host": host})[2] == "1\n"
+
+
+def test_a_header_cannot_be_forged_through_an_argument(endpoint):
+    status, headers, _ = ask(
+        endpoint, "SELECT 1", query_id="a\r\nX-Evil: 1", **{"b\r\nX-Evil": "1"}
+    )
+    assert status == 200
+    assert headers["X-Evil"] is None
+
+
+def test_other_methods_and_too_long_queries_are_refused(endpoint):
+    assert ask(endpoint, method="DELETE")[0] == 403
+    assert ask(endpoint, body=b"SELECT 1 " + b" " * MAX_SQL_BYTES)[0] == 413
+    assert ask(endpoint, body=b"SELECT '\xff'")[0] == 400
+
+
+# ---- opening, closing, asking from another process
+
+
+def test_a_taken_port_is_a_clear_error_and_leaves_the_first_serving(owner, endpoint):
+    with pytest.raises(EndpointError, match=f"127.0.0.1:{endpoint.port}.*in use"):
+        serve(owner.path, port=endpoint.port)
+    assert ask(endpoint, "SELECT 1")[2] == "1\n"
+
+
+def test_stopping_twice_is_stopping(owner):
+    handle = serve(owner.path)
+    assert ask(handle, "SELECT 1")[2] == "1\n"
+    handle.stop()
+    handle.stop()
+    with pytest.raises(urllib.error.URLError):
+        ask(handle, "SELECT 1")
+
+
+def test_a_reader_of_the_process_answers_without_http(owner):
+    reader = Reader(owner.path)
+    assert reader.run("SELECT 1 AS x FORMAT JSONEachRow").body == b'{"x":1}\n'
+    with pytest.raises(QueryError, match="INTO OUTFILE") as caught:
+        reader.run("SELECT 1 INTO OUTFILE '/tmp/x'")
+    assert caught.value.code == 164
+    reader.close()
+
+
+def elsewhere(data_dir, sql="SELECT count() FROM trades", **env):
+    """Run `query` in another process: (exit code, stdout, last line of stderr)."""
+    code = (
+        f"from sinks.query import query; print(query({sql!r}, 'CSV', data_dir={str(data_dir)!r}))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | env
+    )
+    return ran.returncode, ran.stdout.strip(), (ran.stderr.strip().splitlines() or [""])[-1]
+
+
+@pytest.fixture
+def note(data_dir, endpoint):
+    path = data_dir / "endpoint.json"
+    path.write_text(json.dumps({"url": endpoint.url, "pid": os.getpid()}))
+    yield path
+    path.unlink(missing_ok=True)
+
+
+def test_another_process_asks_the_run_that_serves(data_dir, note):
+    code, out, _ = elsewhere(data_dir, "SELECT 40 + 2", http_proxy="http://127.0.0.1:9")
+    assert (code, out) == (0, "42")
+
+
+def test_another_process_is_told_of_errors_as_they_are(data_dir, note):
+    code, _, error = elsewhere(data_dir, "SELECT nope")
+    assert code == 1
+    assert "QueryError: Code: 47" in error
+
+
+def test_another_process_is_told_that_the_database_is_busy(data_dir, owner, endpoint):
+    code, _, error = elsewhere(data_dir)
+    assert code == 1
+    assert "DataDirBusy" in error
+    note = data_dir / "endpoint.json"
+    note.write_text('{"url": "http://127.0.0.1:9", "pid": 1}')  # left by a killed run
+    code, _, error = elsewhere(data_dir)
+    note.unlink()
+    assert "DataDirBusy" in error
+
+
+def test_with_no_run_the_database_is_opened_and_only_read(tmp_path):
+    with pytest.raises(QueryError, match="nothing has been stored"):
+        query("SELECT 1", data_dir=tmp_path)
+    make = (
+        "from sinks.clickhouse import open_client; from sinks.migrate import migrate;"
+        f"migrate(open_client('chdb', {str(tmp_path)!r}), 'undertow')"
+    )
+    subprocess.run([sys.executable, "-c", make], check=True)
+    assert elsewhere(tmp_path)[:2] == (0, "0")
+    code, _, error = elsewhere(tmp_path, "DROP TABLE trades")
+    assert code == 1
+    assert "DROP is refused" in error

@@ -1,0 +1,198 @@
+"""Binance's forced orders and aggregate trades mean what they say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from schemas.words import grid_usd
+from streams.feeds.binance import parse_agg_trade, parse_force_order
+from streams.feeds.frames import UnreadableFrame
+
+RECV = 1_791_565_603_100_000
+FIXTURES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ws_fixtures"
+
+
+def order(**changes):
+    body = {
+        "s": "BTCUSDT", "S": "SELL", "o": "LIMIT", "f": "IOC", "q": "0.200", "p": "82000.00",
+        "ap": "82500.00", "X": "FILLED", "l": "0.050", "z": "0.100", "T": 1_791_565_602_120,
+    }  # fmt: skip
+    return {"e": "forceOrder", "E": 1_791_565_603_055, "o": body | changes}
+
+
+def read(event, stream="!forceOrder@arr"):
+    frame = event if stream is None else {"stream": stream, "data": event}
+    (record,) = parse_force_order(json.dumps(frame).encode(), RECV)
+    return record
+
+
+def test_a_sell_order_closed_a_long_and_a_buy_order_a_short():
+    sold, bought = read(order()), read(order(S="BUY"))
+    assert (sold.position_side, sold.order_side) == ("long", "sell")
+    assert (bought.position_side, bought.order_side) == ("short", "buy")
+
+
+def test_what_traded_is_the_filled_quantity_at_the_average_price():
+    record = read(order())
+    assert record.quantity == 0.1
+    assert (record.price, record.price_kind) == (82_500.0, "average_fill")
+    assert record.notional_usd == grid_usd(0.1 * 82_500)
+
+
+def test_the_event_time_is_the_orders_not_the_pushs():
+    record = read(order())
+    assert record.ts_event == 1_791_565_602_120_000
+    assert record.ts_recv == RECV
+
+
+def test_a_thousand_pepe_contract_is_a_thousand_pepe():
+    record = read(order(s="1000PEPEUSDT", ap="0.0107", z="43942"))
+    assert record.asset == "PEPE"
+    assert record.quantity == 43_942_000
+    assert record.price == pytest.approx(0.0000107)
+    assert record.notional_usd == grid_usd(43_942 * 0.0107)
+
+
+@pytest.mark.parametrize(("symbol", "usd"), [("BTCUSD_PERP", 500.0), ("ETHUSD_250926", 50.0)])
+def test_coin_margined_orders_count_contracts_of_fixed_dollar_worth(symbol, usd):
+    record = read(order(s=symbol, q="9", z="5", ap="80000", st=2))
+    assert record.notional_usd == usd
+    assert record.quantity == usd / 80_000
+
+
+def test_a_margin_kind_that_contradicts_the_symbol_is_refused():
+    with pytest.raises(UnreadableFrame) as caught:
+        read(order(st=2))
+    assert caught.value.field == "st"
+
+
+def test_an_order_of_which_nothing_filled_sold_nothing():
+    with pytest.raises(UnreadableFrame) as caught:
+        read(order(z="0", ap="0"))
+    assert caught.value.field == "z"
+
+
+def test_without_an_average_price_the_limit_stands_in_and_is_labelled():
+    record = read(order(ap="0"))
+    assert (record.price, record.price_kind) == (82_000.0, "order_limit")
+
+
+@pytest.mark.parametrize(
+    ("stream", "symbol", "expected"),
+    [
+        ("!forceOrder@arr", "BTCUSDT", "latest_per_second"),
+        (None, "BTCUSDT", "latest_per_second"),
+        ("btcusdt@forceOrder", "BTCUSDT", "largest_per_second"),
+        ("btcusd_perp@forceOrder", "BTCUSD_PERP", "latest_per_second"),
+    ],
+)
+def test_each_stream_says_which_order_of_a_second_it_shows(stream, symbol, expected):
+    record = read(order(s=symbol), stream)
+    assert record.coverage == expected
+    assert record.stream == (stream or "!forceOrder@arr")
+
+
+def test_the_same_order_has_the_same_identity_on_both_streams():
+    ids = {read(order(), s).event_id for s in ("!forceOrder@arr", "btcusdt@forceOrder", None)}
+    assert len(ids) == 1
+    assert read(order(z="0.101")).event_id not in ids
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("ap", "NaN"), ("ap", "inf"), ("ap", "-1"), ("z", "-0.1"), ("z", "1e30"), ("z", "1_0"),
+     ("p", "None"), ("q", None), ("T", 1), ("T", "soon"), ("S", "HOLD"), ("s", 7)],
+)  # fmt: skip
+def test_a_bad_value_is_unreadable_and_names_its_field(field, value):
+    with pytest.raises(UnreadableFrame) as caught:
+        read(order(**{field: value}))
+    assert caught.value.field == f"o.{field}"
+
+
+def test_a_worth_beyond_ten_billion_is_a_mistake_not_an_event():
+    with pytest.raises(UnreadableFrame) as caught:
+        read(order(z="1000000000", ap="82000"))
+    assert caught.value.field == "notional_usd"
+
+
+def test_an_order_stamped_long_after_its_receipt_is_unreadable():
+    with pytest.raises(UnreadableFrame) as caught:
+        read(order(T=1_791_565_602_120 + 3_600_000))
+    assert caught.value.field == "ts_event"
+
+
+def test_acknowledgements_are_empty_and_refusals_are_not():
+    assert parse_force_order(b'{"result":null,"id":1}', RECV) == []
+    assert parse_agg_trade(b'{"result":null,"id":"x"}', RECV) == []
+    with pytest.raises(UnreadableFrame, match="Invalid request"):
+        parse_force_order(b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', RECV)
+
+
+@pytest.mark.parametrize("frame", [b"", b"null", b"[]", b"{", b'{"e":"kline"}', b"\xff\xfe", b"{}"])
+def test_what_is_no_such_frame_is_unreadable(frame):
+    for parse in (parse_force_order, parse_agg_trade):
+        with pytest.raises(UnreadableFrame):
+            parse(frame, RECV)
+
+
+def agg(**changes):
+    body = {"e": "aggTrade", "E": 1_791_565_603_000, "s": "BTCUSDT", "a": 59_012, "p": "80000.5",
+            "q": "0.25", "f": 1, "l": 3, "T": 1_791_565_602_900, "m": True}  # fmt: skip
+    return json.dumps({"stream": "btcusdt@aggTrade", "data": body | changes}).encode()
+
+
+def test_a_trade_whose_buyer_was_the_maker_was_sold_into():
+    assert parse_agg_trade(agg(m=True), RECV)[0].aggressor_side == "sell"
+    assert parse_agg_trade(agg(m=False), RECV)[0].aggressor_side == "buy"
+
+
+def test_a_trade_is_worth_quantity_times_price_and_keeps_the_venues_id():
+    (record,) = parse_agg_trade(agg(), RECV)
+    assert record.notional_usd == grid_usd(0.25 * 80_000.5)
+    assert record.event_id == "binance:BTCUSDT:59012"
+    assert record.ts_event == 1_791_565_602_900_000
+
+
+def test_coin_margined_trades_count_contracts_too():
+    (record,) = parse_agg_trade(agg(s="BCHUSD_PERP", p="427.91", q="3"), RECV)
+    assert record.notional_usd == 30.0
+    assert record.quantity == 30 / 427.91
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"p": "NaN"}, "p"), ({"p": "0"}, "p"), ({"q": "inf"}, "q"), ({"q": "-1"}, "q"),
+     ({"q": "1e14"}, "notional_usd"), ({"a": None}, "a"), ({"m": "maybe"}, "m"),
+     ({"T": 1_791_569_602_900}, "ts_event"), ({"s": "btc"}, "symbol")],
+)  # fmt: skip
+def test_a_bad_trade_names_its_field(changes, field):
+    with pytest.raises(UnreadableFrame) as caught:
+        parse_agg_trade(agg(**changes), RECV)
+    assert caught.value.field == field
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"recorded frames are not at {FIXTURES}")
+def test_recorded_frames_of_2026_read_as_they_were_captured():
+    frames = [
+        json.loads(line)["frame"]
+        for line in (FIXTURES / "live_2026-10_liquidation_frames.jsonl").read_text().splitlines()
+        if line and json.loads(line)["venue"] == "binance"
+    ]
+    records = [parse_force_order(json.dumps(f).encode(), RECV)[0] for f in frames]
+    assert [(r.asset, r.position_side, r.coverage) for r in records] == [
+        ("BTC", "long", "latest_per_second"),
+        ("XRP", "short", "largest_per_second"),
+        ("MANTA", "long", "latest_per_second"),
+    ]
+    assert records[0].notional_usd == grid_usd(0.190 * 82_651.90)
+
+
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"recorded frames are not at {FIXTURES}")
+@pytest.mark.parametrize("name", ["BINANCE_FUTURES", "BINANCE_DELIVERY"])
+def test_recorded_trades_of_2021_are_all_read(name):
+    text = (FIXTURES / "cryptofeed" / f"{name}.ws.1.0.trades.txt").read_text()
+    lines = [line.split(": ", 1)[1] for line in text.splitlines() if "@aggTrade\",\"data" in line]
+    records = [parse_agg_trade(line.encode(), RECV)[0] for line in lines]
+    assert len(records) == len(lines) > 30
+    assert all(r.notional_usd > 0 for r in records)

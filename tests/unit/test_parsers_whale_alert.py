@@ -1,0 +1,95 @@
+"""Whale Alert's transfers, one record for each asset an alert moves."""
+
+import json
+
+import pytest
+
+from streams.feeds.frames import UnreadableFrame
+from streams.feeds.whale_alert import owner_slug, parse_alert
+
+RECV = 1_686_582_740_000_000
+
+
+def alert(**changes):
+    message = {
+        "type": "alert", "channel_id": "c", "timestamp": 1_686_582_731, "blockchain": "ethereum",
+        "transaction_type": "transfer", "from": "unknown wallet", "to": "Binance",
+        "amounts": [{"symbol": "usdt", "amount": 5_000_000, "value_usd": 5_001_000.5}],
+        "text": "…", "transaction": {"height": 1, "hash": "0xab", "sub_transactions": []},
+    }  # fmt: skip
+    return json.dumps(message | changes).encode()
+
+
+def one(**changes):
+    (record,) = parse_alert(alert(**changes), RECV)
+    return record
+
+
+def test_the_alerts_time_is_in_seconds():
+    assert one().ts_event == 1_686_582_731_000_000
+
+
+def test_milliseconds_are_not_taken_for_seconds():
+    with pytest.raises(UnreadableFrame) as caught:
+        parse_alert(alert(timestamp=1_686_582_731_000), RECV)
+    assert caught.value.field == "timestamp"
+
+
+def test_an_exchange_owner_is_written_like_the_venue():
+    record = one()
+    assert (record.to_owner, record.to_kind) == ("binance", "exchange")
+    assert (record.from_owner, record.from_kind) == ("unknown", "unknown")
+    assert owner_slug("#Binance") == "binance"
+    assert owner_slug("OKEx") == "okx"
+    assert owner_slug("Coinbase Institutional") == "coinbase-institutional"
+
+
+def test_several_assets_in_one_alert_are_several_legs_with_stable_keys():
+    amounts = [{"symbol": s, "amount": 10, "value_usd": 1e6} for s in ("ETH", "USDT", "WBTC")]
+    records = parse_alert(alert(amounts=amounts), RECV)
+    assert [(r.asset, r.leg) for r in records] == [("ETH", 0), ("USDT", 1), ("WBTC", 2)]
+    assert len({r.event_id for r in records}) == 3
+    again = parse_alert(alert(amounts=amounts, text="corrected"), RECV + 5)
+    assert [r.event_id for r in again] == [r.event_id for r in records]
+
+
+def test_the_providers_owner_type_decides_over_the_table():
+    parties = [{"owner": "Sygnia.io", "owner_type": "fund", "amount": "1", "address": "x"}]
+    transaction = {"hash": "0xab", "sub_transactions": [{"inputs": [], "outputs": parties}]}
+    record = one(to="sygnia.io", transaction=transaction)
+    assert (record.to_owner, record.to_kind) == ("sygnia.io", "fund")
+
+
+def test_owners_outside_the_table_are_other_and_treasuries_issuers():
+    assert one(to="Some Custodian").to_kind == "other"
+    record = one(**{"from": "Tether Treasury", "transaction_type": "mint"})
+    assert (record.from_owner, record.from_kind) == ("tether-treasury", "issuer")
+    assert record.transfer_kind == "mint"
+
+
+@pytest.mark.parametrize("label", ["unknown wallet", "unknown new wallet", "", None])
+def test_unlabelled_owners_are_unknown(label):
+    assert one(to=label).to_kind == "unknown"
+
+
+def test_a_transfer_without_a_dollar_worth_keeps_none():
+    assert one(amounts=[{"symbol": "BTC", "amount": "12.5"}]).notional_usd is None
+
+
+def test_acknowledgements_hold_no_records():
+    assert parse_alert(b'{"type":"subscribed_alerts","id":"x","blockchains":[]}', RECV) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"amounts": []}, "amounts"), ({"amounts": [{"symbol": "BTC", "amount": "NaN"}]}, "amounts[0].amount"),
+     ({"amounts": [{"symbol": "BTC", "amount": -1}]}, "amounts[0].amount"),
+     ({"amounts": [{"symbol": "BTC", "amount": 1, "value_usd": 1e12}]}, "amounts[0].value_usd"),
+     ({"amounts": [{"symbol": "B C", "amount": 1}]}, "asset"),
+     ({"transaction": {}}, "transaction"), ({"transaction_type": "gift"}, "transaction_type"),
+     ({"type": "news"}, "type"), ({"timestamp": 1_786_582_731}, "ts_event")],
+)  # fmt: skip
+def test_a_bad_alert_names_its_field(changes, field):
+    with pytest.raises(UnreadableFrame) as caught:
+        parse_alert(alert(**changes), RECV)
+    assert caught.value.field == field
