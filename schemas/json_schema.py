@@ -1,0 +1,37 @@
+"""The public contract of each topic as JSON Schema; `python -m schemas.json_schema` writes it."""
+
+from pathlib import Path
+from typing import Union
+
+import msgspec
+import orjson
+
+from schemas.topics import TOPICS
+
+FOLDER = Path(__file__).parent / "json"
+
+
+def schemas() -> dict[str, bytes]:
+    """Return each topic's JSON Schema as indented, stable text."""
+    made = {}
+    for name, topic in TOPICS.items():
+        schema = msgspec.json.schema(Union[topic.payload])  # noqa: UP007 - built at run time
+        schema = {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": name,
+            "description": topic.what,
+            **schema,
+        }
+        made[name] = orjson.dumps(schema, option=orjson.OPT_INDENT_2) + b"\n"
+    return made
+
+
+def main() -> None:
+    """Write one file a topic."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in schemas().items():
+        (FOLDER / f"{name}.json").write_bytes(text)
+
+
+if __name__ == "__main__":
+    main()

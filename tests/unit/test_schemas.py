@@ -1,0 +1,130 @@
+"""Records, their bytes, and the contract that is written into the tree."""
+
+import json
+import math
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import codec, json_schema
+from schemas.codec import InvalidRecord
+from schemas.market import Liquidation, Trade
+from schemas.topics import TOPICS, key_of
+
+NOW = 1_763_683_200_000_000
+TRADE = Trade(
+    event_id="1",
+    venue="binance",
+    instrument="BTC-USDT-PERP",
+    venue_symbol="BTCUSDT",
+    asset="BTC",
+    aggressor_side="sell",
+    price=91_234.5,
+    quantity=0.25,
+    notional_usd=22_808.625,
+    ts_event=NOW,
+    ts_recv=NOW + 1,
+)
+LIQUIDATION = Liquidation(
+    event_id="1",
+    venue="bybit",
+    instrument="ETH-USDT-PERP",
+    venue_symbol="ETHUSDT",
+    asset="ETH",
+    position_side="long",
+    order_side="sell",
+    price=3000.0,
+    price_kind="bankruptcy",
+    quantity=1.0,
+    notional_usd=3000.0,
+    coverage="full",
+    stream="allLiquidation",
+    ts_event=NOW,
+    ts_recv=NOW,
+)
+
+
+def broken(record: msgspec.Struct, **changes: object) -> bytes:
+    return json.dumps(json.loads(codec.encode(record)) | changes).encode()
+
+
+def test_json_schemas_in_the_tree_are_current() -> None:
+    for name, text in json_schema.schemas().items():
+        path = json_schema.FOLDER / f"{name}.json"
+        assert path.read_bytes() == text, "run `python -m schemas.json_schema`"
+
+
+@given(
+    price=st.floats(1e-9, 1e9), quantity=st.floats(1e-12, 1e15), lag=st.integers(-300_000_000, 10**9)
+)
+def test_what_is_encoded_decodes_to_the_same_record(price: float, quantity: float, lag: int) -> None:
+    trade = msgspec.structs.replace(TRADE, price=price, quantity=quantity, ts_recv=NOW + lag)
+    assert codec.decode("trades", codec.encode(trade)) == trade
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"price": "91234.5"}, "price"),
+        ({"price": -1.0}, "price"),
+        ({"price": 0}, "price"),
+        ({"quantity": 1e300}, "quantity"),
+        ({"notional_usd": 2e10}, "notional_usd"),
+        ({"aggressor_side": "BUY"}, "aggressor_side"),
+        ({"aggressor_side": None}, "aggressor_side"),
+        ({"venue": "Binance!"}, "venue"),
+        ({"asset": "btc"}, "asset"),
+        ({"instrument": "ETH-USDT-PERP"}, "instrument"),
+        ({"instrument": "BTCUSDT"}, "instrument"),
+        ({"ts_event": 1_763_683_200}, "ts_event"),
+        ({"ts_event": NOW + 301_000_000}, "ts_event"),
+        ({"ts_event": 1.5}, "ts_event"),
+        ({"event_id": ""}, "event_id"),
+    ],
+)
+def test_a_bad_field_is_named(changes: dict[str, object], field: str) -> None:
+    with pytest.raises(InvalidRecord) as problem:
+        codec.decode("trades", broken(TRADE, **changes), 3, 17)
+    assert problem.value.field == field
+    assert "trades[3]@17" in str(problem.value)
+    assert problem.value.reason
+
+
+@pytest.mark.parametrize(
+    "payload", [None, b"", b"{", b"NaN", b"[]", b"\xff", b'{"type":"unheard of"}', b"[" * 100_000]
+)
+def test_what_is_not_a_record_is_refused(payload: bytes | None) -> None:
+    with pytest.raises(InvalidRecord):
+        codec.decode("liquidations", payload)
+
+
+def test_nan_and_infinity_are_refused_however_they_are_written() -> None:
+    for text in (b"NaN", b"Infinity", b"1e999", b"null"):
+        payload = codec.encode(TRADE).replace(b"91234.5", text)
+        with pytest.raises(InvalidRecord):
+            codec.decode("trades", payload)
+    with pytest.raises(msgspec.ValidationError):
+        codec.validated(msgspec.structs.replace(TRADE, price=math.inf))
+
+
+def test_closing_a_long_is_a_sell_and_nothing_else() -> None:
+    with pytest.raises(InvalidRecord, match="closing a long is a sell"):
+        codec.decode("liquidations", broken(LIQUIDATION, order_side="buy"))
+
+
+def test_a_price_without_its_kind_is_refused() -> None:
+    with pytest.raises(InvalidRecord, match="price_kind"):
+        codec.decode("liquidations", broken(LIQUIDATION, price_kind=None))
+
+
+def test_a_record_from_the_future_is_refused_by_the_shells_clock() -> None:
+    with pytest.raises(InvalidRecord, match="future"):
+        codec.decode("trades", codec.encode(TRADE), not_after=NOW - 1)
+
+
+def test_everything_about_an_asset_has_one_key() -> None:
+    keys = {key_of(TOPICS[t], LIQUIDATION) for t in ("liquidations", "bars", "cascades")}
+    assert keys == {b"ETH"}
+    assert key_of(TOPICS["trades"], TRADE) == b"binance:BTC-USDT-PERP"
