@@ -1,12 +1,19 @@
 """Creates the topics of schemas.topics on a cluster."""
 
+import logging
 import time
 from typing import Any
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import TOPICS, Topic
+
+#: librdkafka writes each refused connection to stderr, which waiting does twenty times a second.
+_SILENT = logging.getLogger("undertow.librdkafka.admin")
+_SILENT.disabled = True
 
 #: How long one request may take, seconds.
 REQUEST_TIMEOUT = 30.0
@@ -22,9 +29,7 @@ class NotReady(Exception):
 
 def admin_client(bootstrap: str, admin_conf: dict[str, Any] | None = None) -> AdminClient:
     """Return a client that is quiet about a broker that isn't up; `admin_conf` wins."""
-    # librdkafka writes each refused connection to stderr, which waiting does twice a second.
-    quiet = {"log_level": 0, "error_cb": lambda _: None}
-    return AdminClient({"bootstrap.servers": bootstrap, **quiet, **(admin_conf or {})})
+    return AdminClient({"bootstrap.servers": bootstrap} | (admin_conf or {}), logger=_SILENT)
 
 
 def wait_ready(

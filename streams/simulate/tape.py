@@ -17,7 +17,7 @@ from streams.simulate.setting import (
 )
 
 #: Prints of the whole night, both venues, all assets.
-TRADES = 800_000
+TRADES = 500_000
 #: Spread of one taker order's USD (log), and the half spread it crosses (log).
 SIZE_SD = 0.6
 HALF_SPREAD = 1e-5

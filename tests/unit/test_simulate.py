@@ -123,7 +123,7 @@ def test_binance_shows_one_forced_order_a_second_and_bybit_several_a_message(see
 
 def test_trade_counts_are_skewed_to_btc(seen):
     total = seen.trades.total()
-    assert 700_000 <= total <= 900_000
+    assert 450_000 <= total <= 550_000
     assert 0.28 <= seen.trades["BTCUSDT"] / total <= 0.38
 
 
