@@ -21,7 +21,8 @@ from schemas.words import (
 class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     """A partial sum over [ts_open, ts_open + width): adding parts gives the whole.
 
-    Dollar sums lie on the grid of `words.grid_usd`, so merging is exact. (buy_usd + sell_usd) / quantity is the fill VWAP.
+    Dollar sums lie on the grid of `words.grid_usd`, so merging is exact;
+    (buy_usd + sell_usd) / quantity is the VWAP of fills.
     """
 
     venue: Name

@@ -56,8 +56,10 @@ def decode(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         field, reason = field_and_reason(problem)
         raise InvalidRecord(topic, partition, offset, field, reason) from None
-    if not_after is not None and getattr(record, "ts_event", 0) > not_after:
-        raise InvalidRecord(topic, partition, offset, "ts_event", "stamped in the future")
+    if not_after is not None:
+        for field in ("ts_event", "ts_recv"):
+            if getattr(record, field, 0) > not_after:
+                raise InvalidRecord(topic, partition, offset, field, "stamped in the future")
     return record
 
 

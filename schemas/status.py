@@ -33,8 +33,8 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, tag="dead_letter"):
     """
 
     topic: Identity
-    partition: Annotated[int, Meta(ge=0)]
-    offset: Annotated[int, Meta(ge=-1)]
+    partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
+    offset: Annotated[int, Meta(ge=-1, le=2**53 - 1)]
     field: str
     reason: Text
     raw: str

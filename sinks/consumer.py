@@ -13,7 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
 
 from schemas import codec
 from schemas.codec import InvalidRecord
@@ -34,12 +41,27 @@ TOPICS = (
     "dead_letters",
 )
 POLL = 5_000
+ADMIN_CONF = ("bootstrap.servers",)
 Place = tuple[str, int]
 
 
-class Buffer(msgspec.Struct):
-    """Undelivered records of one partition from offset `lo`; `until` ends a repeated range."""
+def topic_ids(conf: dict[str, Any]) -> dict[str, str]:
+    """Return Kafka's own id of each topic: one made anew starts its offsets again.
 
+    Raises KafkaException for a topic that does not exist.
+    """
+    admin = AdminClient({k: v for k, v in conf.items() if k in ADMIN_CONF})
+    asked = admin.describe_topics(TopicCollection(list(TOPICS)), request_timeout=30)
+    return {name: str(future.result().topic_id) for name, future in asked.items()}
+
+
+class Buffer(msgspec.Struct):
+    """Undelivered records of one partition from offset `lo`; `until` ends a repeated range.
+
+    `epoch` is the topic's own id.
+    """
+
+    epoch: str
     lo: int
     since: float
     hi: int = -1
@@ -63,9 +85,10 @@ def run(
     """
     consumer = Consumer(conf)
     buffers: dict[Place, Buffer] = {}
+    epochs = topic_ids(conf)
     consumer.subscribe(
         list(TOPICS),
-        on_assign=lambda c, parts: _assigned(c, parts, buffers, intents),
+        on_assign=lambda c, parts: _assigned(c, parts, buffers, intents, epochs),
         on_revoke=lambda c, parts: _dropped(parts, buffers),
         on_lost=lambda c, parts: _dropped(parts, buffers),
     )
@@ -85,11 +108,14 @@ def _assigned(
     parts: list[TopicPartition],
     buffers: dict[Place, Buffer],
     intents: Intents,
+    epochs: dict[str, str],
 ) -> None:
     """Start each partition where its last intended range began, if that was not committed."""
     meant: dict[Place, tuple[int, int]] = {}
     for intent in intents.last():
         place = (intent.topic, intent.partition)
+        if intent.epoch != epochs.get(intent.topic):
+            continue
         if place not in meant or intent.hi > meant[place][1]:
             meant[place] = (intent.lo, intent.hi)
     start = []
@@ -100,7 +126,7 @@ def _assigned(
         repeat = lo <= position <= hi and lo >= low
         position = lo if repeat else position
         buffers[tp.topic, tp.partition] = Buffer(
-            position, time.monotonic(), until=hi if repeat else -1
+            epochs[tp.topic], position, time.monotonic(), until=hi if repeat else -1
         )
         start.append(TopicPartition(tp.topic, tp.partition, position))
     consumer.assign(start)
@@ -174,7 +200,8 @@ def _flush(
         done = [TopicPartition(*place, buffers[place].hi + 1) for place in ready]
         consumer.commit(offsets=done, asynchronous=False)
     for place in ready:
-        buffers[place] = Buffer(buffers[place].hi + 1, time.monotonic())
+        done_with = buffers[place]
+        buffers[place] = Buffer(done_with.epoch, done_with.hi + 1, time.monotonic())
 
 
 def _batches(place: Place, buffer: Buffer) -> list[Batch]:
@@ -185,6 +212,6 @@ def _batches(place: Place, buffer: Buffer) -> list[Batch]:
         records.append(record)
         offsets.append(offset)
     return [
-        Batch(table, *place, buffer.lo, buffer.hi, records, offsets)
+        Batch(table, *place, buffer.lo, buffer.hi, records, offsets, buffer.epoch)
         for table, (records, offsets) in by_table.items()
     ]

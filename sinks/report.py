@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
+#: Above this share of USD without a known side, a long share would be a guess.
+UNKNOWN_SIDE_MAX = 0.05
 #: Counted as stored; a record told twice is one row.
 RAW = ("trades", "liquidations", "whale_transfers", "bars")
 
@@ -32,7 +34,6 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         " FROM liquidations AS t FINAL WHERE kafka_topic = {epoch:String}"
     )
     counted = totals["orders"] > 0
-    sided = (totals["long_usd"] or 0) + (totals["short_usd"] or 0)
     return {
         "records": {table: ask.count(table) for table in RAW},
         "dead_letters": ask.count("dead_letters"),
@@ -41,7 +42,7 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         "liquidated_usd": totals["usd"] or 0.0,
         "lower_bound": sorted(totals["coverages"]) != ["full"],
         "coverages": sorted(totals["coverages"]),
-        "long_share": (totals["long_usd"] or 0) / sided if sided else None,
+        "long_share": _long_share(totals["long_usd"], totals["short_usd"], totals["usd"]),
         "largest_order_usd": totals["largest"],
         "covered_since": iso(totals["since"]) if counted else None,
         "covered_until": iso(totals["until"]) if counted else None,
@@ -88,10 +89,20 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
         " FROM liquidations AS t FINAL"
         " WHERE kafka_topic = {epoch:String} AND t.ts_event > last - toIntervalHour(24)"
     )
-    sided = found.pop("long_usd") or 0, found.pop("short_usd") or 0
-    found["long_share"] = sided[0] / sum(sided) if sum(sided) else None
+    sided = found.pop("long_usd"), found.pop("short_usd")
+    found["long_share"] = _long_share(*sided, found["notional_usd"])
     found["since"], found["until"] = iso(found["since"]), iso(found["until"])
     return found
+
+
+def _long_share(
+    long_usd: float | None, short_usd: float | None, total: float | None
+) -> float | None:
+    """Longs' share of the USD whose side is known; None where too much of it is not."""
+    known = (long_usd or 0.0) + (short_usd or 0.0)
+    if not known or known < (1 - UNKNOWN_SIDE_MAX) * (total or 0.0):
+        return None
+    return (long_usd or 0.0) / known
 
 
 def _shares(ask: _Asker, by: str, total: float | None) -> dict[str, Any]:
@@ -160,7 +171,8 @@ def _verdicts(ask: _Asker) -> list[dict[str, Any]]:
 
 def _reasons(ask: _Asker) -> list[dict[str, Any]]:
     return ask.rows(
-        "SELECT topic, reason, count() AS records, min(offset) AS first FROM dead_letters FINAL"
+        "SELECT topic, splitByString(', first seen', t.reason)[1] AS reason,"
+        " count() AS records, min(t.offset) AS first FROM dead_letters AS t FINAL"
         " WHERE kafka_topic = {epoch:String}"
-        " GROUP BY topic, reason ORDER BY records DESC, topic LIMIT 10"
+        " GROUP BY topic, reason ORDER BY records DESC, topic, reason LIMIT 10"
     )

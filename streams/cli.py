@@ -67,7 +67,7 @@ SOURCE_HELP = "a recording; without it a night is generated"
 @click.option("--seed", default=20251121, show_default=True, help="seed of the generated night")
 @click.option("--hours", default=24.0, show_default=True, help="hours of it, at most 24")
 @click.option("--speed", default="max", show_default=True, help="max, or times real time: 60")
-@click.option("--serve/--no-serve", default=None, help="keep serving SQL afterwards [on a terminal]")
+@click.option("--serve/--no-serve", default=None, help="serve SQL afterwards [on a terminal]")
 @option("data_dir")
 @option("params")
 @option("sql_host")
@@ -133,7 +133,7 @@ def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: 
 
 @main.command()
 @click.argument("sql")
-@click.option("--format", "fmt", default=None, help="any ClickHouse format [a table, or TSV in a pipe]")
+@click.option("--format", "fmt", default=None, help="a ClickHouse format [table; TSV in a pipe]")
 @option("data_dir")
 @option("clickhouse_url")
 def sql(sql: str, fmt: str | None, **given: Any) -> None:
@@ -329,7 +329,7 @@ def _speed(text: str) -> float | None:
 
 def _with_kafka(settings: Settings) -> Settings:
     if not settings.kafka_url:
-        raise Refused("no Kafka: set KAFKA_URL (or --kafka-url), or start one with `undertow stack`")
+        raise Refused("no Kafka: set KAFKA_URL or --kafka-url, or start one with `undertow stack`")
     return settings
 
 

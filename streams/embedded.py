@@ -1,7 +1,7 @@
 """Undertow in one process: a source, the pipeline, chDB, and an SQL endpoint on it.
 
-    source ──> pipeline.step ──> rows ──(writer thread)──> chDB <── SQL endpoint
-                            └──> alerts ──(outbox)──> webhooks
+source ──> pipeline.step ──> rows ──(writer thread)──> chDB <── SQL endpoint
+                        └──> alerts ──(outbox)──> webhooks
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from sinks.rows import table_of
 from sinks.webhooks.delivery import Deliverer, clock_us
 from sinks.webhooks.endpoints import parse_endpoints
 from sinks.webhooks.outbox import Outbox
-from streams import kafka, pipeline, score
+from streams import clock, kafka, pipeline, score
 from streams.params import Params
 from streams.settings import Settings
 from streams.sources import Source
@@ -154,7 +154,7 @@ def _drive(
 ) -> None:
     state = pipeline.State()
     pace = _Pace(speed)
-    for number, (topic, record) in enumerate(paced(source, kafka.not_after()), 1):
+    for number, (topic, record) in enumerate(paced(source, clock.not_after()), 1):
         if isinstance(record, DeadLetter):
             rows.put(record)
             continue
@@ -237,9 +237,9 @@ class Rows:
                 partition=0,
                 offset=number,
                 field=field,
-                reason=f"{reason} {getattr(record, field, '')}",
+                reason=reason,
                 raw=msgspec.json.encode(record)[: kafka.RAW_KEPT].decode(),
-                ts_recv=getattr(record, "ts_recv", kafka.now_us()),
+                ts_recv=getattr(record, "ts_recv", clock.now_us()),
             )
         )
 

@@ -190,10 +190,7 @@ def _take_bars(
     """Add a second's bars to the minute flows and return its fill range."""
     if not bars:
         return None, None
-    for bar in bars:
-        minute = bar.ts_open // SECOND // 60
-        flow.add(state.flows, minute, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
-        flow.add_range(state.flows, minute, bar.high, bar.low)
+    flow.take_second(state.flows, second, bars)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
     return max(bar.high for bar in bars), min(bar.low for bar in bars)
 
@@ -333,9 +330,7 @@ def _judge_inflows(
                     and abs(other.ts_event - inflow.ts_event) < window
                     for other in state.inflows
                 ),
-                onset_followed=whale_selling.followed_by_onset(
-                    params.whale, inflow, state.onsets
-                ),
+                onset_followed=whale_selling.followed_by_onset(params.whale, inflow, state.onsets),
                 ts_event=inflow.ts_event,
                 ts_window_end=end * SECOND,
                 ts_detect=(second + 1 + params.grace_s) * SECOND,

@@ -1,6 +1,5 @@
 """What the librdkafka shells share: connection settings, keyed sends, dead letters."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from confluent_kafka import Producer
 from schemas.codec import InvalidRecord, encode
 from schemas.status import DeadLetter
 from schemas.topics import TOPICS, key_of
-from schemas.words import MAX_AHEAD
+from streams.clock import now_us
 from streams.settings import Settings
 
 #: Java's, aiokafka's and Faust's partitioner. librdkafka's own default differs, and an
@@ -81,13 +80,3 @@ def dead_letter(problem: InvalidRecord, payload: bytes | None) -> DeadLetter:
         raw=(payload or b"")[:RAW_KEPT].decode(errors="replace"),
         ts_recv=now_us(),
     )
-
-
-def now_us() -> int:
-    """Wall clock, microseconds UTC; shells only."""
-    return time.time_ns() // 1_000
-
-
-def not_after() -> int:
-    """Latest believable event time at this moment, microseconds."""
-    return now_us() + MAX_AHEAD

@@ -6,7 +6,7 @@ from confluent_kafka import Producer
 
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS
-from streams import kafka
+from streams import clock, kafka
 from streams.settings import Settings
 from streams.sources import Source
 from streams.sources.pace import paced
@@ -16,9 +16,7 @@ class ReplayError(Exception):
     """The broker did not take every record; the message says how many are missing."""
 
 
-def replay(
-    settings: Settings, source: Source, progress: Callable[[int], None]
-) -> dict[str, int]:
+def replay(settings: Settings, source: Source, progress: Callable[[int], None]) -> dict[str, int]:
     """Produce all of a source and return the records sent on each topic.
 
     `progress` hears the event time reached, microseconds. Raises ReplayError when a
@@ -33,7 +31,7 @@ def replay(
             failed.append(str(error))
 
     counts = _partition_counts(producer, source)
-    for number, (topic, record) in enumerate(paced(source, kafka.not_after())):
+    for number, (topic, record) in enumerate(paced(source, clock.not_after())):
         if isinstance(record, FeedStatus):
             for partition in range(counts[topic]):
                 kafka.send(producer, topic, record, partition, delivered)
@@ -62,5 +60,3 @@ def _finish(producer: Producer, failed: list[str]) -> None:
     if remaining or failed:
         first = failed[0] if failed else "no answer within 60 s"
         raise ReplayError(f"{remaining + len(failed)} records were not delivered: {first}")
-
-

@@ -1,5 +1,6 @@
 """A run's report as people read it: the newspapers' table, episodes, verdicts."""
 
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.table import Table
 from streams.alerts import usd
 
 TOP = 10
+EPISODES = 40
 
 
 def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None) -> None:
@@ -41,7 +43,9 @@ def _headline(found: dict[str, Any]) -> Table:
     note = f"  (coverage: {', '.join(found['coverages'])})" if found["lower_bound"] else ""
     table.add_row("total", f"{bound}{usd(day['notional_usd'] or 0)}{note}")
     table.add_row("orders", f"{day['orders']:,}")
-    table.add_row("long share", _percent(day["long_share"]))
+    unknown = "not known: the source does not tell whose positions were closed"
+    known = day["long_share"]
+    table.add_row("long share", unknown if known is None else f"{known:.1%}")
     largest = day["largest_order_usd"]
     table.add_row("largest order", usd(largest) if largest else "not known")
     if found["orders_of_unknown_side"]:
@@ -80,14 +84,16 @@ def _episodes(found: dict[str, Any]) -> Table | str:
         basis = "; thresholds are shipped defaults, not calibrated on this data"
     if not episodes:
         return f"Cascades: none called ({watches} watched)"
+    largest = sorted(episodes, key=lambda e: -e["notional_usd"])[:EPISODES]
+    cut = f"; the {EPISODES} largest" if len(episodes) > EPISODES else ""
     table = Table(
-        title=f"Cascades: {len(episodes)} called, {watches} only watched{basis}",
+        title=f"Cascades: {len(episodes)} called, {watches} only watched{cut}{basis}",
         title_justify="left",
         box=None,
     )
     for column in ("asset", "side", "onset", "detected", "delay", "peak", "end", "USD", "move"):
         table.add_column(column, no_wrap=True)
-    for e in episodes:
+    for e in sorted(largest, key=lambda e: e["detected"]):
         delay = _seconds(e["detected"]) - _seconds(e["onset"])
         table.add_row(
             e["asset"],
@@ -144,9 +150,7 @@ def _planted(found: dict[str, Any]) -> str:
     whales = [w for w in found["planted_whales"] if w["verdict"]]
     sellers = [w for w in whales if w["sells"]]
     caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
-    wrong = sum(
-        w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"]
-    )
+    wrong = sum(w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"])
     return (
         f"Planted cascades: {len(hits)} of {len(found['planted'])} found, {len(false)} false "
         f"(delay from planted onset: {delays})\n"
@@ -161,14 +165,10 @@ def _records(found: dict[str, Any]) -> str:
     lines = [f"Stored: {counts or 'nothing'}{late} in {found['elapsed_s']:.1f} s"]
     lines.append(f"Dead letters: {found['dead_letters']:,}")
     lines += [
-        f"  {r['records']:>6,} × {r['topic']}: {r['reason'][:90]} (first at {r['first']})"
+        f"  {r['records']:>6,} x {r['topic']}: {r['reason'][:90]} (first at {r['first']})"
         for r in found["dead_letter_reasons"]
     ]
     return "\n".join(lines)
-
-
-def _percent(share: float | None) -> str:
-    return "not known" if share is None else f"{share:.1%}"
 
 
 def _clock(moment: str | None, date: bool = False) -> str:
@@ -178,6 +178,4 @@ def _clock(moment: str | None, date: bool = False) -> str:
 
 
 def _seconds(moment: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(moment).timestamp()

@@ -98,9 +98,7 @@ def _sink(settings: Settings, url: str, client: object, stop: threading.Event) -
         log.critical("the sink stops", exc_info=True)
 
 
-def run_sink(
-    settings: Settings, url: str, client: object, stopping: Callable[[], bool]
-) -> None:
+def run_sink(settings: Settings, url: str, client: object, stopping: Callable[[], bool]) -> None:
     """Run the sink loop on an open client."""
     conf = kafka.consumer_conf(url, settings.group, "sink")
     consumer.run(
@@ -113,9 +111,7 @@ def run_sink(
     )
 
 
-def _child(
-    name: str, settings: Settings, url: str, stack: ExitStack
-) -> subprocess.Popen[bytes]:
+def _child(name: str, settings: Settings, url: str, stack: ExitStack) -> subprocess.Popen[bytes]:
     environ = os.environ | {PREFIX + "KAFKA_URL": url, PREFIX + "DATA_DIR": settings.data_dir}
     for setting in ("partitions", "group", "params", "flush_s", "webhook_urls", "log_level"):
         environ[PREFIX + setting.upper()] = str(getattr(settings, setting))

@@ -74,7 +74,9 @@ def night(seed: int = 7, seconds: int = 2_400, burst_at: int = 1_500) -> list[Ev
             for number in range(int(rate) + (draw.random() < rate % 1)):
                 venue = draw.choice(["bybit", "binance"])
                 usd = draw.lognormvariate(8, 1.5)
-                events.append((second, "liquidations", liquidation(second, number, usd, asset, venue)))
+                events.append(
+                    (second, "liquidations", liquidation(second, number, usd, asset, venue))
+                )
         for venue in ("bybit", "binance"):
             fall = 3.0 * min(since, 240) / 240 if since > 0 else 0.0
             events.append((second, "trades", trade(second, venue, draw, fall)))
@@ -109,7 +111,10 @@ def clocked(events: list[Event], every: int = 1) -> list[Item]:
     """Put an `alive` of every second (or every few) into the stream, as a replay does."""
     out: list[Item] = []
     told = events[0][0]
-    for second, topic, record in [*events, (events[-1][0] + 30, "", FeedStatus(producer="x", state="alive", ts_event=START * SECOND))]:
+    for second, topic, record in [
+        *events,
+        (events[-1][0] + 30, "", FeedStatus(producer="x", state="alive", ts_event=START * SECOND)),
+    ]:
         if second >= told + every or not out:
             out += [
                 (t, FeedStatus(producer="replay", state="alive", ts_event=(second - 1) * SECOND))

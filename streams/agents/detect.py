@@ -1,7 +1,7 @@
 """The detect agent: one shard a partition, acknowledged only behind its effects.
 
-    batch ──> step ──> 1 findings delivered ──> 2 state in the changelog ──> 3 acks
-              a crash between any two repeats the rest under the same ids
+batch ──> step ──> 1 findings delivered ──> 2 state in the changelog ──> 3 acks
+          a crash between any two repeats the rest under the same ids
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import msgspec
 from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.topics import TOPICS, key_of
-from streams import engine, kafka, pipeline
+from streams import clock, engine, kafka, pipeline
 from streams.agents import shards, tables
 from streams.params import Params
 
@@ -73,12 +73,10 @@ def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
                     await stream.ack(event)
 
 
-def _take(
-    params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing"
-) -> None:
+def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> None:
     topic, offset = message.topic, message.offset
     try:
-        record = codec.decode(topic, message.value, live.partition, offset, kafka.not_after())
+        record = codec.decode(topic, message.value, live.partition, offset, clock.not_after())
     except InvalidRecord as problem:
         outgoing.add("dead_letters", kafka.dead_letter(problem, message.value))
         return
@@ -114,8 +112,7 @@ class Outgoing:
 
     def __init__(self, app: Any) -> None:
         self._topics = {
-            name: app.topic(name, key_serializer="raw", value_serializer="raw")
-            for name in TOPICS
+            name: app.topic(name, key_serializer="raw", value_serializer="raw") for name in TOPICS
         }
         self._waiting: list[tuple[str, msgspec.Struct]] = []
 
@@ -131,9 +128,7 @@ class Outgoing:
             where = 0 if not TOPICS[topic].split else None
             key = key_of(TOPICS[topic], record) or None
             sent.append(
-                await self._topics[topic].send(
-                    key=key, value=codec.encode(record), partition=where
-                )
+                await self._topics[topic].send(key=key, value=codec.encode(record), partition=where)
             )
         await asyncio.gather(*sent)
 

@@ -1,16 +1,26 @@
 """Signed taker flow by minute and venue: what the whale test reads."""
 
+from collections.abc import Iterable
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
+
+from schemas.bars import Bar
+from schemas.words import MINUTE, grid_usd
 
 Floats = NDArray[np.float64]
 
 
 class MinuteFlow(msgspec.Struct):
-    """One minute of one asset: venue -> [buy USD, sell USD], and the fill range."""
+    """One minute of one asset: venue -> [buy USD, sell USD], and the fill range.
+
+    `upto` is the last second folded in: a minute may be stored before the rest of its
+    asset's state, and a restart must not add the same second again.
+    """
 
     venues: dict[str, list[float]] = {}
+    upto: int = 0
     high: float | None = None
     low: float | None = None
 
@@ -22,6 +32,21 @@ class FlowState(msgspec.Struct):
     changed: set[int] = set()
     dropped: set[int] = set()
     oldest_kept: int = 0
+
+
+def take_second(state: FlowState, second: int, bars: Iterable[Bar]) -> None:
+    """Fold the bars that ended with `second` into their minutes, once."""
+    touched = set()
+    for bar in bars:
+        minute = bar.ts_open // MINUTE
+        cell = state.minutes.get(minute)
+        if cell is not None and cell.upto >= second:
+            continue
+        add(state, minute, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
+        add_range(state, minute, bar.high, bar.low)
+        touched.add(minute)
+    for minute in touched:
+        state.minutes[minute].upto = second
 
 
 def add(state: FlowState, minute: int, venue: str, buy_usd: float, sell_usd: float) -> None:

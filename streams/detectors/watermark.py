@@ -1,9 +1,9 @@
 """How far event time has come on one input partition. Data says so, not a clock.
 
-    producer A   alive 10 ──── alive 11 ──── silent 12          recovered 90
-    producer B   alive 10 ─────────── alive 11 ── silent 12     recovered 90
-    now             10            10    11      12  (held)          90
-    dark                                        [12 ................ 90)
+producer A   alive 10 ──── alive 11 ──── silent 12          recovered 90
+producer B   alive 10 ─────────── alive 11 ── silent 12     recovered 90
+now             10            10    11      12  (held)          90
+dark                                        [12 ................ 90)
 """
 
 import msgspec

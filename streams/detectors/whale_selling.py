@@ -71,9 +71,7 @@ def inflow_of(params: WhaleParams, transfer: WhaleTransfer) -> Inflow | None:
     return Inflow(transfer.event_id, transfer.to_owner, transfer.notional_usd, transfer.ts_event)
 
 
-def judge(
-    params: WhaleParams, flows: FlowState, inflow: Inflow, onsets: list[int]
-) -> Outcome:
+def judge(params: WhaleParams, flows: FlowState, inflow: Inflow, onsets: list[int]) -> Outcome:
     """Test one inflow whose window has passed; `onsets` are the asset's, in seconds."""
     m0, window = inflow.minute, params.window_min
     oldest = min(flows.minutes, default=m0)
@@ -200,9 +198,7 @@ def _nearest(
     return starts[np.argsort(distance, kind="stable")[: params.placebos_max]]
 
 
-def _onset_rate(
-    start: int, starts: NDArray[np.int64], window: int, onsets: list[int]
-) -> float:
+def _onset_rate(start: int, starts: NDArray[np.int64], window: int, onsets: list[int]) -> float:
     """Share of placebo windows in which a cascade of the asset began."""
     minutes = np.array([onset // 60 - start for onset in onsets], dtype=np.int64)
     if minutes.size == 0:

@@ -1,9 +1,9 @@
 """Trades folded into one-second bars: partial sums that any later fold may add up.
 
-    trade ──> late? (its second is before the partition's frontier)  -> counted, stored
-          ──> duplicate? (same id within the open seconds)           -> dead letter
-          ──> bar of (venue, instrument, second)
-    drain ──> the bars so far, and the partition's clock behind them
+trade ──> late? (its second is before the partition's frontier)  -> counted, stored
+      ──> duplicate? (same id within the open seconds)           -> dead letter
+      ──> bar of (venue, instrument, second)
+drain ──> the bars so far, and the partition's clock behind them
 """
 
 import msgspec

@@ -17,7 +17,7 @@ from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.market import Trade
 from schemas.status import FeedStatus
-from streams import kafka
+from streams import clock, kafka
 from streams.params import Params
 from streams.rollup import fold
 from streams.settings import Settings
@@ -77,9 +77,7 @@ def _partition_count(consumer: Consumer, topic: str) -> int:
     return len(found.partitions)
 
 
-def _assigned(
-    consumer: Consumer, parts: list[TopicPartition], owned: dict[int, Partition]
-) -> None:
+def _assigned(consumer: Consumer, parts: list[TopicPartition], owned: dict[int, Partition]) -> None:
     for tp in consumer.committed(parts, timeout=30):
         low, _ = consumer.get_watermark_offsets(tp, timeout=30)
         live_from = max(tp.offset, low) if tp.offset >= 0 else low
@@ -95,9 +93,7 @@ def _dropped(parts: list[TopicPartition], owned: dict[int, Partition]) -> None:
         owned.pop(tp.partition, None)
 
 
-def _take(
-    params: Params, owned: dict[int, Partition], message: Message
-) -> list[msgspec.Struct]:
+def _take(params: Params, owned: dict[int, Partition], message: Message) -> list[msgspec.Struct]:
     """Fold one message; return the dead letters it gives."""
     if message.error():
         raise KafkaException(message.error())
@@ -113,7 +109,7 @@ def _take(
         part.position = offset + 1
     refused: str | None = None
     try:
-        record = codec.decode("trades", payload, number or 0, offset, kafka.not_after())
+        record = codec.decode("trades", payload, number or 0, offset, clock.not_after())
         if isinstance(record, FeedStatus):
             fold.tell_time(part.state, record, params.grace_s)
         elif isinstance(record, Trade):
@@ -153,5 +149,3 @@ def _flush(
     producer.commit_transaction(60)
     for part in moved.values():
         part.live_from = part.position
-
-

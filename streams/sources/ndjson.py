@@ -7,6 +7,7 @@ from typing import Any
 
 from schemas.codec import InvalidRecord, decode
 from schemas.topics import RAW_TOPICS
+from streams.clock import not_after
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item, Source
 from streams.sources.lines import (
@@ -69,7 +70,8 @@ def _keyed(path: Path) -> Iterator[tuple[int, Item]]:
 
 def _decoded(topic: str, line: str) -> Any:
     try:
-        return decode(topic, line.encode())
+        # One line from the future would hold back all that follow it in the merge.
+        return decode(topic, line.encode(), not_after=not_after())
     except InvalidRecord as problem:
         raise UnreadableFrame(problem.field, problem.reason) from None
 

@@ -1,7 +1,7 @@
 """A source's own word on how far it has come, written in-band beside its records.
 
-    record 10.2   record 10.9 │ alive 10.0 │ record 11.3 │ … 40 min nothing … │ record
-                                                  alive+silent, then recovered ┘
+record 10.2   record 10.9 │ alive 10.0 │ record 11.3 │ … 40 min nothing … │ record
+                                              alive+silent, then recovered ┘
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,9 @@ def paced(source: Source, not_after: int) -> Iterator[Item]:
             yield topic, record
             yield from _own_words(source.items)
             return
+        if isinstance(record, DeadLetter):
+            yield topic, record
+            continue
         received = _received(record)
         if received > not_after:
             yield "dead_letters", _future(source, topic, number, not_after)

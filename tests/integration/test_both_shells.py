@@ -107,7 +107,9 @@ class Stack:
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         url = json.loads((self.data_dir / "endpoint.json").read_bytes())["url"]
-        with urllib.request.urlopen(url, data=f"{sql} FORMAT JSONEachRow".encode(), timeout=30) as answer:
+        with urllib.request.urlopen(
+            url, data=f"{sql} FORMAT JSONEachRow".encode(), timeout=30
+        ) as answer:
             return [json.loads(line) for line in answer.read().splitlines()]
 
     def wait_for(self, what: str, sql: str, wanted: Any) -> None:
@@ -180,7 +182,9 @@ def test_both_shells_conclude_the_same_and_store_every_record(
             stack.wait_for(table, f"SELECT toInt32(count()) AS n FROM {table}", [count])
         stack.wait_for("bars", "SELECT toInt32(sum(trades)) AS n FROM bars", [sent["trades"]])
         stack._await(
-            lambda: caught_up(clean_topics, f"{group}-detect", ("bars", "liquidations", "whale_transfers")),
+            lambda: caught_up(
+                clean_topics, f"{group}-detect", ("bars", "liquidations", "whale_transfers")
+            ),
             "detect to catch up",
         )
         for table in FINDINGS:
@@ -197,7 +201,9 @@ def test_both_shells_conclude_the_same_and_store_every_record(
     assert code == 0, stack.log.read_text()[-4000:]
 
 
-def _webhooks_tell_each_alert(stack: Stack, receiver: Receiver, alerts: list[dict[str, Any]]) -> None:
+def _webhooks_tell_each_alert(
+    stack: Stack, receiver: Receiver, alerts: list[dict[str, Any]]
+) -> None:
     wanted = {alert["alert_id"] for alert in alerts}
     stack._await(lambda: wanted <= {h["webhook-id"] for h, _ in receiver.got}, "every webhook")
     # The 500s above are retried after five seconds under the same id.

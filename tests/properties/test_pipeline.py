@@ -50,7 +50,9 @@ def test_the_night_has_an_onset_in_both_assets_a_market_onset_and_a_verdict(even
 
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(0, 20_000), max_size=4, unique=True))
-def test_state_saved_and_restored_anywhere_gives_the_same_findings(events, undisturbed, cuts) -> None:
+def test_state_saved_and_restored_anywhere_gives_the_same_findings(
+    events, undisturbed, cuts
+) -> None:
     assert by_id(play(clocked(events), tuple(cuts))) == undisturbed
 
 
@@ -65,10 +67,16 @@ def test_permuting_records_within_grace_changes_nothing(events, undisturbed, see
         middle = items[low + 1 : high]
         draw.shuffle(middle)
         items[low + 1 : high] = middle
-    late = [i for i, (_, r) in enumerate(items) if not isinstance(r, FeedStatus) and draw.random() < 0.05]
+    late = [
+        i
+        for i, (_, r) in enumerate(items)
+        if not isinstance(r, FeedStatus) and draw.random() < 0.05
+    ]
     for i in reversed(late):
         item = items.pop(i)
-        after = next((j for j in range(i, len(items)) if isinstance(items[j][1], FeedStatus)), len(items) - 1)
+        after = next(
+            (j for j in range(i, len(items)) if isinstance(items[j][1], FeedStatus)), len(items) - 1
+        )
         items.insert(min(after + 3, len(items) - 4), item)
     assert by_id(play(items)) == undisturbed
 

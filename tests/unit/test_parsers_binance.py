@@ -192,7 +192,7 @@ def test_recorded_frames_of_2026_read_as_they_were_captured():
 @pytest.mark.parametrize("name", ["BINANCE_FUTURES", "BINANCE_DELIVERY"])
 def test_recorded_trades_of_2021_are_all_read(name):
     text = (FIXTURES / "cryptofeed" / f"{name}.ws.1.0.trades.txt").read_text()
-    lines = [line.split(": ", 1)[1] for line in text.splitlines() if "@aggTrade\",\"data" in line]
+    lines = [line.split(": ", 1)[1] for line in text.splitlines() if '@aggTrade","data' in line]
     records = [parse_agg_trade(line.encode(), RECV)[0] for line in lines]
     assert len(records) == len(lines) > 30
     assert all(r.notional_usd > 0 for r in records)

@@ -74,7 +74,10 @@ def test_block_trades_are_prints_like_any_other():
 
 @pytest.mark.parametrize(
     "reply",
-    [b'{"success":true,"ret_msg":"","conn_id":"x","op":"subscribe"}', b'{"op":"pong","args":["1"]}'],
+    [
+        b'{"success":true,"ret_msg":"","conn_id":"x","op":"subscribe"}',
+        b'{"op":"pong","args":["1"]}',
+    ],
 )
 def test_replies_hold_no_records(reply):
     assert parse_all_liquidation(reply, RECV) == []
@@ -93,13 +96,18 @@ def test_a_refused_subscription_is_told():
      ({"S": "Hold"}, "data[0].S"), ({"T": "x"}, "data[0].T"), ({"s": "X"}, "symbol")],
 )  # fmt: skip
 def test_a_bad_item_names_its_field(changes, field):
-    for parse, topic in ((parse_all_liquidation, "allLiquidation.X"), (parse_public_trade, "publicTrade.X")):
+    for parse, topic in (
+        (parse_all_liquidation, "allLiquidation.X"),
+        (parse_public_trade, "publicTrade.X"),
+    ):
         with pytest.raises(UnreadableFrame) as caught:
             parse(frame(PRINT | changes, topic=topic), RECV)
         assert caught.value.field == field
 
 
-@pytest.mark.parametrize("bad", [b"", b"[]", b'{"topic":"tickers.BTCUSDT","data":[]}', b'{"topic":"allLiquidation.X"}'])
+@pytest.mark.parametrize(
+    "bad", [b"", b"[]", b'{"topic":"tickers.BTCUSDT","data":[]}', b'{"topic":"allLiquidation.X"}']
+)
 def test_another_topic_or_no_data_is_unreadable(bad):
     with pytest.raises(UnreadableFrame):
         parse_all_liquidation(bad, RECV)

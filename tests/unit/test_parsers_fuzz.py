@@ -41,7 +41,13 @@ def fed(parse, frame):
 
 def places(node, path=()):
     """Every path to a value inside a JSON document."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    pairs = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
     for key, value in pairs:
         yield (*path, key)
         yield from places(value, (*path, key))

@@ -57,9 +57,13 @@ def test_json_schemas_in_the_tree_are_current() -> None:
 
 
 @given(
-    price=st.floats(1e-9, 1e9), quantity=st.floats(1e-12, 1e15), lag=st.integers(-300_000_000, 10**9)
+    price=st.floats(1e-9, 1e9),
+    quantity=st.floats(1e-12, 1e15),
+    lag=st.integers(-300_000_000, 10**9),
 )
-def test_what_is_encoded_decodes_to_the_same_record(price: float, quantity: float, lag: int) -> None:
+def test_what_is_encoded_decodes_to_the_same_record(
+    price: float, quantity: float, lag: int
+) -> None:
     trade = msgspec.structs.replace(TRADE, price=price, quantity=quantity, ts_recv=NOW + lag)
     assert codec.decode("trades", codec.encode(trade)) == trade
 

@@ -52,10 +52,21 @@ def a_trade(recv, number):
 
 
 def test_a_krishna_row_is_a_batch_in_dollars_without_a_price(tmp_path):
-    file = write(tmp_path / "liqs.csv", KRISHNA + "SANDUSDT,45795.5,SELL,10,0.01,2023-01-06 09:55:06.536440+05:30\n")
+    file = write(
+        tmp_path / "liqs.csv",
+        KRISHNA + "SANDUSDT,45795.5,SELL,10,0.01,2023-01-06 09:55:06.536440+05:30\n",
+    )
     record = only(file)
-    assert (record.orders, record.notional_usd, record.price, record.quantity) == (10, 45_795.5, None, None)
-    assert record.ts_event == int(datetime(2023, 1, 6, 4, 25, 6, tzinfo=UTC).timestamp()) * 10**6 + 536_440
+    assert (record.orders, record.notional_usd, record.price, record.quantity) == (
+        10,
+        45_795.5,
+        None,
+        None,
+    )
+    assert (
+        record.ts_event
+        == int(datetime(2023, 1, 6, 4, 25, 6, tzinfo=UTC).timestamp()) * 10**6 + 536_440
+    )
 
 
 def test_a_krishna_sell_row_may_hold_buys_so_only_a_buy_row_has_a_side(tmp_path):
@@ -103,7 +114,11 @@ def test_krishnas_btc_candles_are_named_as_not_read():
 def test_a_kline_is_a_minute_bar_with_the_takers_split(tmp_path):
     line = "1738368000000,0.3790,0.3795,0.3783,0.3788,434592.5,1738368059999,164695.83081,558,245241.0,92932.51355,0\n"
     bar = only(write(tmp_path / "ALGOUSDT-1m-2025-02.csv", KLINES + line))
-    assert (bar.instrument, bar.ts_open, bar.width) == ("ALGO-USDT-PERP", 1_738_368_000_000_000, MINUTE)
+    assert (bar.instrument, bar.ts_open, bar.width) == (
+        "ALGO-USDT-PERP",
+        1_738_368_000_000_000,
+        MINUTE,
+    )
     assert bar.buy_usd == grid_usd(92_932.51355)
     assert bar.buy_usd + bar.sell_usd == pytest.approx(164_695.83081, abs=1e-4)
     assert (bar.high, bar.low, bar.quantity, bar.trades) == (0.3795, 0.3783, 434_592.5, 558)
@@ -138,7 +153,11 @@ def test_a_quiet_minute_stays_and_an_impossible_one_is_a_dead_letter(tmp_path):
 
 
 def test_months_and_symbols_of_klines_merge_by_close(tmp_path):
-    for name, start in (("XRPUSDT-1m-2025-02", 1738368000000), ("XRPUSDT-1m-2025-01", 1738367940000), ("BTCUSDT-1m-2025-01", 1738367940000)):
+    for name, start in (
+        ("XRPUSDT-1m-2025-02", 1738368000000),
+        ("XRPUSDT-1m-2025-01", 1738367940000),
+        ("BTCUSDT-1m-2025-01", 1738367940000),
+    ):
         write(tmp_path / f"{name}.csv", KLINES + f"{start},2,2,2,2,1,0,2,1,1,2,0\n")
     source = open_source(tmp_path)
     assert "trades" not in source.clocked
@@ -153,9 +172,15 @@ VISION = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time
 
 
 def test_vision_trades_stream_with_the_same_identity_as_the_live_feed(tmp_path):
-    text = VISION + "2541757614,104943.5,0.15,1,2,1737908829873,true\n2541757615,104943.6,0.2,3,3,1737908829874,false\n"
+    text = (
+        VISION
+        + "2541757614,104943.5,0.15,1,2,1737908829873,true\n2541757615,104943.6,0.2,3,3,1737908829874,false\n"
+    )
     items = records(write(tmp_path / "BTCUSDT-aggTrades-2025-01-26.csv", text))
-    assert [r.event_id for _, r in items] == ["binance:BTCUSDT:2541757614", "binance:BTCUSDT:2541757615"]
+    assert [r.event_id for _, r in items] == [
+        "binance:BTCUSDT:2541757614",
+        "binance:BTCUSDT:2541757615",
+    ]
     assert [r.aggressor_side for _, r in items] == ["sell", "buy"]
 
 
@@ -168,7 +193,11 @@ def test_vision_files_without_header_gzipped_in_microseconds_read_the_same(tmp_p
 
 
 def test_spot_files_have_an_eighth_column_and_are_another_instrument(tmp_path):
-    record = only(write(tmp_path / "BTCUSDT-aggTrades-2025-01.csv", "7,100000,1,1,2,1737908829873,True,True\n"))
+    record = only(
+        write(
+            tmp_path / "BTCUSDT-aggTrades-2025-01.csv", "7,100000,1,1,2,1737908829873,True,True\n"
+        )
+    )
     assert (record.instrument, record.event_id) == ("BTC-USDT-SPOT", "binance:spot:BTCUSDT:7")
 
 
@@ -197,7 +226,10 @@ def test_tardis_liquidation_sides_are_order_sides_for_both_venues(tmp_path):
         f"binance-futures,BTCUSDT,{T},{T + 9},,sell,100000,0.5\nbinance-futures,BTCUSDT,{T + 1},{T + 10},,buy,100000,0.5\n"
     )
     write(tmp_path / "binance-futures_liquidations_2025-01-26_BTCUSDT.csv", text)
-    write(tmp_path / "bybit_liquidations_2025-01-26_BTCUSDT.csv", TARDIS + f"bybit,BTCUSDT,{T},{T + 20},,sell,99000,0.5\n")
+    write(
+        tmp_path / "bybit_liquidations_2025-01-26_BTCUSDT.csv",
+        TARDIS + f"bybit,BTCUSDT,{T},{T + 20},,sell,99000,0.5\n",
+    )
     found = [(r.venue, r.position_side, r.price_kind) for _, r in records(tmp_path)]
     assert found == [
         ("binance", "long", "average_fill"),
@@ -267,7 +299,12 @@ def test_a_dump_keeps_each_files_order_and_its_clock_lines(tmp_path):
 
 
 def test_a_bad_line_of_a_dump_is_a_dead_letter_with_its_line(tmp_path):
-    lines = [b"{}", encode(a_trade(T, 1)), b'{"type":"trade","price":-1}', encode(a_trade(T + 1, 2))]
+    lines = [
+        b"{}",
+        encode(a_trade(T, 1)),
+        b'{"type":"trade","price":-1}',
+        encode(a_trade(T + 1, 2)),
+    ]
     (tmp_path / "trades.ndjson").write_bytes(b"\n".join(lines))
     items = list(open_source(tmp_path).items)
     assert [(topic, getattr(r, "offset", None)) for topic, r in items] == [
@@ -287,8 +324,14 @@ def test_findings_beside_a_dump_are_not_input(tmp_path):
 
 
 def test_forms_mixed_in_a_folder_merge_by_time(tmp_path):
-    write(tmp_path / "liqs.csv", KRISHNA + "BTCUSDT,31000,BUY,2,0.01,2025-01-26 16:27:10.000000+00:00\n")
-    write(tmp_path / "BTCUSDT-1m-2025-01.csv", KLINES + "1737908820000,2,2,2,2,1,0,2,1,1,2,0\n1737908760000,2,2,2,2,1,0,2,1,1,2,0\n")
+    write(
+        tmp_path / "liqs.csv",
+        KRISHNA + "BTCUSDT,31000,BUY,2,0.01,2025-01-26 16:27:10.000000+00:00\n",
+    )
+    write(
+        tmp_path / "BTCUSDT-1m-2025-01.csv",
+        KLINES + "1737908820000,2,2,2,2,1,0,2,1,1,2,0\n1737908760000,2,2,2,2,1,0,2,1,1,2,0\n",
+    )
     items = records(tmp_path)
     assert [topic for topic, _ in items] == ["liquidations", "bars", "dead_letters"]
     assert {"bars", "liquidations"} <= set(open_source(tmp_path).clocked)
@@ -320,7 +363,11 @@ def test_help_lists_every_form():
 
 @recorded
 @pytest.mark.parametrize(
-    ("folder", "bars"), [("klines_isda_btc_windows", 509), ("klines_isda_um_1m_taker/NEARUSDT-1m-2023-09.csv.gz", 43_200)]
+    ("folder", "bars"),
+    [
+        ("klines_isda_btc_windows", 509),
+        ("klines_isda_um_1m_taker/NEARUSDT-1m-2023-09.csv.gz", 43_200),
+    ],
 )
 def test_recorded_klines_are_all_read(folder, bars):
     items = records(DATA / folder)

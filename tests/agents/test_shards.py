@@ -1,0 +1,121 @@
+"""A shard that dies between any two writes goes on as if it had not."""
+
+import random
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from nights import PARAMS, clocked, night
+
+from schemas.bars import Bar
+from schemas.status import FeedStatus
+from streams import pipeline
+from streams.agents import shards
+from streams.rollup import fold
+
+Message = tuple[str, int, msgspec.Struct]
+
+
+class Kept:
+    """What a changelog would hold: the last value of each key of partition 0."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Any, Any] = {}
+
+    def of_partition(self, _: int) -> Iterator[tuple[Any, Any]]:
+        return iter(list(self.rows.items()))
+
+
+def messages() -> list[Message]:
+    """The night as detect sees it: bars instead of trades, an offset for each topic."""
+    out: list[tuple[str, msgspec.Struct]] = []
+    state = fold.FoldState()
+    for topic, record in clocked(night()):
+        if topic != "trades":
+            out.append((topic, record))
+        elif isinstance(record, FeedStatus):
+            fold.tell_time(state, record, 1)
+            out += [("bars", bar) for bar in fold.drain(state)]
+            word = fold.clock_record(state, 0, 1)
+            out += [("bars", word)] if word else []
+        else:
+            fold.fold(state, record)  # type: ignore[arg-type]
+    numbered: list[Message] = []
+    offsets: dict[str, int] = {}
+    for topic, record in out:
+        offsets[topic] = offsets.get(topic, -1) + 1
+        numbered.append((topic, offsets[topic], record))
+    return numbered
+
+
+def detect(sent: list[Message], crash_after: Iterator[int]) -> set[bytes]:
+    """Work through batches as the agent does, dying after some number of effects.
+
+    Returns the findings delivered, each once however often it was sent.
+    """
+    states, minutes = Kept(), Kept()
+    delivered: set[bytes] = set()
+    acked = 0
+    live: shards.LiveShard | None = None
+    while acked < len(sent):
+        if live is None:
+            live = shards.load(PARAMS, 0, states, SimpleNamespace(table=minutes))
+        effects: list[Any] = []
+        batch = sent[acked : acked + 400]
+        for topic, offset, record in batch:
+            step = shards.apply(PARAMS, live, topic, offset, record)
+            for _, finding in pipeline.routed(step.findings if step else []):
+                effects.append(("finding", msgspec.json.encode(finding), None))
+        for name, minute, cell in shards.minute_writes(live):
+            effects.append((minutes, (name, (minute * 60.0, minute * 60.0 + 59.9)), cell))
+        effects += [(states, key, value) for key, value in shards.writes(live)]
+        live.dirty.clear()
+        survives = next(crash_after, len(effects))
+        for where, key, value in effects[:survives]:
+            if where == "finding":
+                delivered.add(key)
+            else:
+                where.rows[key] = (
+                    msgspec.json.decode(msgspec.json.encode(value))
+                    if isinstance(value, dict)
+                    else value
+                )
+        if survives < len(effects):
+            live = None
+        else:
+            acked += len(batch)
+    return delivered
+
+
+@pytest.fixture(scope="module")
+def sent() -> list[Message]:
+    return messages()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_dying_between_any_two_effects_changes_no_finding(sent: list[Message], seed: int) -> None:
+    draw = random.Random(seed)
+    undisturbed = detect(sent, iter(()))
+    assert len(undisturbed) > 10
+    assert detect(sent, iter([draw.randrange(60) for _ in range(40)])) == undisturbed
+
+
+def test_bars_are_not_added_twice_when_their_minute_was_stored_first(sent: list[Message]) -> None:
+    bars = [m for m in sent if isinstance(m[2], Bar)]
+    assert bars
+    live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
+    for topic, offset, record in sent[:3000]:
+        shards.apply(PARAMS, live, topic, offset, record)
+    stored = {minute: cell for _, minute, cell in shards.minute_writes(live)}
+    minutes = Kept()
+    minutes.rows = {("BTC", (m * 60.0, 0.0)): cell for m, cell in stored.items() if cell}
+    states = Kept()
+    # Only the minutes survived; the asset's own row is an empty one from before.
+    empty = shards.StoredAsset({}, shards.engine.AssetState())
+    states.rows[b"0/BTC"] = msgspec.msgpack.encode(empty)
+    again = shards.load(PARAMS, 0, states, SimpleNamespace(table=minutes))
+    for topic, offset, record in sent[:3000]:
+        shards.apply(PARAMS, again, topic, offset, record)
+    assert again.shard.assets["BTC"].flows.minutes == live.shard.assets["BTC"].flows.minutes

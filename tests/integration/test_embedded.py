@@ -1,0 +1,233 @@
+"""`undertow run` as its user starts it: what it stores, says, refuses, and leaves behind."""
+
+import csv
+import gzip
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from nights import PARAMS, night, write_ndjson
+
+SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+
+
+def undertow(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *args],
+        env=os.environ | {"UNDERTOW_SQL_PORT": "0"} | environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def report_of(data_dir: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
+    return found
+
+
+def sql(data_dir: Path, query: str) -> list[list[str]]:
+    answer = undertow("sql", query, "--data-dir", str(data_dir), "--format", "TSV")
+    assert answer.returncode == 0, answer.stderr
+    return [line.split("\t") for line in answer.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("night") / "recording"
+    write_ndjson(night(), folder)
+    (folder.parent / "params.json").write_bytes(msgspec.json.encode(PARAMS))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def params(recording: Path) -> dict[str, str]:
+    return {"UNDERTOW_PARAMS": str(recording.parent / "params.json")}
+
+
+def test_every_kind_of_bad_input_is_a_dead_letter_and_changes_nothing_else(
+    recording: Path, params: dict[str, str], tmp_path: Path
+) -> None:
+    clean = undertow("run", "--source", str(recording), "--data-dir", str(tmp_path / "a"), **params)
+    assert clean.returncode == 0, clean.stderr
+    dirty = tmp_path / "dirty"
+    shutil.copytree(recording, dirty)
+    good = (dirty / "liquidations.ndjson").read_bytes().splitlines()[40]
+    bad = {
+        "unknown asset": good.replace(b'"asset":"', b'"asset":"?'),
+        "NaN": good.replace(b'"price":100.0', b'"price":NaN'),
+        "negative size": good.replace(b'"price":100.0', b'"price":-100.0'),
+        "absurd size": good.replace(b'"quantity":', b'"quantity":9e99,"x":'),
+        "future": good.replace(b'"ts_event":17', b'"ts_event":39').replace(
+            b'"ts_recv":17', b'"ts_recv":39'
+        ),
+        "ahead of receipt": good.replace(b'"ts_event":176', b'"ts_event":177'),
+        "wrong type": good.replace(b'"price":100.0', b'"price":"much"'),
+        "truncated": good[:80],
+        "unknown side": good.replace(b'"position_side":"long"', b'"position_side":"LONG"'),
+        "duplicate": good,
+    }
+    lines = (dirty / "liquidations.ndjson").read_bytes().splitlines()
+    lines[41:41] = bad.values()
+    (dirty / "liquidations.ndjson").write_bytes(b"\n".join(lines) + b"\n")
+    ran = undertow("run", "--source", str(dirty), "--data-dir", str(tmp_path / "b"), **params)
+    assert ran.returncode == 0, ran.stderr
+    before, after = report_of(tmp_path / "a"), report_of(tmp_path / "b")
+    assert after["dead_letters"] == len(bad)
+    assert f"Dead letters: {len(bad)}" in ran.stdout
+    for told in ("records", "liquidated_usd", "episodes", "whale_verdicts", "market_episodes"):
+        assert after[told] == before[told]
+    letters = sql(tmp_path / "b", "SELECT topic, offset, field, reason FROM dead_letters FINAL")
+    assert all(reason for *_, reason in letters)
+    assert {field for _, _, field, _ in letters} >= {
+        "price",
+        "quantity",
+        "position_side",
+        "ts_event",
+    }
+
+
+def test_the_report_and_sql_agree_and_a_second_run_doubles_nothing(
+    recording: Path, params: dict[str, str], tmp_path: Path
+) -> None:
+    for _ in range(2):
+        ran = undertow("run", "--source", str(recording), "--data-dir", str(tmp_path), **params)
+        assert ran.returncode == 0, ran.stderr
+    found = report_of(tmp_path)
+    [[orders, usd]] = sql(tmp_path, "SELECT sum(orders), sum(notional_usd) FROM liquidations")
+    lines = (recording / "liquidations.ndjson").read_bytes().splitlines()
+    worth = sum(json.loads(line)["notional_usd"] for line in lines)
+    assert int(orders) == len(lines) == found["records"]["liquidations"]
+    assert float(usd) == pytest.approx(worth)
+    assert found["liquidated_usd"] == pytest.approx(worth)
+    assert {e["asset"] for e in found["episodes"]} == {"BTC", "ETH"}
+    [[board]] = sql(tmp_path, "SELECT sum(notional_usd) FROM board_24h")
+    assert float(board) == pytest.approx(worth)
+    [[episodes]] = sql(tmp_path, "SELECT count() FROM episodes WHERE ts_detected IS NOT NULL")
+    assert int(episodes) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (["--source", "/nowhere/at/all"], "no such file"),
+        (["--hours", "25"], "24 hours"),
+        (["--speed", "fast"], "--speed"),
+        (["--params", "/nowhere.json"], "parameters /nowhere.json"),
+    ],
+)
+def test_what_cannot_run_says_so_in_one_line(args: list[str], told: str, tmp_path: Path) -> None:
+    ran = undertow("run", "--data-dir", str(tmp_path / "d"), *args)
+    assert ran.returncode == 2
+    assert told in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_a_busy_port_is_one_line(recording: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ran = undertow(
+            "run", "--source", str(recording), "--data-dir", str(tmp_path), "--sql-port", port
+        )
+    assert ran.returncode == 2
+    assert port in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_an_unwritable_data_directory_is_one_line(recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    ran = undertow("run", "--source", str(recording), "--data-dir", str(tmp_path / "file" / "d"))
+    assert ran.returncode == 2
+    assert "cannot write" in ran.stderr
+    assert len(ran.stderr.strip().splitlines()) == 1
+
+
+def test_while_it_serves_others_query_it_and_a_second_process_is_refused(
+    recording: Path, params: dict[str, str], tmp_path: Path
+) -> None:
+    serving = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "streams.cli",
+            "run",
+            "--source",
+            str(recording),
+            "--serve",
+            "--data-dir",
+            str(tmp_path),
+        ],
+        env=os.environ | {"UNDERTOW_SQL_PORT": "0"} | params,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run.json").exists():
+            assert serving.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        url = json.loads((tmp_path / "endpoint.json").read_bytes())["url"]
+        with urllib.request.urlopen(
+            url, data=b"SELECT count() FROM liquidations", timeout=30
+        ) as got:
+            assert int(got.read()) > 1000
+        assert int(sql(tmp_path, "SELECT count() FROM trades")[0][0]) > 1000
+        second = undertow("run", "--source", str(recording), "--data-dir", str(tmp_path))
+        assert second.returncode == 2
+        assert "another process" in second.stderr
+    finally:
+        serving.send_signal(signal.SIGINT)
+        _out, err = serving.communicate(timeout=60)
+    assert serving.returncode == 0, err
+    assert "Traceback" not in err
+    assert not (tmp_path / "endpoint.json").exists()
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no shared/data beside the checkout")
+def test_a_real_aftermath_is_stored_whole_and_claims_no_cascade(tmp_path: Path) -> None:
+    folder = SHARED / "binance_ws_2025-01_paulius"
+    ran = undertow("run", "--source", str(folder), "--data-dir", str(tmp_path))
+    assert ran.returncode == 0, ran.stderr
+    found = report_of(tmp_path)
+    with gzip.open(folder / "binance.csv.gz", "rt") as file:
+        rows = list(csv.reader(file))
+    # symbol, side, type, tif, quantity, price, average price, status, last, cumulative, ...
+    worth = sum(float(row[9]) * float(row[6]) for row in rows)
+    longs = sum(float(row[9]) * float(row[6]) for row in rows if row[1] == "SELL")
+    with gzip.open(folder / "binance_trades.csv.gz", "rt") as file:
+        trades = sum(1 for _ in file)
+    assert found["records"]["liquidations"] == len(rows)
+    assert found["records"]["trades"] == trades
+    assert found["liquidated_usd"] == pytest.approx(worth, rel=1e-6)
+    assert found["long_share"] == pytest.approx(longs / worth, rel=1e-6)
+    assert found["episodes"] == []
+    assert found["lower_bound"]
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="no shared/data beside the checkout")
+def test_a_recorder_that_cannot_know_the_side_is_still_counted(tmp_path: Path) -> None:
+    ran = undertow(
+        "run", "--source", str(SHARED / "binance_liqs_2023-01_krishna"), "--data-dir", str(tmp_path)
+    )
+    assert ran.returncode == 0, ran.stderr
+    found = report_of(tmp_path)
+    assert found["long_share"] is None
+    assert found["orders_of_unknown_side"] > 0.5 * found["orders"]
+    busiest = found["busiest_hours"][0]
+    assert busiest["hour"].startswith("2023-01-14T00")
+    assert busiest["notional_usd"] == pytest.approx(63.3e6, rel=0.001)

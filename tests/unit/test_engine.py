@@ -1,0 +1,110 @@
+"""What the engine takes in, refuses, and says."""
+
+import random
+
+from nights import START, clocked, liquidation, night
+
+from schemas.bars import Bar
+from schemas.findings import CascadeFinding
+from schemas.status import FeedStatus
+from schemas.words import SECOND
+from streams import engine, pipeline
+from streams.engine import INPUTS, Shard
+from streams.params import OnsetParams, Params
+
+PARAMS = Params(onset=OnsetParams(min_history_s=300))
+
+
+def alive(second: int) -> FeedStatus:
+    return FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
+
+
+def tell_all(shard: Shard, second: int) -> list[engine.Finding]:
+    steps = [engine.step(PARAMS, shard, topic, alive(second)) for topic in INPUTS]
+    return [finding for step in steps for finding in step.findings]
+
+
+def test_a_second_closes_only_when_every_input_has_passed_it() -> None:
+    shard = Shard()
+    engine.step(PARAMS, shard, "liquidations", alive(START + 100))
+    engine.step(PARAMS, shard, "bars", alive(START + 50))
+    assert shard.frontier == 0
+    engine.step(PARAMS, shard, "whale_transfers", alive(START + 80))
+    assert shard.frontier == START + 49
+
+
+def test_a_record_before_its_own_inputs_frontier_is_late_and_counted() -> None:
+    shard = Shard()
+    tell_all(shard, START + 100)
+    old = liquidation(START + 98, 0, 1e4, "BTC", "bybit")
+    assert engine.step(PARAMS, shard, "liquidations", old).refused == "late"
+    assert shard.late == {"liquidations": 1}
+    fresh = liquidation(START + 99, 0, 1e4, "BTC", "bybit")
+    assert engine.step(PARAMS, shard, "liquidations", fresh).refused is None
+
+
+def test_the_same_event_twice_is_a_duplicate() -> None:
+    shard = Shard()
+    order = liquidation(START, 0, 1e4, "BTC", "bybit")
+    assert engine.step(PARAMS, shard, "liquidations", order).refused is None
+    assert engine.step(PARAMS, shard, "liquidations", order).refused == "duplicate"
+
+
+def test_no_tier_is_called_before_the_baseline_has_its_history() -> None:
+    patient = Params(onset=OnsetParams(min_history_s=86_400))
+    state = pipeline.State()
+    found = [
+        record
+        for topic, item in clocked(night())
+        for _, record in pipeline.step(patient, state, topic, item).outputs
+        if isinstance(record, CascadeFinding)
+    ]
+    assert found == []
+
+
+def test_bankruptcy_price_never_feeds_slippage() -> None:
+    """Liquidations carry absurd bankruptcy prices here; the move must come from fills."""
+    draw = random.Random(1)
+    shard = Shard()
+    found: list[CascadeFinding] = []
+    for second in range(START, START + 1200):
+        told = tell_all(shard, second - 1)
+        found += [f for f in told if isinstance(f, CascadeFinding)]
+        for number in range(40 if second > START + 900 else draw.random() < 0.05):
+            order = liquidation(second, number, 5e3, "BTC", "bybit")
+            engine.step(PARAMS, shard, "liquidations", order)
+        fill = 1000.0 if second < START + 905 else 990.0
+        bar = Bar(
+            venue="bybit",
+            instrument="BTC-USDT-PERP",
+            asset="BTC",
+            ts_open=second * SECOND,
+            width=SECOND,
+            high=fill,
+            low=fill,
+            quantity=1.0,
+            buy_usd=fill,
+            sell_usd=0.0,
+            trades=1,
+        )
+        engine.step(PARAMS, shard, "bars", bar)
+    # Bankruptcy prices were 100.0, 9,000 bps below. The fills fell by 100 bps.
+    assert {f.drawdown_bps for f in found} <= {0.0, 100.0}
+    assert 100.0 in {f.drawdown_bps for f in found}
+
+
+def test_a_finding_names_its_inputs() -> None:
+    state = pipeline.State()
+    found = [
+        record
+        for topic, item in clocked(night())
+        for _, record in pipeline.step(PARAMS, state, topic, item).outputs
+        if isinstance(record, CascadeFinding)
+    ]
+    onset = next(f for f in found if f.phase == "onset")
+    assert onset.threshold_is_default
+    assert onset.feed_class == "mixed"
+    assert onset.coverage == "latest_per_second"
+    assert onset.venues == ["binance", "bybit"]
+    assert onset.params_version == PARAMS.version
+    assert onset.ts_onset <= onset.ts_event < onset.ts_detect

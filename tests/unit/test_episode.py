@@ -1,0 +1,84 @@
+"""The life of an episode, and the fields that must come from fills alone."""
+
+from collections.abc import Iterable
+
+from schemas.words import Phase, PositionSide
+from streams.detectors import episode as episodes
+from streams.detectors.episode import Episode, Second
+from streams.params import EpisodeParams, OnsetParams
+
+ONSET, PARAMS, H = OnsetParams(), EpisodeParams(), 5.0
+
+
+def live(
+    usd_by_second: Iterable[tuple[float, float]],
+    side: PositionSide = "long",
+    prices: dict[int, float] | None = None,
+) -> tuple[Episode, list[tuple[int, Phase]]]:
+    """Feed (score, usd) a second; return the episode and the phases with their second."""
+    prices = prices or {}
+    running: Episode | None = None
+    told: list[tuple[int, Phase]] = []
+    for second, (score, usd) in enumerate(usd_by_second):
+        price = prices.get(second)
+        now = Second(second, score, H, 1 if usd else 0, usd, price, price)
+        if running is None:
+            running = episodes.open_episode(now, side, (None, None))
+        _, entered = episodes.step(ONSET, PARAMS, running, side, now)
+        told += [(second, phase) for phase in entered]
+        if running.phase == "closed":
+            break
+    assert running is not None
+    return running, told
+
+
+def phases(told: list[tuple[int, Phase]]) -> list[Phase]:
+    return [phase for _, phase in told]
+
+
+CALM = [(0.0, 0.0)] * 700
+
+
+def test_watch_comes_before_onset_and_onset_only_at_the_threshold() -> None:
+    _, told = live([(4.4, 1e5), (4.9, 1e5), (5.0, 1e5)])
+    assert told == [(0, "watch"), (2, "onset")]
+
+
+def test_a_watch_that_fades_is_closed_without_an_onset() -> None:
+    _, told = live([(4.4, 1e5), *CALM])
+    assert phases(told) == ["watch", "closed"]
+
+
+def test_a_burst_peaks_exhausts_and_closes() -> None:
+    ended, told = live([(5.5, 1e6)] * 120 + CALM)
+    assert phases(told) == ["watch", "onset", "peak", "exhausted", "closed"]
+    assert ended.usd == 120e6
+    assert ended.orders == 120
+
+
+def test_a_second_rise_is_a_wave_and_after_exhaustion_a_reignition() -> None:
+    burst, pause = [(5.5, 1e6)] * 120, [(4.5, 0.0)] * 60
+    _, told = live(burst + pause + burst + CALM)
+    assert "wave" in phases(told)
+    _, told = live(burst + [(4.5, 0.0)] * 300 + burst + CALM)
+    assert phases(told).count("reignited") == 1
+    assert phases(told)[-2:] == ["exhausted", "closed"]
+
+
+def test_an_episode_is_not_closed_before_it_is_exhausted() -> None:
+    _, told = live([(5.5, 1e6)] * 60 + [(0.0, 1e6)] * 900)
+    assert "closed" not in phases(told)
+
+
+def test_drawdown_runs_against_the_closed_side() -> None:
+    fall = {0: 100.0, 5: 98.0, 9: 99.0}
+    long, _ = live([(5.5, 1e5)] * 12, "long", fall)
+    assert episodes.drawdown_bps(long) == 200.0
+    rise = {0: 100.0, 5: 103.0, 9: 101.0}
+    short, _ = live([(5.5, 1e5)] * 12, "short", rise)
+    assert episodes.drawdown_bps(short) == 300.0
+
+
+def test_without_fills_there_is_no_drawdown() -> None:
+    without, _ = live([(5.5, 1e5)] * 12)
+    assert episodes.drawdown_bps(without) is None

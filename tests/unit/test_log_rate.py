@@ -1,0 +1,90 @@
+"""Z30: what moves it, and what must not."""
+
+import math
+
+import pytest
+
+from streams.detectors import log_rate
+from streams.detectors.log_rate import RateState, VenueSecond
+from streams.params import OnsetParams
+
+PARAMS = OnsetParams()
+
+
+def calm(coverage: str = "full", hours: int = 12, every_s: int = 60) -> RateState:
+    state = RateState()
+    for second in range(0, hours * 3600, every_s):
+        shown = {"v": VenueSecond(coverage=coverage, entries=[(1, 5_000.0)])}  # type: ignore[arg-type]
+        log_rate.step(PARAMS, state, second, every_s if second else 1, shown)
+    return state
+
+
+def burst(state: RateState, seconds: int, orders: int, usd: float, coverage: str = "full") -> float:
+    score = 0.0
+    for second in range(state.at + 1, state.at + 1 + seconds):
+        shown = {"v": VenueSecond(coverage=coverage, entries=[(1, usd)] * orders)}  # type: ignore[arg-type]
+        score = log_rate.step(PARAMS, state, second, 1, shown)[1]
+    return score
+
+
+def test_calm_scores_near_zero() -> None:
+    assert abs(calm().score) < 1.0
+
+
+def test_a_cascade_of_ordinary_orders_passes_every_threshold() -> None:
+    assert burst(calm(), 30, 40, 5_000.0) > 5.6
+
+
+def test_a_single_giant_order_stays_below_every_threshold() -> None:
+    assert burst(calm(), 1, 1, 5e8) < 2.5
+
+
+def test_on_a_throttled_feed_sixty_active_seconds_are_more_than_sixty_orders() -> None:
+    plain = burst(calm(), 60, 1, 5_000.0)
+    corrected = burst(calm("latest_per_second"), 60, 1, 5_000.0, "latest_per_second")
+    assert corrected > plain + 0.5
+
+
+def test_unthrottling_undoes_one_order_a_second_exactly() -> None:
+    for rate in (0.01, 0.5, 2.0):
+        active = 1 - math.exp(-rate)
+        assert active * log_rate.unthrottle(active, 1_000_000) == pytest.approx(rate)
+    assert log_rate.unthrottle(0.0, 30) == 1.0
+    assert log_rate.unthrottle(1.0, 30) < 4.3
+
+
+def test_the_order_of_orders_within_a_second_does_not_matter() -> None:
+    entries: list[tuple[int, float | None]] = [(1, 9e6), (3, 100.0), (1, None), (2, 5e4)]
+    a, b = calm(), calm()
+    shown = VenueSecond(coverage="full", entries=entries)
+    turned = VenueSecond(coverage="full", entries=entries[::-1])
+    assert (
+        log_rate.step(PARAMS, a, a.at + 1, 1, {"v": shown})[1]
+        == (log_rate.step(PARAMS, b, b.at + 1, 1, {"v": turned})[1])
+    )
+    assert a == b
+
+
+def test_empty_seconds_need_no_step_of_their_own() -> None:
+    jumped, ticked = calm(), calm()
+    start = jumped.at
+    shown = {"v": VenueSecond(coverage="full", entries=[(1, 5_000.0)])}
+    log_rate.step(PARAMS, jumped, start + 500, 500, shown)
+    for second in range(start + 1, start + 500):
+        log_rate.step(PARAMS, ticked, second, 1, {})
+    log_rate.step(PARAMS, ticked, start + 500, 1, shown)
+    assert jumped.score == pytest.approx(ticked.score, abs=0.014)
+
+
+@pytest.mark.parametrize(
+    ("coverages", "expected"),
+    [
+        (["full"], "full"),
+        (["full", "latest_per_second"], "mixed"),
+        (["largest_per_second"], "throttled"),
+        (["unknown"], "throttled"),
+    ],
+)
+def test_the_feed_class_follows_the_venues_coverage(coverages: list[str], expected: str) -> None:
+    venues = {str(i): log_rate.VenueRate(coverage=c) for i, c in enumerate(coverages)}  # type: ignore[arg-type]
+    assert log_rate.feed_class(RateState(venues=venues)) == expected

@@ -1,0 +1,63 @@
+"""One table of settings; nothing unknown, nothing undocumented, no secret printed."""
+
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+from streams import cli, settings
+from streams.settings import TABLE, Settings, SettingsError
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def test_every_setting_is_in_the_table_and_the_readme() -> None:
+    names = {field.name for field in msgspec.structs.fields(Settings)}
+    assert names == set(TABLE)
+    text = README.read_text()
+    missing = [name for name in names if f"`{settings.PREFIX}{name.upper()}`" not in text]
+    assert not missing
+
+
+def test_every_option_of_a_setting_is_helped_by_the_table() -> None:
+    for command in cli.main.commands.values():
+        for option in command.params:
+            if isinstance(option, click.Option) and option.name in TABLE:
+                assert option.help is not None
+                assert option.help.startswith(TABLE[option.name])
+
+
+def test_an_unknown_setting_names_the_nearest_known_one() -> None:
+    with pytest.raises(SettingsError, match="did you mean kafka_url"):
+        settings.load({}, {"UNDERTOW_KAFKA_ULR": "x"})
+
+
+def test_a_bad_value_names_its_setting() -> None:
+    with pytest.raises(SettingsError, match="sql_port"):
+        settings.load({}, {"UNDERTOW_SQL_PORT": "eighty"})
+    with pytest.raises(SettingsError, match="partitions"):
+        settings.load({"partitions": 0}, {})
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "undertow.toml"
+    file.write_text('data_dir = "file"\ngroup = "file"\npartitions = 9\n')
+    environ = {"UNDERTOW_CONFIG": str(file), "UNDERTOW_GROUP": "env", "UNDERTOW_DATA_DIR": "env"}
+    found = settings.load({"data_dir": "given", "group": None}, environ)
+    assert (found.data_dir, found.group, found.partitions) == ("given", "env", 9)
+
+
+def test_the_urls_are_also_read_without_their_prefix() -> None:
+    found = settings.load({}, {"KAFKA_URL": "a:1", "UNDERTOW_CLICKHOUSE_URL": "http://x"})
+    assert (found.kafka_url, found.clickhouse_url) == ("a:1", "http://x")
+
+
+def test_secrets_are_never_shown() -> None:
+    found = Settings(
+        clickhouse_url="https://me:hunter2@db:8443/undertow", webhook_urls="https://a/b#whsec_c2Vj"
+    )
+    shown = str(settings.masked(found))
+    assert "hunter2" not in shown
+    assert "whsec" not in shown
+    assert "https://me:***@db:8443/undertow" in shown
