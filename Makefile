@@ -21,8 +21,8 @@ check: $(VENV)/.dev ## lint, format, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.dev ## time the pure core and the fold against a bare decode loop, on this machine
-	@$(BIN)/python -m pytest -q -s tests/bench --run-bench $(ARGS)
+bench: $(VENV)/.dev ## the pure core beside a bare decode loop: ratios, on this machine
+	@$(BIN)/python tests/bench/bench.py $(ARGS)
 
 stack: $(VENV)/.dev ## a local Kafka and every process on it, until Ctrl-C (needs Java 17+ and Maven)
 	@$(BIN)/undertow stack $(ARGS)
