@@ -96,8 +96,9 @@ def run(
             with telling(opened.name, opened.span) as tell:
                 found = shell.play(opened, tell, rate)
             console = Console(width=None if sys.stdout.isatty() else 110)
-            show(found, console, settings.data_dir, shell.url)
-            if serve or (serve is None and sys.stdout.isatty()):
+            stays = serve or (serve is None and sys.stdout.isatty())
+            show(found, console, settings.data_dir, shell.url if stays else None)
+            if stays:
                 click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
                 _until_stopped()
     except (CannotRun, SourceError, ParamsError, ValueError) as problem:

@@ -1,6 +1,10 @@
 """A run's report as people read it: the newspapers' table, episodes, verdicts."""
 
+import os
+import shutil
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,9 +30,20 @@ def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None
         console.print(_planted(found))
     console.print(_records(found))
     where = f" --data-dir {data_dir}" if data_dir != "data" else ""
-    console.print(f'query it   undertow sql{where} "SELECT * FROM board_24h"')
+    console.print(f'query it   {command()} sql{where} "SELECT * FROM board_24h"')
     if url:
         console.print(f"           curl '{url}' --data-binary 'SELECT * FROM episodes'")
+
+
+def command() -> str:
+    """Return what starts this program from here."""
+    started = Path(sys.argv[0])
+    if started.name != "undertow":
+        return "python -m streams.cli"
+    on_path = shutil.which("undertow")
+    if on_path and Path(on_path).resolve() == started.resolve():
+        return "undertow"
+    return os.path.relpath(started)
 
 
 def _headline(found: dict[str, Any]) -> Table:

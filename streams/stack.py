@@ -23,6 +23,7 @@ import orjson
 from sinks import clickhouse, consumer, migrate, sql_endpoint
 from streams import kafka, local_kafka, topics_admin
 from streams.settings import PREFIX, Settings
+from streams.show import command
 
 log = logging.getLogger("undertow.stack")
 STOP_WITHIN_S = 20
@@ -46,7 +47,7 @@ def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str],
         stages = ["rollup", "detect", "notify"] + ([] if sink else ["sink"])
         children = {name: _child(name, settings, url, stack) for name in stages}
         ready(f"processes  {', '.join(f'{n} (pid {c.pid})' for n, c in children.items())}")
-        ready(f"feed it    undertow replay SOURCE --kafka-url {url}")
+        ready(f"feed it    {command()} replay [SOURCE] --kafka-url {url}")
         while not stopping():
             for name, child in children.items():
                 if child.poll() is not None:

@@ -102,7 +102,9 @@ def main(count: int = 100_000, rounds: int = 5) -> None:
         for program in programs:
             taken[program.__name__].append(seconds(program, payloads))
     size = sum(map(len, payloads)) / count
-    print(f"{count:,} trades of {size:.0f} bytes, {rounds} rounds, Python {sys.version.split()[0]},")
+    print(
+        f"{count:,} trades of {size:.0f} bytes, {rounds} rounds, Python {sys.version.split()[0]},"
+    )
     print(f"msgspec {msgspec.__version__}, one core. Ratio = bare loop's time / program's time.")
     for name, times in taken.items():
         ratios = [b / t for b, t in zip(taken["bare"], times, strict=True)]

@@ -112,6 +112,7 @@ def test_jars_are_shared_by_data_directories_unless_told_otherwise(
     assert local_kafka.jars_dir() == tmp_path
 
 
+@pytest.mark.enable_socket
 def test_a_taken_port_is_named_before_anything_is_written(
     bare_machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_taken_port_is_named_before_anything_is_written(
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.enable_socket
 def test_a_java_that_cannot_format_is_quoted(
     bare_machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
