@@ -77,7 +77,7 @@ class Shard(msgspec.Struct):
 
 
 class Step(NamedTuple):
-    """`refused` is "duplicate" or "late" where a record was not taken in."""
+    """`refused` is "duplicate", "late" or "told" where a record was not taken in."""
 
     findings: list[Finding]
     refused: str | None = None
@@ -87,7 +87,7 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     """Take in one record of `topic`; return what became certain through it."""
     if isinstance(record, FeedStatus):
         return Step(_tell_time(params, shard, topic, record))
-    second = _second_of(record)
+    second = second_of(record)
     if second < shard.inputs[topic].frontier(params.grace_s):
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
@@ -95,8 +95,8 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     if state is None:
         state = shard.assets[record.asset] = AssetState()
     if second <= state.at:
-        # Already judged and, after a restart, already told.
-        return Step([], "duplicate")
+        # Only after a restart: the asset was stored later than its shard's clock.
+        return Step([], "told")
     cell = state.open.get(second)
     if cell is None:
         cell = state.open[second] = OpenSecond()
@@ -109,7 +109,8 @@ def under_way(params: Params, shard: Shard) -> set[str]:
     return {a for a, state in shard.assets.items() if _next_second(params, state) is not None}
 
 
-def _second_of(record: DataRecord) -> int:
+def second_of(record: DataRecord) -> int:
+    """Return the second that a record belongs to; a bar's is its last."""
     if isinstance(record, Bar):
         return record.ts_close // SECOND - 1
     return record.ts_event // SECOND

@@ -99,11 +99,12 @@ def _store(
     futures = []
     for number in sorted(touched):
         held = live[number]
+        for key, value in shards.second_writes(held):
+            futures.append(states.put(key, value, number))
         for name, minute, cell in shards.minute_writes(held):
             futures.append(tables.put_minute(minutes, name, minute, cell, number))
-        for key, value in shards.writes(held):
-            futures.append(states.put(key, value, number))
-        held.dirty.clear()
+        for key, row in shards.writes(held):
+            futures.append(states.put(key, row, number))
     return futures
 
 

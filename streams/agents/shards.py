@@ -1,7 +1,13 @@
-"""One partition's shard as a Faust worker holds it: applied offsets beside the state.
+"""One partition's shard as a Faust worker holds it, in rows that survive a crash between any two.
 
-Every asset carries the offset of its last record of each input, the shard that of its
-last FeedStatus: after a crash between two writes, each skips just what it has.
+    row of        keyed                holds                       guards against repetition by
+    a second      p/asset/second       open orders, bars, ids      the offsets applied to it
+    a minute      (asset, minute)      taker flow, fill range      the last second folded in
+    an asset      p/asset              detectors' state            `at`, the last second judged
+    the shard     p/                   clocks                      the offset of its last FeedStatus
+
+Written in that order (closed seconds are dropped after their asset), so whatever is there
+after a crash skips just what it has.
 """
 
 from collections.abc import Iterator
@@ -18,13 +24,14 @@ from streams.detectors.contagion import MarketState
 from streams.params import Params
 
 Offsets = dict[str, int]
+Cell = tuple[str, int]
 
 
-class StoredAsset(msgspec.Struct):
-    """An asset in the changelog; its minute flows have a table of their own."""
+class StoredSecond(msgspec.Struct):
+    """An open second, and the last offset of each topic that is in it."""
 
     offsets: Offsets
-    state: engine.AssetState
+    cell: engine.OpenSecond
 
 
 class StoredShard(msgspec.Struct):
@@ -45,37 +52,48 @@ class StoredMarket(msgspec.Struct):
 
 
 class LiveShard(msgspec.Struct):
-    """A shard in memory, and which of its assets have changed since they were stored."""
+    """A shard in memory, and what of it has changed since it was stored."""
 
     partition: int
     shard: engine.Shard
-    asset_offsets: dict[str, Offsets]
     offsets: Offsets
+    second_offsets: dict[Cell, Offsets] = {}
+    stored_seconds: set[Cell] = set()
     dirty: set[str] = set()
+    dirty_seconds: set[Cell] = set()
 
 
 def load(params: Params, partition: int, states: Any, minutes: Any) -> LiveShard:
     """Build the shard of a partition from its tables; empty tables give a new one."""
-    live = LiveShard(partition, engine.Shard(), {}, {})
+    live = LiveShard(partition, engine.Shard(), {})
+    seconds: dict[Cell, StoredSecond] = {}
     for key, value in states.of_partition(partition):
-        name = key.decode().partition("/")[2]
-        if not name:
-            stored = msgspec.msgpack.decode(value, type=StoredShard)
-            live.offsets = stored.offsets
-            live.shard.inputs = stored.inputs
-            live.shard.frontier = stored.frontier
-            live.shard.born = stored.born
-            live.shard.late = stored.late
+        _, asset, *second = key.decode().split("/")
+        if second:
+            seconds[asset, int(second[0])] = msgspec.msgpack.decode(value, type=StoredSecond)
+        elif asset:
+            live.shard.assets[asset] = msgspec.msgpack.decode(value, type=engine.AssetState)
         else:
-            asset = msgspec.msgpack.decode(value, type=StoredAsset)
-            live.shard.assets[name] = asset.state
-            live.asset_offsets[name] = asset.offsets
-    for name, minute, value in tables.minutes_of_partition(minutes, partition):
-        if name in live.shard.assets:
-            cell = msgspec.convert(value, flow.MinuteFlow)
-            live.shard.assets[name].flows.minutes[minute] = cell
+            _restore(live, msgspec.msgpack.decode(value, type=StoredShard))
+    for (asset, second_number), stored in seconds.items():
+        live.stored_seconds.add((asset, second_number))
+        state = live.shard.assets.setdefault(asset, engine.AssetState())
+        if second_number > state.at:
+            state.open[second_number] = stored.cell
+            live.second_offsets[asset, second_number] = stored.offsets
+    for asset, minute, value in tables.minutes_of_partition(minutes, partition):
+        state = live.shard.assets.setdefault(asset, engine.AssetState())
+        state.flows.minutes[minute] = msgspec.convert(value, flow.MinuteFlow)
     live.shard.busy = engine.under_way(params, live.shard)
     return live
+
+
+def _restore(live: LiveShard, stored: StoredShard) -> None:
+    live.offsets = stored.offsets
+    live.shard.inputs = stored.inputs
+    live.shard.frontier = stored.frontier
+    live.shard.born = stored.born
+    live.shard.late = stored.late
 
 
 def apply(
@@ -87,44 +105,64 @@ def apply(
             return None
         live.dirty |= live.shard.busy
         live.offsets[topic] = offset
-    else:
-        applied = live.asset_offsets.setdefault(record.asset, {})
-        if offset <= applied.get(topic, -1):
-            return None
-        applied[topic] = offset
-        live.dirty.add(record.asset)
-    return engine.step(params, live.shard, topic, record)
+        return engine.step(params, live.shard, topic, record)
+    cell = (record.asset, engine.second_of(record))
+    applied = live.second_offsets.get(cell, {})
+    if offset <= applied.get(topic, -1):
+        return None
+    told = engine.step(params, live.shard, topic, record)
+    if told.refused == "told":
+        return None
+    if told.refused is None:
+        live.second_offsets.setdefault(cell, {})[topic] = offset
+        live.dirty_seconds.add(cell)
+    return told
 
 
-def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the state table's changed entries, the shard's own one last."""
-    prefix = f"{live.partition}/"
-    for name in sorted(live.dirty):
-        state = live.shard.assets.get(name)
-        if state is None:
+def second_writes(live: LiveShard) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the rows of the open seconds that changed."""
+    for asset, second in sorted(live.dirty_seconds):
+        cell = live.shard.assets[asset].open.get(second)
+        if cell is None:
             continue
-        slim = msgspec.structs.replace(
-            state, flows=flow.FlowState(oldest_kept=state.flows.oldest_kept)
-        )
-        stored = StoredAsset(live.asset_offsets.get(name, {}), slim)
-        yield (prefix + name).encode(), msgspec.msgpack.encode(stored)
-    shard = live.shard
-    own = StoredShard(live.offsets, shard.inputs, shard.frontier, shard.born, shard.late)
-    yield prefix.encode(), msgspec.msgpack.encode(own)
+        stored = StoredSecond(live.second_offsets[asset, second], cell)
+        live.stored_seconds.add((asset, second))
+        yield f"{live.partition}/{asset}/{second}".encode(), msgspec.msgpack.encode(stored)
+    live.dirty_seconds.clear()
 
 
 def minute_writes(live: LiveShard) -> Iterator[tuple[str, int, Any]]:
-    """Yield the minute buckets that changed (or, as None, may go), and mark them stored."""
+    """Yield the minute buckets that changed (or, as None, may go)."""
     for name in sorted(live.dirty):
-        state = live.shard.assets.get(name)
-        if state is None:
-            continue
+        state = live.shard.assets[name]
         for minute in sorted(state.flows.changed):
             yield name, minute, msgspec.to_builtins(state.flows.minutes[minute])
         for minute in sorted(state.flows.dropped):
             yield name, minute, None
         state.flows.changed.clear()
         state.flows.dropped.clear()
+
+
+def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
+    """Yield the changed assets' rows, then closed seconds as None, the shard's row last."""
+    for name in sorted(live.dirty):
+        state = live.shard.assets[name]
+        flows = flow.FlowState(oldest_kept=state.flows.oldest_kept)
+        slim = msgspec.structs.replace(state, open={}, flows=flows)
+        yield f"{live.partition}/{name}".encode(), msgspec.msgpack.encode(slim)
+    live.dirty.clear()
+    for asset, second in sorted(live.stored_seconds):
+        if second not in live.shard.assets[asset].open:
+            live.stored_seconds.discard((asset, second))
+            yield f"{live.partition}/{asset}/{second}".encode(), None
+    live.second_offsets = {
+        cell: offsets
+        for cell, offsets in live.second_offsets.items()
+        if cell[1] in live.shard.assets[cell[0]].open
+    }
+    shard = live.shard
+    own = StoredShard(live.offsets, shard.inputs, shard.frontier, shard.born, shard.late)
+    yield f"{live.partition}/".encode(), msgspec.msgpack.encode(own)
 
 
 def pulses(findings: list[engine.Finding]) -> Iterator[AssetPulse]:
