@@ -113,6 +113,7 @@ def run(
 @click.option("--seed", default=20251121, show_default=True, help="seed of the generated night")
 @click.option("--hours", default=24.0, show_default=True, help="hours of it, at most 24")
 @option("kafka_url")
+@option("data_dir")
 def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: Any) -> None:
     """Feed a source to Kafka: what a night looked like, to the processes that watch it."""
     from streams.progress import telling
@@ -193,6 +194,7 @@ def stack(**given: Any) -> None:
 @main.command()
 @option("kafka_url")
 @option("partitions")
+@option("data_dir")
 def topics(**given: Any) -> None:
     """Create the topics that are missing, and print them."""
     from streams import topics_admin
@@ -225,6 +227,7 @@ def migrate(**given: Any) -> None:
 
 @main.command()
 @option("kafka_url")
+@option("data_dir")
 @option("flush_s")
 @option("params")
 @option("log_level")

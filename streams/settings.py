@@ -49,7 +49,7 @@ TABLE: dict[str, str] = {
     "data_dir": "where everything on disk lives; kept between runs",
     "kafka_url": "bootstrap servers, host:port[,host:port]; empty: `stack` starts its own",
     "kafka_port": "port of the Kafka that `stack` starts; 0 picks a free one",
-    "kafka_jars": "cache of Kafka's jars; empty: ~/.cache/undertow",
+    "kafka_jars": "where Kafka's jars are kept; empty: under data_dir",
     "partitions": "partitions of each split topic; must stay what it was when they were made",
     "group": "prefix of consumer groups and transactional ids",
     "params": "JSON file of detector parameters (thresholds and windows); empty: defaults",

@@ -27,10 +27,13 @@ from streams.show import command
 
 log = logging.getLogger("undertow.stack")
 STOP_WITHIN_S = 20
+#: A stage that dies is started again: it goes on where its last commit ended. One that
+#: dies this often within a minute has a fault that starting again does not mend.
+RESTARTS_A_MINUTE = 5
 
 
 class ChildEnded(Exception):
-    """A stage ended by itself; the message names it and its exit code."""
+    """A stage keeps dying; the message names it and its exit code."""
 
 
 def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str], None]) -> None:
@@ -48,19 +51,29 @@ def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str],
         children = {name: _child(name, settings, url, stack) for name in stages}
         ready(f"processes  {', '.join(f'{n} (pid {c.pid})' for n, c in children.items())}")
         ready(f"feed it    {command()} replay [SOURCE] --kafka-url {url}")
+        deaths: dict[str, list[float]] = {name: [] for name in stages}
         while not stopping():
-            for name, child in children.items():
-                if child.poll() is not None:
-                    raise ChildEnded(f"{name} ended with exit code {child.returncode}")
+            for name in stages:
+                if (code := children[name].poll()) is not None:
+                    _note_death(name, code, deaths[name])
+                    children[name] = _child(name, settings, url, stack)
+                    ready(f"{name} ended with {code}, started again")
             if sink and not sink.is_alive():
                 raise ChildEnded("the sink stopped; its error is above")
             time.sleep(0.2)
         _stop_all(list(children.values()))
 
 
+def _note_death(name: str, code: int, deaths: list[float]) -> None:
+    now = time.monotonic()
+    deaths[:] = [*(moment for moment in deaths if moment > now - 60), now]
+    if len(deaths) > RESTARTS_A_MINUTE:
+        raise ChildEnded(f"{name} keeps ending, last with exit code {code}")
+
+
 def _own_kafka(settings: Settings, stack: ExitStack, ready: Callable[[str], None]) -> str:
-    if settings.kafka_jars:
-        os.environ[PREFIX + "KAFKA_JARS"] = settings.kafka_jars
+    jars = settings.kafka_jars or str(Path(settings.data_dir).absolute() / "kafka-jars")
+    os.environ[PREFIX + "KAFKA_JARS"] = jars
     broker = local_kafka.start(Path(settings.data_dir) / "kafka", settings.kafka_port)
     stack.callback(broker.stop)
     ready(f"kafka      {broker.bootstrap} (pid {broker.pid})")

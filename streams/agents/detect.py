@@ -1,6 +1,6 @@
-"""The detect agent: one shard a partition, acknowledged only behind its effects.
+"""The detect agent: one shard a partition, committed only behind its effects.
 
-batch ──> step ──> 1 findings delivered ──> 2 state in the changelog ──> 3 acks
+batch ──> step ──> 1 findings delivered ──> 2 state in the changelog ──> 3 commit
           a crash between any two repeats the rest under the same ids
 """
 
@@ -17,6 +17,7 @@ from schemas.codec import InvalidRecord
 from schemas.topics import TOPICS, key_of
 from streams import clock, engine, kafka, pipeline
 from streams.agents import shards, tables
+from streams.agents.progress import COMMIT_EVERY_S, Progress
 from streams.params import Params
 
 log = logging.getLogger("undertow.detect")
@@ -33,10 +34,12 @@ def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
     app.tables.add(minutes.table)
     inputs = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
     outgoing = Outgoing(app)
+    progress = Progress(app)
     live: dict[int, shards.LiveShard] = {}
     held_by: list[int] = [-1]
 
-    async def apply(events: list[Any], generation: int) -> None:
+    async def apply(batch: list[Any]) -> None:
+        generation, events = await progress.own(batch)
         if held_by[0] != generation:
             # After a rebalance memory may be ahead of the changelog, or not ours.
             live.clear()
@@ -47,30 +50,30 @@ def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
             if number not in live:
                 live[number] = shards.load(params, number, states, minutes)
             touched.add(number)
+            progress.take(event.message)
             _take(params, live[number], event.message, outgoing)
         for number in sorted(touched):
             word = pipeline.shard_clock(live[number].shard, number, partitions)
             if word is not None:
                 outgoing.add("market_evidence", word)
         await outgoing.delivered()
-        if app.consumer_generation_id != generation:
-            live.clear()
+        if not progress.still(generation):
+            held_by[0] = -1
             return
         await asyncio.gather(*_store(live, touched, states, minutes))
+        await progress.done(generation)
 
     @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
         async for batch in stream.noack_take(BATCH, within=flush_s):
-            generation = app.consumer_generation_id
-            # Read before a rebalance: maybe not ours any more, and read again in any case.
-            events = [e for e in batch if e.message.generation_id == generation]
             try:
-                await apply(events, generation)
+                await apply(batch)
             except Exception:
-                stop_before_ack("detect", events)
-            if app.consumer_generation_id == generation:
-                for event in events:
-                    await stream.ack(event)
+                stop_before_commit("detect", batch)
+
+    @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
+    async def commit_when_quiet() -> None:
+        await progress.commit()
 
 
 def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> None:
@@ -134,14 +137,14 @@ class Outgoing:
         await asyncio.gather(*sent)
 
 
-def stop_before_ack(agent: str, events: list[Any]) -> None:
-    """Log where it happened and end the process: Faust would ack and go on."""
+def stop_before_commit(agent: str, events: list[Any]) -> None:
+    """Log where it happened and end the process: Faust would restart the agent and go on."""
     where = sorted({(e.message.topic, e.message.partition) for e in events})
     spans = [
         f"{topic}[{number}]@"
         f"{min(e.message.offset for e in events if e.message.partition == number)}"
         for topic, number in where
     ]
-    log.critical("%s: unexpected, stopping before the ack of %s", agent, spans, exc_info=True)
+    log.critical("%s: unexpected, stopping before the commit of %s", agent, spans, exc_info=True)
     logging.shutdown()
     os._exit(70)

@@ -8,7 +8,8 @@ from schemas import codec
 from schemas.codec import InvalidRecord
 from streams import kafka, pipeline
 from streams.agents import shards, tables
-from streams.agents.detect import BATCH, Outgoing, stop_before_ack
+from streams.agents.detect import BATCH, Outgoing, stop_before_commit
+from streams.agents.progress import COMMIT_EVERY_S, Progress
 from streams.detectors import contagion
 from streams.params import Params
 
@@ -21,35 +22,47 @@ def register(app: Any, params: Params, flush_s: float) -> None:
     app.tables.add(table)
     evidence = app.topic("market_evidence", key_serializer="raw", value_serializer="raw")
     outgoing = Outgoing(app)
+    progress = Progress(app)
 
-    async def apply(events: list[Any]) -> None:
+    async def apply(batch: list[Any]) -> None:
+        generation, events = await progress.own(batch)
+        if not events:
+            return
         value = dict(table.of_partition(0)).get(KEY)
         if value is None:
             held = shards.StoredMarket(-1, contagion.MarketState())
         else:
             held = msgspec.msgpack.decode(value, type=shards.StoredMarket)
-        for message in (e.message for e in events if e.message.offset > held.offset):
-            held.offset = message.offset
-            try:
-                record = codec.decode("market_evidence", message.value, 0, message.offset)
-            except InvalidRecord as problem:
-                outgoing.add("dead_letters", kafka.dead_letter(problem, message.value))
-                continue
-            _, found = contagion.step(params, held.state, record)
-            for target, finding in pipeline.routed(found):
-                outgoing.add(target, finding)
+        for message in (event.message for event in events):
+            progress.take(message)
+            if message.offset > held.offset:
+                held.offset = message.offset
+                _take(params, held.state, message, outgoing)
         await outgoing.delivered()
+        if not progress.still(generation):
+            return
         await table.put(KEY, msgspec.msgpack.encode(held), 0)
+        await progress.done(generation)
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
         async for batch in stream.noack_take(BATCH, within=flush_s):
-            generation = app.consumer_generation_id
-            events = [e for e in batch if e.message.generation_id == generation]
             try:
-                if events:
-                    await apply(events)
+                await apply(batch)
             except Exception:
-                stop_before_ack("market", events)
-            for event in events:
-                await stream.ack(event)
+                stop_before_commit("market", batch)
+
+    @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
+    async def commit_when_quiet_market() -> None:
+        await progress.commit()
+
+
+def _take(params: Params, state: contagion.MarketState, message: Any, outgoing: Outgoing) -> None:
+    try:
+        record = codec.decode("market_evidence", message.value, 0, message.offset)
+    except InvalidRecord as problem:
+        outgoing.add("dead_letters", kafka.dead_letter(problem, message.value))
+        return
+    _, found = contagion.step(params, state, record)
+    for target, finding in pipeline.routed(found):
+        outgoing.add(target, finding)

@@ -1,0 +1,71 @@
+"""Nothing fetched is skipped, and nothing is committed before it is done."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.agents.progress import Hole, Progress
+
+
+class Consumer:
+    """Keeps what was committed."""
+
+    def __init__(self) -> None:
+        self.committed: list[dict[str, int]] = []
+
+    async def _commit(self, offsets: dict[str, int]) -> bool:
+        self.committed.append(offsets)
+        return True
+
+
+def app() -> Any:
+    return SimpleNamespace(rebalancing=False, consumer_generation_id=1, consumer=Consumer())
+
+
+def event(offset: int, previous: int | None, generation: int = 1, tp: str = "bars-0") -> Any:
+    message = SimpleNamespace(
+        tp=tp, topic="bars", partition=0, offset=offset, previous=previous, generation_id=generation
+    )
+    return SimpleNamespace(message=message)
+
+
+def take_all(progress: Progress, *events: Any) -> None:
+    _, mine = asyncio.run(progress.own(list(events)))
+    for one in mine:
+        progress.take(one.message)
+
+
+def test_a_gap_that_kafka_left_is_no_hole() -> None:
+    take_all(Progress(app()), event(5, None), event(6, 5), event(9, 6))
+
+
+def test_a_fetched_record_that_never_came_is_a_hole() -> None:
+    with pytest.raises(Hole, match="9 came after 5, but 8 was fetched"):
+        take_all(Progress(app()), event(5, None), event(9, 8))
+
+
+def test_what_was_fetched_under_an_older_generation_is_left_out() -> None:
+    progress = Progress(app())
+    _, mine = asyncio.run(progress.own([event(5, None, generation=0), event(7, None)]))
+    assert [e.message.offset for e in mine] == [7]
+
+
+def test_commits_name_the_offset_after_the_last_one_done() -> None:
+    host = app()
+    progress = Progress(host)
+    take_all(progress, event(5, None), event(6, 5))
+    asyncio.run(progress.done(1))
+    assert host.consumer.committed == [{"bars-0": 7}]
+
+
+def test_nothing_is_committed_before_it_is_done_nor_after_a_rebalance() -> None:
+    host = app()
+    progress = Progress(host)
+    take_all(progress, event(5, None))
+    asyncio.run(progress.commit())
+    host.consumer_generation_id = 2
+    asyncio.run(progress.done(1))
+    asyncio.run(progress.commit())
+    assert host.consumer.committed == []
