@@ -39,7 +39,8 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         "dead_letters": ask.count("dead_letters"),
         "orders": totals["orders"],
         "orders_of_unknown_side": totals["orders_unknown_side"],
-        "liquidated_usd": totals["usd"] or 0.0,
+        # To the cent: SQL adds floats in whatever order its blocks come.
+        "liquidated_usd": round(totals["usd"] or 0.0, 2),
         "lower_bound": sorted(totals["coverages"]) != ["full"],
         "coverages": sorted(totals["coverages"]),
         "long_share": _long_share(totals["long_usd"], totals["short_usd"], totals["usd"]),
@@ -91,6 +92,7 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
     )
     sided = found.pop("long_usd"), found.pop("short_usd")
     found["long_share"] = _long_share(*sided, found["notional_usd"])
+    found["notional_usd"] = round(found["notional_usd"] or 0.0, 2)
     found["since"], found["until"] = iso(found["since"]), iso(found["until"])
     return found
 

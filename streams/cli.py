@@ -93,6 +93,8 @@ def run(
         params = load_params(settings.params)
         opened = _open(source, seed, hours)
         with Embedded(settings, params) as shell:
+            if shell.url:
+                click.echo(f"sql on {shell.url} while this runs", err=True)
             with telling(opened.name, opened.span) as tell:
                 found = shell.play(opened, tell, rate)
             console = Console(width=None if sys.stdout.isatty() else 110)
@@ -109,7 +111,9 @@ def run(
 
 @main.command(epilog="\b\nSOURCE may be a file or a folder of:\n" + SUPPORTED)
 @click.argument("source", type=click.Path(path_type=Path), required=False)
-@click.option("--kafka", "_kafka", is_flag=True, help="to Kafka (the default, and the only way)")
+@click.option(
+    "--kafka", "_kafka", is_flag=True, help="said for clarity: Kafka is where a replay goes"
+)
 @click.option("--seed", default=20251121, show_default=True, help="seed of the generated night")
 @click.option("--hours", default=24.0, show_default=True, help="hours of it, at most 24")
 @option("kafka_url")

@@ -93,7 +93,9 @@ class Embedded:
         """
         began = time.monotonic()
         epoch = f"run:{uuid4().hex[:12]}"
-        rows = Rows(clickhouse.Writer(self.client), epoch, self.settings.batch_rows)
+        rows = Rows(
+            clickhouse.Writer(self.client), epoch, self.settings.batch_rows, self.settings.flush_s
+        )
         with rows, self._webhooks() as notify:
             _drive(self.params, source, rows, notify, tell, speed)
         found = report(self.client, epoch)
@@ -154,17 +156,20 @@ def _drive(
 ) -> None:
     state = pipeline.State()
     pace = _Pace(speed)
-    for number, (topic, record) in enumerate(paced(source, clock.not_after()), 1):
+    records = 0
+    for topic, record in paced(source, clock.not_after()):
         if isinstance(record, DeadLetter):
             rows.put(record)
             continue
+        records += not isinstance(record, FeedStatus)
         told = pipeline.step(params, state, topic, record)
         if isinstance(record, FeedStatus):
             if record.state != "alive" and topic == source.clocked[0]:
                 rows.put(record)
             if topic == source.clocked[0]:
                 pace.wait(record.ts_event)
-                tell(record.ts_event, number)
+                rows.show()
+                tell(record.ts_event, records)
         elif told.refused == "duplicate":
             rows.refuse(topic, record, "event_id", "duplicate event_id")
         elif topic in RAW_TOPICS:
@@ -195,8 +200,12 @@ class _Pace:
 class Rows:
     """Records on their way to chDB: batched by table, written by a thread of their own."""
 
-    def __init__(self, writer: clickhouse.Writer, epoch: str, batch_rows: int) -> None:
+    def __init__(
+        self, writer: clickhouse.Writer, epoch: str, batch_rows: int, flush_s: float
+    ) -> None:
         self._writer = writer
+        self._flush_s = flush_s
+        self._shown_at = time.monotonic()
         self._epoch = epoch
         self._size = batch_rows
         self._open: dict[str, list[msgspec.Struct]] = {}
@@ -227,6 +236,13 @@ class Rows:
         batch.append(record)
         if len(batch) >= self._size:
             self._hand_over(table)
+
+    def show(self) -> None:
+        """Hand over what has waited for `flush_s`, so that queries see it."""
+        if time.monotonic() - self._shown_at >= self._flush_s:
+            self._shown_at = time.monotonic()
+            for table in list(self._open):
+                self._hand_over(table)
 
     def refuse(self, topic: str, record: msgspec.Struct, field: str, reason: str) -> None:
         """Add the dead letter of a record that was not taken in."""

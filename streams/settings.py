@@ -79,7 +79,8 @@ def load(
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as problem:
-        raise SettingsError(f"setting {problem}") from None
+        what, _, where = str(problem).partition(" - at `$.")
+        raise SettingsError(f"setting {where.rstrip('`') or '?'}: {what}") from None
 
 
 def masked(settings: Settings) -> dict[str, Any]:

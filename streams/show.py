@@ -27,12 +27,14 @@ def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None
     if found["whale_verdicts"]:
         console.print(_whales(found["whale_verdicts"]))
     if "planted" in found:
-        console.print(_planted(found))
-    console.print(_records(found))
+        console.print(_planted(found), soft_wrap=True)
+    console.print(_records(found), soft_wrap=True)
     where = f" --data-dir {data_dir}" if data_dir != "data" else ""
-    console.print(f'query it   {command()} sql{where} "SELECT * FROM board_24h"')
+    console.print(f'query it   {command()} sql{where} "SELECT * FROM board_24h"', soft_wrap=True)
     if url:
-        console.print(f"           curl '{url}' --data-binary 'SELECT * FROM episodes'")
+        console.print(
+            f"           curl '{url}' --data-binary 'SELECT * FROM episodes'", soft_wrap=True
+        )
 
 
 def command() -> str:
@@ -176,7 +178,9 @@ def _planted(found: dict[str, Any]) -> str:
 
 def _records(found: dict[str, Any]) -> str:
     counts = ", ".join(f"{n:,} {topic}" for topic, n in found["records"].items() if n)
-    late = f", {found['late']:,} late" if found.get("late") else ""
+    late = ""
+    if found.get("late"):
+        late = f" ({found['late']:,} came after their second was judged: stored, not judged)"
     lines = [f"Stored: {counts or 'nothing'}{late} in {found['elapsed_s']:.1f} s"]
     lines.append(f"Dead letters: {found['dead_letters']:,}")
     lines += [

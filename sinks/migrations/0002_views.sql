@@ -30,7 +30,7 @@ SELECT
     (sum(b.buy_usd) - sum(b.sell_usd)) / nullIf(sum(b.buy_usd) + sum(b.sell_usd), 0)
         AS taker_imbalance
 FROM bars AS b
-WHERE b.width = 1000000
+WHERE b.width <= 60000000
 GROUP BY b.asset, b.venue, b.instrument, toStartOfMinute(b.ts_open);
 
 -- The last 24 h of event time in the data, not of the clock: a replay lies in the past.
@@ -38,7 +38,7 @@ GROUP BY b.asset, b.venue, b.instrument, toStartOfMinute(b.ts_open);
 -- long_share is of what is known to be long or short; NULL where nothing is.
 CREATE OR REPLACE VIEW board_24h AS
 SELECT
-    asset, venue, position_side, orders, notional_usd, largest_order_usd,
+    asset, venue, position_side, coverage, orders, notional_usd, largest_order_usd,
     sumIf(notional_usd, position_side = 'long') OVER (PARTITION BY asset, venue)
         / nullIf(sumIf(notional_usd, position_side IN ('long', 'short'))
             OVER (PARTITION BY asset, venue), 0) AS long_share
@@ -46,6 +46,7 @@ FROM
 (
     SELECT
         l.asset AS asset, l.venue AS venue, l.position_side AS position_side,
+        arrayStringConcat(arraySort(groupUniqArray(toString(l.coverage))), ', ') AS coverage,
         sum(l.orders) AS orders,
         sum(l.notional_usd) AS notional_usd,
         maxOrNullIf(l.notional_usd, l.orders = 1) AS largest_order_usd

@@ -58,7 +58,7 @@ class _Script:
 def generate(seed: int = 20251121, hours: float = 24.0) -> Night:
     """Generate the first `hours` (at most 24) of the night that `seed` stands for."""
     if not 0 < hours <= 24:
-        raise ValueError(f"a night has 24 hours, not {hours}")
+        raise ValueError(f"hours are above 0 and at most 24, not {hours:g}")
     seconds = round(hours * 3600)
     script = _write(seed)
     until = START_US + seconds * 1_000_000

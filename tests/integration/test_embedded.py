@@ -124,8 +124,10 @@ def test_the_report_and_sql_agree_and_a_second_run_doubles_nothing(
     ("args", "told"),
     [
         (["--source", "/nowhere/at/all"], "no such file"),
-        (["--hours", "25"], "24 hours"),
+        (["--hours", "25"], "at most 24"),
+        (["--hours", "0"], "above 0"),
         (["--speed", "fast"], "--speed"),
+        (["--sql-port", "abc"], "sql_port"),
         (["--params", "/nowhere.json"], "parameters /nowhere.json"),
     ],
 )

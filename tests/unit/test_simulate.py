@@ -255,5 +255,5 @@ def test_a_shorter_night_is_the_beginning_of_the_longer_one():
 
 @pytest.mark.parametrize("hours", [0, -1, 25, float("nan")])
 def test_a_night_has_at_most_24_hours(hours):
-    with pytest.raises(ValueError, match="24 hours"):
+    with pytest.raises(ValueError, match="above 0 and at most 24"):
         generate(hours=hours)
