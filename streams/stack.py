@@ -40,7 +40,7 @@ def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str],
     """Run until `stopping()`; `ready` hears each line worth telling a person.
 
     Raises local_kafka.CannotStart, topics_admin.TopicMismatch, sql_endpoint.EndpointError,
-    clickhouse.DataDirBusy, and ChildEnded when a stage dies.
+    clickhouse.DataDirBusy, and ChildEnded when a stage keeps dying.
     """
     with ExitStack() as stack:
         url = settings.kafka_url or _own_kafka(settings, stack, ready)

@@ -29,7 +29,7 @@ def paced(source: Source, not_after: int) -> Iterator[Item]:
     for number, (topic, record) in enumerate(source.items, 1):
         if isinstance(record, FeedStatus):
             yield topic, record
-            yield from _own_words(source.items)
+            yield from source.items
             return
         if isinstance(record, DeadLetter):
             yield topic, record
@@ -49,10 +49,6 @@ def paced(source: Source, not_after: int) -> Iterator[Item]:
         yield topic, record
     if clock:
         yield from _say(source, "alive", clock + RUN_ON)
-
-
-def _own_words(items: Iterator[Item]) -> Iterator[Item]:
-    yield from items
 
 
 def _received(record: object) -> int:
