@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench stack lock clean
+.PHONY: help run test check bench chaos stack lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ check: $(VENV)/.dev ## lint, format, types, import contracts
 
 bench: $(VENV)/.dev ## the pure core beside a bare decode loop: ratios, on this machine
 	@$(BIN)/python tests/bench/bench.py $(ARGS)
+
+chaos: $(VENV)/.dev ## kill, freeze and starve real processes on a real Kafka (ARGS="--help")
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 stack: $(VENV)/.dev ## a local Kafka and every process on it, until Ctrl-C (needs Java 17+ and Maven)
 	@$(BIN)/undertow stack $(ARGS)

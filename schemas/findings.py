@@ -21,6 +21,7 @@ from schemas.words import (
     Tier,
     TotalUsd,
     Verdict,
+    Version,
 )
 
 
@@ -29,7 +30,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
 
     `ts_onset` is when the score left calm, `ts_event` the second that decided this
     step, `ts_detect` the event time at which that second was closed. Totals are what
-    was seen since onset: a lower bound wherever `coverage` is not `full`.
+    was seen since onset: a lower bound wherever `coverage` is not `full`. `corrected`:
+    a venue took back or changed an order after it was counted here; the totals stay as
+    they were counted, and a sum over `liquidations` is the better one from then on.
     """
 
     finding_id: Identity
@@ -78,7 +81,13 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
     `p_value` is (1 + placebos at least as extreme) / (1 + placebos) under the null
     that the inflow changed nothing on the destination venue relative to the others.
     `consistent_with_selling` is not proof; `not_testable` says why in `reason`.
-    `shared`: another inflow to the same venue overlaps, credit cannot be split.
+    `shared`: other inflows to the same venue overlap; `credit` is its share of them by
+    USD and overlap, which is a convention, not a measurement. `posterior`: the chance that
+    its own selling followed, by the asset's p-values before it (None before 50 of them).
+    `address_e`: the e-value so far of `sender`, a label or else an address; one that never
+    sells on reaches 20 with a chance of at most 1/20. None where the sender is not known.
+    `version` is the transfer's. `retracted` takes back the finding that `retracts` names,
+    whose verdict was `retracted_verdict`: that version was the one that superseded it.
     """
 
     finding_id: Identity
@@ -99,6 +108,13 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
     ts_window_end: Micros
     ts_detect: Micros
     params_version: Identity
+    version: Version = 1
+    retracts: Identity | None = None
+    retracted_verdict: Verdict | None = None
+    credit: Probability | None = None
+    posterior: Probability | None = None
+    address_e: Finite | None = None
+    sender: Identity | None = None
 
 
 class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):

@@ -18,8 +18,11 @@ from schemas.words import (
     Price,
     PriceKind,
     Quantity,
+    Version,
     check_times,
+    check_version,
     check_words,
+    check_worth,
 )
 
 #: The order that closes a position of each side.
@@ -30,7 +33,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
     """One print on a venue's tape; `price` is always a fill.
 
     `aggressor_side` is the taker's. `quantity` in base units, `notional_usd` NULL
-    where the quote currency has no known dollar worth.
+    where the quote currency has no known dollar worth. Trades are never corrected: a
+    tape takes nothing back.
     """
 
     event_id: Identity
@@ -47,7 +51,9 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
 
     def __post_init__(self) -> None:
         check_times(self.ts_event, self.ts_recv)
-        check_words(self.venue, self.asset, self.instrument)
+        in_dollars = check_words(self.venue, self.asset, self.instrument)
+        if in_dollars and self.notional_usd is not None:
+            check_worth(self.notional_usd, self.price * self.quantity)
 
 
 class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liquidation"):
@@ -56,6 +62,10 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
     `position_side` is whose position was closed, `order_side` what hit the book:
     closing a long sells. `price` without a fitting `price_kind` is not a fill and
     never feeds slippage. `coverage` says what the stream leaves out.
+
+    A higher `version` of an event supersedes the lower, `removed` takes it back; either
+    keeps event_id, venue, asset and ts_event, and brings the ts_recv of its own telling.
+    No venue parsed here sends any (wire-formats.md); other producers may.
     """
 
     event_id: Identity
@@ -74,10 +84,18 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
     ts_event: Micros
     ts_recv: Micros
     orders: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    version: Version = 1
+    removed: bool = False
 
     def __post_init__(self) -> None:
         check_times(self.ts_event, self.ts_recv)
-        check_words(self.venue, self.asset, self.instrument)
+        check_version(self.version, self.removed)
+        in_dollars = check_words(self.venue, self.asset, self.instrument)
+        # Unlevered, a bankruptcy price is nothing (long) or double (short): no measure.
+        if in_dollars and self.price_kind != "bankruptcy":
+            worth, price, quantity = self.notional_usd, self.price, self.quantity
+            if worth is not None and price is not None and quantity is not None:
+                check_worth(worth, price * quantity)
         if (self.price is None) != (self.price_kind is None):
             raise ValueError("price and price_kind come together - at `$.price_kind`")
         expected = CLOSING_ORDER.get(self.position_side)

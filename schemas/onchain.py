@@ -14,7 +14,9 @@ from schemas.words import (
     OwnerKind,
     Quantity,
     TransferKind,
+    Version,
     check_times,
+    check_version,
     check_words,
 )
 
@@ -24,7 +26,9 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
 
     Owners are labels, not addresses; a deposit into an exchange is not a sale.
     `quantity_raw` keeps the integer base units as text where the provider has them;
-    `version` rises when a correction or a reorg replaces an earlier telling.
+    an address is given where there is just one, of the owner it stands beside.
+    A higher `version` supersedes the lower, `removed` takes the transfer back (a reorg);
+    either keeps event_id, chain and asset, and brings the ts_recv of its own telling.
     """
 
     event_id: Identity
@@ -43,8 +47,12 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
     notional_usd: NotionalUsd | None
     ts_event: Micros
     ts_recv: Micros
-    version: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
+    version: Version = 1
+    removed: bool = False
+    from_address: Identity | None = None
+    to_address: Identity | None = None
 
     def __post_init__(self) -> None:
         check_times(self.ts_event, self.ts_recv)
+        check_version(self.version, self.removed)
         check_words(self.provider, self.asset, None)

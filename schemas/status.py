@@ -20,8 +20,8 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, tag="feed_status"):
     producer: Name
     state: FeedState
     ts_event: Micros
-    part: Annotated[int, Meta(ge=0, le=100_000)] = 0
-    parts: Annotated[int, Meta(ge=1, le=100_000)] = 1
+    part: Annotated[int, Meta(ge=0, le=4_095)] = 0
+    parts: Annotated[int, Meta(ge=1, le=4_096)] = 1
     reason: Text = ""
 
 

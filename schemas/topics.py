@@ -53,7 +53,7 @@ TOPICS: dict[str, Topic] = {
         ),
         Topic(
             "whale_selling", ("asset",), (WhaleFinding,), True, -1,
-            "one verdict for each transfer into an exchange",
+            "verdicts on transfers into an exchange, and what takes them back",
         ),
         Topic("alerts", ("asset",), (Alert,), True, 60 * DAY_MS, "findings told to people"),
         Topic(

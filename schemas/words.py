@@ -4,6 +4,7 @@ Units: prices in quote currency per base unit, quantities in base units, worth i
 USD, times in integer microseconds UTC.
 """
 
+import math
 import re
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -17,8 +18,8 @@ Coverage = Literal["full", "latest_per_second", "largest_per_second", "unknown"]
 FeedState = Literal["alive", "silent", "recovered"]
 FeedClass = Literal["full", "mixed", "throttled"]
 Tier = Literal["watch", "cascade"]
-Phase = Literal["watch", "onset", "wave", "peak", "exhausted", "reignited", "closed"]
-Verdict = Literal["consistent_with_selling", "no_evidence", "not_testable"]
+Phase = Literal["watch", "onset", "wave", "peak", "exhausted", "reignited", "closed", "corrected"]
+Verdict = Literal["consistent_with_selling", "no_evidence", "not_testable", "retracted"]
 Severity = Literal["info", "warning", "critical"]
 OwnerKind = Literal["exchange", "unknown", "defi", "fund", "issuer", "other"]
 TransferKind = Literal["transfer", "mint", "burn", "freeze", "unfreeze", "lock", "unlock"]
@@ -47,6 +48,8 @@ TotalUsd = Annotated[float, Meta(ge=0, le=1e13)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
+#: How often something was told anew: 1 is the first telling.
+Version = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -54,21 +57,48 @@ MINUTE = 60 * SECOND
 MAX_AHEAD = 5 * MINUTE
 
 _GRID = 65_536.0
+#: Quotes worth about a dollar: price x quantity is then the worth.
+_DOLLARS = frozenset(
+    {"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "USDS", "PYUSD", "USD1"}
+)
+#: Worths that differ by less are roundings of small ones.
+_SMALL_USD = 1.0
 
 
 @lru_cache(maxsize=65_536)
-def check_words(venue: str, asset: str, instrument: str | None) -> None:
-    """Raise ValueError when a name is not formed as its pattern says, or they disagree."""
+def check_words(venue: str, asset: str, instrument: str | None) -> bool:
+    """Return whether the instrument is quoted in dollars.
+
+    Raises ValueError when a name is not formed as its pattern says, or they disagree.
+    """
     if not re.match(_NAME, venue):
         raise ValueError(f"{venue!r} is not a name like 'binance' - at `$.venue`")
     if not re.match(_ASSET, asset):
         raise ValueError(f"{asset!r} is not an asset like 'BTC' - at `$.asset`")
     if instrument is None:
-        return
+        return False
     if not re.match(_INSTRUMENT, instrument):
         raise ValueError(f"{instrument!r} is not like 'BTC-USDT-PERP' - at `$.instrument`")
     if not instrument.startswith(asset + "-"):
         raise ValueError(f"{instrument} is not an instrument of {asset} - at `$.instrument`")
+    return instrument.split("-")[1] in _DOLLARS
+
+
+def check_worth(notional_usd: float, product: float) -> None:
+    """Raise ValueError when a worth is over twice or under half of price x quantity, USD."""
+    if 0.5 * product <= notional_usd <= 2.0 * product:
+        return
+    if product < math.inf and abs(notional_usd - product) > _SMALL_USD:
+        raise ValueError(
+            f"{notional_usd:.12g} contradicts price x quantity = {product:.12g} USD"
+            " - at `$.notional_usd`"
+        )
+
+
+def check_version(version: int, removed: bool) -> None:
+    """Raise ValueError for a removal that does not supersede an earlier telling."""
+    if removed and version == 1:
+        raise ValueError("a removal needs a version above the one it removes - at `$.version`")
 
 
 def check_times(ts_event: int, ts_recv: int) -> None:

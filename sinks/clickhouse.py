@@ -11,17 +11,19 @@ whole. Two different batches must never share a token: the second would vanish.
 
 import fcntl
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver import exceptions as driver
 
+from schemas import metrics
 from sinks.rows import COLUMNS, Coords, columns
 
 log = logging.getLogger(__name__)
@@ -72,6 +74,12 @@ _INSERT_SETTINGS = {
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": MAX_PARTITIONS,
 }
+
+
+#: How long a server may take over one insert before it is tried again, seconds.
+SINK_TIMEOUT_S = 15.0
+#: What a log line keeps of a failure: the driver's words quote its whole URL.
+_CAUSE = 200
 
 
 class SinkError(Exception):
@@ -147,10 +155,17 @@ def database_of(url: str) -> str:
     return named or DATABASE
 
 
-def open_client(url: str, data_dir: str | Path = "data") -> Any:
+def open_client(
+    url: str,
+    data_dir: str | Path = "data",
+    tls: Mapping[str, str] | None = None,
+    timeout_s: float = 60,
+) -> Any:
     """Open `chdb`, `chdb:///path` or `http(s)://user:password@host:port/database`.
 
-    The database need not exist yet (`migrate` makes it). Raises DataDirBusy, ValueError
+    The database need not exist yet (`migrate` makes it); `tls` names the files for an
+    https server as clickhouse-connect does; a server answers within `timeout_s`, or what
+    `?timeout=` in the url says. Raises DataDirBusy, ValueError
     for another kind of url, and clickhouse_connect's OperationalError or DatabaseError
     when a server is not there or refuses.
     """
@@ -158,14 +173,30 @@ def open_client(url: str, data_dir: str | Path = "data") -> Any:
     if path is not None:
         client = _open_chdb(path)
     elif urlsplit(url).scheme in ("http", "https"):
-        client = _open_server(url)
+        client = _open_server(url, tls or {}, timeout_s)
     else:
         raise ValueError("CLICKHOUSE_URL is chdb, chdb:///path or http(s)://host:port/database")
     client.database = database_of(url)
     return client
 
 
-def _open_server(url: str) -> Any:
+def open_when_there(
+    url: str, data_dir: str | Path, tls: Mapping[str, str], wait: Callable[[float], object]
+) -> Any:
+    """Open a client for a sink, trying again without end while the server is not there.
+
+    `wait` sleeps, and may raise to give up. Raises as `open_client` does, but for that.
+    """
+    # An insert of one batch takes milliseconds; one that hangs is tried again under its
+    # token, and a stop waits for it.
+    retry = Retry(give_up_after_s=math.inf, sleep=wait)
+    try:
+        return retry.run(lambda: open_client(url, data_dir, tls, SINK_TIMEOUT_S), "clickhouse", "")
+    except SinkError as problem:
+        raise problem.cause from None
+
+
+def _open_server(url: str, tls: Mapping[str, Any], timeout_s: float) -> Any:
     parts = urlsplit(url)
     return clickhouse_connect.get_client(
         host=parts.hostname,
@@ -175,7 +206,10 @@ def _open_server(url: str) -> Any:
         interface=parts.scheme,
         # One session for all threads would refuse their concurrent queries.
         autogenerate_session_id=False,
-        send_receive_timeout=60,
+        send_receive_timeout=float(parse_qs(parts.query).get("timeout", [timeout_s])[0]),
+        # Beside a certificate a password still goes out, if the url has one.
+        tls_mode="strict" if "client_cert" in tls and parts.password else None,
+        **tls,
     )
 
 
@@ -237,7 +271,9 @@ class Retry:
                     raise SinkError(table, token, problem, gave_up=False) from problem
                 if self.clock() - start + pause > self.give_up_after_s:
                     raise SinkError(table, token, problem, gave_up=True) from problem
-                log.warning("insert into %s (%s) again in %.1f s: %s", table, token, pause, problem)
+                cause = str(problem)[:_CAUSE]
+                log.warning("%s (%s) again in %.1f s: %s", table, token, pause, cause)
+            metrics.RETRIES.labels("clickhouse").inc()
             self.sleep(pause)
             pause = min(pause * 2, self.longest_s)
 
@@ -250,7 +286,7 @@ class Writer:
         self._retry = retry or Retry()
         self._types: dict[str, list[Any]] = {}
 
-    def insert(self, batch: Batch) -> int:
+    def insert(self, batch: Batch, retry: Retry | None = None) -> int:
         """Insert `batch` and return its rows; a batch that is already in changes nothing.
 
         Returns only when ClickHouse has it. Keep batches at 100,000 records or fewer:
@@ -258,7 +294,7 @@ class Writer:
         """
         if not batch.records:
             return 0
-        self._retry.run(lambda: self._insert_once(batch), batch.table, batch.token)
+        (retry or self._retry).run(lambda: self._insert_once(batch), batch.table, batch.token)
         return len(batch.records)
 
     def _insert_once(self, batch: Batch) -> None:
@@ -295,23 +331,27 @@ class Intents:
         self._retry = retry or Retry()
         self._clock_ns = clock_ns
 
-    def write(self, batches: Iterable[Batch]) -> None:
+    def write(self, batches: Iterable[Batch], retry: Retry | None = None) -> None:
         """Record, in one insert, that `batches` come next; raises SinkError."""
         # The time makes every block new to deduplication, which looks at content.
         now = self._clock_ns() // 1000
         rows = [[b.topic, b.partition, b.table, b.epoch, b.lo, b.hi, now] for b in batches]
         if rows:
             token = f"intent:{rows[0][0]}:{rows[0][1]}:{rows[0][4]}"
-            self._retry.run(lambda: self._write_once(rows), "sink_intent", token)
+            (retry or self._retry).run(lambda: self._write_once(rows), "sink_intent", token)
 
     def _write_once(self, rows: list[list[Any]]) -> None:
         settings = {"async_insert": 0}
         self._client.insert("sink_intent", rows, column_names=self._COLUMNS, settings=settings)
 
-    def last(self) -> list[Intent]:
-        """Return the last intent for every (topic, partition, table), sorted."""
+    def last(self, retry: Retry | None = None) -> list[Intent]:
+        """Return the last intent for every (topic, partition, table), sorted; raises SinkError."""
+        rows = (retry or self._retry).run(self._last_once, "sink_intent", "read")
+        return [Intent(*row) for row in rows]
+
+    def _last_once(self) -> Any:
         query = (
             "SELECT kafka_topic, kafka_partition, table, lo, hi, epoch FROM sink_intent FINAL"
             " ORDER BY kafka_topic, kafka_partition, table"
         )
-        return [Intent(*row) for row in self._client.query(query).result_rows]
+        return self._client.query(query).result_rows

@@ -2,6 +2,7 @@
 
     poll ──> buffer of (topic, partition) ──> intent lo..hi ──> insert with token ──> commit hi+1
     restart: the last intent's range is formed again exactly, so its token is the same
+    ClickHouse away: all partitions paused, polled on, tried again until it is back or we stop
 
 One consumer owns a partition at a time (the group sees to that); records that are not
 decodable belong to the stage before, which has written their dead letters.
@@ -9,65 +10,29 @@ decodable belong to the stage before, which has written their dead letters.
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
-from confluent_kafka import (
-    Consumer,
-    KafkaException,
-    Message,
-    TopicCollection,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
 
-from schemas import codec
+from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.status import FeedStatus
+from schemas.words import MAX_AHEAD
 from sinks.clickhouse import Batch, Intents, Writer
+from sinks.membership import TOPICS, Buffer, Membership, Place, Stopped, check, topic_ids
 from sinks.rows import NOT_STORED, table_of
 
+__all__ = ["TOPICS", "run"]
+
 log = logging.getLogger("undertow.sink")
-TOPICS = (
-    "trades",
-    "liquidations",
-    "whale_transfers",
-    "bars",
-    "cascades",
-    "whale_selling",
-    "alerts",
-    "feed_status",
-    "dead_letters",
-)
 POLL = 5_000
-ADMIN_CONF = ("bootstrap.servers",)
-Place = tuple[str, int]
-
-
-def topic_ids(conf: dict[str, Any]) -> dict[str, str]:
-    """Return Kafka's own id of each topic: one made anew starts its offsets again.
-
-    Raises KafkaException for a topic that does not exist.
-    """
-    admin = AdminClient({k: v for k, v in conf.items() if k in ADMIN_CONF})
-    asked = admin.describe_topics(TopicCollection(list(TOPICS)), request_timeout=30)
-    return {name: str(future.result().topic_id) for name, future in asked.items()}
-
-
-class Buffer(msgspec.Struct):
-    """Undelivered records of one partition from offset `lo`; `until` ends a repeated range.
-
-    `epoch` is the topic's own id.
-    """
-
-    epoch: str
-    lo: int
-    since: float
-    hi: int = -1
-    until: int = -1
-    records: list[msgspec.Struct] = []
-    offsets: list[int] = []
+#: Rows held over all partitions before they are written whatever their age.
+MAX_BUFFERED = 100_000
+#: librdkafka's own queue beside that, kilobytes.
+MAX_QUEUED_KB = 65_536
 
 
 def run(
@@ -78,130 +43,127 @@ def run(
     batch_rows: int,
     flush_s: float,
     stopping: Callable[[], bool],
+    each_round: Callable[[Consumer], object] = lambda _: None,
 ) -> None:
     """Move records until `stopping()`; what was polled by then is written and committed.
 
-    Raises SinkError when ClickHouse refuses for good, KafkaException likewise.
+    While ClickHouse does not answer it is tried again without end, and `stopping()` then
+    ends the run with the last batches not committed. Raises SinkError when ClickHouse
+    refuses for good, KafkaException likewise.
     """
-    consumer = Consumer(conf)
-    buffers: dict[Place, Buffer] = {}
     epochs = topic_ids(conf)
-    consumer.subscribe(
-        list(TOPICS),
-        on_assign=lambda c, parts: _assigned(c, parts, buffers, intents, epochs),
-        on_revoke=lambda c, parts: _dropped(parts, buffers),
-        on_lost=lambda c, parts: _dropped(parts, buffers),
-    )
+    consumer = Consumer({"queued.max.messages.kbytes": MAX_QUEUED_KB} | conf)
+    ours = Membership(consumer, epochs, stopping, each_round)
     try:
+        ours.subscribe()
         while not stopping():
-            for message in consumer.consume(POLL, timeout=min(flush_s, 0.2)):
-                _take(consumer, buffers, message, writer, intents, batch_rows)
-            _flush(consumer, buffers, _due(buffers, flush_s), writer, intents)
-        rest = [place for place, buffer in buffers.items() if buffer.until < 0]
-        _flush(consumer, buffers, rest, writer, intents)
+            each_round(consumer)
+            move(ours, writer, intents, batch_rows, flush_s)
+        rest = [place for place, buffer in ours.buffers.items() if buffer.until < 0]
+        _flush(ours, rest, writer, intents)
+    except Stopped:
+        log.warning("stopped before ClickHouse answered; what it lacks is not committed")
     finally:
+        metrics.READY.set(0)
         consumer.close()
 
 
-def _assigned(
-    consumer: Consumer,
-    parts: list[TopicPartition],
-    buffers: dict[Place, Buffer],
-    intents: Intents,
-    epochs: dict[str, str],
+def move(
+    ours: Membership, writer: Writer, intents: Intents, batch_rows: int, flush_s: float
 ) -> None:
-    """Start each partition where its last intended range began, if that was not committed."""
-    meant: dict[Place, tuple[int, int]] = {}
-    for intent in intents.last():
-        place = (intent.topic, intent.partition)
-        if intent.epoch != epochs.get(intent.topic):
-            continue
-        if place not in meant or intent.hi > meant[place][1]:
-            meant[place] = (intent.lo, intent.hi)
-    start = []
-    for tp in consumer.committed(parts, timeout=30):
-        low, _ = consumer.get_watermark_offsets(tp, timeout=30)
-        position = tp.offset if tp.offset >= 0 else low
-        lo, hi = meant.get((tp.topic, tp.partition), (position, -1))
-        repeat = lo <= position <= hi and lo >= low
-        position = lo if repeat else position
-        buffers[tp.topic, tp.partition] = Buffer(
-            epochs[tp.topic], position, time.monotonic(), until=hi if repeat else -1
-        )
-        start.append(TopicPartition(tp.topic, tp.partition, position))
-    consumer.assign(start)
+    """Do one round: begin what is newly ours, take what has come, write what is due."""
+    ours.start_new(intents)
+    _take_all(ours, ours.consume(POLL, min(flush_s, 0.2)), writer, intents, batch_rows)
+    _flush(ours, _due(ours.buffers, flush_s), writer, intents)
 
 
-def _dropped(parts: list[TopicPartition], buffers: dict[Place, Buffer]) -> None:
-    for tp in parts:
-        buffers.pop((tp.topic, tp.partition), None)
-
-
-def _take(
-    consumer: Consumer,
-    buffers: dict[Place, Buffer],
-    message: Message,
+def _take_all(
+    ours: Membership,
+    messages: Iterable[Message],
     writer: Writer,
     intents: Intents,
     batch_rows: int,
 ) -> None:
-    if message.error():
-        raise KafkaException(message.error())
-    place = (message.topic() or "", message.partition() or 0)
-    offset = message.offset() or 0
-    buffer = buffers.get(place)
-    if buffer is None:
-        return
-    if 0 <= buffer.until < offset:
-        _flush(consumer, buffers, [place], writer, intents)
-        buffer = buffers[place]
+    # Bound to the buffers of now: a partition that comes back while a flush below waits
+    # has another, which begins at another offset than what we hold of it.
+    taken = [(message, ours.buffers.get(_place(message))) for message in messages]
+    for topic, count in Counter(m.topic() or "" for m, _ in taken if not m.error()).items():
+        metrics.RECORDS.labels(topic).inc(count)
+    for message, buffer in taken:
+        check(message.error())
+        place, offset = _place(message), message.offset() or 0
+        if buffer is None or message.error():
+            continue
+        if 0 <= buffer.until < offset and ours.holds(place, buffer):
+            _flush(ours, [place], writer, intents)
+        if not ours.holds(place, buffer):
+            continue
+        _take(buffer, message, place, offset)
+        if len(buffer.records) >= batch_rows and buffer.until < 0:
+            _flush(ours, [place], writer, intents)
+
+
+def _place(message: Message) -> Place:
+    return (message.topic() or "", message.partition() or 0)
+
+
+def _take(buffer: Buffer, message: Message, place: Place, offset: int) -> None:
     if buffer.hi < 0:
         buffer.since = time.monotonic()
     buffer.hi = offset
-    try:
-        record = codec.decode(place[0], message.value(), place[1], offset)
-    except InvalidRecord as problem:
-        log.debug("not stored: %s", problem)
-        return
-    in_band = isinstance(record, FeedStatus) and place[0] != "feed_status"
-    if not in_band and type(record) not in NOT_STORED:
+    record = stored(place, offset, message)
+    if record is not None:
         buffer.records.append(record)
         buffer.offsets.append(offset)
-    if len(buffer.records) >= batch_rows and buffer.until < 0:
-        _flush(consumer, buffers, [place], writer, intents)
+
+
+def stored(place: Place, offset: int, message: Message) -> msgspec.Struct | None:
+    """Return the record of a message that belongs in a table, None where none does."""
+    kind, told_ms = message.timestamp()
+    not_after = None if kind == TIMESTAMP_NOT_AVAILABLE else told_ms * 1_000 + MAX_AHEAD
+    try:
+        record: msgspec.Struct = codec.decode(
+            place[0], message.value(), place[1], offset, not_after=not_after
+        )
+    except InvalidRecord as problem:
+        log.debug("not stored: %s", problem)
+        return None
+    in_band = isinstance(record, FeedStatus) and place[0] != "feed_status"
+    return None if in_band or type(record) in NOT_STORED else record
 
 
 def _due(buffers: dict[Place, Buffer], flush_s: float) -> list[Place]:
     """Return the partitions whose oldest record has waited, or whose repeated range is whole."""
     now = time.monotonic()
+    full = sum(len(buffer.records) for buffer in buffers.values()) >= MAX_BUFFERED
     return [
         place
         for place, buffer in buffers.items()
         if buffer.hi >= 0
-        and (buffer.hi >= buffer.until if buffer.until >= 0 else now - buffer.since >= flush_s)
+        and (
+            buffer.hi >= buffer.until
+            if buffer.until >= 0
+            else full or now - buffer.since >= flush_s
+        )
     ]
 
 
-def _flush(
-    consumer: Consumer,
-    buffers: dict[Place, Buffer],
-    places: list[Place],
-    writer: Writer,
-    intents: Intents,
-) -> None:
+def _flush(ours: Membership, places: list[Place], writer: Writer, intents: Intents) -> None:
     """Write some partitions' buffers: all intents, then inserts, then the commit."""
-    ready = [place for place in places if buffers[place].hi >= 0]
-    batches = {place: _batches(place, buffers[place]) for place in ready}
-    intents.write(batch for made in batches.values() for batch in made)
-    for made in batches.values():
+    ready = {place: ours.buffers[place] for place in places if ours.buffers[place].hi >= 0}
+    if not ready:
+        return
+    batches = {place: _batches(place, buffer) for place, buffer in ready.items()}
+    intents.write((batch for made in batches.values() for batch in made), ours.retry)
+    for place, made in batches.items():
         for batch in made:
-            writer.insert(batch)
-    if ready:
-        done = [TopicPartition(*place, buffers[place].hi + 1) for place in ready]
-        consumer.commit(offsets=done, asynchronous=False)
-    for place in ready:
-        done_with = buffers[place]
-        buffers[place] = Buffer(done_with.epoch, done_with.hi + 1, time.monotonic())
+            # Lost while an insert before it waited: its next owner writes it.
+            if ours.holds(place, ready[place]):
+                rows = writer.insert(batch, ours.retry)
+                _note_written(batch, rows)
+                ours.stay()
+    ours.commit(ready)
+    ours.resume()
 
 
 def _batches(place: Place, buffer: Buffer) -> list[Batch]:
@@ -215,3 +177,14 @@ def _batches(place: Place, buffer: Buffer) -> list[Batch]:
         Batch(table, *place, buffer.lo, buffer.hi, records, offsets, buffer.epoch)
         for table, (records, offsets) in by_table.items()
     ]
+
+
+def _note_written(batch: Batch, rows: int) -> None:
+    metrics.BATCHES.labels(batch.table).inc()
+    metrics.ROWS.labels(batch.table).inc(rows)
+    # Of the first record, which waited longest: one for each would cost more than the
+    # insert. Bars carry no receipt.
+    first = batch.records[0]
+    told = getattr(first, "ts_detect", None) or getattr(first, "ts_recv", None)
+    if told is not None:
+        metrics.DELAY.labels("written").observe(max(0.0, time.time() - told / 1e6))

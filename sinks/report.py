@@ -31,7 +31,7 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         " maxOrNullIf(t.notional_usd, t.orders = 1) AS largest,"
         " min(t.ts_event) AS since, max(t.ts_event) AS until,"
         " groupUniqArray(t.coverage) AS coverages"
-        " FROM liquidations AS t FINAL WHERE kafka_topic = {epoch:String}"
+        " FROM liquidations AS t FINAL WHERE kafka_topic = {epoch:String} AND NOT t.removed"
     )
     counted = totals["orders"] > 0
     return {
@@ -74,9 +74,8 @@ class _Asker:
         return self.rows(sql)[0]
 
     def count(self, table: str) -> int:
-        final = "" if table == "bars" else "FINAL"
         where = "WHERE kafka_topic = {epoch:String}"
-        return int(self.one(f"SELECT count() AS n FROM {table} {final} {where}")["n"])
+        return int(self.one(f"SELECT count() AS n FROM {table} FINAL {where}")["n"])
 
 
 def _last_24h(ask: _Asker) -> dict[str, Any]:
@@ -88,7 +87,8 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
         " maxOrNullIf(t.notional_usd, t.orders = 1) AS largest_order_usd,"
         " min(t.ts_event) AS since, last AS until"
         " FROM liquidations AS t FINAL"
-        " WHERE kafka_topic = {epoch:String} AND t.ts_event > last - toIntervalHour(24)"
+        " WHERE kafka_topic = {epoch:String} AND NOT t.removed"
+        " AND t.ts_event > last - toIntervalHour(24)"
     )
     sided = found.pop("long_usd"), found.pop("short_usd")
     found["long_share"] = _long_share(*sided, found["notional_usd"])
@@ -104,36 +104,47 @@ def _long_share(
     known = (long_usd or 0.0) + (short_usd or 0.0)
     if not known or known < (1 - UNKNOWN_SIDE_MAX) * (total or 0.0):
         return None
-    return (long_usd or 0.0) / known
+    return _share(long_usd or 0.0, known)
+
+
+def _share(part: float, whole: float) -> float:
+    # As far as the order in which SQL added does not show.
+    return round(part / whole, 9)
 
 
 def _shares(ask: _Asker, by: str, total: float | None) -> dict[str, Any]:
     rows = ask.rows(
         f"SELECT t.{by} AS name, sum(t.notional_usd) AS usd FROM liquidations AS t FINAL"
-        " WHERE kafka_topic = {epoch:String} GROUP BY name ORDER BY usd DESC, name"
+        " WHERE kafka_topic = {epoch:String} AND NOT t.removed"
+        " GROUP BY name ORDER BY usd DESC, name"
     )
-    return {row["name"]: row["usd"] / total for row in rows} if total else {}
+    return {row["name"]: _share(row["usd"], total) for row in rows} if total else {}
 
 
 def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
         "SELECT toStartOfHour(t.ts_event) AS hour, sum(t.notional_usd) AS notional_usd,"
         " sum(t.orders) AS orders, uniqExact(t.asset) AS assets FROM liquidations AS t FINAL"
-        " WHERE kafka_topic = {epoch:String}"
+        " WHERE kafka_topic = {epoch:String} AND NOT t.removed"
         " GROUP BY hour ORDER BY notional_usd DESC, hour LIMIT 5"
     )
-    return [row | {"hour": iso(row["hour"])} for row in rows]
+    return [
+        row | {"hour": iso(row["hour"]), "notional_usd": round(row["notional_usd"] or 0.0, 2)}
+        for row in rows
+    ]
 
 
 def _episodes(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
         "SELECT episode_id, any(t.asset) AS asset, any(t.position_side) AS position_side,"
         " min(t.ts_onset) AS onset, minOrNullIf(t.ts_detect, t.phase = 'onset') AS detected,"
-        " argMax(t.ts_peak, t.orders) AS peak, maxOrNullIf(t.ts_event, t.phase = 'closed') AS end,"
+        " argMax(t.ts_peak, (t.ts_event, t.ts_detect, t.kafka_offset)) AS peak,"
+        " maxOrNullIf(t.ts_event, t.phase = 'closed') AS end,"
         " max(t.orders) AS orders, max(t.notional_usd) AS notional_usd,"
         " max(t.drawdown_bps) AS drawdown_bps, max(t.wave) AS waves,"
         " countIf(t.phase = 'reignited') AS reignitions,"
-        " any(t.threshold_is_default) AS threshold_is_default, any(t.coverage) AS coverage"
+        " any(t.threshold_is_default) AS threshold_is_default,"
+        " argMax(t.coverage, (t.ts_event, t.ts_detect, t.kafka_offset)) AS coverage"
         " FROM cascades AS t FINAL WHERE kafka_topic = {epoch:String}"
         " GROUP BY episode_id HAVING detected IS NOT NULL ORDER BY detected, asset"
     )
@@ -164,9 +175,12 @@ def _watches(ask: _Asker) -> int:
 def _verdicts(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
         "SELECT event_id, asset, venue, verdict, reason, notional_usd, excess_selling_usd,"
-        " p_value, placebos, shared, onset_followed, onset_placebo_rate, ts_event"
-        " FROM whale_selling FINAL WHERE kafka_topic = {epoch:String}"
-        " ORDER BY ts_event, event_id"
+        " p_value, placebos, shared, onset_followed, onset_placebo_rate, ts_event,"
+        " credit, posterior, address_e"
+        " FROM (SELECT * FROM whale_selling FINAL WHERE kafka_topic = {epoch:String}"
+        # As the view whale_verdicts: what was told of the latest version.
+        " ORDER BY version DESC, verdict = 'retracted', ts_detect DESC, finding_id"
+        " LIMIT 1 BY event_id, venue) ORDER BY ts_event, event_id, venue"
     )
     return [row | {"ts_event": iso(row["ts_event"])} for row in rows]
 

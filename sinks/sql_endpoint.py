@@ -2,22 +2,21 @@
 
 One process owns the embedded database; clickhouse-connect, curl and Grafana ask it here.
 Settings in a request are ignored (named in `X-Undertow-Ignored`): limits are not the
-caller's to lift. Nothing authenticates, so it belongs on loopback.
+caller's to lift. Beyond loopback every request must show the token of `schemas.access`.
 """
 
 import asyncio
-import ipaddress
 import json
 import logging
 import threading
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
 
+from schemas.access import is_allowed, is_loopback, why_not_bound
 from sinks.clickhouse import DATABASE
 from sinks.reader import Answer, Limits, QueryError, Reader, refuse
 
@@ -32,8 +31,12 @@ MAX_SQL_BYTES = 1_000_000
 _STATUS = {
     46: 404, 47: 404, 60: 404, 81: 404,  # unknown function, identifier, table, database
     62: 400, 36: 400, 43: 400, 53: 400, 72: 400, 73: 400, 456: 400, 457: 400,
-    159: 408, 164: 403, 202: 503, 381: 413,
+    159: 408, 164: 403, 202: 503, 381: 413, 516: 401,
 }  # fmt: skip
+_NO_TOKEN = (
+    "Code: 516. DB::Exception: The token is missing or wrong: send it as a bearer token or as"
+    " the password of any user. (AUTHENTICATION_FAILED)"
+)
 #: Arguments of the HTTP interface itself; of the rest, what is not param_* is a setting.
 _TRANSPORT = frozenset(
     {"query", "database", "default_format", "user", "password", "quota_key", "query_id", "role"}
@@ -64,10 +67,10 @@ class EndpointError(Exception):
 class Endpoint:
     """A running endpoint: `host`, `port`, `url`; `stop` it when done."""
 
-    def __init__(self, host: str, port: int, reader: Reader) -> None:
+    def __init__(self, host: str, port: int, reader: Reader, token: str) -> None:
         self.host = host
         self.port = port
-        self._app = _Application(reader, _is_loopback(host))
+        self._app = _Application(reader, is_loopback(host), token)
         self._reader = reader
         self._loop = asyncio.new_event_loop()
         self._runner: web.AppRunner | None = None
@@ -115,14 +118,21 @@ class Endpoint:
 
 
 def serve(
-    path: str | Path, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None
+    path: str | Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    limits: Limits | None = None,
+    token: str = "",
 ) -> Endpoint:
     """Serve the embedded database at `path` (its own folder) on `host`:`port` (0 picks one).
 
-    The process may have the database open already. Raises EndpointError when the port
-    is taken, DataDirBusy when another process owns the database.
+    The process may have the database open already; with a `token`, requests must show it.
+    Raises EndpointError when the port is taken or the host needs a token, DataDirBusy when
+    another process owns the database.
     """
-    endpoint = Endpoint(host, port, Reader(path, limits))
+    if problem := why_not_bound(host, token):
+        raise EndpointError(host, port, problem)
+    endpoint = Endpoint(host, port, Reader(path, limits), token)
     endpoint.start()
     return endpoint
 
@@ -134,10 +144,11 @@ async def _ping(_: web.Request) -> web.Response:
 class _Application:
     """The handler and the threads that queries run in."""
 
-    def __init__(self, reader: Reader, loopback: bool) -> None:
+    def __init__(self, reader: Reader, loopback: bool, token: str) -> None:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sql-query")
         self._reader = reader
         self._loopback = loopback
+        self._token = token
         self._running = 0
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -146,6 +157,8 @@ class _Application:
         headers = {"X-ClickHouse-Query-Id": _header(query_id), "X-ClickHouse-Timezone": "UTC"}
         try:
             self._check_host(request)
+            if not is_allowed(self._token, request.headers):
+                raise QueryError(516, _NO_TOKEN)
             arguments = await _arguments(request)
             if not arguments.get("query", "").strip():
                 return web.Response(text="Ok.\n", headers=headers)
@@ -159,7 +172,7 @@ class _Application:
 
     def _check_host(self, request: web.Request) -> None:
         # A web page whose name is re-bound to 127.0.0.1 sends its own name as Host.
-        if self._loopback and not _is_loopback(_hostname(request.headers.get("Host", ""))):
+        if self._loopback and not is_loopback(_hostname(request.headers.get("Host", ""))):
             raise refuse(f"Host {request.headers.get('Host', '')!r} is not this machine")
 
     async def _run(self, request: web.Request, arguments: Mapping[str, str]) -> Answer:
@@ -252,6 +265,8 @@ def _success(answer: Answer, headers: dict[str, str]) -> web.Response:
 
 def _failure(problem: QueryError, headers: dict[str, str]) -> web.Response:
     headers |= {"X-ClickHouse-Exception-Code": str(problem.code)}
+    if problem.code == 516:
+        headers["WWW-Authenticate"] = "Bearer"
     text = problem.text.rstrip() + "\n"
     return web.Response(status=_STATUS.get(problem.code, 500), text=text, headers=headers)
 
@@ -266,11 +281,3 @@ def _hostname(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.rpartition(":")[0] if host.count(":") == 1 else host
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return False

@@ -22,8 +22,11 @@ def alert_of(finding: msgspec.Struct) -> Alert | None:
         return _cascade(finding)
     if isinstance(finding, MarketFinding):
         return _market(finding)
-    if isinstance(finding, WhaleFinding) and finding.verdict == "consistent_with_selling":
-        return _whale(finding)
+    if isinstance(finding, WhaleFinding):
+        if finding.verdict == "consistent_with_selling":
+            return _whale(finding)
+        if finding.retracted_verdict == "consistent_with_selling":
+            return _retraction(finding)
     return None
 
 
@@ -68,7 +71,11 @@ def _market(finding: MarketFinding) -> Alert:
 
 
 def _whale(finding: WhaleFinding) -> Alert:
-    shared = "; another inflow overlaps, credit cannot be split" if finding.shared else ""
+    shared = ""
+    if finding.shared:
+        share = "" if finding.credit is None else f", its share by size {finding.credit:.0%}"
+        shared = f"; other inflows overlap{share}"
+    likely = "" if finding.posterior is None else f", posterior {finding.posterior:.2f}"
     return _alert(
         finding,
         kind=f"whale.{finding.verdict}",
@@ -78,7 +85,20 @@ def _whale(finding: WhaleFinding) -> Alert:
         title=f"{finding.asset} deposit to {finding.venue}: consistent with selling",
         text=f"{usd(finding.notional_usd or 0.0)} deposited, "
         f"{usd(finding.excess_selling_usd or 0.0)} sold beyond other venues, "
-        f"p = {finding.p_value:.4f} over {finding.placebos} placebo windows{shared}",
+        f"p = {finding.p_value:.4f} over {finding.placebos} placebo windows{likely}{shared}",
+    )
+
+
+def _retraction(finding: WhaleFinding) -> Alert:
+    return _alert(
+        finding,
+        kind="whale.retracted",
+        tier="watch",
+        severity="info",
+        asset=finding.asset,
+        title=f"{finding.asset} deposit to {finding.venue}: taken back",
+        text=f"{usd(finding.notional_usd or 0.0)} deposited, told as consistent with selling: "
+        f"the transfer was {finding.reason}, so that verdict no longer stands",
     )
 
 

@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
-import os
 import signal
+import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,38 +13,24 @@ from typing import Any
 import click
 from rich.console import Console
 
+from streams import cli_checks, cli_simulate, store
 from streams import settings as settings_module
+from streams.logs import log_to_stderr
+from streams.options import (
+    Refused,
+    option,
+    settled,
+    signal_heard,
+    stopping,
+    watched,
+    with_kafka,
+)
 from streams.params import ParamsError, load_params
-from streams.settings import PREFIX, TABLE, Settings, SettingsError
+from streams.settings import PREFIX, TABLE
 from streams.sources.open import SUPPORTED, SourceError
 
+log = logging.getLogger("undertow")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
-class Refused(click.ClickException):
-    """One clear line on stderr and exit code 2."""
-
-    exit_code = 2
-
-    def show(self, file: Any = None) -> None:
-        """Print the line."""
-        click.echo(f"undertow: {self.format_message()}", err=True)
-
-
-def option(name: str, **extra: Any) -> Callable[[Any], Any]:
-    """Return the click option of a setting, helped by the settings table."""
-    default = getattr(Settings(), name)
-    shown = f" [{default!r}]" if default not in ("", None) else ""
-    text = f"{TABLE[name]}{shown} ({PREFIX}{name.upper()})"
-    return click.option(f"--{name.replace('_', '-')}", name, default=None, help=text, **extra)
-
-
-def settled(**given: Any) -> Settings:
-    """Return the settings, or refuse with one line."""
-    try:
-        return settings_module.load(given)
-    except SettingsError as problem:
-        raise Refused(str(problem)) from None
 
 
 @click.group(context_settings=_CONTEXT, epilog="Every setting: `undertow settings`.")
@@ -68,22 +55,36 @@ SOURCE_HELP = "a recording; without it a night is generated"
 @click.option("--hours", default=24.0, show_default=True, help="hours of it, at most 24")
 @click.option("--speed", default="max", show_default=True, help="max, or times real time: 60")
 @click.option("--serve/--no-serve", default=None, help="serve SQL afterwards [on a terminal]")
+@click.option("--fresh", is_flag=True, help="start anew where a stopped run would go on")
 @option("data_dir")
 @option("params")
 @option("sql_host")
 @option("sql_port")
+@option("ops_host")
+@option("ops_port")
 @option("webhook_urls")
 @option("webhook_allow_private")
 def run(
-    source: Path | None, seed: int, hours: float, speed: str, serve: bool | None, **given: Any
+    source: Path | None,
+    seed: int,
+    hours: float,
+    speed: str,
+    serve: bool | None,
+    fresh: bool,
+    **given: Any,
 ) -> None:
     """Run a source through everything, in one process, and print what it found.
 
     Results stay in DATA_DIR (run.json, and tables for `undertow sql`) between runs. While it
     runs, and after it with --serve, any ClickHouse client can query http://127.0.0.1:8124.
+
+    Stopped by SIGTERM (exit code 0), Ctrl-C (130), a full disk (1) or a kill, the same
+    command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
     """
     from sinks.clickhouse import SinkError
-    from streams.embedded import CannotRun, Embedded
+    from streams import ops
+    from streams.embedded.loop import Ears
+    from streams.embedded.shell import CannotRun, Embedded, NoSpace, Stopped
     from streams.progress import telling
     from streams.show import show
 
@@ -92,21 +93,25 @@ def run(
     try:
         params = load_params(settings.params)
         opened = _open(source, seed, hours)
-        with Embedded(settings, params) as shell:
+        with ops.serving(settings) as ops_url, Embedded(settings, params) as shell:
+            heard = signal_heard()
             if shell.url:
-                click.echo(f"sql on {shell.url} while this runs", err=True)
+                click.echo(f"sql on {shell.url}, health on {ops_url} while this runs", err=True)
             with telling(opened.name, opened.span) as tell:
-                found = shell.play(opened, tell, rate)
+                found = shell.play(opened, rate, fresh, Ears(tell, _say, heard))
             console = Console(width=None if sys.stdout.isatty() else 110)
             stays = serve or (serve is None and sys.stdout.isatty())
             show(found, console, settings.data_dir, shell.url if stays else None)
             if stays:
                 click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
-                _until_stopped()
-    except (CannotRun, SourceError, ParamsError, ValueError) as problem:
+                _until(heard)
+    except (CannotRun, SourceError, ParamsError, ops.CannotServe, ValueError) as problem:
         raise Refused(str(problem)) from None
-    except SinkError as problem:
+    except (SinkError, NoSpace) as problem:
         raise click.ClickException(str(problem)) from problem
+    except Stopped as where:
+        _say(str(where))
+        sys.exit(130 if heard() == signal.SIGINT else 0)
 
 
 @main.command(epilog="\b\nSOURCE may be a file or a folder of:\n" + SUPPORTED)
@@ -124,7 +129,7 @@ def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: 
     from streams.replay import ReplayError
     from streams.replay import replay as feed
 
-    settings = _with_kafka(settled(**given))
+    settings = with_kafka(settled(**given))
     try:
         opened = _open(source, seed, hours)
         with telling(opened.name, opened.span) as tell:
@@ -151,7 +156,15 @@ def sql(sql: str, fmt: str | None, **given: Any) -> None:
     settings = settled(**given)
     shape = fmt or ("PrettyCompact" if sys.stdout.isatty() else "TSVWithNames")
     try:
-        click.echo(query(sql, shape, settings.clickhouse_url, settings.data_dir), nl=False)
+        answer = query(
+            sql,
+            shape,
+            settings.clickhouse_url,
+            settings.data_dir,
+            token=settings.http_token,
+            tls=settings_module.clickhouse_tls(settings),
+        )
+        click.echo(answer, nl=False)
     except QueryError as problem:
         raise click.ClickException(str(problem)) from None
     except (DataDirBusy, OSError) as problem:
@@ -168,7 +181,7 @@ def sql(sql: str, fmt: str | None, **given: Any) -> None:
 @option("sql_port")
 @option("webhook_urls")
 @option("webhook_allow_private")
-@option("log_level")
+@watched
 def stack(**given: Any) -> None:
     """Start a local Kafka and every stage on it; Ctrl-C stops all of it.
 
@@ -177,14 +190,20 @@ def stack(**given: Any) -> None:
     """
     from sinks.clickhouse import DataDirBusy
     from sinks.sql_endpoint import EndpointError
-    from streams import local_kafka, topics_admin
+    from streams import local_kafka, ops, topics_admin
     from streams import stack as running
 
     settings = settled(**given)
-    _log(settings)
+    log_to_stderr(settings)
+    if settings.kafka_url:
+        with_kafka(settings)
     try:
-        running.run(settings, _stopping(), lambda line: click.echo(line, err=True))
+        with ops.serving(settings) as url:
+            ready = log.info if settings.log_format == "json" else _say
+            ready(f"health     {url}")
+            running.run(settings, stopping(), ready)
     except (
+        ops.CannotServe,
         local_kafka.CannotStart,
         topics_admin.TopicMismatch,
         DataDirBusy,
@@ -201,11 +220,12 @@ def stack(**given: Any) -> None:
 @option("data_dir")
 def topics(**given: Any) -> None:
     """Create the topics that are missing, and print them."""
-    from streams import topics_admin
+    from streams import kafka, topics_admin
 
-    settings = _with_kafka(settled(**given))
+    settings = with_kafka(settled(**given))
+    conf = kafka.connection(settings)
     try:
-        for name in topics_admin.create_topics(settings.kafka_url, settings.partitions):
+        for name in topics_admin.create_topics(settings.kafka_url, settings.partitions, conf):
             click.echo(name)
     except topics_admin.TopicMismatch as problem:
         raise Refused(str(problem)) from None
@@ -222,7 +242,8 @@ def migrate(**given: Any) -> None:
 
     settings = settled(**given)
     try:
-        client = clickhouse.open_client(settings.clickhouse_url, settings.data_dir)
+        # A migration may copy a whole table within one request.
+        client = store.client(settings, timeout_s=24 * 3600)
         for name in apply(client, clickhouse.database_of(settings.clickhouse_url)):
             click.echo(name)
     except (clickhouse.DataDirBusy, MigrationError, ValueError) as problem:
@@ -234,14 +255,13 @@ def migrate(**given: Any) -> None:
 @option("data_dir")
 @option("flush_s")
 @option("params")
-@option("log_level")
+@watched
 def rollup(**given: Any) -> None:
     """Fold trades into bars, in Kafka transactions. Run as many as there are partitions."""
     from streams.rollup import worker
 
-    settings = _with_kafka(settled(**given))
-    _log(settings)
-    worker.run(settings, load_params(settings.params), _stopping())
+    with _stage(given) as settings:
+        worker.run(settings, load_params(settings.params), stopping())
 
 
 @main.command()
@@ -250,18 +270,14 @@ def rollup(**given: Any) -> None:
 @option("partitions")
 @option("params")
 @option("flush_s")
-@option("log_level")
+@watched
 def detect(**given: Any) -> None:
     """Run the detectors as Faust agents. Run as many as there are partitions."""
-    import faust
+    from streams.app import create_app, work
 
-    from streams.app import create_app
-
-    settings = _with_kafka(settled(**given))
-    _log(settings)
-    app = create_app(settings, load_params(settings.params))
-    worker = faust.Worker(app, loglevel=settings.log_level, console_port=0, redirect_stdouts=False)
-    worker.execute_from_commandline()
+    with _stage(given) as settings:
+        app = create_app(settings, load_params(settings.params))
+        work(app)
 
 
 @main.command()
@@ -270,16 +286,15 @@ def detect(**given: Any) -> None:
 @option("clickhouse_url")
 @option("flush_s")
 @option("batch_rows")
-@option("log_level")
+@watched
 def sink(**given: Any) -> None:
     """Move every topic into its ClickHouse table, committing offsets behind the writes."""
-    from sinks import clickhouse
+    from sinks.membership import Stopped
     from streams import stack as running
 
-    settings = _with_kafka(settled(**given))
-    _log(settings)
-    client = clickhouse.open_client(settings.clickhouse_url, settings.data_dir)
-    running.run_sink(settings, settings.kafka_url, client, _stopping())
+    with _stage(given) as settings, contextlib.suppress(Stopped):
+        stop = stopping()
+        running.run_sink(settings, store.client_when_there(settings, stop), stop)
 
 
 @main.command()
@@ -287,25 +302,28 @@ def sink(**given: Any) -> None:
 @option("data_dir")
 @option("webhook_urls")
 @option("webhook_allow_private")
-@option("log_level")
+@watched
 def notify(**given: Any) -> None:
     """Send alerts to webhooks, signed, retried until they are taken."""
     from sinks import notify as notifying
     from sinks.webhooks.endpoints import parse_endpoints
     from sinks.webhooks.outbox import Outbox
-    from streams import kafka
+    from streams import kafka, slots
 
-    settings = _with_kafka(settled(**given))
-    _log(settings)
-    allowed = settings.webhook_allow_private.replace(",", " ").split()
-    try:
-        endpoints = parse_endpoints(settings.webhook_urls, allowed)
-    except ValueError as problem:
-        raise Refused(str(problem)) from None
-    Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-    with Outbox(Path(settings.data_dir) / "outbox.sqlite") as outbox:
-        conf = kafka.consumer_conf(settings.kafka_url, settings.group, "notify")
-        notifying.run(conf, endpoints, outbox, _stopping())
+    with _stage(given) as settings:
+        allowed = settings.webhook_allow_private.replace(",", " ").split()
+        try:
+            endpoints = parse_endpoints(settings.webhook_urls, allowed)
+        except ValueError as problem:
+            raise Refused(str(problem)) from None
+        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
+        with Outbox(Path(settings.data_dir) / "outbox.sqlite") as outbox:
+            worker = slots.claim(settings.data_dir, "notify")
+            conf = kafka.consumer_conf(settings, "notify", worker)
+            try:
+                notifying.run(conf, endpoints, outbox, stopping(), kafka.each_round)
+            except sqlite3.OperationalError as problem:
+                raise click.ClickException(f"outbox in {settings.data_dir}: {problem}") from problem
 
 
 @main.command(name="settings")
@@ -314,6 +332,30 @@ def show_settings() -> None:
     shown = settings_module.masked(settled())
     for name, meaning in TABLE.items():
         click.echo(f"{PREFIX}{name.upper():<22} {shown[name]!r:<28} {meaning}")
+
+
+@contextlib.contextmanager
+def _stage(given: dict[str, Any]) -> Iterator[settings_module.Settings]:
+    """Yield the settings of a long-running stage that logs, is watched, and has its Kafka."""
+    from streams import ops
+
+    # Until the stage listens itself: as a container's first process we would not hear it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    settings = settled(**given)
+    log_to_stderr(settings)
+    try:
+        with ops.serving(settings):
+            yield with_kafka(settings)
+    except (ops.CannotServe, ParamsError, click.ClickException) as problem:
+        refused = problem if isinstance(problem, click.ClickException) else Refused(str(problem))
+        if settings.log_format == "text":
+            raise refused from None
+        log.critical(refused.format_message())
+        sys.exit(refused.exit_code)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _open(source: Path | None, seed: int, hours: float) -> Any:
@@ -335,47 +377,17 @@ def _speed(text: str) -> float | None:
     return rate
 
 
-def _with_kafka(settings: Settings) -> Settings:
-    if not settings.kafka_url:
-        raise Refused("no Kafka: set KAFKA_URL or --kafka-url, or start one with `undertow stack`")
-    return settings
+def _until(heard: Callable[[], int | None]) -> None:
+    from streams import ops
+
+    while not heard():
+        ops.come_round()
+        time.sleep(0.2)
 
 
-def _log(settings: Settings) -> None:
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-
-
-def _stopping() -> Callable[[], bool]:
-    """Return what says whether SIGINT or SIGTERM has come; a second one ends at once."""
-    asked: list[int] = []
-
-    def hear(number: int, _: object) -> None:
-        if asked:
-            os._exit(128 + number)
-        asked.append(number)
-
-    signal.signal(signal.SIGINT, hear)
-    signal.signal(signal.SIGTERM, hear)
-    return lambda: bool(asked)
-
-
-def _until_stopped() -> None:
-    with _quiet_interrupt():
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-
-
-@contextlib.contextmanager
-def _quiet_interrupt() -> Iterator[None]:
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, old)
-
+main.add_command(cli_checks.audit)
+main.add_command(cli_checks.webhooks)
+main.add_command(cli_simulate.simulate)
 
 if __name__ == "__main__":
     main()

@@ -3,10 +3,12 @@
     record ──> open second (sums, order lists, ids)
     FeedStatus ──> input clock ──> watermark = min over inputs
     watermark past t + grace ──> second t is closed, judged once, never reopened
+    a correction or removal ──> the open second in which it was told
 
 Pure: no clock, no I/O. `step` is handed the state and hands it back changed.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -18,13 +20,16 @@ from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, Coverage, Phase, PositionSide, grid_usd
+from streams import inflows
 from streams.detectors import episode as episodes
-from streams.detectors import flow, log_rate, watermark, whale_selling
+from streams.detectors import flow, log_rate, watermark
 from streams.params import Params
 
 #: Every shard hears these; a second closes when all of them have passed it.
 INPUTS = ("liquidations", "bars", "whale_transfers")
 DAY = 86_400
+#: Closed episodes of an asset that a correction still reaches: of a day, and this many.
+CLOSED_KEPT = 32
 
 Finding = CascadeFinding | WhaleFinding | AssetPulse
 DataRecord = Liquidation | Bar | WhaleTransfer
@@ -37,6 +42,8 @@ class OpenSecond(msgspec.Struct):
     orders: dict[PositionSide, dict[str, log_rate.VenueSecond]] = {}
     bars: list[Bar] = []
     transfers: list[WhaleTransfer] = []
+    #: Of orders told in an earlier second, or in this one: they enter no score.
+    corrections: list[Liquidation] = []
 
 
 class SideState(msgspec.Struct):
@@ -55,9 +62,10 @@ class AssetState(msgspec.Struct):
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
-    waiting: list[whale_selling.Inflow] = []
-    inflows: list[whale_selling.Inflow] = []
+    whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
     onsets: list[int] = []
+    #: The last finding of each episode that ended lately.
+    closed: list[CascadeFinding] = []
 
 
 class Shard(msgspec.Struct):
@@ -77,7 +85,7 @@ class Shard(msgspec.Struct):
 
 
 class Step(NamedTuple):
-    """`refused` is "duplicate", "late" or "told" where a record was not taken in."""
+    """`refused` is "duplicate", "late", "told" or "crowded" where a record was not taken in."""
 
     findings: list[Finding]
     refused: str | None = None
@@ -86,6 +94,8 @@ class Step(NamedTuple):
 def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
     """Take in one record of `topic`; return what became certain through it."""
     if isinstance(record, FeedStatus):
+        if watermark.crowded(shard.inputs[topic], record.producer, params.stale_after_s):
+            return Step([], "crowded")
         return Step(_tell_time(params, shard, topic, record))
     second = second_of(record)
     if second < shard.inputs[topic].frontier(params.grace_s):
@@ -110,21 +120,29 @@ def under_way(params: Params, shard: Shard) -> set[str]:
 
 
 def second_of(record: DataRecord) -> int:
-    """Return the second that a record belongs to; a bar's is its last."""
+    """Return the second that a record belongs to; a bar's is its last.
+
+    A correction is news of the second in which it was told: that of the event itself is
+    mostly judged by then. Both are in the record, so a replay puts it where it was.
+    """
     if isinstance(record, Bar):
         return record.ts_close // SECOND - 1
-    return record.ts_event // SECOND
+    return (record.ts_event if record.version == 1 else record.ts_recv) // SECOND
 
 
 def _put(cell: OpenSecond, record: DataRecord) -> bool:
     if isinstance(record, Bar):
         cell.bars.append(record)
         return True
-    if record.event_id in cell.ids:
+    told = record.event_id if record.version == 1 else f"{record.event_id}\x1f{record.version}"
+    if told in cell.ids:
         return False
-    cell.ids.add(record.event_id)
+    cell.ids.add(told)
     if isinstance(record, WhaleTransfer):
         cell.transfers.append(record)
+        return True
+    if record.version > 1:
+        cell.corrections.append(record)
         return True
     venues = cell.orders.setdefault(record.position_side, {})
     seen = venues.get(record.venue)
@@ -137,7 +155,7 @@ def _put(cell: OpenSecond, record: DataRecord) -> bool:
 
 def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> list[Finding]:
     clock = shard.inputs[topic]
-    if not watermark.observe(clock, status):
+    if not watermark.observe(clock, status, params.stale_after_s):
         return []
     if topic == "liquidations" and not shard.born:
         shard.born = clock.now // SECOND
@@ -159,7 +177,7 @@ def _next_second(params: Params, state: AssetState) -> int | None:
     if state.active:
         return state.at + 1
     following = min(state.open) if state.open else None
-    for inflow in state.waiting:
+    for inflow in state.whales.waiting:
         due = max(inflow.due_second(params.whale), state.at + 1)
         following = due if following is None else min(following, due)
     return following
@@ -180,9 +198,16 @@ def _close_until(
         cell = state.open.pop(second, None) or OpenSecond()
         state.at = second
         high, low = _take_bars(params, state, second, cell.bars)
+        findings += _correct_closed(params, state, second, cell.corrections)
         _judge_sides(params, shard, asset, state, second, cell, (high, low), findings)
-        _take_transfers(params, state, cell.transfers)
-        _judge_inflows(params, asset, state, second, findings)
+        if cell.transfers:
+            findings += inflows.take(
+                params, state.whales, asset, second, cell.transfers, state.onsets
+            )
+        if state.whales.waiting:
+            findings += inflows.judge(
+                params, state.whales, asset, second, state.flows, state.onsets
+            )
 
 
 def _take_bars(
@@ -228,7 +253,7 @@ def _judge_sides(
         )
         if held.rate.age < params.onset.min_history_s:
             continue
-        _follow(params, asset, side, state, held, now, findings)
+        _follow(params, asset, side, state, held, now, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
             pulse = AssetPulse(
@@ -246,6 +271,7 @@ def _follow(
     state: AssetState,
     held: SideState,
     now: episodes.Second,
+    corrections: list[Liquidation],
     findings: list[Finding],
 ) -> None:
     if held.episode is None:
@@ -259,8 +285,41 @@ def _follow(
         if phase == "onset":
             state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
         findings.append(_cascade_finding(params, asset, side, held.rate, running, phase, now))
+    if corrections:
+        counted = _cascade_finding(params, asset, side, held.rate, running, "corrected", now)
+        findings += _corrected(counted, corrections)
     if running.phase == "closed":
+        ended = _cascade_finding(params, asset, side, held.rate, running, "closed", now)
+        lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
+        state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
+
+
+def _correct_closed(
+    params: Params, state: AssetState, second: int, corrections: list[Liquidation]
+) -> Iterator[CascadeFinding]:
+    """Yield what corrections mean for episodes that have ended."""
+    if not corrections:
+        return
+    detected = (second + 1 + params.grace_s) * SECOND
+    for ended in state.closed:
+        for finding in _corrected(ended, corrections):
+            yield msgspec.structs.replace(finding, ts_event=second * SECOND, ts_detect=detected)
+
+
+def _corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
+    """Yield one finding for each correction of an order that an episode has counted.
+
+    `counted` has the episode's totals up to its `ts_event`. A correction that changes the
+    position side itself reaches the episodes of the new side only.
+    """
+    for order in sorted(corrections, key=lambda c: (c.event_id, c.version)):
+        second = order.ts_event // SECOND * SECOND
+        if order.position_side == counted.position_side and (
+            counted.ts_onset <= second <= counted.ts_event
+        ):
+            named = natural_id(counted.episode_id, "corrected", order.event_id, order.version)
+            yield msgspec.structs.replace(counted, finding_id=named, phase="corrected")
 
 
 def _cascade_finding(
@@ -298,44 +357,3 @@ def _cascade_finding(
         venues=sorted(rate.venues),
         params_version=params.version,
     )
-
-
-def _take_transfers(params: Params, state: AssetState, transfers: list[WhaleTransfer]) -> None:
-    for transfer in sorted(transfers, key=lambda t: (t.ts_event, t.event_id)):
-        inflow = whale_selling.inflow_of(params.whale, transfer)
-        if inflow is not None:
-            state.waiting.append(inflow)
-            oldest = inflow.ts_event - 2 * params.whale.window_min * 60 * SECOND
-            state.inflows = [i for i in state.inflows if i.ts_event >= oldest] + [inflow]
-
-
-def _judge_inflows(
-    params: Params, asset: str, state: AssetState, second: int, findings: list[Finding]
-) -> None:
-    due = [i for i in state.waiting if i.due_second(params.whale) <= second]
-    for inflow in due:
-        state.waiting.remove(inflow)
-        outcome = whale_selling.judge(params.whale, state.flows, inflow, state.onsets)
-        window = params.whale.window_min * 60 * SECOND
-        end = inflow.due_second(params.whale)
-        findings.append(
-            WhaleFinding(
-                finding_id=natural_id("whale_selling", inflow.event_id, params.version),
-                event_id=inflow.event_id,
-                asset=asset,
-                venue=inflow.venue,
-                notional_usd=inflow.notional_usd,
-                shared=any(
-                    other.venue == inflow.venue
-                    and other.event_id != inflow.event_id
-                    and abs(other.ts_event - inflow.ts_event) < window
-                    for other in state.inflows
-                ),
-                onset_followed=whale_selling.followed_by_onset(params.whale, inflow, state.onsets),
-                ts_event=inflow.ts_event,
-                ts_window_end=end * SECOND,
-                ts_detect=(second + 1 + params.grace_s) * SECOND,
-                params_version=params.version,
-                **msgspec.structs.asdict(outcome),
-            )
-        )

@@ -72,10 +72,11 @@ class Broker:
         self._process.wait()
 
 
-def start(data_dir: Path, port: int = 0, heap_mb: int = 512) -> Broker:
+def start(data_dir: Path, port: int = 0, heap_mb: int = 512, extra: str = "") -> Broker:
     """Start a broker on 127.0.0.1 that keeps its data in `data_dir`, and wait until it answers.
 
-    `port` 0 takes a free one. The JVM has its own session, so that Ctrl-C reaches only us; on
+    `port` 0 takes a free one; `extra` are lines for server.properties, which win and may name
+    ${port} and ${controller_port}. The JVM has its own session, so that Ctrl-C reaches only us; on
     Linux it dies with us however we end, elsewhere it outlives a `kill -9`.
 
     Raises CannotStart, with the end of the broker's log if it got that far.
@@ -86,7 +87,7 @@ def start(data_dir: Path, port: int = 0, heap_mb: int = 512) -> Broker:
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     with _locked(data_dir) as lock:
-        _write_properties(data_dir, port, controller_port=_free_port())
+        _write_properties(data_dir, extra, port, controller_port=_free_port())
         _format_once(java, classpath, data_dir)
         process = _spawn(_command(java, classpath, heap_mb), data_dir, lock)
     broker = Broker(process, f"127.0.0.1:{port}", data_dir)
@@ -226,8 +227,8 @@ def _locked(data_dir: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
-def _write_properties(data_dir: Path, port: int, controller_port: int) -> None:
-    template = string.Template((kafka_files() / "server.properties").read_text())
+def _write_properties(data_dir: Path, extra: str, port: int, controller_port: int) -> None:
+    template = string.Template((kafka_files() / "server.properties").read_text() + extra)
     filled = template.substitute(port=port, controller_port=controller_port)
     (data_dir / "server.properties").write_text(filled)
 

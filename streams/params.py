@@ -95,6 +95,8 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of them; two sets that differ anywhere have different versions."""
 
     grace_s: int = 1
+    #: A feed that says nothing while another's time runs on this far is held for silent.
+    stale_after_s: int = 300
     onset: OnsetParams = OnsetParams()
     episode: EpisodeParams = EpisodeParams()
     market: MarketParams = MarketParams()

@@ -38,7 +38,7 @@ class State(msgspec.Struct):
 
 
 class Step(NamedTuple):
-    """What one record led to; `refused` is "duplicate" or "late"."""
+    """What one record led to; `refused` is "duplicate", "late" or "crowded"."""
 
     outputs: list[Output]
     refused: str | None = None
@@ -49,7 +49,8 @@ def step(params: Params, state: State, topic: str, record: msgspec.Struct) -> St
     if isinstance(record, Trade):
         return Step([], fold.fold(state.fold, record))
     if topic == "trades" and isinstance(record, FeedStatus):
-        return Step(_after_trades(params, state, record))
+        refused = fold.tell_time(state.fold, record, params)
+        return Step(_after_trades(params, state), refused)
     told = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
     outputs: list[Output] = [(topic, record)] if isinstance(record, Bar) else []
     outputs += routed(told.findings)
@@ -84,8 +85,7 @@ def shard_clock(shard: engine.Shard, part: int, parts: int) -> FeedStatus | None
     )
 
 
-def _after_trades(params: Params, state: State, status: FeedStatus) -> list[Output]:
-    fold.tell_time(state.fold, status, params.grace_s)
+def _after_trades(params: Params, state: State) -> list[Output]:
     outputs: list[Output] = []
     for bar in fold.drain(state.fold):
         outputs += step(params, state, "bars", bar).outputs

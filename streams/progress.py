@@ -33,7 +33,7 @@ def _bar(console: Console, title: str, span: tuple[int, int] | None) -> Iterator
 
         def tell(ts_event: int, records: int) -> None:
             done = ts_event - span[0] if span else None
-            bar.update(task, completed=done, moment=_moment(ts_event), records=records)
+            bar.update(task, completed=done, moment=moment(ts_event), records=records)
 
         yield tell
 
@@ -49,12 +49,13 @@ def _lines(console: Console, title: str, span: tuple[int, int] | None) -> Tell:
         if tenth > told[0]:
             told[0] = tenth
             console.print(
-                f"  {min(tenth * 10, 100):>3} %  {_moment(ts_event)}  {records:,} records",
+                f"  {min(tenth * 10, 100):>3} %  {moment(ts_event)}  {records:,} records",
                 highlight=False,
             )
 
     return tell
 
 
-def _moment(ts_event: int) -> str:
+def moment(ts_event: int) -> str:
+    """Write an event time (microseconds) as people read it, UTC."""
     return datetime.fromtimestamp(ts_event / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -18,7 +18,7 @@ from msgspec import Meta
 PREFIX = "UNDERTOW_"
 #: Also read without the prefix, as hosting platforms set them.
 PLAIN = ("kafka_url", "clickhouse_url", "webhook_urls")
-_SECRET = ("webhook_urls",)
+_SECRET = ("webhook_urls", "kafka_password", "http_token")
 
 
 class SettingsError(Exception):
@@ -32,17 +32,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     kafka_url: str = ""
     kafka_port: Annotated[int, Meta(ge=0, le=65535)] = 9092
     kafka_jars: str = ""
+    kafka_security: Annotated[str, Meta(pattern="^(sasl_)?(plaintext|ssl)$")] = "plaintext"
+    kafka_sasl: Annotated[str, Meta(pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$")] = "PLAIN"
+    kafka_username: str = ""
+    kafka_password: str = ""
+    kafka_ca_file: str = ""
+    kafka_cert_file: str = ""
+    kafka_key_file: str = ""
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
     group: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "undertow"
     params: str = ""
     clickhouse_url: str = "chdb"
+    clickhouse_ca_file: str = ""
+    clickhouse_cert_file: str = ""
+    clickhouse_key_file: str = ""
     sql_host: str = "127.0.0.1"
     sql_port: Annotated[int, Meta(ge=0, le=65535)] = 8124
+    ops_host: str = "127.0.0.1"
+    ops_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    http_token: str = ""
     webhook_urls: str = ""
     webhook_allow_private: str = ""
     flush_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
     batch_rows: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    checkpoint_s: Annotated[float, Meta(ge=0.01, le=3600)] = 5.0
+    dead_letter_limit: Annotated[float, Meta(gt=0, le=1)] = 0.9
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    log_format: Annotated[str, Meta(pattern="^(text|json)$")] = "text"
 
 
 TABLE: dict[str, str] = {
@@ -50,17 +66,33 @@ TABLE: dict[str, str] = {
     "kafka_url": "bootstrap servers, host:port[,host:port]; empty: `stack` starts its own",
     "kafka_port": "port of the Kafka that `stack` starts; 0 picks a free one",
     "kafka_jars": "where Kafka's jars are kept; empty: under data_dir",
+    "kafka_security": "plaintext, ssl, sasl_plaintext or sasl_ssl",
+    "kafka_sasl": "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with kafka_security sasl_…",
+    "kafka_username": "who we are to Kafka, with kafka_security sasl_…",
+    "kafka_password": "its password; never on a command line",
+    "kafka_ca_file": "PEM of the authority that signed the brokers; empty: the system's",
+    "kafka_cert_file": "PEM of our certificate, where brokers ask for one",
+    "kafka_key_file": "PEM of its key, without a passphrase",
     "partitions": "partitions of each split topic; must stay what it was when they were made",
     "group": "prefix of consumer groups and transactional ids",
     "params": "JSON file of detector parameters (thresholds and windows); empty: defaults",
     "clickhouse_url": "`chdb` (embedded, under data_dir) or http(s)://user:password@host:port/db",
+    "clickhouse_ca_file": "PEM of the authority that signed an https server; empty: the usual ones",
+    "clickhouse_cert_file": "PEM of our certificate, where the server asks for one",
+    "clickhouse_key_file": "PEM of its key, without a passphrase",
     "sql_host": "address of the SQL endpoint over chDB",
     "sql_port": "port of the SQL endpoint; 0 picks a free one",
+    "ops_host": "address of /healthz, /readyz and /metrics",
+    "ops_port": "their port; 0 picks a free one and logs it; children of `stack`: the next",
+    "http_token": "secret that every HTTP endpoint asks for; a must where others reach it",
     "webhook_urls": "alert receivers: https://host/path#whsec_… separated by spaces",
     "webhook_allow_private": "hosts that webhooks may reach though private, comma separated",
     "flush_s": "longest time a record waits for its batch, seconds",
     "batch_rows": "rows of one ClickHouse insert at most",
+    "checkpoint_s": "seconds between the points that a stopped or killed `run` goes on from",
+    "dead_letter_limit": "share of dead letters among recent messages above which a stage stops",
     "log_level": "debug, info, warning or error",
+    "log_format": "text, or json: one object a line",
 }
 
 
@@ -77,10 +109,48 @@ def load(
     values |= _from_environment(environ)
     values |= {name: value for name, value in (given or {}).items() if value is not None}
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return _consistent(msgspec.convert(values, Settings, strict=False))
     except msgspec.ValidationError as problem:
         what, _, where = str(problem).partition(" - at `$.")
         raise SettingsError(f"setting {where.rstrip('`') or '?'}: {what}") from None
+
+
+def _consistent(settings: Settings) -> Settings:
+    """Return the settings, or raise SettingsError naming those that do not go together."""
+    security = settings.kafka_security
+    logs_in = bool(settings.kafka_username or settings.kafka_password)
+    if security.startswith("sasl") and not (settings.kafka_username and settings.kafka_password):
+        raise SettingsError(f"kafka_security {security} needs kafka_username and kafka_password")
+    if logs_in and not security.startswith("sasl"):
+        raise SettingsError(
+            f"kafka_username and kafka_password need kafka_security sasl_…, not {security}"
+        )
+    kafka_tls, https = security.endswith("ssl"), settings.clickhouse_url.startswith("https:")
+    _tls_files(settings, "kafka", None if kafka_tls else "kafka_security ssl or sasl_ssl")
+    _tls_files(settings, "clickhouse", None if https else "an https:// clickhouse_url")
+    return settings
+
+
+def _tls_files(settings: Settings, server: str, lacks: str | None) -> None:
+    files = {n: getattr(settings, n) for n in (f"{server}_{k}_file" for k in ("ca", "cert", "key"))}
+    for name, path in files.items():
+        if path and lacks:
+            raise SettingsError(f"{name} needs {lacks}")
+        if path and not os.access(path, os.R_OK):
+            raise SettingsError(f"{name}: cannot read {path}")
+    _, cert, key = files.values()
+    if bool(cert) != bool(key):
+        raise SettingsError(f"{server}_cert_file and {server}_key_file need each other")
+
+
+def clickhouse_tls(settings: Settings) -> dict[str, str]:
+    """Return the TLS files of ClickHouse under the names that clickhouse-connect gives them."""
+    files = {
+        "ca_cert": settings.clickhouse_ca_file,
+        "client_cert": settings.clickhouse_cert_file,
+        "client_cert_key": settings.clickhouse_key_file,
+    }
+    return {name: path for name, path in files.items() if path}
 
 
 def masked(settings: Settings) -> dict[str, Any]:

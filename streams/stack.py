@@ -18,11 +18,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
 import orjson
+from confluent_kafka import KafkaException
 
 from sinks import clickhouse, consumer, migrate, sql_endpoint
-from streams import kafka, local_kafka, topics_admin
-from streams.settings import PREFIX, Settings
+from streams import kafka, local_kafka, ops, slots, topics_admin
+from streams.settings import PREFIX, Settings, clickhouse_tls
 from streams.show import command
 
 log = logging.getLogger("undertow.stack")
@@ -43,20 +45,29 @@ def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str],
     clickhouse.DataDirBusy, and ChildEnded when a stage keeps dying.
     """
     with ExitStack() as stack:
-        url = settings.kafka_url or _own_kafka(settings, stack, ready)
-        made = topics_admin.create_topics(url, settings.partitions)
+        if not settings.kafka_url:
+            own = _own_kafka(settings, stack, ready)
+            settings = msgspec.structs.replace(settings, kafka_url=own)
+        made = topics_admin.create_topics(
+            settings.kafka_url, settings.partitions, kafka.connection(settings)
+        )
         ready(f"topics     {len(made)} created, {settings.partitions} partitions each")
-        sink = _embedded_sink(settings, url, stack, ready)
+        sink = _embedded_sink(settings, stack, ready)
         stages = ["rollup", "detect", "notify"] + ([] if sink else ["sink"])
-        children = {name: _child(name, settings, url, stack) for name in stages}
+        start = {
+            name: _starter(name, number, settings, stack) for number, name in enumerate(stages)
+        }
+        children = {name: start[name]() for name in stages}
         ready(f"processes  {', '.join(f'{n} (pid {c.pid})' for n, c in children.items())}")
-        ready(f"feed it    {command()} replay [SOURCE] --kafka-url {url}")
+        ready(f"feed it    {command()} replay [SOURCE] --kafka-url {settings.kafka_url}")
         deaths: dict[str, list[float]] = {name: [] for name in stages}
         while not stopping():
+            if not sink:  # else its own loop tells
+                ops.come_round()
             for name in stages:
                 if (code := children[name].poll()) is not None:
                     _note_death(name, code, deaths[name])
-                    children[name] = _child(name, settings, url, stack)
+                    children[name] = start[name]()
                     ready(f"{name} ended with {code}, started again")
             if sink and not sink.is_alive():
                 raise ChildEnded("the sink stopped; its error is above")
@@ -72,6 +83,11 @@ def _note_death(name: str, code: int, deaths: list[float]) -> None:
 
 
 def _own_kafka(settings: Settings, stack: ExitStack, ready: Callable[[str], None]) -> str:
+    if settings.kafka_security != "plaintext":
+        raise local_kafka.CannotStart(
+            f"kafka_security {settings.kafka_security} needs kafka_url: the Kafka that stack starts"
+            " is plaintext on 127.0.0.1"
+        )
     jars = settings.kafka_jars or str(Path(settings.data_dir).absolute() / "kafka-jars")
     os.environ[PREFIX + "KAFKA_JARS"] = jars
     broker = local_kafka.start(Path(settings.data_dir) / "kafka", settings.kafka_port)
@@ -81,56 +97,78 @@ def _own_kafka(settings: Settings, stack: ExitStack, ready: Callable[[str], None
 
 
 def _embedded_sink(
-    settings: Settings, url: str, stack: ExitStack, ready: Callable[[str], None]
+    settings: Settings, stack: ExitStack, ready: Callable[[str], None]
 ) -> threading.Thread | None:
     """Start the sink and the SQL endpoint here when the store is chDB."""
     path = clickhouse.chdb_path(settings.clickhouse_url, settings.data_dir)
-    client = clickhouse.open_client(settings.clickhouse_url, settings.data_dir)
+    client = clickhouse.open_client(
+        settings.clickhouse_url, settings.data_dir, clickhouse_tls(settings)
+    )
     stack.callback(client.close)
     migrate.migrate(client, clickhouse.database_of(settings.clickhouse_url))
     if path is None:
         ready(f"clickhouse {clickhouse.database_of(settings.clickhouse_url)} on the server")
         return None
-    endpoint = sql_endpoint.serve(path, settings.sql_host, settings.sql_port)
+    endpoint = sql_endpoint.serve(
+        path, settings.sql_host, settings.sql_port, token=settings.http_token
+    )
     stack.callback(endpoint.stop)
     note = Path(settings.data_dir) / "endpoint.json"
     note.write_bytes(orjson.dumps({"url": endpoint.url, "pid": os.getpid()}))
     stack.callback(note.unlink, missing_ok=True)
     ready(f"sql        {endpoint.url}")
     stop = threading.Event()
-    thread = threading.Thread(target=_sink, args=(settings, url, client, stop), name="sink")
+    thread = threading.Thread(target=_sink, args=(settings, client, stop), name="sink")
     thread.start()
     stack.callback(thread.join)
     stack.callback(stop.set)
     return thread
 
 
-def _sink(settings: Settings, url: str, client: object, stop: threading.Event) -> None:
+def _sink(settings: Settings, client: object, stop: threading.Event) -> None:
     try:
-        run_sink(settings, url, client, stop.is_set)
+        run_sink(settings, client, stop.is_set)
     except Exception:
         log.critical("the sink stops", exc_info=True)
 
 
-def run_sink(settings: Settings, url: str, client: object, stopping: Callable[[], bool]) -> None:
-    """Run the sink loop on an open client."""
-    conf = kafka.consumer_conf(url, settings.group, "sink")
-    consumer.run(
-        conf,
-        clickhouse.Writer(client),
-        clickhouse.Intents(client),
-        batch_rows=settings.batch_rows,
-        flush_s=settings.flush_s,
-        stopping=stopping,
-    )
+def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -> None:
+    """Run the sink loop on an open client, joining the group anew when a broker went.
+
+    Raises sinks.clickhouse.SinkError, and KafkaException for what does not pass.
+    """
+    conf = kafka.consumer_conf(settings, "sink", slots.claim(settings.data_dir, "sink"))
+    while not stopping():
+        try:
+            consumer.run(
+                conf,
+                clickhouse.Writer(client),
+                clickhouse.Intents(client),
+                batch_rows=settings.batch_rows,
+                flush_s=settings.flush_s,
+                stopping=stopping,
+                each_round=kafka.each_round,
+            )
+        except KafkaException as problem:
+            if not kafka.passes(problem):
+                raise
+            log.warning("sink: joining again: %s", problem)
+            time.sleep(1)
 
 
-def _child(name: str, settings: Settings, url: str, stack: ExitStack) -> subprocess.Popen[bytes]:
-    environ = os.environ | {PREFIX + "KAFKA_URL": url, PREFIX + "DATA_DIR": settings.data_dir}
-    for setting in ("partitions", "group", "params", "flush_s", "webhook_urls", "log_level"):
-        environ[PREFIX + setting.upper()] = str(getattr(settings, setting))
-    environ[PREFIX + "WEBHOOK_ALLOW_PRIVATE"] = settings.webhook_allow_private
-    environ[PREFIX + "CLICKHOUSE_URL"] = settings.clickhouse_url
+def _starter(
+    name: str, number: int, settings: Settings, stack: ExitStack
+) -> Callable[[], subprocess.Popen[bytes]]:
+    """Return what starts a stage: our settings by environment, which `ps` does not show."""
+    own = {"ops_port": settings.ops_port + 1 + number} if settings.ops_port else {}
+    environ = os.environ | {
+        PREFIX + setting.upper(): str(value)
+        for setting, value in (msgspec.structs.asdict(settings) | own).items()
+    }
+    return lambda: _child(name, environ, stack)
+
+
+def _child(name: str, environ: dict[str, str], stack: ExitStack) -> subprocess.Popen[bytes]:
     child = subprocess.Popen(
         [sys.executable, "-m", "streams.cli", name],
         env=environ,

@@ -4,7 +4,7 @@ import logging
 import time
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
@@ -24,12 +24,12 @@ class TopicMismatch(Exception):
 
 
 class NotReady(Exception):
-    """The cluster did not answer in time."""
+    """The cluster did not answer in time, or will not talk to us; the message says which."""
 
 
 def admin_client(bootstrap: str, admin_conf: dict[str, Any] | None = None) -> AdminClient:
     """Return a client that is quiet about a broker that isn't up; `admin_conf` wins."""
-    return AdminClient({"bootstrap.servers": bootstrap} | (admin_conf or {}), logger=_SILENT)
+    return AdminClient({"bootstrap.servers": bootstrap} | (admin_conf or {}) | {"logger": _SILENT})
 
 
 def wait_ready(
@@ -37,14 +37,22 @@ def wait_ready(
 ) -> ClusterMetadata:
     """Return the cluster's metadata once it answers.
 
-    Raises NotReady after `timeout` seconds.
+    Raises NotReady after `timeout` seconds, or as soon as TLS or our password is refused.
     """
-    admin = admin_client(bootstrap, admin_conf)
+    told: list[KafkaError] = []
+    try:
+        admin = admin_client(bootstrap, {"error_cb": told.append} | (admin_conf or {}))
+    except KafkaException as error:  # a certificate that is none, say
+        raise NotReady(f"no client for Kafka at {bootstrap}: {error.args[0].str()}") from error
     deadline = time.monotonic() + timeout
     while True:
         try:
             return admin.list_topics(timeout=1.0)
         except KafkaException as error:
+            admin.poll(0)
+            # Neither mends itself, and the error at hand says no more than "timed out".
+            for reason in (e for e in told if e.name() in ("_AUTHENTICATION", "_SSL")):
+                raise NotReady(f"Kafka at {bootstrap} refused us: {reason.str()}") from error
             if time.monotonic() > deadline:
                 raise NotReady(
                     f"Kafka at {bootstrap} did not answer within {timeout:g} s: {error}"

@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -16,11 +17,12 @@ from streams.params import OnsetParams, Params, WhaleParams
 
 Event = tuple[int, str, msgspec.Struct]
 Item = tuple[str, msgspec.Struct]
+Told = Liquidation | WhaleTransfer
 
 START = 1_763_683_200
 PARAMS = Params(
     onset=OnsetParams(min_history_s=300),
-    whale=WhaleParams(placebos_min=5, window_min=5, scale_min=10),
+    whale=WhaleParams(placebos_min=5, window_min=5, scale_min=10, alpha=0.2),
 )
 
 
@@ -80,30 +82,80 @@ def night(seed: int = 7, seconds: int = 2_400, burst_at: int = 1_500) -> list[Ev
         for venue in ("bybit", "binance"):
             fall = 3.0 * min(since, 240) / 240 if since > 0 else 0.0
             events.append((second, "trades", trade(second, venue, draw, fall)))
-    deposit = START + burst_at - 200
-    events.append(
-        (
-            deposit,
-            "whale_transfers",
-            WhaleTransfer(
-                event_id="deposit",
-                provider="test",
-                chain="bitcoin",
-                asset="BTC",
-                transfer_kind="transfer",
-                tx_hash="ab",
-                leg=0,
-                from_owner="unknown",
-                from_kind="unknown",
-                to_owner="bybit",
-                to_kind="exchange",
-                quantity=1000.0,
-                notional_usd=9e7,
-                ts_event=deposit * SECOND,
-                ts_recv=deposit * SECOND,
-            ),
+    events.append(told(deposit(START + burst_at - 200)))
+    return sorted(events, key=lambda e: e[0])
+
+
+def deposit(second: int, **changes: Any) -> WhaleTransfer:
+    """A transfer into bybit, told as it happens."""
+    values: dict[str, Any] = {
+        "event_id": "deposit",
+        "provider": "test",
+        "chain": "bitcoin",
+        "asset": "BTC",
+        "transfer_kind": "transfer",
+        "tx_hash": "ab",
+        "leg": 0,
+        "from_owner": "unknown",
+        "from_kind": "unknown",
+        "to_owner": "bybit",
+        "to_kind": "exchange",
+        "quantity": 1000.0,
+        "notional_usd": 9e7,
+        "ts_event": second * SECOND,
+        "ts_recv": second * SECOND,
+    }
+    return WhaleTransfer(**(values | changes))
+
+
+def again(record: Told, second: int, version: int, **changes: Any) -> Told:
+    """A later telling of the same event, received in `second`."""
+    news: dict[str, Any] = {"version": version, "ts_recv": second * SECOND + version, **changes}
+    return msgspec.structs.replace(record, **news)
+
+
+def told(record: Told) -> Event:
+    """A record as an event of the second in which it was received."""
+    topic = "liquidations" if isinstance(record, Liquidation) else "whale_transfers"
+    return record.ts_recv // SECOND, topic, record
+
+
+def sold(second: int, topic: str, record: msgspec.Struct) -> Event:
+    """Make bybit's trades of five minutes large sells."""
+    since = second - START
+    if isinstance(record, Trade) and record.venue == "bybit" and 1_920 <= since < 2_220:
+        worth = record.price * 1_000.0
+        record = msgspec.structs.replace(
+            record, aggressor_side="sell", quantity=1_000.0, notional_usd=worth
         )
-    )
+    return second, topic, record
+
+
+def disturbed_night() -> list[Event]:
+    """The night, its deposit corrected and then undone, and orders of its cascade changed.
+
+    Beside it a deposit that is removed before its window has passed, and one that is
+    followed by selling of its own and removed when that has been told.
+    """
+    events = [sold(*event) for event in night()]
+    first = deposit(START + 1_300)
+    seller = deposit(START + 1_900, event_id="seller")
+    brief = deposit(START + 1_700, event_id="brief", to_owner="binance")
+    orders = [
+        record
+        for second, _, record in events
+        if isinstance(record, Liquidation) and second == START + 1_600
+    ]
+    events += [
+        told(again(first, START + 1_900, 2, notional_usd=6e7)),
+        told(again(first, START + 2_100, 3, removed=True)),
+        told(seller),
+        told(again(seller, START + 2_300, 2, removed=True)),
+        told(brief),
+        told(again(brief, START + 1_800, 2, removed=True)),
+        told(again(orders[0], START + 1_610, 2, notional_usd=1.0, quantity=0.01)),
+        told(again(orders[1], START + 2_350, 2, removed=True)),
+    ]
     return sorted(events, key=lambda e: e[0])
 
 
@@ -127,11 +179,11 @@ def clocked(events: list[Event], every: int = 1) -> list[Item]:
 
 
 def write_ndjson(events: list[Event], folder: Path) -> dict[str, int]:
-    """Write the records as one <topic>.ndjson each, in order; return how many of each."""
+    """Write the records as one <topic>.ndjson each, in order; return how many events of each."""
     folder.mkdir(parents=True)
     counts: dict[str, int] = {}
     for _, topic, record in events:
-        counts[topic] = counts.get(topic, 0) + 1
+        counts[topic] = counts.get(topic, 0) + (getattr(record, "version", 1) == 1)
         with open(folder / f"{topic}.ndjson", "ab") as file:
             file.write(codec.encode(record) + b"\n")
     return counts

@@ -45,6 +45,12 @@ def payload(alert: Alert) -> bytes:
     return body
 
 
+def probe_payload(now_us: int) -> bytes:
+    """Return the body of a test event, which no alert's type can be."""
+    data = {"text": "A test from undertow: alerts will arrive here, signed like this."}
+    return orjson.dumps({"type": "undertow.test", "timestamp": iso_utc(now_us), "data": data})
+
+
 def _dumps(alert: Alert, data: dict[str, Any]) -> bytes:
     return orjson.dumps(
         {"type": event_type(alert.kind), "timestamp": iso_utc(alert.ts_event), "data": data}

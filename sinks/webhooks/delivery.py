@@ -15,8 +15,11 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import aiohttp
+import orjson
 from aiohttp.abc import AbstractResolver
 
+from schemas import metrics
+from sinks.webhooks.body import probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
 from sinks.webhooks.outbox import Delivery, Outbox
@@ -48,6 +51,11 @@ class Answer(NamedTuple):
     def __str__(self) -> str:
         return self.error or f"HTTP {self.status}"
 
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has it."""
+        return 200 <= self.status < 300
+
 
 def clock_us() -> int:
     """Return the time now, microseconds UTC."""
@@ -75,6 +83,54 @@ def retry_after_us(header: str, now_us: int) -> int:
     return max(0, min(seconds * SECOND_US, latest))
 
 
+def open_session(
+    endpoint: Endpoint, timeout_s: float = TIMEOUT_S, resolver: AbstractResolver | None = None
+) -> aiohttp.ClientSession:
+    """Return a session for `endpoint` alone: what its sockets may reach is its own."""
+    # No proxy from the environment: it would be the address checked, and connect for us.
+    return aiohttp.ClientSession(
+        connector=connector(endpoint.allow_private, resolver),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=timeout_s),
+        trust_env=False,
+        headers={"user-agent": "undertow-webhooks/1", "content-type": "application/json"},
+    )
+
+
+async def post(
+    endpoint: Endpoint, session: aiohttp.ClientSession, webhook_id: str, body: bytes, ts_unix: int
+) -> Answer:
+    """Make one attempt, signed at `ts_unix` (seconds UTC)."""
+    headers = sign(endpoint.secret, webhook_id, ts_unix, body)
+    try:
+        # The answer's body is never read: it is the receiver's to make endless.
+        async with session.post(
+            endpoint.url, data=body, headers=headers, allow_redirects=False
+        ) as response:
+            return Answer(response.status, response.headers.get("retry-after", ""))
+    except (aiohttp.ClientError, OSError, UnicodeError) as problem:
+        # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
+        return Answer(error=f"{type(problem).__name__}: {problem}".rstrip(": ")[:300])
+
+
+async def probe(endpoint: Endpoint) -> Answer:
+    """Send `endpoint` one signed test event now, past the outbox."""
+    now_us = clock_us()
+    async with open_session(endpoint) as session:
+        return await post(
+            endpoint, session, f"test-{now_us}", probe_payload(now_us), now_us // SECOND_US
+        )
+
+
+def _count(delivery: Delivery, outcome: str) -> None:
+    metrics.WEBHOOKS.labels(delivery.endpoint, outcome).inc()
+
+
+def _note_delay(delivery: Delivery, now_us: int) -> None:
+    detected = orjson.loads(delivery.body)["data"]["ts_detect"]
+    metrics.DELAY.labels("delivered").observe(max(0.0, (now_us - detected) / SECOND_US))
+
+
 class Deliverer:
     """Posts due deliveries until told to stop, signed anew for each attempt.
 
@@ -96,7 +152,7 @@ class Deliverer:
         self._endpoints = tuple(endpoints)
         self._outbox = outbox
         self._waits = tuple(retry_waits_s)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._timeout_s = timeout_s
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -120,13 +176,13 @@ class Deliverer:
                 tasks.create_task(self._drain(endpoint, until_idle))
 
     async def _serve(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
-        async with self._session(endpoint) as session:
+        async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
                 if not await self._deliver_next(endpoint, session):
                     await self._sleep(POLL_S)
 
     async def _drain(self, endpoint: Endpoint, until_idle: bool) -> None:
-        async with self._session(endpoint) as session:
+        async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while True:
                 if await self._deliver_next(endpoint, session):
                     continue
@@ -135,44 +191,22 @@ class Deliverer:
                     return
                 await self._sleep(max(due_us - self._clock(), 0) / SECOND_US)
 
-    def _session(self, endpoint: Endpoint) -> aiohttp.ClientSession:
-        # One for each endpoint, because what its sockets may reach is its own. No proxy
-        # from the environment: it would be the address checked, and connect for us.
-        return aiohttp.ClientSession(
-            connector=connector(endpoint.allow_private, self._resolver),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            trust_env=False,
-            headers={"user-agent": "undertow-webhooks/1", "content-type": "application/json"},
-        )
-
     async def _deliver_next(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> bool:
         delivery = self._outbox.due(endpoint.name, self._clock())
         if delivery is None:
             return False
-        answer = await self._post(endpoint, session, delivery)
+        ts_unix = self._clock() // SECOND_US
+        answer = await post(endpoint, session, delivery.webhook_id, delivery.body, ts_unix)
         self._settle(delivery, answer, self._clock())
         return True
 
-    async def _post(
-        self, endpoint: Endpoint, session: aiohttp.ClientSession, delivery: Delivery
-    ) -> Answer:
-        ts_unix = self._clock() // SECOND_US
-        headers = sign(endpoint.secret, delivery.webhook_id, ts_unix, delivery.body)
-        try:
-            # The answer's body is never read: it is the receiver's to make endless.
-            async with session.post(
-                endpoint.url, data=delivery.body, headers=headers, allow_redirects=False
-            ) as response:
-                return Answer(response.status, response.headers.get("retry-after", ""))
-        except (aiohttp.ClientError, OSError, UnicodeError) as problem:
-            # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
-            return Answer(error=f"{type(problem).__name__}: {problem}".rstrip(": ")[:300])
-
     def _settle(self, delivery: Delivery, answer: Answer, now_us: int) -> None:
-        if 200 <= answer.status < 300:
+        if answer.taken:
             self._outbox.mark_delivered(delivery, now_us)
+            _count(delivery, "delivered")
+            _note_delay(delivery, now_us)
         elif answer.status == _GONE:
+            _count(delivery, "dead")
             self._outbox.mark_dead(delivery, now_us, str(answer))
             self._outbox.disable(delivery.endpoint, now_us, "disabled: it answered 410 Gone")
             log.error("%s answered 410 Gone and is disabled", delivery.endpoint)
@@ -187,8 +221,11 @@ class Deliverer:
             self._outbox.hold(delivery.endpoint, asked_us)
         if delivery.attempts >= len(self._waits):
             self._outbox.mark_dead(delivery, now_us, str(answer))
+            _count(delivery, "dead")
             log.error("gave up %s to %s: %s", delivery.webhook_id, delivery.endpoint, answer)
             return
+        _count(delivery, "failed")
+        metrics.RETRIES.labels("webhook").inc()
         wait_us = int(self._waits[delivery.attempts] * self._jitter() * SECOND_US)
         next_us = max(now_us + wait_us, asked_us)
         self._outbox.mark_retry(delivery, now_us, next_us, str(answer))

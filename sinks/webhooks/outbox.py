@@ -14,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
@@ -28,6 +29,9 @@ State = Literal["pending", "delivered", "dead"]
 
 #: Settled rows stay as long as the topic could redeliver their alert, and a day.
 KEEP_US = (TOPICS["alerts"].retention_ms + DAY_MS) * 1000
+
+#: How long a write waits for another process's.
+BUSY_S = 30.0
 
 _VERSION = 1
 _SCHEMA = f"""
@@ -74,14 +78,14 @@ class Outbox:
     """The durable queue; every method is one transaction, on disk when it returns.
 
     Safe to share between threads, so that a blocking Kafka consumer can put. One process
-    owns a file: two would send everything twice.
+    delivers from a file: two would send everything twice. Others may list and revive.
     """
 
     def __init__(self, path: str | Path) -> None:
         """Open or create the file; raises sqlite3.Error, or ValueError for a newer one."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False)
+        self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
         try:
             self._prepare(path)
         except BaseException:
@@ -105,13 +109,16 @@ class Outbox:
         For a disabled endpoint the row is dead from the start, so it is still listed.
         Raises ValueError when the alert's id cannot be a webhook id.
         """
-        webhook_id, body = check_webhook_id(alert.alert_id), payload(alert)
+        return self.put_many([alert], endpoints, now_us)
+
+    def put_many(self, alerts: Iterable[Alert], endpoints: Iterable[Endpoint], now_us: int) -> int:
+        """Add all `alerts` as `put` does, in one transaction: all are in or none is."""
+        bodies = [(check_webhook_id(alert.alert_id), payload(alert)) for alert in alerts]
+        names = [endpoint.name for endpoint in endpoints]
         with self._lock, self._db:
-            disabled = dict(
-                self._db.execute("SELECT endpoint, disabled FROM endpoints WHERE disabled <> ''")
-            )
+            disabled = self._disabled()
             rows = []
-            for name in (endpoint.name for endpoint in endpoints):
+            for (webhook_id, body), name in product(bodies, names):
                 why = disabled.get(name, "")
                 state: State = "dead" if why else "pending"
                 rows.append((webhook_id, name, body, state, now_us, now_us, why))
@@ -188,6 +195,36 @@ class Outbox:
         with self._lock, self._db:
             self._db.execute("DELETE FROM endpoints WHERE endpoint = ?", (endpoint,))
 
+    def revive(self, now_us: int, webhook_id: str = "", endpoint: str = "") -> int:
+        """Make dead deliveries due now, as if never tried, and return how many.
+
+        Of one `webhook_id`, of one `endpoint` (its name), or of all; those of a disabled
+        endpoint stay dead.
+        """
+        with self._lock, self._db:
+            return self._db.execute(
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_us = ?, "
+                "changed_us = ? WHERE state = 'dead' AND ? IN ('', webhook_id) "
+                "AND ? IN ('', endpoint) AND endpoint NOT IN "
+                "(SELECT endpoint FROM endpoints WHERE disabled <> '')",
+                (now_us, now_us, webhook_id, endpoint),
+            ).rowcount
+
+    def disabled(self) -> dict[str, str]:
+        """Return why each disabled endpoint is, by its name."""
+        with self._lock:
+            return self._disabled()
+
+    def pending(self) -> dict[str, int]:
+        """Return how many deliveries wait, by endpoint name."""
+        with self._lock:
+            return dict(
+                self._db.execute(
+                    "SELECT endpoint, count(*) FROM deliveries WHERE state = 'pending' "
+                    "GROUP BY endpoint"
+                )
+            )
+
     def listed(self, state: State) -> list[Delivery]:
         """Return the deliveries in `state`, oldest first; `dead` is the list of failures."""
         return self._select(
@@ -217,6 +254,11 @@ class Outbox:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _disabled(self) -> dict[str, str]:
+        return dict(
+            self._db.execute("SELECT endpoint, disabled FROM endpoints WHERE disabled <> ''")
+        )
 
     def _select(self, query: str, values: tuple[object, ...]) -> list[Delivery]:
         with self._lock, closing(self._db.execute(query, values)) as rows:

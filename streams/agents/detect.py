@@ -12,20 +12,22 @@ from typing import Any
 
 import msgspec
 
-from schemas import codec
+from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.topics import TOPICS, key_of
-from streams import clock, engine, kafka, pipeline
-from streams.agents import shards, tables
+from streams import clock, engine, kafka, pipeline, refusals
+from streams.agents import level, observed, shards, tables
 from streams.agents.progress import COMMIT_EVERY_S, Progress
 from streams.params import Params
+from streams.settings import Settings
 
 log = logging.getLogger("undertow.detect")
 BATCH = 1_000
 
 
-def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
+def register(app: Any, params: Params, settings: Settings) -> None:
     """Add the detect agent and its tables to a Faust app."""
+    partitions = settings.partitions
     states = tables.StateTable(
         app, name="assets", partitions=partitions, key_type=bytes, value_type=bytes
     )
@@ -35,6 +37,7 @@ def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
     inputs = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
     outgoing = Outgoing(app)
     progress = Progress(app)
+    share = refusals.Share(settings.dead_letter_limit)
     live: dict[int, shards.LiveShard] = {}
     held_by: list[int] = [-1]
 
@@ -45,70 +48,90 @@ def register(app: Any, params: Params, partitions: int, flush_s: float) -> None:
             live.clear()
             held_by[0] = generation
         touched = set()
+        refused = 0
         for event in events:
             number = event.message.partition
             if number not in live:
-                live[number] = shards.load(params, number, states, minutes)
+                live[number] = await shards.take_over(params, number, states, minutes)
             touched.add(number)
             progress.take(event.message)
-            _take(params, live[number], event.message, outgoing)
+            refused += _take(params, live[number], event.message, outgoing)
+        share.note(len(events), refused)
         for number in sorted(touched):
             word = pipeline.shard_clock(live[number].shard, number, partitions)
             if word is not None:
                 outgoing.add("market_evidence", word)
         await outgoing.delivered()
-        if not progress.still(generation):
+        if not await progress.confirmed(generation):
             held_by[0] = -1
             return
-        await asyncio.gather(*_store(live, touched, states, minutes))
+        await _store(live, touched, states, minutes)
         await progress.done(generation)
+        for number in touched:
+            level.hold(app.consumer.held, number, live[number].shard)
+        observed.state(app, live, progress.taken)
 
     @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
-        async for batch in stream.noack_take(BATCH, within=flush_s):
+        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, 0.25)):
             try:
                 await apply(batch)
-            except Exception:
-                stop_before_commit("detect", batch)
+            except Exception as problem:
+                stop_before_commit("detect", batch, problem)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def commit_when_quiet() -> None:
         await progress.commit()
+        observed.alive(app, progress.in_touch())
 
 
-def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> None:
+def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> bool:
+    """Step a shard with one message; return whether it became a dead letter."""
     topic, offset = message.topic, message.offset
+    metrics.RECORDS.labels(topic).inc()
+    not_after = clock.not_after_message(stamp(message))
     try:
-        record = codec.decode(topic, message.value, live.partition, offset, clock.not_after())
+        record = codec.decode(topic, message.value, live.partition, offset, not_after)
     except InvalidRecord as problem:
         outgoing.add("dead_letters", kafka.dead_letter(problem, message.value))
-        return
+        metrics.REFUSED.labels(topic, "invalid").inc()
+        return True
     told = shards.apply(params, live, topic, offset, record)
     if told is None:
-        return
-    if told.refused == "duplicate":
-        again = InvalidRecord(topic, live.partition, offset, "event_id", "duplicate event_id")
+        metrics.REFUSED.labels(topic, "told").inc()
+        return False
+    if told.refused:
+        metrics.REFUSED.labels(topic, told.refused).inc()
+    if told.refused in refusals.LETTERS:
+        again = InvalidRecord(topic, live.partition, offset, *refusals.LETTERS[told.refused])
         outgoing.add("dead_letters", kafka.dead_letter(again, message.value))
     for pulse in shards.pulses(told.findings):
         outgoing.add("market_evidence", pulse)
     for target, finding in pipeline.routed(told.findings):
         outgoing.add(target, finding)
+    return told.refused in refusals.LETTERS
 
 
-def _store(
+def stamp(message: Any) -> int | None:
+    """Return Kafka's stamp on a message, milliseconds; Faust keeps it in float seconds."""
+    return None if message.timestamp is None else round(message.timestamp * 1_000)
+
+
+async def _store(
     live: dict[int, shards.LiveShard], touched: Iterable[int], states: Any, minutes: Any
-) -> list[Any]:
-    """Write what changed; the futures are done when the changelog has it."""
-    futures = []
+) -> None:
+    """Write what changed; returns when the changelog has it all."""
+    sent = []
     for number in sorted(touched):
         held = live[number]
         for key, value in shards.second_writes(held):
-            futures.append(states.put(key, value, number))
+            sent.append(await states.put(key, value, number))
         for name, minute, cell in shards.minute_writes(held):
-            futures.append(tables.put_minute(minutes, name, minute, cell, number))
+            bucket = tables.bucket_of(minutes, name, minute)
+            sent.append(await minutes.table.put(bucket, cell, number))
         for key, row in shards.writes(held):
-            futures.append(states.put(key, row, number))
-    return futures
+            sent.append(await states.put(key, row, number))
+    await asyncio.gather(*sent)
 
 
 class Outgoing:
@@ -123,6 +146,7 @@ class Outgoing:
     def add(self, topic: str, record: msgspec.Struct) -> None:
         """Queue one record."""
         self._waiting.append((topic, record))
+        observed.sent(topic, record)
 
     async def delivered(self) -> None:
         """Send everything queued and wait for the broker's word on each."""
@@ -137,7 +161,7 @@ class Outgoing:
         await asyncio.gather(*sent)
 
 
-def stop_before_commit(agent: str, events: list[Any]) -> None:
+def stop_before_commit(agent: str, events: list[Any], problem: Exception) -> None:
     """Log where it happened and end the process: Faust would restart the agent and go on."""
     where = sorted({(e.message.topic, e.message.partition) for e in events})
     spans = [
@@ -145,6 +169,11 @@ def stop_before_commit(agent: str, events: list[Any]) -> None:
         f"{min(e.message.offset for e in events if e.message.partition == number)}"
         for topic, number in where
     ]
-    log.critical("%s: unexpected, stopping before the commit of %s", agent, spans, exc_info=True)
+    if isinstance(problem, refusals.TooManyRefused):
+        log.critical("%s: stopping before the commit of %s: %s", agent, spans, problem)
+    else:
+        log.critical(
+            "%s: unexpected, stopping before the commit of %s", agent, spans, exc_info=problem
+        )
     logging.shutdown()
     os._exit(70)

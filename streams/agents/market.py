@@ -12,22 +12,27 @@ from streams.agents.detect import BATCH, Outgoing, stop_before_commit
 from streams.agents.progress import COMMIT_EVERY_S, Progress
 from streams.detectors import contagion
 from streams.params import Params
+from streams.settings import Settings
 
 KEY = b"market"
 
 
-def register(app: Any, params: Params, flush_s: float) -> None:
+def register(app: Any, params: Params, settings: Settings) -> None:
     """Add the market agent and its one-row table to a Faust app."""
     table = tables.StateTable(app, name="market", partitions=1, key_type=bytes, value_type=bytes)
     app.tables.add(table)
     evidence = app.topic("market_evidence", key_serializer="raw", value_serializer="raw")
     outgoing = Outgoing(app)
     progress = Progress(app)
+    held_by: list[int] = [-1]
 
     async def apply(batch: list[Any]) -> None:
         generation, events = await progress.own(batch)
         if not events:
             return
+        if held_by[0] != generation:
+            await tables.take_over(0, table)
+            held_by[0] = generation
         value = dict(table.of_partition(0)).get(KEY)
         if value is None:
             held = shards.StoredMarket(-1, contagion.MarketState())
@@ -39,18 +44,18 @@ def register(app: Any, params: Params, flush_s: float) -> None:
                 held.offset = message.offset
                 _take(params, held.state, message, outgoing)
         await outgoing.delivered()
-        if not progress.still(generation):
+        if not await progress.confirmed(generation):
             return
-        await table.put(KEY, msgspec.msgpack.encode(held), 0)
+        await (await table.put(KEY, msgspec.msgpack.encode(held), 0))
         await progress.done(generation)
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
-        async for batch in stream.noack_take(BATCH, within=flush_s):
+        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, 0.25)):
             try:
                 await apply(batch)
-            except Exception:
-                stop_before_commit("market", batch)
+            except Exception as problem:
+                stop_before_commit("market", batch, problem)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def commit_when_quiet_market() -> None:

@@ -63,6 +63,12 @@ class LiveShard(msgspec.Struct):
     dirty_seconds: set[Cell] = set()
 
 
+async def take_over(params: Params, partition: int, states: Any, minutes: Any) -> LiveShard:
+    """Become the one whose rows count from here on, and build the shard from those there are."""
+    await tables.take_over(partition, states, minutes.table)
+    return load(params, partition, states, minutes)
+
+
 def load(params: Params, partition: int, states: Any, minutes: Any) -> LiveShard:
     """Build the shard of a partition from its tables; empty tables give a new one."""
     live = LiveShard(partition, engine.Shard(), {})

@@ -37,7 +37,7 @@ def step(
             )
         return state, []
     found: list[MarketFinding] = []
-    if watermark.observe(state.clock, record):
+    if watermark.observe(state.clock, record, params.stale_after_s):
         frontier = state.clock.now // SECOND
         for second in sorted(s for s in state.pending if s < frontier):
             found += _expire(params, state, second)

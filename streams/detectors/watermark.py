@@ -4,6 +4,9 @@ producer A   alive 10 ──── alive 11 ──── silent 12          reco
 producer B   alive 10 ─────────── alive 11 ── silent 12     recovered 90
 now             10            10    11      12  (held)          90
 dark                                        [12 ................ 90)
+
+producer C   alive 11 (and no more)             held for silent until it speaks again
+producer D   alive 11 ── 12 ── 13 ── ... ── 312 ┘ 300 s of D's words later
 """
 
 import msgspec
@@ -13,6 +16,10 @@ from schemas.words import SECOND
 
 #: Not heard from yet.
 UNHEARD = -1
+#: Producers that one input may have; more would grow the state without end.
+PRODUCERS = 64
+#: One word moves the run by this much at most: a single clock that leaps silences nobody.
+_STRIDE = 10 * SECOND
 
 
 class InputClock(msgspec.Struct):
@@ -20,6 +27,8 @@ class InputClock(msgspec.Struct):
 
     `now` (microseconds) never goes back; `dark` lists spans in which every producer was
     silent, as [from, to) in seconds: nobody watched, so they are neither calm nor history.
+    `lead` is the latest time told by anyone, `run` how far it has come in strides, and
+    `spoke` where the run stood at each producer's last word.
     """
 
     heard: dict[str, list[int]] = {}
@@ -27,6 +36,9 @@ class InputClock(msgspec.Struct):
     now: int = 0
     dark_since: int | None = None
     dark: list[tuple[int, int]] = []
+    lead: int = 0
+    run: int = 0
+    spoke: dict[str, int] = {}
 
     def frontier(self, grace_s: int) -> int:
         """Return the first second that may still receive records."""
@@ -37,25 +49,64 @@ class InputClock(msgspec.Struct):
         return second - sum(max(0, min(second, end) - start) for start, end in self.dark)
 
 
-def observe(clock: InputClock, status: FeedStatus) -> bool:
-    """Take in one FeedStatus; return whether the clock's `now` moved."""
+def crowded(clock: InputClock, producer: str, stale_after_s: int) -> bool:
+    """Return whether there is no room for a producer: all known ones are alive."""
+    full = producer not in clock.heard and len(clock.heard) >= PRODUCERS
+    return full and not _held(clock, stale_after_s)
+
+
+def observe(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
+    """Take in one FeedStatus; return whether the clock's `now` moved.
+
+    A producer that says nothing while another's time runs on for `stale_after_s` is held
+    for silent; one that lags but speaks is waited for. The parts of one producer are one
+    voice. A crowded clock hears no newcomer, or one in place of the longest held.
+    """
+    if crowded(clock, status.producer, stale_after_s):
+        return False
+    if status.producer not in clock.heard and len(clock.heard) >= PRODUCERS:
+        _drop(clock, min(_held(clock, stale_after_s), key=lambda n: (clock.spoke.get(n, 0), n)))
     parts = clock.heard.setdefault(status.producer, [UNHEARD] * status.parts)
     if len(parts) != status.parts:
         parts[:] = [UNHEARD] * status.parts
     if status.part < len(parts):
         parts[status.part] = max(parts[status.part], status.ts_event)
+    _run_on(clock, status)
     if status.state != "silent" and status.producer in clock.silent:
         clock.silent.remove(status.producer)
-    moved = _advance(clock)
+    moved = _advance(clock, stale_after_s)
     if status.state == "silent" and status.producer not in clock.silent:
         clock.silent.append(status.producer)
-        moved = _advance(clock) or moved
-    _note_darkness(clock, status)
+        moved = _advance(clock, stale_after_s) or moved
+    _note_darkness(clock, status, stale_after_s)
     return moved
 
 
-def _advance(clock: InputClock) -> bool:
-    live = [min(parts) for name, parts in clock.heard.items() if name not in clock.silent]
+def _run_on(clock: InputClock, status: FeedStatus) -> None:
+    if status.ts_event > clock.lead:
+        clock.run += min(status.ts_event - clock.lead, _STRIDE)
+        clock.lead = status.ts_event
+    clock.spoke[status.producer] = clock.run
+
+
+def _held(clock: InputClock, stale_after_s: int) -> set[str]:
+    """Return the producers for which nobody waits: silent by their word, or stale."""
+    since = clock.run - stale_after_s * SECOND
+    return {
+        name for name in clock.heard if name in clock.silent or clock.spoke.get(name, 0) < since
+    }
+
+
+def _drop(clock: InputClock, producer: str) -> None:
+    del clock.heard[producer]
+    clock.spoke.pop(producer, None)
+    if producer in clock.silent:
+        clock.silent.remove(producer)
+
+
+def _advance(clock: InputClock, stale_after_s: int) -> bool:
+    held = _held(clock, stale_after_s)
+    live = [min(parts) for name, parts in clock.heard.items() if name not in held]
     reached = min(live, default=UNHEARD)
     if reached <= clock.now:
         return False
@@ -63,8 +114,8 @@ def _advance(clock: InputClock) -> bool:
     return True
 
 
-def _note_darkness(clock: InputClock, status: FeedStatus) -> None:
-    everyone_silent = len(clock.silent) == len(clock.heard)
+def _note_darkness(clock: InputClock, status: FeedStatus, stale_after_s: int) -> None:
+    everyone_silent = len(_held(clock, stale_after_s)) == len(clock.heard)
     second = status.ts_event // SECOND
     if everyone_silent and clock.dark_since is None:
         clock.dark_since = second

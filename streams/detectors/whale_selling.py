@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.onchain import WhaleTransfer
 from schemas.words import MINUTE, SECOND, Verdict
-from streams.detectors import flow
+from streams.detectors import flow, inflow_kind
 from streams.detectors.flow import Floats, FlowMatrix, FlowState
 from streams.params import WhaleParams
 
@@ -31,6 +31,8 @@ class Inflow(msgspec.Struct, frozen=True):
     venue: str
     notional_usd: float
     ts_event: int
+    version: int = 1
+    sender: str = ""
 
     @property
     def minute(self) -> int:
@@ -55,40 +57,44 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def inflow_of(params: WhaleParams, transfer: WhaleTransfer) -> Inflow | None:
-    """Return the inflow to test, or None for what is not a deposit that could be sold.
-
-    Out: moves between venues or within one owner, mints and burns, stablecoins (they buy,
-    they are not sold), transfers of unknown worth and those below the floor.
-    """
-    if transfer.transfer_kind != "transfer" or transfer.to_kind != "exchange":
+    """Return the inflow to test, or None for what is not a deposit that could be sold."""
+    if inflow_kind.inflow_kind(params, transfer) != "deposit" or transfer.notional_usd is None:
         return None
-    if transfer.from_kind == "exchange" or transfer.from_owner == transfer.to_owner:
-        return None
-    if transfer.asset in params.not_sold or transfer.notional_usd is None:
-        return None
-    if transfer.notional_usd < params.floor(transfer.asset):
-        return None
-    return Inflow(transfer.event_id, transfer.to_owner, transfer.notional_usd, transfer.ts_event)
+    return Inflow(
+        transfer.event_id,
+        transfer.to_owner,
+        transfer.notional_usd,
+        transfer.ts_event,
+        transfer.version,
+        inflow_kind.sender(transfer),
+    )
 
 
 def judge(params: WhaleParams, flows: FlowState, inflow: Inflow, onsets: list[int]) -> Outcome:
     """Test one inflow whose window has passed; `onsets` are the asset's, in seconds."""
     m0, window = inflow.minute, params.window_min
     oldest = min(flows.minutes, default=m0)
+    if oldest > m0 + window:
+        return Outcome("not_testable", "the tape begins after the window")
     start = max(oldest, m0 - params.history_min)
     laid = flow.matrix(flows, inflow.venue, start, m0 + window + 1)
-    complaint = _untestable(params, inflow, laid, m0 - start)
+    return weigh(params, laid, inflow.venue, m0 - start, onsets)
+
+
+def weigh(params: WhaleParams, laid: FlowMatrix, venue: str, at: int, onsets: list[int]) -> Outcome:
+    """Test an inflow in minute `at` of tape that is laid out to the end of its window."""
+    complaint = _untestable(params, venue, laid, at)
     if complaint:
         return Outcome("not_testable", complaint)
-    d = laid.here - _slope(laid, m0 - start) * laid.elsewhere
-    starts = _placebo_starts(params, laid, m0 - start)
+    d = laid.here - _slope(laid, at) * laid.elsewhere
+    starts = _placebo_starts(params, laid, at)
     if starts.size < params.placebos_min:
         return Outcome(
             "not_testable",
             f"{starts.size} placebo windows before the transfer, {params.placebos_min} needed",
             placebos=int(starts.size),
         )
-    return _compare(params, laid, d, m0 - start, starts, onsets)
+    return _compare(params, laid, d, at, starts, onsets)
 
 
 def _compare(
@@ -122,9 +128,9 @@ def followed_by_onset(params: WhaleParams, inflow: Inflow, onsets: list[int]) ->
     return any(after < onset <= after + params.window_min * 60 for onset in onsets)
 
 
-def _untestable(params: WhaleParams, inflow: Inflow, laid: FlowMatrix, at: int) -> str:
+def _untestable(params: WhaleParams, venue: str, laid: FlowMatrix, at: int) -> str:
     if not laid.present.any():
-        return f"no tape of {inflow.venue}"
+        return f"no tape of {venue}"
     if not laid.has_elsewhere:
         return "no other venue to compare with"
     if at < params.scale_min + params.window_min:

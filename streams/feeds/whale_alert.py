@@ -26,6 +26,10 @@ _TYPES_OF_REPLY = frozenset(
 #: Labels for owners that nobody has labelled.
 _UNLABELLED = re.compile(r"^$|^unknown\b.*|^multiple addresses$|^multiple-addresses$")
 
+_HEX_ADDRESS = re.compile(r"^(0[xX])?[0-9a-fA-F]{40}$")
+#: "Multiple Addresses" is written in the place of one.
+_ADDRESS = re.compile(r"^[A-Za-z0-9:._-]{8,120}$")
+
 #: Where the provider's name for a venue is not the venue's name here.
 _VENUE_NAMES = {"okex": "okx", "huobi": "htx", "gate-io": "gate", "gate.io": "gate"}
 
@@ -62,9 +66,11 @@ class _Amount(msgspec.Struct):
 class _Party(msgspec.Struct):
     owner: str | None = None
     owner_type: str | None = None
+    address: str | None = None
 
 
 class _SubTransaction(msgspec.Struct):
+    symbol: str | None = None
     inputs: list[_Party] | None = None
     outputs: list[_Party] | None = None
 
@@ -101,8 +107,9 @@ _ALERT = msgspec.json.Decoder(_Alert, strict=False)
 def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
     """Read one alert into one WhaleTransfer for each asset it moves; replies give [].
 
-    `timestamp` is in SECONDS; from and to are owner labels, not addresses. The key is
-    (blockchain, hash, leg). Raises UnreadableFrame. Source: wire-formats.md 3.13.
+    `timestamp` is in SECONDS; from and to are owner labels, addresses stand in the
+    sub-transactions. The key is (blockchain, hash, leg). Raises UnreadableFrame.
+    Source: wire-formats.md 3.13.
     """
     try:
         kind = _TYPE.decode(frame).type
@@ -121,11 +128,13 @@ def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
     chain, tx_hash = owner_slug(alert.blockchain), alert.transaction.hash
 
     def leg_of(leg: int, amount: _Amount) -> WhaleTransfer:
+        symbol = amount.symbol.upper()
+        of_asset = [sub for sub in subs if (sub.symbol or symbol).upper() == symbol]
         return WhaleTransfer(
             event_id=natural_id(PROVIDER, chain, tx_hash, leg),
             provider=PROVIDER,
             chain=chain,
-            asset=amount.symbol.upper(),
+            asset=symbol,
             transfer_kind=alert.transaction_type,
             tx_hash=tx_hash,
             leg=leg,
@@ -137,6 +146,8 @@ def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
             notional_usd=None if amount.value_usd is None else grid_usd(amount.value_usd),
             ts_event=alert.timestamp * 1_000_000,
             ts_recv=ts_recv,
+            from_address=_address(from_owner, [p for sub in of_asset for p in sub.inputs or []]),
+            to_address=_address(to_owner, [p for sub in of_asset for p in sub.outputs or []]),
         )
 
     return [checked(partial(leg_of, leg, amount)) for leg, amount in enumerate(alert.amounts)]
@@ -146,6 +157,22 @@ def owner_slug(label: str) -> str:
     """Return `label` as a name here: '#Binance' -> 'binance', 'OKEx' -> 'okx'."""
     slug = re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-.")
     return _VENUE_NAMES.get(slug, slug) or "unnamed"
+
+
+def _address(owner: str, parties: list[_Party]) -> str | None:
+    """Return the one address of `owner` among `parties`; None where there are none or several."""
+    found = {
+        party.address.strip()
+        for party in parties
+        if party.address and _owner(party.owner, [])[0] == owner
+    }
+    if len(found) != 1:
+        return None
+    address = found.pop()
+    # Hexadecimal digits in capitals are a checksum, not another address.
+    if _HEX_ADDRESS.match(address):
+        return "0x" + address.lower().removeprefix("0x")
+    return address if _ADDRESS.match(address) else None
 
 
 def _owner(label: str | None, parties: list[_Party]) -> tuple[str, OwnerKind]:

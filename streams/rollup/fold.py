@@ -13,6 +13,7 @@ from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
 from streams.detectors import watermark
+from streams.params import Params
 
 #: high, low, quantity, buy_usd, sell_usd, trades, asset
 Sums = list[float]
@@ -60,12 +61,18 @@ def fold(state: FoldState, trade: Trade) -> str | None:
     return None
 
 
-def tell_time(state: FoldState, status: FeedStatus, grace_s: int) -> None:
-    """Advance the partition's clock and forget ids of seconds that are closed."""
-    if watermark.observe(state.clock, status):
-        state.frontier = state.clock.frontier(grace_s)
+def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:
+    """Advance the partition's clock and forget ids of seconds that are closed.
+
+    Returns "crowded" where the word of one producer too many is not taken in.
+    """
+    if watermark.crowded(state.clock, status.producer, params.stale_after_s):
+        return "crowded"
+    if watermark.observe(state.clock, status, params.stale_after_s):
+        state.frontier = state.clock.frontier(params.grace_s)
         for second in [s for s in state.ids if s < state.frontier]:
             del state.ids[second]
+    return None
 
 
 def drain(state: FoldState) -> list[Bar]:

@@ -15,6 +15,9 @@ class Consumer:
     def __init__(self) -> None:
         self.committed: list[dict[str, int]] = []
 
+    def assignment(self) -> set[str]:
+        return {"bars-0"}
+
     async def _commit(self, offsets: dict[str, int]) -> bool:
         self.committed.append(offsets)
         return True
@@ -69,3 +72,27 @@ def test_nothing_is_committed_before_it_is_done_nor_after_a_rebalance() -> None:
     asyncio.run(progress.done(1))
     asyncio.run(progress.commit())
     assert host.consumer.committed == []
+
+
+def test_after_a_silence_the_broker_is_asked_before_anything_is_written() -> None:
+    host = app()
+    progress = Progress(host)
+    take_all(progress, event(5, None), event(6, 5))
+    assert asyncio.run(progress.confirmed(1))
+    # Asked by committing where this generation began: nothing new is claimed.
+    assert host.consumer.committed == [{"bars-0": 5}]
+    assert asyncio.run(progress.confirmed(1))
+    assert len(host.consumer.committed) == 1
+
+
+def test_a_replaced_worker_is_not_confirmed() -> None:
+    host = app()
+    progress = Progress(host)
+    take_all(progress, event(5, None))
+
+    async def refuse(_: dict[str, int]) -> bool:
+        host.rebalancing = True
+        return False
+
+    host.consumer._commit = refuse
+    assert not asyncio.run(progress.confirmed(1))

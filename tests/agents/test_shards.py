@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from nights import PARAMS, clocked, night
+from nights import PARAMS, clocked, disturbed_night
 
 from schemas.bars import Bar
 from schemas.status import FeedStatus
@@ -43,11 +43,11 @@ def messages() -> list[Message]:
     """The night as detect sees it: bars instead of trades, an offset for each topic."""
     out: list[tuple[str, msgspec.Struct]] = []
     state = fold.FoldState()
-    for topic, record in clocked(night()):
+    for topic, record in clocked(disturbed_night()):
         if topic != "trades":
             out.append((topic, record))
         elif isinstance(record, FeedStatus):
-            fold.tell_time(state, record, 1)
+            fold.tell_time(state, record, PARAMS)
             out += [("bars", bar) for bar in fold.drain(state)]
             word = fold.clock_record(state, 0, 1)
             out += [("bars", word)] if word else []

@@ -62,11 +62,11 @@ def bare(payloads: list[bytes]) -> None:
 
 def rollup(payloads: list[bytes]) -> None:
     """Decode with validation and fold, draining each second as the worker does."""
-    state = fold.FoldState()
+    state, params = fold.FoldState(), Params()
     for number, payload in enumerate(payloads):
         fold.fold(state, codec.decode("trades", payload))
         if number % PER_SECOND == 0:
-            fold.tell_time(state, alive(number), 1)
+            fold.tell_time(state, alive(number), params)
             fold.drain(state)
 
 

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, Producer, TopicPartition
-from nights import PARAMS, night, write_ndjson
+from nights import PARAMS, disturbed_night, write_ndjson
 from standardwebhooks import Webhook
 
 from schemas import codec
@@ -156,7 +156,7 @@ def embedded_rows(data_dir: Path, table: str) -> list[dict[str, Any]]:
 def test_both_shells_conclude_the_same_and_store_every_record(
     clean_topics: str, tmp_path: Path, receiver: Receiver
 ) -> None:
-    sent = write_ndjson(night(), tmp_path / "recording")
+    sent = write_ndjson(disturbed_night(), tmp_path / "recording")
     (tmp_path / "params.json").write_bytes(msgspec.json.encode(PARAMS))
     environ = {"UNDERTOW_PARAMS": str(tmp_path / "params.json"), "UNDERTOW_SQL_PORT": "0"}
     ran = undertow(

@@ -87,7 +87,7 @@ def named(client, sql):
 
 _WORDS = {
     "venue": "binance", "provider": "binance", "producer": "binance", "asset": "BTC",
-    "instrument": "BTC-USDT-PERP", "chain": "ethereum",
+    "instrument": "BTC-EUR-PERP", "chain": "ethereum",
 }  # fmt: skip
 
 
@@ -210,6 +210,18 @@ def test_a_higher_version_replaces_a_transfer_even_at_another_time(client):
     assert named(client, "SELECT notional_usd, version FROM whale_transfers FINAL") == [
         {"notional_usd": 7.0, "version": 2}
     ]
+
+
+def test_a_corrected_order_is_counted_once_and_a_removed_one_not_at_all(client):
+    insert(client, [liquidation(1), liquidation(2), liquidation(3, removed=True, version=3)], lo=0)
+    insert(client, [liquidation(1, version=2, notional_usd=7.0), liquidation(3, version=2)], lo=3)
+    assert named(client, "SELECT orders, notional_usd FROM board_24h") == [
+        {"orders": 2, "notional_usd": 1_007.0}
+    ]
+    versions = "SELECT event_id, version, removed FROM liquidations FINAL ORDER BY event_id"
+    assert client.query(versions).result_rows == [
+        ("l1", 2, False), ("l2", 1, False), ("l3", 3, True),
+    ]  # fmt: skip
 
 
 def test_a_heartbeat_on_every_partition_is_one_fact(client):
@@ -379,6 +391,56 @@ def test_inflows_of_the_45_minutes_before_an_onset_stand_beside_it(client):
     ]  # fmt: skip
 
 
+def test_a_verdict_taken_back_is_shown_as_such_until_there_is_a_newer_one(client):
+    first = verdict("in", "no_evidence", T, "f1")
+    back = msgspec.structs.replace(
+        first, finding_id="a", verdict="retracted", version=2, retracts="f1",
+        retracted_verdict="no_evidence", ts_detect=T + 5,
+    )  # fmt: skip
+    anew = msgspec.structs.replace(first, finding_id="z", version=2, ts_detect=T + 5)
+    seen = "SELECT verdict, version, retracts FROM whale_verdicts"
+    insert(client, [first, back], lo=0)
+    assert client.query(seen).result_rows == [("retracted", 2, "f1")]
+    insert(client, [anew], lo=2)
+    assert client.query(seen).result_rows == [("no_evidence", 2, None)]
+
+
+def test_senders_stand_with_the_e_value_that_was_told_last(client):
+    told = [("a", 25.0, "whale"), ("b", 15.0, "whale"), ("c", 0.5, "0xab"), ("d", None, None)]
+    insert(client, [
+        msgspec.structs.replace(
+            verdict(name, "no_evidence", T, f"v{name}"), address_e=e, sender=who, credit=0.5,
+            posterior=0.25,
+        )
+        for name, e, who in told
+    ])  # fmt: skip
+    seen = named(client, "SELECT * EXCEPT (asset) FROM whale_senders ORDER BY sender")
+    assert seen == [
+        {"sender": "0xab", "inflows": 1, "least_p_value": 0.01, "address_e": 0.5, "highest_e": 0.5},
+        {
+            "sender": "whale",
+            "inflows": 2,
+            "least_p_value": 0.01,
+            "address_e": 15.0,
+            "highest_e": 25.0,
+        },
+    ]
+    assert one(client, "SELECT credit + posterior FROM whale_verdicts WHERE event_id = 'a'") == 0.75
+
+
+def test_a_removed_transfer_triggered_nothing(client):
+    insert(client, LIFE)
+    insert(client, [inflow("in", 44)], lo=0)
+    insert(client, [inflow("in", 44, version=2, removed=True)], lo=1)
+    assert one(client, "SELECT inflow_id FROM what_triggered") is None
+
+
+def test_a_correction_leaves_an_episodes_phase_and_is_counted_beside_it(client):
+    insert(client, [*LIFE, step("corrected", 99, orders=1)])
+    row = named(client, "SELECT phase, corrections FROM episodes WHERE episode_id = 'e1'")
+    assert row == [{"phase": "closed", "corrections": 1}]
+
+
 # ---- intents
 
 
@@ -540,6 +602,28 @@ def test_a_migration_that_stopped_half_way_is_finished_by_the_next_run(engine, m
         with pytest.raises(MigrationError):
             migrate(engine, name)
     assert migrate(engine, name) == [m.name for m in whole]
+
+
+def test_the_move_to_versions_keeps_every_row_wherever_it_stops(engine, monkeypatch):
+    whole = migrations.migrations()
+    [number] = [n for n, m in enumerate(whole) if m.name == "0004_corrections.sql"]
+    steps = list(migrations.statements(whole[number].text))
+    with monkeypatch.context() as patched:
+        patched.setattr(migrations, "migrations", lambda: whole[:number])
+        name = f"test_{next(_numbers)}"
+        migrate(engine, name)
+    engine.command(
+        "INSERT INTO liquidations (event_id, asset, venue, orders, ts_event) SELECT"
+        " toString(number), 'BTC', 'okx', 1, toDateTime64('2025-11-21 00:00:00', 6)"
+        " FROM numbers(100)"
+    )
+    for stop in range(1, len(steps) + 1):
+        for statement in steps[:stop]:
+            engine.command(statement)
+    assert migrate(engine, name) == [m.name for m in whole[number:]]
+    assert one(engine, "SELECT count() FROM liquidations FINAL WHERE version = 1") == 100
+    assert one(engine, "SELECT engine_full FROM system.tables WHERE name = 'liquidations'"
+               f" AND database = '{name}'").startswith("ReplacingMergeTree(version)")  # fmt: skip
 
 
 def test_statements_end_only_at_semicolons_outside_strings_names_and_comments():

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from nights import PARAMS, night, write_ndjson
+from nights import PARAMS, disturbed_night, night, write_ndjson
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -98,6 +98,34 @@ def test_every_kind_of_bad_input_is_a_dead_letter_and_changes_nothing_else(
         "position_side",
         "ts_event",
     }
+
+
+def test_what_is_told_anew_replaces_and_takes_back(tmp_path: Path, params: dict[str, str]) -> None:
+    sent = write_ndjson(disturbed_night(), tmp_path / "recording")
+    data = tmp_path / "data"
+    ran = undertow(
+        "run", "--source", str(tmp_path / "recording"), "--data-dir", str(data), **params
+    )
+    assert ran.returncode == 0, ran.stderr
+
+    verdicts = "SELECT event_id, verdict, version, reason FROM whale_verdicts ORDER BY event_id"
+    assert sql(data, verdicts) == [
+        ["deposit", "retracted", "3", "removed by a reorg"],
+        ["seller", "retracted", "2", "removed by a reorg"],
+    ]
+    assert [(v["event_id"], v["verdict"]) for v in report_of(data)["whale_verdicts"]] == [
+        ("deposit", "retracted"), ("seller", "retracted"),
+    ]  # fmt: skip
+    back = "SELECT dedup_key FROM alerts WHERE kind = 'whale.retracted'"
+    assert sql(data, back) == [["seller"]]
+    assert sql(data, "SELECT corrections FROM episodes WHERE asset = 'BTC'") == [["2"]]
+    stored = "SELECT count(), countIf(removed), countIf(version = 2) FROM liquidations FINAL"
+    assert sql(data, stored) == [[str(sent["liquidations"]), "1", "2"]]
+    counted = "SELECT (SELECT sum(orders) FROM board_24h) = sum(orders) - 1 FROM liquidations FINAL"
+    assert sql(data, counted) in ([["1"]], [["true"]])
+    assert report_of(data)["orders"] == sent["liquidations"] - 1
+    assert report_of(data)["dead_letters"] == 0
+    assert sql(data, "SELECT DISTINCT inflow_id FROM what_triggered WHERE inflow_id != ''") == []
 
 
 def test_the_report_and_sql_agree_and_a_second_run_doubles_nothing(

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nights import PARAMS, Event, Item, clocked, night
+from nights import PARAMS, Event, Item, clocked, disturbed_night, night
 
 from schemas.findings import CascadeFinding, MarketFinding, WhaleFinding
 from schemas.status import FeedStatus
@@ -29,9 +29,10 @@ def by_id(outputs: list[Item]) -> list[bytes]:
     return sorted(topic.encode() + msgspec.json.encode(record) for topic, record in outputs)
 
 
-@pytest.fixture(scope="module")
-def events() -> list[Event]:
-    return night()
+@pytest.fixture(scope="module", params=[night, disturbed_night])
+def events(request: pytest.FixtureRequest) -> list[Event]:
+    made: list[Event] = request.param()
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,8 @@ def undisturbed(events: list[Event]) -> list[bytes]:
     return by_id(play(clocked(events)))
 
 
-def test_the_night_has_an_onset_in_both_assets_a_market_onset_and_a_verdict(events) -> None:
-    outputs = play(clocked(events))
+def test_the_night_has_an_onset_in_both_assets_a_market_onset_and_a_verdict() -> None:
+    outputs = play(clocked(night()))
     records = [record for _, record in outputs]
     onsets = [r.asset for r in records if isinstance(r, CascadeFinding) and r.phase == "onset"]
     assert sorted(onsets) == ["BTC", "ETH"]

@@ -72,6 +72,54 @@ def test_unlabelled_owners_are_unknown(label):
     assert one(to=label).to_kind == "unknown"
 
 
+def moved(inputs, outputs, symbol="usdt", **changes):
+    """A transfer whose parties are given as (address, owner) as in the recorded REST samples."""
+    sides = [
+        [{"address": a, "amount": "1", **({"owner": o, "owner_type": "exchange"} if o else {"owner_type": "unknown"})}
+         for a, o in side]
+        for side in (inputs, outputs)
+    ]  # fmt: skip
+    sub = {"symbol": symbol, "inputs": sides[0], "outputs": sides[1]}
+    return one(transaction={"hash": "0xab", "sub_transactions": [sub]}, **changes)
+
+
+HEX = "387ad93bfe9957a4eeba0cb2ff9303f6ec0833d0"
+OLD, SEGWIT = "3CkE8MqPv6aLuqkaBgpgmNQYkDU9wSMuNH", "bc1q259zdp6y3twa0ecjgtm034km3ckcgghtyj52753"
+
+
+def test_the_one_address_of_each_owner_is_kept():
+    record = moved([(OLD, None)], [("1JJ1ea6rHMrqtHw3oMVWgbenQWxNnqJTSX", "binance")])
+    assert record.from_address == OLD
+    assert record.to_address == "1JJ1ea6rHMrqtHw3oMVWgbenQWxNnqJTSX"
+
+
+@pytest.mark.parametrize("written", [HEX, "0x" + HEX, "0x" + HEX.upper()])
+def test_a_hexadecimal_address_is_one_however_it_is_written(written):
+    assert moved([(written, None)], [(written, "binance")]).from_address == "0x" + HEX
+
+
+def test_change_is_not_the_receivers_address():
+    record = moved([(OLD, None)], [(SEGWIT, "Binance"), (OLD, None)])
+    assert (record.from_address, record.to_address) == (OLD, SEGWIT)
+
+
+@pytest.mark.parametrize(
+    "inputs", [[], [(OLD, None), (SEGWIT, None)], [("Multiple Addresses", None)], [("", None)]]
+)
+def test_no_address_or_several_are_none(inputs):
+    assert moved(inputs, [(OLD, "binance")]).from_address is None
+
+
+def test_each_leg_has_the_addresses_of_its_own_asset():
+    subs = [
+        {"symbol": s, "inputs": [{"address": a}], "outputs": []}
+        for s, a in (("ETH", "0x" + HEX), ("usdt", OLD))
+    ]
+    amounts = [{"symbol": s, "amount": 10} for s in ("eth", "USDT", "WBTC")]
+    body = alert(amounts=amounts, transaction={"hash": "0xab", "sub_transactions": subs})
+    assert [r.from_address for r in parse_alert(body, RECV)] == ["0x" + HEX, OLD, None]
+
+
 def test_a_transfer_without_a_dollar_worth_keeps_none():
     assert one(amounts=[{"symbol": "BTC", "amount": "12.5"}]).notional_usd is None
 

@@ -64,7 +64,9 @@ def test_json_schemas_in_the_tree_are_current() -> None:
 def test_what_is_encoded_decodes_to_the_same_record(
     price: float, quantity: float, lag: int
 ) -> None:
-    trade = msgspec.structs.replace(TRADE, price=price, quantity=quantity, ts_recv=NOW + lag)
+    trade = msgspec.structs.replace(
+        TRADE, instrument="BTC-EUR-PERP", price=price, quantity=quantity, ts_recv=NOW + lag
+    )
     assert codec.decode("trades", codec.encode(trade)) == trade
 
 
@@ -86,6 +88,8 @@ def test_what_is_encoded_decodes_to_the_same_record(
         ({"ts_event": NOW + 301_000_000}, "ts_event"),
         ({"ts_event": 1.5}, "ts_event"),
         ({"event_id": ""}, "event_id"),
+        ({"notional_usd": 22_808_625.0}, "notional_usd"),
+        ({"notional_usd": 0.0}, "notional_usd"),
     ],
 )
 def test_a_bad_field_is_named(changes: dict[str, object], field: str) -> None:
@@ -111,6 +115,38 @@ def test_nan_and_infinity_are_refused_however_they_are_written() -> None:
             codec.decode("trades", payload)
     with pytest.raises(msgspec.ValidationError):
         codec.validated(msgspec.structs.replace(TRADE, price=math.inf))
+
+
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"notional_usd": 45_000.0}, False),
+        ({"notional_usd": 46_000.0}, True),
+        ({"notional_usd": 11_000.0}, True),
+        ({"notional_usd": None}, False),
+        ({"quantity": 1e-6, "notional_usd": 0.0}, False),
+        ({"instrument": "BTC-EUR-PERP", "notional_usd": 60_000.0}, False),
+        ({"instrument": "BTC-USD-PERP", "notional_usd": 60_000.0}, True),
+    ],
+)
+def test_a_worth_is_that_of_price_and_quantity_where_the_quote_is_dollars(changes, refused) -> None:
+    if not refused:
+        codec.decode("trades", broken(TRADE, **changes))
+        return
+    with pytest.raises(InvalidRecord, match="contradicts price x quantity"):
+        codec.decode("trades", broken(TRADE, **changes))
+
+
+def test_a_bankruptcy_price_is_no_measure_of_worth() -> None:
+    codec.decode("liquidations", broken(LIQUIDATION, notional_usd=9e3))
+    with pytest.raises(InvalidRecord, match="notional_usd"):
+        codec.decode("liquidations", broken(LIQUIDATION, notional_usd=9e3, price_kind="fill"))
+
+
+def test_a_removal_supersedes_something() -> None:
+    codec.decode("liquidations", broken(LIQUIDATION, removed=True, version=2))
+    with pytest.raises(InvalidRecord, match="version"):
+        codec.decode("liquidations", broken(LIQUIDATION, removed=True))
 
 
 def test_closing_a_long_is_a_sell_and_nothing_else() -> None:

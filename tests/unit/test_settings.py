@@ -55,9 +55,44 @@ def test_the_urls_are_also_read_without_their_prefix() -> None:
 
 def test_secrets_are_never_shown() -> None:
     found = Settings(
-        clickhouse_url="https://me:hunter2@db:8443/undertow", webhook_urls="https://a/b#whsec_c2Vj"
+        clickhouse_url="https://me:hunter2@db:8443/undertow",
+        webhook_urls="https://a/b#whsec_c2Vj",
+        kafka_password="hunter2",
+        http_token="hunter2",
     )
     shown = str(settings.masked(found))
     assert "hunter2" not in shown
     assert "whsec" not in shown
     assert "https://me:***@db:8443/undertow" in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"kafka_security": "tls"}, "kafka_security"),
+        ({"kafka_security": "sasl_ssl"}, "needs kafka_username and kafka_password"),
+        ({"kafka_security": "sasl_ssl", "kafka_username": "me"}, "kafka_password"),
+        ({"kafka_password": "x", "kafka_username": "me"}, "need kafka_security sasl_"),
+        ({"kafka_sasl": "GSSAPI"}, "kafka_sasl"),
+        ({"kafka_ca_file": "/dev/null"}, "kafka_ca_file needs kafka_security ssl or sasl_ssl"),
+        ({"kafka_security": "ssl", "kafka_ca_file": "/none"}, "kafka_ca_file: cannot read /none"),
+        ({"kafka_security": "ssl", "kafka_cert_file": "/dev/null"}, "kafka_key_file need each"),
+        ({"clickhouse_ca_file": "/dev/null"}, "clickhouse_ca_file needs an https://"),
+        ({"log_format": "xml"}, "log_format"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_by_name(
+    given: dict[str, str], complaint: str
+) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        settings.load(given, {})
+
+
+def test_settings_that_go_together_are_taken() -> None:
+    login = {"kafka_username": "me", "kafka_password": "secret"}
+    for security in ("sasl_plaintext", "sasl_ssl"):
+        settings.load({"kafka_security": security, **login}, {})
+    settings.load({"kafka_security": "ssl", "kafka_ca_file": str(README)}, {})
+    tls = {"clickhouse_cert_file": str(README), "clickhouse_key_file": str(README)}
+    found = settings.load({"clickhouse_url": "https://db:8443", **tls}, {})
+    assert set(settings.clickhouse_tls(found)) == {"client_cert", "client_cert_key"}

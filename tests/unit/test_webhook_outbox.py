@@ -162,3 +162,32 @@ def test_retry_after_is_read_as_seconds_or_a_date_and_capped(header: str, expect
 def test_the_schedule_is_the_recommended_one_and_jitter_never_shortens_it() -> None:
     assert sum(RETRY_WAITS_S) == 75 * 3600 + 35 * 60 + 5
     assert all(1.0 <= jitter() <= 1.2 for _ in range(100))
+
+
+def test_alerts_put_together_are_all_in_or_none(outbox: Outbox) -> None:
+    assert outbox.put_many([alert("a"), alert("b"), alert("a")], [A, B], NOW) == 4
+    with pytest.raises(ValueError, match="webhook id"):
+        outbox.put_many([alert("c"), alert("not.an.id")], [A], NOW)
+    assert outbox.pending() == {A.name: 2, B.name: 2}
+
+
+def test_a_revived_delivery_is_due_at_once_with_all_its_attempts(outbox: Outbox) -> None:
+    outbox.put_many([alert("a"), alert("b")], [A], NOW)
+    for delivery in outbox.listed("pending"):
+        outbox.mark_dead(delivery, NOW, "HTTP 500")
+    assert outbox.revive(NOW + 5, "a") == 1
+    due = outbox.due(A.name, NOW + 5)
+    assert due is not None
+    assert (due.webhook_id, due.attempts) == ("a", 0)
+    assert outbox.revive(NOW + 5) == 1
+
+
+def test_what_died_with_a_disabled_endpoint_is_revived_only_once_it_is_enabled(
+    outbox: Outbox,
+) -> None:
+    outbox.put_many([alert("a")], [A], NOW)
+    outbox.disable(A.name, NOW, "disabled: it answered 410 Gone")
+    assert outbox.disabled() == {A.name: "disabled: it answered 410 Gone"}
+    assert outbox.revive(NOW) == 0
+    outbox.enable(A.name)
+    assert outbox.revive(NOW, endpoint=A.name) == 1

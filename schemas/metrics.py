@@ -1,0 +1,65 @@
+"""Every number that a process tells about itself: one list, named as Prometheus reads it.
+
+A process exposes those of its own stage; all are served by `streams.ops`. Counters end in
+`_total`, times are seconds. Labels name topics, partitions, tables and endpoints' hashed
+names: nothing that grows with the market.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+# --- alive ---------------------------------------------------------------------------------
+#: Unix time at which the stage's loop last came round; /healthz fails when it is old.
+LAST_ROUND = Gauge("undertow_last_round_seconds", "unix time of the loop's last round")
+#: 1 while the stage does its work; 0 while it starts, recovers, or waits for a store that
+#: does not answer. /readyz repeats it.
+READY = Gauge("undertow_ready", "1 while the stage does its work, 0 while it cannot")
+
+# --- in ------------------------------------------------------------------------------------
+#: Messages taken from a topic, heartbeats included.
+RECORDS = Counter("undertow_records_total", "messages taken from a topic", ["topic"])
+#: Messages not taken in, by reason: invalid, duplicate, crowded (too many
+#: producers), late, told (already in the state).
+REFUSED = Counter("undertow_refused_total", "messages not taken in", ["topic", "why"])
+#: Dead letters written, by the topic of the message that was refused.
+DEAD_LETTERS = Counter("undertow_dead_letters_total", "dead letters written", ["topic"])
+#: Messages between the stage's position and the end of the partition.
+LAG = Gauge("undertow_lag_records", "messages not yet taken", ["topic", "partition"])
+#: How far behind the wall clock event time has come; a replay of old data says how old.
+WATERMARK_AGE = Gauge(
+    "undertow_watermark_age_seconds", "wall clock less watermark", ["topic", "partition"]
+)
+
+# --- work ----------------------------------------------------------------------------------
+#: Things held in memory: assets, open_seconds, minutes, bars, ids.
+STATE = Gauge("undertow_state_entries", "things held in memory", ["what", "partition"])
+#: Findings and alerts written, by topic.
+FINDINGS = Counter("undertow_findings_total", "findings and alerts written", ["topic"])
+#: Times an input was paused because it ran ahead of the others.
+PAUSES = Counter("undertow_pauses_total", "pauses of an input that ran ahead", ["topic"])
+#: Generations of the consumer group that this process has worked in.
+REBALANCES = Counter("undertow_rebalances_total", "assignments received")
+
+# --- out -----------------------------------------------------------------------------------
+#: Rows that ClickHouse has taken, by table.
+ROWS = Counter("undertow_rows_total", "rows written", ["table"])
+#: Inserts that ClickHouse has taken, by table.
+BATCHES = Counter("undertow_batches_total", "inserts written", ["table"])
+#: Attempts that failed and are made again: clickhouse, webhook.
+RETRIES = Counter("undertow_retries_total", "attempts made again", ["what"])
+#: Webhook attempts by endpoint and outcome: delivered, failed, dead.
+WEBHOOKS = Counter("undertow_webhook_attempts_total", "webhook attempts", ["endpoint", "outcome"])
+#: Deliveries that wait in the outbox.
+OUTBOX = Gauge("undertow_outbox_pending", "deliveries that wait", ["endpoint"])
+
+# --- how long ------------------------------------------------------------------------------
+#: Seconds from one moment of a record's life to the next, by step:
+#:   received   ts_recv  less ts_event, as the record says          (rollup, detect)
+#:   detected   wall clock less ts_detect when a finding is written  (detect)
+#:   written    wall clock less ts_recv (or ts_detect) in ClickHouse (sink)
+#:   delivered  wall clock less the alert's ts_detect at a 2xx       (notify)
+DELAY = Histogram(
+    "undertow_delay_seconds",
+    "seconds between two moments of a record",
+    ["step"],
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+)

@@ -1,0 +1,160 @@
+"""Records on their way to chDB: batched by table, written by a thread of their own."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from schemas import metrics
+from schemas.status import DeadLetter
+from sinks import clickhouse
+from sinks.rows import TABLES, table_of
+from streams import clock, kafka
+from streams.embedded.checkpoint import Tally
+
+#: Batches waiting for chDB at most: what bounds memory when it is slower than the source.
+QUEUE = 8
+
+
+class Rows:
+    """Open batches, and a queue in which checkpoints stand behind the rows they count."""
+
+    def __init__(
+        self,
+        writer: clickhouse.Writer,
+        run: str,
+        attempt: str,
+        tally: Tally,
+        keep: Callable[[bytes], None],
+        batch_rows: int,
+        flush_s: float,
+    ) -> None:
+        """`attempt` differs at each start: rows deleted at a resume keep their tokens used."""
+        self._writer = writer
+        self._run = run
+        self._attempt = attempt
+        self._tally = tally
+        self._keep = keep
+        self._size = batch_rows
+        self._flush_s = flush_s
+        self._shown_at = time.monotonic()
+        self._open: dict[str, list[msgspec.Struct]] = {}
+        self._queue: queue.Queue[clickhouse.Batch | bytes | None] = queue.Queue(QUEUE)
+        self._failed: list[BaseException] = []
+        self._thread = threading.Thread(target=self._write, name="rows", daemon=True)
+
+    def __enter__(self) -> "Rows":
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None:
+            self._check()
+
+    def put(self, record: msgspec.Struct) -> None:
+        """Add one record; raises what the writer thread failed with."""
+        table = table_of(record)
+        batch = self._open.setdefault(table, [])
+        batch.append(record)
+        if len(batch) >= self._size:
+            self._hand_over(table)
+
+    def refuse(self, topic: str, record: msgspec.Struct, field: str, reason: str) -> None:
+        """Add the dead letter of a record that was not taken in."""
+        number = self._tally.refused[topic] = self._tally.refused.get(topic, 0) + 1
+        self.put(
+            DeadLetter(
+                topic=topic,
+                partition=0,
+                offset=number,
+                field=field,
+                reason=reason,
+                raw=msgspec.json.encode(record)[: kafka.RAW_KEPT].decode(),
+                ts_recv=getattr(record, "ts_recv", clock.now_us()),
+            )
+        )
+
+    def show(self) -> bool:
+        """Say whether `flush_s` has passed; if so, hand over what waits, for queries to see."""
+        if time.monotonic() - self._shown_at < self._flush_s:
+            return False
+        self._shown_at = time.monotonic()
+        # A writer that is behind gets larger batches, not more of them.
+        if self._queue.empty():
+            self.flush()
+        return True
+
+    def flush(self) -> None:
+        """Hand over every open batch."""
+        for table in list(self._open):
+            self._hand_over(table)
+
+    def mark(self, content: bytes) -> None:
+        """Have a checkpoint written once every row handed over so far is in; flush first."""
+        self._check()
+        self._queue.put(content)
+
+    def _hand_over(self, table: str) -> None:
+        self._check()
+        records = self._open.pop(table)
+        lo = self._tally.written.get(table, 0)
+        hi = lo + len(records) - 1
+        self._tally.written[table] = hi + 1
+        offsets = range(lo, hi + 1)
+        self._queue.put(
+            clickhouse.Batch(table, self._run, 0, lo, hi, records, offsets, self._attempt)
+        )
+
+    def _check(self) -> None:
+        if self._failed:
+            raise self._failed[0]
+
+    def _write(self) -> None:
+        while (entry := self._queue.get()) is not None:
+            # After a failure nothing more may land: a checkpoint would speak for lost rows.
+            if self._failed:
+                continue
+            try:
+                if isinstance(entry, bytes):
+                    self._keep(entry)
+                    continue
+                count = self._writer.insert(entry)
+                metrics.ROWS.labels(entry.table).inc(count)
+                metrics.BATCHES.labels(entry.table).inc()
+            except BaseException as problem:
+                self._failed.append(problem)
+
+
+def are_there(client: Any, run: str, tally: Tally) -> bool:
+    """Say whether the rows that a checkpoint speaks for are in this database at all."""
+    counted = [table for table, rows in tally.written.items() if rows]
+    return not counted or any(_count(client, table, run, 0) for table in counted)
+
+
+def cut_back(client: Any, run: str, tally: Tally) -> int:
+    """Delete the run's rows past `tally`, of a batch torn by a kill too; return how many."""
+    deleted = 0
+    for table in TABLES.values():
+        first = tally.written.get(table, 0)
+        # A deletion looks through every part of the table, so not for nothing.
+        if extra := _count(client, table, run, first):
+            client.command(
+                f"DELETE FROM {table} WHERE {_PAST}",
+                parameters={"run": run, "first": first},
+                settings={"lightweight_deletes_sync": 2},
+            )
+            deleted += extra
+    return deleted
+
+
+_PAST = "kafka_topic = {run:String} AND kafka_offset >= {first:Int64}"
+
+
+def _count(client: Any, table: str, run: str, first: int) -> int:
+    query = f"SELECT count() FROM {table} WHERE {_PAST}"
+    return int(client.query(query, parameters={"run": run, "first": first}).result_rows[0][0])

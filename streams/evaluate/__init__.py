@@ -1,0 +1,1 @@
+"""Scores over whole histories, alarms against truth, and thresholds for a budget (batch)."""

@@ -1,0 +1,75 @@
+"""The threshold that meets a budget of false alarms, from history with known truth."""
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from streams.evaluate.events import SKIP, WEEK, Floats32, Truth, alarms, false_alarms
+
+#: Candidates inside the bracket that the interval is read from.
+_GRID = 40
+
+
+class Threshold(msgspec.Struct, frozen=True):
+    """A threshold, its 95 % interval over weeks, and the false alarms a week it had there."""
+
+    value: float
+    low: float
+    high: float
+    false_a_week: float
+
+
+def threshold(
+    series: Sequence[tuple[Truth, Floats32]],
+    budget: float = 1.0,
+    rearm_below: float = 1.4,
+    rearm_s: int = 300,
+    seed: int = 1,
+) -> Threshold:
+    """Return the lowest threshold with at most `budget` false alarms a week on `series`.
+
+    By bisection on realised false alarms; the interval is a bootstrap over weeks.
+    """
+
+    def weekly(at: float) -> npt.NDArray[np.float64]:
+        return np.concatenate(
+            [_weekly(truth, score, at, rearm_below, rearm_s) for truth, score in series]
+        )
+
+    low, high = _bracket(series)
+    first, last = low, high
+    for _ in range(16):
+        middle = (first + last) / 2
+        first, last = (first, middle) if weekly(middle).mean() <= budget else (middle, last)
+    spread = 0.12 * max(1.0, abs(last))
+    grid = np.linspace(max(low, last - spread), min(high, last + spread), _GRID)
+    counts = np.stack([weekly(float(h)) for h in grid])
+    picks = np.random.default_rng(seed).integers(0, counts.shape[1], (500, counts.shape[1]))
+    drawn = np.array([grid[_first_within(counts[:, p].mean(axis=1), budget)] for p in picks])
+    return Threshold(
+        last,
+        float(np.quantile(drawn, 0.025)),
+        float(np.quantile(drawn, 0.975)),
+        float(weekly(last).mean()),
+    )
+
+
+def _weekly(
+    truth: Truth, score: Floats32, at: float, rearm_below: float, rearm_s: int
+) -> npt.NDArray[np.float64]:
+    weeks = (len(score) - SKIP) // WEEK
+    week = (false_alarms(truth, alarms(score, at, rearm_below, rearm_s)) - SKIP) // WEEK
+    return np.bincount(week[week < weeks], minlength=weeks).astype(np.float64)
+
+
+def _bracket(series: Sequence[tuple[Truth, Floats32]]) -> tuple[float, float]:
+    """Return scores that are passed often, and hardly ever."""
+    sample = np.concatenate([score[SKIP::7] for _, score in series])
+    return float(np.quantile(sample, 0.98)), float(max(score.max() for _, score in series)) + 0.01
+
+
+def _first_within(means: npt.NDArray[np.float64], budget: float) -> int:
+    inside = np.flatnonzero(means <= budget)
+    return int(inside[0]) if len(inside) else len(means) - 1

@@ -1,0 +1,1 @@
+"""A calibrated market: positions, liquidation engines and contagion (detection.md, section 3)."""

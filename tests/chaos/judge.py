@@ -1,0 +1,117 @@
+"""The verdict on one attack: what is in the tables against what was sent and what is true."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from chaos.outcome import Outcome
+from chaos.recording import FINDINGS, RAW, finding_rows, rows
+from chaos.rig import Rig, audited
+from schemas import codec
+from schemas.status import FeedStatus
+
+
+def judge(rig: Rig, outcome: Outcome, extra: Mapping[str, Counter[str]] | None = None) -> None:
+    """Fill in what was lost, doubled or different; the stages have stopped.
+
+    `extra` are ids that were sent beside the recording, by table.
+    """
+    outcome.records += rig.recording.records
+    outcome.lost, outcome.doubled = 0, 0
+    for table in RAW:
+        _raw_rows(rig, outcome, table, (extra or {}).get(table, Counter()))
+    _bars(rig, outcome)
+    if rig.of("detect"):
+        outcome.findings_differ = sum(_findings(rig, outcome, table) for table in FINDINGS)
+    if rig.of("notify"):
+        _deliveries(rig, outcome)
+    outcome.audit = audited(rig.sink_environ)
+    condemn(outcome)
+
+
+def measure(rig: Rig, outcome: Outcome) -> None:
+    """Note resumption, memory, ends that nobody asked for, and tracebacks."""
+    outcome.resumed(rig.resumed)
+    sizes = [size for stage in rig.stages for _, size in stage.rss_mb]
+    outcome.rss_mb_max = round(max(sizes), 1) if sizes else None
+    outcome.ended_unasked = sum(len(stage.unasked) for stage in rig.stages)
+    for stage in rig.stages:
+        if stage.unasked:
+            outcome.notes.append(f"{stage.name} ended by itself: exit codes {stage.unasked}")
+        for line, count in Counter(stage.tracebacks()).most_common(3):
+            outcome.notes.append(f"{stage.name} traceback x{count}: {line}")
+
+
+def condemn(outcome: Outcome) -> None:
+    """Turn every measure that should be zero and is not into a reason for failure."""
+    for name in ("lost", "doubled", "findings_differ", "deliveries_differ"):
+        if value := getattr(outcome, name):
+            outcome.blame(f"{name} = {value}")
+    if outcome.audit.startswith(("exit", "no answer")):
+        outcome.blame(f"audit {outcome.audit}")
+
+
+def _raw_rows(rig: Rig, outcome: Outcome, table: str, extra: Counter[str]) -> None:
+    environ = rig.sink_environ
+    stored = Counter(
+        json.loads(row)["event_id"] for row in rows(f"SELECT event_id FROM {table}", **environ)
+    )
+    sent = Counter(rig.recording.ids[table]) + extra
+    missing = sent.keys() - stored.keys()
+    # Merges may have made one row of what was sent twice, never more rows than were sent.
+    again = (stored - sent).total()
+    if missing or again:
+        some = [*sorted(missing)[:2], *sorted(stored - sent)[:2]]
+        outcome.notes.append(f"{table}: {len(missing)} missing, {again} too many, as {some}")
+    outcome.lost += len(missing)
+    outcome.doubled += again
+
+
+def _bars(rig: Rig, outcome: Outcome) -> None:
+    """Bars are partial sums that nothing collapses: by offset, and by the trades in them."""
+    if not rig.of("rollup"):
+        return
+    told = Counter(
+        (place[1], offset)
+        for place, offset, value in rig.watcher.read_all("bars")
+        if not isinstance(codec.decode("bars", value), FeedStatus)
+    )
+    asked = rows(
+        "SELECT kafka_partition AS p, kafka_offset AS o, trades FROM bars", **rig.sink_environ
+    )
+    found = [json.loads(row) for row in asked]
+    stored = Counter((int(row["p"]), int(row["o"])) for row in found)
+    missing = (told - stored).total()
+    again = (stored - told).total()
+    trades = sum(int(row["trades"]) for row in found)
+    if missing or again or trades != rig.recording.trades_in_bars:
+        outcome.notes.append(
+            f"bars: {missing} missing, {again} told twice, {trades} trades"
+            f" instead of {rig.recording.trades_in_bars}"
+        )
+    outcome.lost += missing + max(0, rig.recording.trades_in_bars - trades)
+    outcome.doubled += again + max(0, trades - rig.recording.trades_in_bars)
+
+
+def _findings(rig: Rig, outcome: Outcome, table: str) -> int:
+    here = Counter(finding_rows(table, **rig.sink_environ))
+    truth = Counter(rig.recording.findings[table])
+    missing, extra = truth - here, here - truth
+    for what, some in (("missing", missing), ("not in the undisturbed run", extra)):
+        for row in list(some)[:3]:
+            outcome.notes.append(f"{table}, {what}: {row[:400]}")
+    # One that differs in a column is one difference, not two.
+    return max(missing.total(), extra.total())
+
+
+def _deliveries(rig: Rig, outcome: Outcome) -> None:
+    wanted = rig.recording.alert_ids
+    outcome.deliveries_differ, outcome.sent_again = rig.receiver.forged, 0
+    for path, taken in rig.receiver.taken.items():
+        differ = wanted ^ set(taken)
+        outcome.deliveries_differ += len(differ)
+        outcome.sent_again += sum(rig.receiver.came[path].values()) - len(rig.receiver.came[path])
+        for some in list(differ)[:3]:
+            outcome.notes.append(f"{path}: alert {some} {'missing' if some in wanted else 'extra'}")
+    if rig.receiver.strays:
+        outcome.blame(f"stray requests: {rig.receiver.strays[:3]}")

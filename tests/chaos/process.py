@@ -1,0 +1,126 @@
+"""A stage as a process of its own, started again whenever it ends, as systemd would."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from streams.local_kafka import die_with_parent
+
+WATCH_EVERY_S = 0.1
+STOP_WITHIN_S = 40.0
+#: One that dies as it starts must not take the machine with it.
+PAUSE_S = 0.5
+
+
+class Stage:
+    """One supervised process; `unasked` holds the exit codes that no attack caused."""
+
+    def __init__(self, kind: str, number: int, folder: Path, environ: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.name = f"{kind}-{number}"
+        self.data_dir = folder / self.name
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self.log = folder / f"{self.name}.log"
+        self.starts = 0
+        self.unasked: list[int] = []
+        self.rss_mb: list[tuple[float, float]] = []
+        self._environ = {**environ, "UNDERTOW_DATA_DIR": str(self.data_dir)}
+        self._asked = False
+        self._stopped = threading.Event()
+        self._process = self._spawn()
+        self._thread = threading.Thread(target=self._watch, name=self.name, daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        """The pid of the process that runs now."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it is there at this moment."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it as a power cut would; it is started again."""
+        self._asked = True
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send a signal, if there is anyone to hear it."""
+        with suppress(ProcessLookupError):
+            os.kill(self._process.pid, number)
+
+    def stop(self, kill: bool = False) -> int:
+        """Ask it to end (or end it), for good; return its exit code."""
+        self._stopped.set()
+        self._thread.join()
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGKILL if kill else signal.SIGTERM)
+        try:
+            return self._process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def tracebacks(self) -> list[str]:
+        """The last line of each traceback in its log."""
+        found, inside = [], False
+        for line in self.log.read_text(errors="replace").splitlines():
+            if line.startswith("Traceback"):
+                inside = True
+            elif inside and line and not line.startswith((" ", "\t")):
+                found.append(line[:200])
+                inside = False
+        return found
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self.starts += 1
+        with self.log.open("ab") as log:
+            log.write(f"--- start {self.starts} at {time.strftime('%H:%M:%S')}\n".encode())
+            log.flush()
+            return subprocess.Popen(
+                [sys.executable, "-m", "streams.cli", self.kind],
+                env=self._environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    def _watch(self) -> None:
+        looked_at = 0.0
+        while not self._stopped.wait(WATCH_EVERY_S):
+            code = self._process.poll()
+            if code is not None:
+                if not self._asked:
+                    self.unasked.append(code)
+                    self._stopped.wait(PAUSE_S)
+                self._asked = False
+                self._process = self._spawn()
+            elif time.monotonic() - looked_at > 0.5:
+                looked_at = time.monotonic()
+                self._note_rss()
+
+    def _note_rss(self) -> None:
+        with suppress(OSError, StopIteration):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            line = next(x for x in status.splitlines() if x.startswith("VmRSS"))
+            self.rss_mb.append((time.monotonic(), int(line.split()[1]) / 1024))
+
+
+def freeze(stage: Stage, seconds: float, rng: random.Random) -> None:
+    """Stop a process's time for longer than its session lasts, and let it go on."""
+    stage.signal(signal.SIGSTOP)
+    try:
+        time.sleep(seconds + rng.uniform(0, 3))
+    finally:
+        stage.signal(signal.SIGCONT)

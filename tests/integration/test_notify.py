@@ -1,0 +1,133 @@
+"""Alerts from a real Kafka through the outbox to a receiver, behind their offsets."""
+
+import asyncio
+import threading
+import time
+from contextlib import contextmanager
+
+from aiohttp import web
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from schemas import codec
+from schemas.findings import Alert
+from sinks import membership, notify
+from sinks.webhooks.endpoints import Endpoint
+from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.signing import new_secret
+
+T = 1_763_683_200_000_000
+
+
+def conf(kafka):
+    return {
+        "bootstrap.servers": kafka,
+        "group.id": "undertow-notify",
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "session.timeout.ms": 6_000,
+    }
+
+
+def alert(name):
+    return Alert(
+        alert_id=name, dedup_key="d", kind="Cascade: onset", tier="cascade", severity="warning", asset="BTC",
+        title="t", text="t", finding_id="f", ts_event=T, ts_detect=T,
+    )  # fmt: skip
+
+
+def send(kafka, alerts):
+    to = Producer({"bootstrap.servers": kafka})
+    for record in alerts:
+        to.produce("alerts", value=codec.encode(record), partition=0)
+    assert to.flush(30) == 0
+
+
+@contextmanager
+def receiver(got):
+    """A receiver at a port of its own, in a thread."""
+    loop, ports = asyncio.new_event_loop(), []
+
+    async def receive(request):
+        got.append(request.headers["webhook-id"])
+        return web.Response()
+
+    async def start():
+        app = web.Application()
+        app.router.add_post("/", receive)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        ports.append(runner.addresses[0][1])
+        return runner
+
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+    try:
+        yield Endpoint(f"http://127.0.0.1:{ports[0]}/", new_secret(), allow_private=True)
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@contextmanager
+def notifying(kafka, endpoints, outbox):
+    stop, errors = threading.Event(), []
+
+    def work():
+        try:
+            notify.run(conf(kafka), endpoints, outbox, stop.is_set)
+        except Exception as problem:
+            errors.append(problem)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+    assert not thread.is_alive()
+    assert errors == []
+
+
+def committed(kafka):
+    asker = Consumer(conf(kafka))
+    [tp] = membership.answered(lambda: asker.committed([TopicPartition("alerts", 0)], timeout=30))
+    asker.close()
+    return tp.offset
+
+
+def until(what):
+    deadline = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_alerts_reach_their_receiver_once_over_a_restart_and_one_without_an_id_stops_none(
+    clean_topics, tmp_path
+):
+    got = []
+    with receiver(got) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
+        send(clean_topics, [alert(f"a{n}") for n in range(20)])
+        send(clean_topics, [alert("no.webhook id"), alert("a20")])
+        with notifying(clean_topics, [endpoint], outbox):
+            until(lambda: len(got) == 21)
+            until(lambda: committed(clean_topics) == 22)
+        send(clean_topics, [alert("a5"), alert("a21")])
+        with notifying(clean_topics, [endpoint], outbox):
+            until(lambda: committed(clean_topics) == 24 and outbox.pending() == {})
+    assert sorted(got) == sorted(f"a{n}" for n in range(22))
+
+
+def test_a_dead_receiver_delays_neither_another_nor_the_offsets(clean_topics, tmp_path):
+    got = []
+    dead = Endpoint("http://127.0.0.1:9/", new_secret(), allow_private=True)
+    with receiver(got) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
+        send(clean_topics, [alert(f"a{n}") for n in range(50)])
+        with notifying(clean_topics, [dead, endpoint], outbox):
+            until(lambda: len(got) == 50 and committed(clean_topics) == 50)
+        assert outbox.pending() == {dead.name: 50}

@@ -1,0 +1,192 @@
+"""What an operator sees: health, readiness, numbers, logs, and an end in order."""
+
+import json
+import re
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from stages import running, undertow, until
+
+from schemas import metrics
+from sinks import sql_endpoint
+from streams import ops
+from streams.settings import Settings
+
+TOKEN = "open-sesame"
+
+
+@pytest.fixture(autouse=True)
+def _gauges() -> Iterator[None]:
+    yield
+    metrics.LAST_ROUND.set(0)
+    metrics.READY.set(0)
+
+
+def get(url: str, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as problem:
+        with closing(problem):
+            return problem.code, problem.read().decode()
+
+
+def test_health_follows_the_loop_and_readiness_the_work() -> None:
+    with ops.serving(Settings()) as url:
+        assert get(f"{url}/healthz") == (200, "ok\n")
+        assert get(f"{url}/readyz")[0] == 503
+        ops.come_round()
+        assert get(f"{url}/readyz") == (200, "ok\n")
+        ops.come_round(ready=False)
+        assert get(f"{url}/readyz") == (503, "not at work yet\n")
+        assert get(f"{url}/elsewhere")[0] == 404
+
+
+def test_a_loop_that_is_stuck_is_told_with_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ops.serving(Settings()) as url:
+        ops.come_round()
+        later = time.time() + ops.STALE_S + 30
+        monkeypatch.setattr(ops.time, "time", lambda: later)
+        status, reason = get(f"{url}/healthz")
+    assert status == 503
+    assert re.fullmatch(r"the loop last came round 9\d s ago\n", reason)
+
+
+def test_every_metric_is_exposed_as_prometheus_reads_it() -> None:
+    metrics.RECORDS.labels("trades").inc()
+    with ops.serving(Settings()) as url:
+        _, text = get(f"{url}/metrics")
+    names = {family.name for family in text_string_to_metric_families(text)}
+    assert {"undertow_last_round_seconds", "undertow_records", "undertow_delay_seconds"} <= names
+
+
+def test_with_a_token_only_the_endpoints_without_data_are_open() -> None:
+    with ops.serving(Settings(http_token=TOKEN)) as url:
+        assert get(f"{url}/healthz")[0] == 200
+        assert get(f"{url}/readyz")[0] == 503
+        for path in ("metrics", "elsewhere"):
+            assert get(f"{url}/{path}")[0] == 401
+        assert get(f"{url}/metrics", Authorization="Bearer wrong")[0] == 401
+        assert get(f"{url}/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+def test_a_host_that_others_reach_is_refused_without_a_token(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ops.CannotServe, match="needs http_token"),
+        ops.serving(Settings(ops_host="0.0.0.0")),
+    ):
+        pass
+    with pytest.raises(sql_endpoint.EndpointError, match="needs http_token"):
+        sql_endpoint.serve(tmp_path, "0.0.0.0")
+    for name in ("OPS", "SQL"):
+        done = undertow(
+            {f"UNDERTOW_{name}_HOST": "0.0.0.0", "UNDERTOW_DATA_DIR": str(tmp_path)},
+            "run", "--hours", "0.1", "--sql-port", "0",
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert re.fullmatch(r"undertow: .*0\.0\.0\.0.* needs http_token\n", done.stderr)
+
+
+def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
+    with ops.serving(Settings()) as url:
+        port = int(url.rpartition(":")[2])
+        with (
+            pytest.raises(ops.CannotServe, match="Address already in use"),
+            ops.serving(Settings(ops_port=port)),
+        ):
+            pass
+
+
+@pytest.mark.parametrize("stage", ["rollup", "detect", "sink", "notify"])
+def test_a_stage_is_ready_then_ends_in_order_and_logs_json(
+    clean_topics: str, tmp_path: Path, stage: str
+) -> None:
+    environ = {
+        "UNDERTOW_KAFKA_URL": clean_topics,
+        "UNDERTOW_DATA_DIR": str(tmp_path),
+        "UNDERTOW_LOG_FORMAT": "json",
+    }
+    if stage == "sink":
+        assert undertow(environ, "migrate").returncode == 0
+    log = tmp_path / "log"
+    with running(environ, stage, log=log):
+        until(lambda: served(log), "its address in the log")
+        until(lambda: get(f"{served(log)}/readyz")[0] == 200, "ready")
+        assert get(f"{served(log)}/healthz")[0] == 200
+        if stage != "detect":
+            until(lambda: "undertow_lag_records{" in get(f"{served(log)}/metrics")[1], "lag")
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= told[0].keys()
+
+
+def test_a_stage_that_waits_for_kafka_ends_in_order_too(tmp_path: Path) -> None:
+    environ = {"UNDERTOW_KAFKA_URL": "127.0.0.1:1", "UNDERTOW_DATA_DIR": str(tmp_path)}
+    log = tmp_path / "log"
+    with running(environ, "rollup", log=log):
+        until(lambda: served(log), "its address in the log")
+        assert get(f"{served(log)}/readyz")[0] == 503
+
+
+def served(log: Path) -> str | None:
+    """The address that a process told in its log."""
+    found = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
+    return found[1] if found else None
+
+
+def test_stack_watches_its_stages_on_the_next_ports_and_ends_in_order(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    port = next(base for base in range(21_000, 32_000, 10) if free(range(base, base + 4)))
+    environ = {
+        "UNDERTOW_KAFKA_URL": clean_topics,
+        "UNDERTOW_DATA_DIR": str(tmp_path),
+        "UNDERTOW_SQL_PORT": "0",
+        "UNDERTOW_OPS_PORT": str(port),
+        "UNDERTOW_HTTP_TOKEN": TOKEN,
+    }
+    with running(environ, "stack", log=tmp_path / "log") as stack:
+        for place in range(4):
+            until(lambda at=port + place: answers(f"http://127.0.0.1:{at}/readyz"), "ready")
+        url = f"http://127.0.0.1:{port + 1}/metrics"
+        assert get(url)[0] == 401
+        assert get(url, Authorization=f"Bearer {TOKEN}")[0] == 200
+        children = Path(f"/proc/{stack.pid}/task/{stack.pid}/children").read_text().split()
+        lines = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
+        assert TOKEN not in "".join(lines)
+    assert TOKEN not in (tmp_path / "log").read_text()
+
+
+def free(ports: range) -> bool:
+    """Whether nobody listens there; below the ports that the kernel gives to connections."""
+    try:
+        for port in ports:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True
+
+
+def answers(url: str) -> bool:
+    """Whether somebody answers there, with 200."""
+    try:
+        return get(url)[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_run_that_serves_stays_healthy_and_ends_in_order(tmp_path: Path) -> None:
+    environ = {"UNDERTOW_DATA_DIR": str(tmp_path), "UNDERTOW_SQL_PORT": "0"}
+    log = tmp_path / "log"
+    with running(environ, "run", "--hours", "0.2", "--serve", log=log):
+        until(lambda: "serving" in log.read_text(), "served")
+        assert answers(f"{served(log)}/healthz")
+        assert answers(f"{served(log)}/readyz")

@@ -1,0 +1,48 @@
+"""Stages of ours as real processes, for the tests that need them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: What the README promises of SIGTERM, seconds.
+ENDS_WITHIN_S = 20
+
+
+@contextmanager
+def running(environ: dict[str, str], *args: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command, and end it by SIGTERM: within the bound and with exit code 0."""
+    with log.open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", *args],
+            cwd=ROOT, env=os.environ | environ, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
+        )  # fmt: skip
+    try:
+        yield process
+        assert process.poll() is None, log.read_text()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(ENDS_WITHIN_S) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def undertow(environ: dict[str, str], *args: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "streams.cli", *args],
+        cwd=ROOT, env=os.environ | environ, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)

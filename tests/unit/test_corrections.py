@@ -1,0 +1,182 @@
+"""What is told anew: superseded by version, taken back by a finding, never judged twice."""
+
+import msgspec
+import pytest
+from nights import PARAMS, START, Event, again, clocked, deposit, disturbed_night, liquidation, told
+
+from schemas.findings import Alert, CascadeFinding, WhaleFinding
+from schemas.onchain import WhaleTransfer
+from schemas.status import FeedStatus
+from schemas.words import SECOND
+from streams import engine, inflows, pipeline
+from streams.engine import INPUTS, Shard
+
+AT = START + 3_600
+DUE = AT + 6 * 60
+FIRST = deposit(AT)
+
+
+def play(events: list[Event]) -> list[msgspec.Struct]:
+    state = pipeline.State()
+    return [
+        record
+        for topic, item in clocked(events)
+        for _, record in pipeline.step(PARAMS, state, topic, item).outputs
+    ]
+
+
+def verdicts(*transfers: WhaleTransfer, until: int = AT + 3_600) -> list[WhaleFinding]:
+    """What a shard without any tape says of transfers, told each when it is received."""
+    shard, found = Shard(), []
+    for transfer in sorted(transfers, key=lambda t: t.ts_recv):
+        found += tell(shard, transfer.ts_recv // SECOND)
+        engine.step(PARAMS, shard, "whale_transfers", transfer)
+    found += tell(shard, until)
+    return [f for f in found if isinstance(f, WhaleFinding)]
+
+
+def tell(shard: Shard, second: int) -> list[engine.Finding]:
+    word = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
+    return [f for name in INPUTS for f in engine.step(PARAMS, shard, name, word).findings]
+
+
+def test_a_removal_before_its_window_has_passed_leaves_nothing_to_say() -> None:
+    assert verdicts(FIRST, again(FIRST, AT + 60, 2, removed=True)) == []
+
+
+def test_a_correction_before_its_window_has_passed_takes_the_place_of_what_was_told() -> None:
+    [finding] = verdicts(FIRST, again(FIRST, AT + 60, 2, notional_usd=5e7))
+    assert (finding.version, finding.notional_usd) == (2, 5e7)
+
+
+def test_a_removal_after_the_verdict_takes_it_back_by_name() -> None:
+    first, back = verdicts(FIRST, again(FIRST, DUE + 60, 2, removed=True))
+    assert (first.verdict, first.version) == ("not_testable", 1)
+    assert (back.verdict, back.reason) == ("retracted", "removed by a reorg")
+    assert (back.retracts, back.retracted_verdict) == (first.finding_id, "not_testable")
+    assert back.ts_event == first.ts_event
+    assert back.ts_detect == (DUE + 60 + 1 + PARAMS.grace_s) * SECOND
+    assert back.finding_id != first.finding_id
+
+
+def test_a_correction_after_the_verdict_takes_it_back_and_is_judged_at_once() -> None:
+    first, back, anew = verdicts(FIRST, again(FIRST, DUE + 60, 2, to_owner="binance"))
+    assert (back.venue, back.verdict, back.reason) == (
+        "bybit", "retracted", "corrected by version 2",
+    )  # fmt: skip
+    assert back.retracts == first.finding_id
+    assert (anew.venue, anew.version, anew.retracts) == ("binance", 2, None)
+    assert anew.ts_detect == back.ts_detect
+    assert len({first.finding_id, back.finding_id, anew.finding_id}) == 3
+
+
+def test_a_correction_to_a_later_time_is_judged_after_its_own_window() -> None:
+    moved = again(FIRST, DUE + 60, 2, ts_event=(DUE + 30) * SECOND)
+    _, _, anew = verdicts(FIRST, moved)
+    assert anew.ts_detect == anew.ts_window_end + (1 + PARAMS.grace_s) * SECOND
+    assert anew.ts_window_end > moved.ts_recv
+
+
+def test_a_correction_to_what_is_no_deposit_only_takes_back() -> None:
+    found = verdicts(FIRST, again(FIRST, DUE + 60, 2, to_kind="unknown"))
+    assert [f.verdict for f in found] == ["not_testable", "retracted"]
+
+
+def test_a_transfer_that_is_mined_again_is_judged_again() -> None:
+    """Reorgs mostly bring a transaction back in another block."""
+    mined_again = again(FIRST, DUE + 90, 3, ts_event=(AT + 30) * SECOND)
+    found = verdicts(FIRST, again(FIRST, DUE + 60, 2, removed=True), mined_again)
+    assert [(f.verdict, f.version) for f in found] == [
+        ("not_testable", 1), ("retracted", 2), ("not_testable", 3),
+    ]  # fmt: skip
+
+
+def test_a_correction_of_what_was_never_told_is_its_first_telling() -> None:
+    [finding] = verdicts(again(FIRST, DUE + 60, 2))
+    assert (finding.verdict, finding.version) == ("not_testable", 2)
+
+
+@pytest.mark.parametrize("late", [1, 2, 3])
+def test_a_version_that_is_not_higher_changes_nothing(late: int) -> None:
+    third = again(FIRST, DUE + 60, 3, removed=True)
+    old = again(FIRST, DUE + 90, late) if late > 1 else FIRST
+    assert verdicts(FIRST, third, old) == verdicts(FIRST, third)
+
+
+def test_two_versions_told_in_one_second_are_told_in_any_order_alike() -> None:
+    second, third = (again(FIRST, DUE + 60, n, notional_usd=n * 1e7) for n in (2, 3))
+    assert verdicts(FIRST, second, third) == verdicts(FIRST, third, second)
+    assert [f.version for f in verdicts(FIRST, second, third)][-1] == 3
+
+
+def test_the_same_version_twice_in_a_second_is_a_duplicate_and_another_is_not() -> None:
+    shard = Shard()
+    second = again(FIRST, AT, 2)
+    for record, refused in ((FIRST, None), (second, None), (second, "duplicate")):
+        assert engine.step(PARAMS, shard, "whale_transfers", record).refused == refused
+
+
+def test_credit_is_not_shared_with_a_transfer_that_was_removed() -> None:
+    other = deposit(AT + 30, event_id="other")
+    gone = again(other, AT + 60, 2, removed=True)
+    assert [f.shared for f in verdicts(FIRST, other)] == [True, True]
+    assert [f.shared for f in verdicts(FIRST, other, gone)] == [False]
+
+
+def test_what_is_remembered_is_bounded_by_time_and_by_number() -> None:
+    state = inflows.Inflows()
+    many = [deposit(AT, event_id=f"d{n}") for n in range(inflows.KEPT + 50)]
+    assert inflows.take(PARAMS, state, "BTC", AT, many, []) == []
+    assert len(state.told) == inflows.KEPT
+    assert len(msgspec.msgpack.encode(state.told)) < 500_000
+    inflows.take(PARAMS, state, "BTC", AT + inflows.KEPT_S + 1, [deposit(AT, event_id="x")], [])
+    assert list(state.told) == ["x"]
+
+
+@pytest.fixture(scope="module")
+def found() -> list[msgspec.Struct]:
+    return play(disturbed_night())
+
+
+def cascades(found: list[msgspec.Struct]) -> list[CascadeFinding]:
+    return [f for f in found if isinstance(f, CascadeFinding)]
+
+
+def test_people_hear_that_an_alert_was_taken_back_and_of_nothing_else_taken_back(found) -> None:
+    whales = [f for f in found if isinstance(f, WhaleFinding)]
+    told_of = [a for a in found if isinstance(a, Alert) and a.kind.startswith("whale.")]
+    assert [(f.event_id, f.verdict) for f in whales] == [
+        ("deposit", "not_testable"), ("deposit", "retracted"), ("deposit", "not_testable"),
+        ("deposit", "retracted"), ("seller", "consistent_with_selling"), ("seller", "retracted"),
+    ]  # fmt: skip
+    assert [(a.kind, a.severity, a.dedup_key) for a in told_of] == [
+        ("whale.consistent_with_selling", "warning", "seller"),
+        ("whale.retracted", "info", "seller"),
+    ]
+    assert told_of[1].finding_id == whales[-1].finding_id
+
+
+def test_a_corrected_order_is_told_beside_its_episode_and_changes_no_other_finding(found) -> None:
+    first_tellings = [e for e in disturbed_night() if getattr(e[2], "version", 1) == 1]
+    plain = cascades(play(first_tellings))
+    while_open, after = [f for f in cascades(found) if f.phase == "corrected"]
+    assert [f for f in cascades(found) if f.phase != "corrected"] == plain
+    assert while_open.ts_event == (START + 1_610) * SECOND
+    [closed] = [f for f in plain if f.phase == "closed" and f.asset == while_open.asset]
+    assert {while_open.episode_id, after.episode_id} == {closed.episode_id}
+    assert while_open.orders < closed.orders == after.orders
+    assert after.ts_event == (START + 2_350) * SECOND
+
+
+def test_a_correction_that_concerns_no_episode_or_tape_is_harmless(found) -> None:
+    calm = liquidation(START + 10, 9, 1e4, "BTC", "bybit")
+    other_side = msgspec.structs.replace(
+        liquidation(START + 1_600, 99, 1e4, "BTC", "bybit"), position_side="short", order_side="buy"
+    )
+    ancient = deposit(START + 2_000, event_id="ancient", ts_event=1_420_070_400 * SECOND)
+    news = [told(again(order, START + 2_340, 2, removed=True)) for order in (calm, other_side)]
+    more = [*disturbed_night(), *news, told(again(ancient, START + 2_000, 2))]
+    anew = play(sorted(more, key=lambda e: e[0]))
+    assert cascades(anew) == cascades(found)
+    [finding] = [f for f in anew if isinstance(f, WhaleFinding) and f.event_id == "ancient"]
+    assert (finding.verdict, finding.reason) == ("not_testable", "the tape begins after the window")

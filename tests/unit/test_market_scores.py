@@ -1,0 +1,83 @@
+"""The batch scores are the detector's, and see what each feed shows."""
+
+import numpy as np
+import pytest
+
+from streams.detectors import log_rate
+from streams.evaluate import scores
+from streams.params import OnsetParams
+
+VENUES = ("a", "b", "c")
+
+
+def random_feed(seed: int, seconds: int, coverage: tuple[str, ...]) -> scores.Shown:
+    """Quiet orders at random, one an active second on throttled venues, and a busy stretch."""
+    rng = np.random.default_rng(seed)
+    rate = np.full((3, seconds), 0.02)
+    rate[:, seconds // 2 : seconds // 2 + 120] = 3.0
+    counts = rng.poisson(rate)
+    for v, rule in enumerate(coverage):
+        counts[v] = counts[v] if rule == "full" else np.minimum(counts[v], 1)
+    venue, at = (np.repeat(x.ravel(), counts.ravel()) for x in np.indices(counts.shape))
+    usd = np.exp(8 + 1.8 * rng.normal(size=len(at)))
+    return scores.shown(at.astype(np.int32), venue.astype(np.int8), usd, coverage, seconds)  # type: ignore[arg-type]
+
+
+def stepped(feed: scores.Shown, coverage: tuple[str, ...]) -> np.ndarray:
+    state, found, i = log_rate.RateState(), [], 0
+    for second in range(feed.seconds):
+        seen: dict[str, log_rate.VenueSecond] = {}
+        while i < len(feed.at) and feed.at[i] == second:
+            v = int(feed.venue[i])
+            entry = seen.setdefault(VENUES[v], log_rate.VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
+            entry.entries.append((1, float(feed.usd[i])))
+            i += 1
+        found.append(log_rate.step(OnsetParams(), state, second, 1, seen)[1])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    "coverage",
+    [
+        ("full", "full", "full"),
+        ("latest_per_second", "full", "full"),
+        ("latest_per_second", "largest_per_second", "latest_per_second"),
+    ],
+)
+def test_the_batch_z30_is_the_detector_stepped_second_by_second(coverage: tuple[str, ...]) -> None:
+    feed = random_feed(seed=5, seconds=20_000, coverage=coverage)
+    both = scores.halves(feed, 30, 10, kind=np.float64)
+    batch = (both.orders + both.usd) / 2
+    first = int(feed.at[0])
+    assert np.abs(batch - stepped(feed, coverage))[first:].max() < 1e-9
+    assert batch.max() > 3
+
+
+def test_taker_selling_counts_only_where_every_venue_shows_the_latest_order() -> None:
+    sold = np.zeros(20_000, np.float32)
+    sold[10_000:10_120] = -5e5
+    sold += np.random.default_rng(1).normal(0, 1e4, 20_000).astype(np.float32)
+    mixed = random_feed(5, 20_000, ("latest_per_second", "full", "largest_per_second"))
+    assert np.array_equal(scores.z30_flow(mixed, sold), scores.z30(mixed))
+    dim = random_feed(5, 20_000, ("latest_per_second",) * 3)
+    added = scores.z30_flow(dim, sold) - scores.z30(dim)
+    assert added[10_060:10_120].min() > 1
+    assert added[:10_000].max() < 0.3
+    assert (added >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "score", [scores.lr10, scores.z_ewma, scores.glr, scores.hawkes, scores.bocpd, scores.fixed_usd]
+)
+def test_every_rival_rises_in_a_busy_stretch(score) -> None:  # type: ignore[no-untyped-def]
+    found = score(random_feed(6, 20_000, ("full", "full", "full")))
+    assert found.shape == (20_000,)
+    assert np.isfinite(found).all()
+    assert found[10_030:10_120].max() > np.quantile(found[2_000:9_900], 0.999)
+
+
+def test_an_empty_feed_scores_nothing() -> None:
+    nothing = np.empty(0)
+    empty = scores.shown(nothing.astype(np.int32), nothing.astype(np.int8), nothing, ("full",), 500)
+    assert not scores.z30(empty).any()
+    assert not scores.fixed_usd(empty).any()
