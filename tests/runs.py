@@ -1,6 +1,5 @@
 """`undertow run` as real processes: started, killed at a checkpoint, and what they leave."""
 
-import contextlib
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from nights import PARAMS, night, write_ndjson
+from nights import PARAMS, SECOND, START, night, write_ndjson
 
 from sinks.rows import TABLES
 from streams.embedded import checkpoint
@@ -60,15 +59,22 @@ def run(data_dir: Path, environ: dict[str, str], *args: str) -> tuple[int, str]:
 
 
 def signalled(
-    data_dir: Path, environ: dict[str, str], args: tuple[str, ...], after: int, what: signal.Signals
+    data_dir: Path, environ: dict[str, str], args: tuple[str, ...], at: int, what: signal.Signals
 ) -> tuple[int, str]:
-    """Run, and send a signal when that many checkpoints have been seen; return as `run` does."""
-    process = start(data_dir, environ, *args)
-    kept, seen, deadline = data_dir / checkpoint.NAME, set[int](), time.monotonic() + WAIT_S
-    while len(seen) <= after and process.poll() is None:
+    """Run, and send a signal at the first checkpoint `at` seconds into the night or later.
+
+    At a set speed: as fast as it goes, a quick machine would be done before the signal.
+    Returns as `run` does.
+    """
+    kept, until = data_dir / checkpoint.NAME, (START + at) * SECOND
+    old = kept.read_bytes() if kept.exists() else b""
+    process = start(data_dir, environ, *args, "--speed", "400")
+    deadline = time.monotonic() + WAIT_S
+    while process.poll() is None:
         assert time.monotonic() < deadline
-        with contextlib.suppress(FileNotFoundError):
-            seen.add(kept.stat().st_mtime_ns)
+        content = kept.read_bytes() if kept.exists() else old
+        if content != old and checkpoint.decode(content).at >= until:
+            break
         time.sleep(0.005)
     process.send_signal(what)
     return _ended(process)

@@ -17,6 +17,9 @@ from schemas import metrics
 class CommittedThread(driver.AIOKafkaConsumerThread):
     """Bars of an aborted rollup transaction must not be counted."""
 
+    #: The generation that the last records were taken in.
+    taken_in = -1
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust says read_committed only under its own exactly_once mode.
@@ -40,6 +43,8 @@ class CommittedConsumer(driver.Consumer):
     `message.previous` is that one's offset, None for the first of a generation, so that an
     agent can tell a gap that Kafka left (a transaction's marker) from a record that got lost.
     """
+
+    _thread: CommittedThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -71,6 +71,16 @@ def load(path: Path, source: Source, params_version: str) -> Checkpoint | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    found = decode(content)
+    if found.source != source.identity:
+        raise Unusable(f"it is of {found.source_name}")
+    if found.params != params_version:
+        raise Unusable("it is of other detector parameters")
+    return found
+
+
+def decode(content: bytes) -> Checkpoint:
+    """Read the file's content; raises Unusable when damaged or of another version."""
     digest, body = content[:_DIGEST], content[_DIGEST:]
     if digest != _digest(body):
         raise Unusable("it is damaged")
@@ -80,10 +90,6 @@ def load(path: Path, source: Source, params_version: str) -> Checkpoint | None:
         raise Unusable("another version of undertow wrote it") from None
     if found.format != FORMAT:
         raise Unusable("another version of undertow wrote it")
-    if found.source != source.identity:
-        raise Unusable(f"it is of {found.source_name}")
-    if found.params != params_version:
-        raise Unusable("it is of other detector parameters")
     return found
 
 
