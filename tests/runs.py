@@ -68,7 +68,7 @@ def signalled(
     """
     kept, until = data_dir / checkpoint.NAME, (START + at) * SECOND
     old = kept.read_bytes() if kept.exists() else b""
-    process = start(data_dir, environ, *args, "--speed", "400")
+    process = start(data_dir, environ, *args, "--speed", "120")
     deadline = time.monotonic() + WAIT_S
     while process.poll() is None:
         assert time.monotonic() < deadline
@@ -77,7 +77,9 @@ def signalled(
             break
         time.sleep(0.005)
     process.send_signal(what)
-    return _ended(process)
+    ended = _ended(process)
+    assert kept.exists(), f"was done before the signal: {ended[1]}"
+    return ended
 
 
 def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:

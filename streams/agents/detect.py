@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -23,6 +23,8 @@ from streams.settings import Settings
 
 log = logging.getLogger("undertow.detect")
 BATCH = 1_000
+#: No rebalance, recovery or absence of the broker keeps Faust from asking for records so long.
+STUCK_S = 120.0
 
 
 def register(app: Any, params: Params, settings: Settings) -> None:
@@ -67,8 +69,9 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             return
         await _store(live, touched, states, minutes)
         await progress.done(generation)
-        for number in touched:
-            level.hold(app.consumer.held, number, live[number].shard)
+        if progress.still(generation):
+            for number in touched:
+                level.hold(app.consumer.held, number, live[number].shard)
         observed.state(app, live, progress.taken)
 
     @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
@@ -81,6 +84,9 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def commit_when_quiet() -> None:
+        if app.consumer.idle_s() > STUCK_S:
+            log.critical("nothing was fetched for %.0f s: ending, to begin anew", STUCK_S)
+            end()
         await progress.commit()
         observed.alive(app, progress.in_touch())
 
@@ -175,5 +181,10 @@ def stop_before_commit(agent: str, events: list[Any], problem: Exception) -> Non
         log.critical(
             "%s: unexpected, stopping before the commit of %s", agent, spans, exc_info=problem
         )
+    end()
+
+
+def end() -> NoReturn:
+    """End the process at once; what is not committed is taken again by the next one."""
     logging.shutdown()
     os._exit(70)

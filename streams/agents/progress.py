@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Any
 
 from schemas import metrics
+from streams.agents.transport import COMMIT_WITHIN_S
 
 COMMIT_EVERY_S = 1.0
-COMMIT_WITHIN_S = 5.0
 #: Without the broker's word for this long we may have been frozen, and replaced.
 LEASE_S = 3.0
 #: How often the broker is asked though there is nothing to say, and how long is too long.
@@ -110,7 +110,7 @@ class Progress:
         if not offsets:
             return False
         with suppress(TimeoutError):
-            if await asyncio.wait_for(self._app.consumer._commit(offsets), COMMIT_WITHIN_S):
+            if await asyncio.wait_for(self._app.consumer._commit(offsets), COMMIT_WITHIN_S + 1):
                 self._heard_at = asked_at
                 return True
         return False

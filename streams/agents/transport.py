@@ -4,8 +4,10 @@ Each of these was needed to survive kill -9 under load on Faust 0.15.3 with noth
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import faust
 from aiokafka.partitioner import murmur2
@@ -13,38 +15,91 @@ from faust.transport.drivers import aiokafka as driver
 
 from schemas import metrics
 
+log = logging.getLogger(__name__)
+#: A commit that meets a rebalance may never answer. The thread has two hands for whatever it
+#: is asked: two such commits, and nothing is fetched any more.
+COMMIT_WITHIN_S = 5.0
+
+
+class Fetched(NamedTuple):
+    """Records by partition, the generation they were taken in, and what was fetched before.
+
+    `before` has each partition's last fetched offset, unless none was since the last seek.
+    """
+
+    records: Mapping[Any, list[Any]]
+    generation: int
+    before: dict[Any, int]
+
 
 class CommittedThread(driver.AIOKafkaConsumerThread):
-    """Bars of an aborted rollup transaction must not be counted."""
+    """Fetches committed records only, and takes back what nobody waits for any more."""
 
-    #: The generation that the last records were taken in.
-    taken_in = -1
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._turn = 0
+        self._generation = -1
+        self._last: dict[Any, int] = {}
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust says read_committed only under its own exactly_once mode.
+        # Faust says read_committed only under its own exactly_once mode: bars of an aborted
+        # rollup transaction must not be counted.
         consumer._isolation_level = "read_committed"
         return consumer
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Any:
-        """Fetch, and note the generation that the records were taken in.
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        """Fetch, unless a rebalance, a seek or another fetch has made this one stale.
 
-        Here, where assignments are made too: seen from the main thread a rebalance may
-        fall between the two.
+        Whoever waited for a stale one may be gone, and Faust would lose its records. They
+        were taken behind the seek, so the next fetch can have them.
         """
-        records = await super()._fetch_records(*args, **kwargs)
-        self.taken_in = self.app.consumer_generation_id
-        return records
+        self._turn += 1
+        turn, generation = self._turn, self.app.consumer_generation_id
+        records = await super()._fetch_records(consumer, *args, **kwargs)
+        if self._generation != self.app.consumer_generation_id:
+            self._generation = self.app.consumer_generation_id
+            self._last.clear()
+        if turn != self._turn or generation != self._generation:
+            for tp in records.keys() & consumer.assignment():
+                consumer.seek(tp, records[tp][0].offset)
+            return Fetched({}, self._generation, {})
+        before = {tp: self._last[tp] for tp in records if tp in self._last}
+        self._last.update((tp, taken[-1].offset) for tp, taken in records.items() if taken)
+        return Fetched(records, generation, before)
+
+    async def seek_to_committed(self) -> Any:
+        """Seek every partition to what is committed, past any fetch under way."""
+        return await self.call_thread(self._seek_to_committed)
+
+    async def _seek_to_committed(self) -> Any:
+        self._turn += 1
+        found = await self._ensure_consumer().seek_to_committed()
+        self._turn += 1
+        self._last.clear()
+        return found
+
+    async def _seek_wait(self, consumer: Any, partitions: Any) -> None:
+        self._turn += 1
+        await super()._seek_wait(consumer, partitions)
+        self._turn += 1
+        for tp in partitions:
+            self._last.pop(tp, None)
+
+    async def _commit(self, offsets: Any) -> bool:
+        try:
+            return await asyncio.wait_for(super()._commit(offsets), COMMIT_WITHIN_S)
+        except TimeoutError:
+            log.warning("the broker has not answered a commit for %.0f s", COMMIT_WITHIN_S)
+            return False
 
 
 class CommittedConsumer(driver.Consumer):
     """Faust's consumer on a CommittedThread; each message says which one was fetched before it.
 
-    `message.previous` is that one's offset, None for the first of a generation, so that an
+    `message.previous` is that one's offset, None for the first since a seek, so that an
     agent can tell a gap that Kafka left (a transaction's marker) from a record that got lost.
     """
-
-    _thread: CommittedThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -53,7 +108,7 @@ class CommittedConsumer(driver.Consumer):
         self.held: set[Any] = set()
         self._held_in = -1
         self._generation = -1
-        self._fetched: dict[Any, int] = {}
+        self._asked_at = time.monotonic()
         self._before: dict[tuple[Any, int], int | None] = {}
 
     def _new_consumer_thread(self) -> Any:
@@ -69,25 +124,24 @@ class CommittedConsumer(driver.Consumer):
             if not active_partitions:  # to aiokafka, none is all
                 await asyncio.sleep(timeout)
                 return {}
-        records = await super()._getmany(active_partitions, timeout)
-        if self._generation != self._thread.taken_in:
-            self._generation = self._thread.taken_in
-            self._fetched.clear()
-        for tp, fetched in records.items():
-            last = self._fetched.get(tp)
-            for record in fetched:
-                # After a seek back, the record before it is the one at the offset below.
-                seeks = last is not None and last >= record.offset
-                self._before[tp, record.offset] = record.offset - 1 if seeks else last
+        fetched: Any = await super()._getmany(active_partitions, timeout)
+        self._generation = fetched.generation
+        for tp, taken in fetched.records.items():
+            last = fetched.before.get(tp)
+            for record in taken:
+                self._before[tp, record.offset] = last
                 last = record.offset
-            if last is not None:
-                self._fetched[tp] = last
-        return records
+        return fetched.records
+
+    def idle_s(self) -> float:
+        """Return for how long nothing has been asked for: seconds at most, while all is well."""
+        return time.monotonic() - self._asked_at
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
         """Yield (partition, message) as fetched, with `previous` set."""
         # Recovery fetches too, and may take minutes: alive, though no agent runs.
         metrics.LAST_ROUND.set_to_current_time()
+        self._asked_at = time.monotonic()
         self._before.clear()
         async for tp, message in super().getmany(timeout):
             # Faust names the generation of this moment, not the one it was fetched in.

@@ -54,7 +54,7 @@ def test_killed_at_any_moment_several_times_it_ends_the_same(
     undisturbed: Undisturbed, seed: int, tmp_path: Path
 ) -> None:
     draw, resumed = random.Random(seed), 0
-    for at in sorted(draw.sample(range(1_800), 3)):
+    for at in sorted(draw.sample(range(1_600), 3)):
         code, told = signalled(tmp_path, undisturbed.environ, undisturbed.args, at, signal.SIGKILL)
         assert code == -signal.SIGKILL, told
         resumed += "resuming run:" in told
@@ -69,7 +69,7 @@ def test_killed_at_any_moment_several_times_it_ends_the_same(
 def test_told_to_stop_it_says_where_and_goes_on_from_there(
     undisturbed: Undisturbed, what: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    ended, told = signalled(tmp_path, undisturbed.environ, undisturbed.args, 900, what)
+    ended, told = signalled(tmp_path, undisturbed.environ, undisturbed.args, 600, what)
     assert ended == code, told
     said = told.strip().splitlines()[-1]
     assert said.startswith("stopped at 2025-11-21 ")
@@ -82,7 +82,7 @@ def test_told_to_stop_it_says_where_and_goes_on_from_there(
 
 
 def test_fresh_forgets_the_stopped_run(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    signalled(tmp_path, undisturbed.environ, undisturbed.args, 900, signal.SIGTERM)
+    signalled(tmp_path, undisturbed.environ, undisturbed.args, 600, signal.SIGTERM)
     code, told = run(tmp_path, undisturbed.environ, *undisturbed.args, "--fresh")
     assert code == 0, told
     assert "resuming" not in told
@@ -100,7 +100,7 @@ def test_what_it_cannot_go_on_from_is_told_in_one_line_and_begun_anew(
         args = ("--hours", "4")
     if broken == "params":
         del environ["UNDERTOW_PARAMS"]
-    signalled(tmp_path, environ, args, 900, signal.SIGKILL)
+    signalled(tmp_path, environ, args, 600, signal.SIGKILL)
     if broken == "file":
         (tmp_path / checkpoint.NAME).write_bytes(b"\x00" * 100)
     code, told = run(tmp_path, undisturbed.environ, *undisturbed.args)
@@ -141,7 +141,7 @@ def test_every_alert_reaches_the_webhook_under_its_id_however_often_it_is_killed
         "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
     }
     draw = random.Random(3)
-    for at in sorted(draw.sample(range(1_800), 3)):
+    for at in sorted(draw.sample(range(1_600), 3)):
         signalled(tmp_path, environ, undisturbed.args, at, signal.SIGKILL)
     code, told = run(tmp_path, environ, *undisturbed.args)
     assert code == 0, told
