@@ -49,6 +49,8 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             # After a rebalance memory may be ahead of the changelog, or not ours.
             live.clear()
             held_by[0] = generation
+        if not events:
+            return
         touched = set()
         refused = 0
         for event in events:

@@ -59,9 +59,10 @@ class Progress:
     async def confirmed(self, generation: int) -> bool:
         """Return whether that generation is in force by the broker's own, recent word.
 
-        A process that was frozen believes it is, until it asks.
+        A process that was frozen believes it is, until it asks. Before anything is taken
+        there is nothing to ask with, so the answer is no.
         """
-        while self.still(generation):
+        while self._safe and self.still(generation):
             if time.monotonic() - self._heard_at < LEASE_S:
                 return True
             if not await self._send(self._safe):

@@ -74,6 +74,12 @@ def test_nothing_is_committed_before_it_is_done_nor_after_a_rebalance() -> None:
     assert host.consumer.committed == []
 
 
+def test_a_batch_of_nothing_but_an_older_generation_does_not_wait_for_ever() -> None:
+    progress = Progress(app())
+    take_all(progress, event(5, None, generation=0))
+    assert not asyncio.run(asyncio.wait_for(progress.confirmed(1), 5))
+
+
 def test_after_a_silence_the_broker_is_asked_before_anything_is_written() -> None:
     host = app()
     progress = Progress(host)
