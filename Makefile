@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos stack lock clean
+.PHONY: help run test check bench evaluate chaos stack lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## a generated night through the whole pipeline, in one process (ARGS="--help")
 	@$(BIN)/undertow run $(ARGS)
@@ -23,6 +23,9 @@ check: $(VENV)/.dev ## lint, format, types, import contracts
 
 bench: $(VENV)/.dev ## the pure core beside a bare decode loop: ratios, on this machine
 	@$(BIN)/python tests/bench/bench.py $(ARGS)
+
+evaluate: $(VENV)/.evaluate ## detectors and rivals on simulated markets, with bars (ARGS="--quick")
+	@$(BIN)/undertow evaluate $(ARGS)
 
 chaos: $(VENV)/.dev ## kill, freeze and starve real processes on a real Kafka (ARGS="--help")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
@@ -44,6 +47,10 @@ $(VENV)/bin/python:
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints.txt
 	@echo "installing into $(VENV) (about 200 MB, ClickHouse's engine is most of it)" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e .
+	@touch $@
+
+$(VENV)/.evaluate: $(VENV)/.run
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e '.[evaluate]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -28,31 +28,45 @@ def threshold(
     rearm_s: int = 300,
     seed: int = 1,
 ) -> Threshold:
-    """Return the lowest threshold with at most `budget` false alarms a week on `series`.
-
-    By bisection on realised false alarms; the interval is a bootstrap over weeks.
-    """
-
-    def weekly(at: float) -> npt.NDArray[np.float64]:
-        return np.concatenate(
-            [_weekly(truth, score, at, rearm_below, rearm_s) for truth, score in series]
-        )
-
+    """Return `lowest` with its interval, a bootstrap over weeks."""
+    value = lowest(series, budget, rearm_below, rearm_s)
     low, high = _bracket(series)
-    first, last = low, high
-    for _ in range(16):
-        middle = (first + last) / 2
-        first, last = (first, middle) if weekly(middle).mean() <= budget else (middle, last)
-    spread = 0.12 * max(1.0, abs(last))
-    grid = np.linspace(max(low, last - spread), min(high, last + spread), _GRID)
-    counts = np.stack([weekly(float(h)) for h in grid])
+    spread = 0.12 * max(1.0, abs(value))
+    grid = np.linspace(max(low, value - spread), min(high, value + spread), _GRID)
+    counts = np.stack([_counts(series, float(h), rearm_below, rearm_s) for h in grid])
     picks = np.random.default_rng(seed).integers(0, counts.shape[1], (500, counts.shape[1]))
     drawn = np.array([grid[_first_within(counts[:, p].mean(axis=1), budget)] for p in picks])
     return Threshold(
-        last,
-        float(np.quantile(drawn, 0.025)),
-        float(np.quantile(drawn, 0.975)),
-        float(weekly(last).mean()),
+        value,
+        min(value, float(np.quantile(drawn, 0.025))),
+        max(value, float(np.quantile(drawn, 0.975))),
+        float(_counts(series, value, rearm_below, rearm_s).mean()),
+    )
+
+
+def lowest(
+    series: Sequence[tuple[Truth, Floats32]],
+    budget: float = 1.0,
+    rearm_below: float = 1.4,
+    rearm_s: int = 300,
+) -> float:
+    """Return the lowest threshold with at most `budget` false alarms a week on `series`.
+
+    By bisection on realised false alarms.
+    """
+    first, last = _bracket(series)
+    for _ in range(16):
+        middle = (first + last) / 2
+        within = _counts(series, middle, rearm_below, rearm_s).mean() <= budget
+        first, last = (first, middle) if within else (middle, last)
+    return last
+
+
+def _counts(
+    series: Sequence[tuple[Truth, Floats32]], at: float, rearm_below: float, rearm_s: int
+) -> npt.NDArray[np.float64]:
+    return np.concatenate(
+        [_weekly(truth, score, at, rearm_below, rearm_s) for truth, score in series]
     )
 
 

@@ -73,7 +73,7 @@ class Figures(msgspec.Struct, frozen=True):
     asset_weeks: float
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def alarms(score: Floats32, at: float, rearm_below: float, rearm_s: int) -> Ints:
     """Return the seconds at which `score` reaches `at`; armed again after `rearm_s` below."""
     found = np.empty(len(score) // (rearm_s + 1) + 1, np.int64)

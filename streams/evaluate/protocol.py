@@ -3,17 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from streams.evaluate import scores
-from streams.evaluate.calibrate import Threshold, threshold
-from streams.evaluate.events import Truth, Weeks, alarms, judge
+from streams.evaluate.calibrate import Threshold, lowest, threshold
+from streams.evaluate.events import Ints, Truth, Weeks, alarms, judge
 from streams.evaluate.scores import Floats32, Shown
-from streams.simulate.market import core, feeds, labels
+from streams.simulate.market import feeds, labels
 from streams.simulate.market.feeds import FeedRule, Orders
 from streams.simulate.market.params import Market
+from streams.simulate.market.state import Tape
+
+#: False alarms a week and asset that thresholds are fitted to: the headline, then the curve.
+BUDGET = 1.0
+CURVE = (0.25, 0.5, 2.0, 4.0, 7.0)
 
 
 class History(NamedTuple):
@@ -42,24 +46,23 @@ class Score(NamedTuple):
     rearm_below: float = 1.4
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """A score's thresholds by asset, and its record on the test seeds."""
+class Found(NamedTuple):
+    """A score on one asset at one budget: its threshold, and alarms by test history."""
 
-    thresholds: tuple[Threshold, ...]
-    weeks: Weeks
+    threshold: Threshold
+    at: list[Ints]
 
 
-def histories(market: Market, seed: int, days: int) -> list[History]:
-    """Simulate one seed; the yardstick of labels is the seed's own median day."""
-    tape = core.run(market, seed, days)
+def histories(market: Market, tape: Tape, seed: int) -> list[History]:
+    """Return what scores may read of a tape; the yardstick of labels is its own median day."""
     found = []
     for asset in range(len(market.assets)):
         usual = labels.median_day(tape.forced[asset, 0])
         told = labels.episodes(tape, asset, 0, usual)
         usd = np.concatenate([[0.0], np.cumsum(tape.forced[asset, 0], dtype=np.float64)])
         truth = Truth(
-            _rows([(e.t0, e.t95, e.end) for e in told if e.kind == "cascade"], 3),
-            _rows([(e.t0, e.end) for e in told if e.kind == "grey"], 2),
+            rows([(e.t0, e.t95, e.end) for e in told if e.kind == "cascade"], 3),
+            rows([(e.t0, e.end) for e in told if e.kind == "grey"], 2),
             usd,
         )
         orders = feeds.draw(market, tape, asset, 0, seed)
@@ -79,45 +82,50 @@ def seen(market: Market, past: History, rule: FeedRule, giants: bool) -> Seen:
     return Seen(feed, past.price, past.taker)
 
 
-def compare(
+def of_asset(
     market: Market,
     calibration: Sequence[History],
     test: Sequence[History],
     rule: FeedRule,
+    giants: bool,
     contenders: Mapping[str, Score],
-    giants: bool = False,
-    budget: float = 1.0,
-) -> dict[str, Verdict]:
-    """Calibrate each score by asset to `budget` false alarms a week and judge it on `test`."""
-    seeds = sorted({h.seed for h in test})
-    order = sorted(test, key=lambda h: (h.asset, h.seed))
-    truths = [(seeds.index(h.seed), h.truth) for h in order]
-    thresholds: dict[str, list[Threshold]] = {name: [] for name in contenders}
-    found: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in contenders}
-    for asset in range(len(market.assets)):
-        known = [(h, seen(market, h, rule, giants)) for h in calibration if h.asset == asset]
-        fresh = [seen(market, h, rule, giants) for h in order if h.asset == asset]
-        for name, score in contenders.items():
-            limits, made = _fitted(score, known, budget)
-            thresholds[name].append(made)
-            for view in fresh:
-                series = _joined(score, view, limits)
-                found[name].append(alarms(series, made.value, score.rearm_below, 300))
-    return {
-        name: Verdict(tuple(thresholds[name]), judge(truths, found[name])) for name in contenders
-    }
+    curve: Sequence[float] = CURVE,
+) -> dict[str, dict[float, Found]]:
+    """Calibrate each score on one asset's histories; return its alarms on `test` by budget.
+
+    BUDGET's threshold comes with an interval, those of `curve` without.
+    """
+    known = [(h, seen(market, h, rule, giants)) for h in calibration]
+    fresh = [seen(market, h, rule, giants) for h in test]
+    found: dict[str, dict[float, Found]] = {}
+    for name, score in contenders.items():
+        limits = _limits(score, known)
+        history = [(h.truth, _joined(score, view, limits)) for h, view in known]
+        series = [_joined(score, view, limits) for view in fresh]
+        at = {BUDGET: threshold(history, BUDGET, score.rearm_below)}
+        for budget in curve:
+            value = lowest(history, budget, score.rearm_below)
+            at[budget] = Threshold(value, value, value, float("nan"))
+        found[name] = {
+            budget: Found(made, [alarms(s, made.value, score.rearm_below, 300) for s in series])
+            for budget, made in at.items()
+        }
+    return found
 
 
-def _fitted(
-    score: Score, known: Sequence[tuple[History, Seen]], budget: float
-) -> tuple[list[float], Threshold]:
-    limits = [0.0] * len(score.parts)
-    if len(score.parts) > 1:
-        for i, part in enumerate(score.parts):
-            series = [(h.truth, part(view)) for h, view in known]
-            limits[i] = threshold(series, budget, score.rearm_below).value
-    joined = [(h.truth, _joined(score, view, limits)) for h, view in known]
-    return limits, threshold(joined, budget, score.rearm_below)
+def judged(test: Sequence[Sequence[History]], found: Sequence[Found]) -> Weeks:
+    """Judge one score's alarms, by asset; `test` the histories of each asset by seed."""
+    truths = [(n, h.truth) for asset in test for n, h in enumerate(asset)]
+    return judge(truths, [at for asset in found for at in asset.at])
+
+
+def _limits(score: Score, known: Sequence[tuple[History, Seen]]) -> list[float]:
+    if len(score.parts) == 1:
+        return [0.0]
+    return [
+        lowest([(h.truth, part(view)) for h, view in known], BUDGET, score.rearm_below)
+        for part in score.parts
+    ]
 
 
 def _joined(score: Score, view: Seen, limits: Sequence[float]) -> Floats32:
@@ -125,8 +133,9 @@ def _joined(score: Score, view: Seen, limits: Sequence[float]) -> Floats32:
     return np.asarray(np.maximum.reduce(parts), np.float32)
 
 
-def _rows(rows: list[tuple[int, ...]], width: int) -> npt.NDArray[np.int64]:
-    return np.array(rows, np.int64).reshape(-1, width)
+def rows(found: Sequence[tuple[int, ...]], width: int) -> npt.NDArray[np.int64]:
+    """Return spans as an array of so many columns, also where there are none."""
+    return np.array(found, np.int64).reshape(-1, width)
 
 
 def _half(tau_orders: int, tau_usd: int, which: str, winsor: float) -> Callable[[Seen], Floats32]:
@@ -141,13 +150,11 @@ def _half(tau_orders: int, tau_usd: int, which: str, winsor: float) -> Callable[
 CONTENDERS: dict[str, Score] = {
     "Z30": Score((lambda v: scores.z30(v.feed),)),
     "Z30+flow": Score((lambda v: scores.z30_flow(v.feed, v.taker),)),
-    "Z10": Score((lambda v: scores.mean_of(scores.halves(v.feed, 60, 10)),)),
     "MAXC": Score((_half(60, 10, "usd", 50.0), _half(60, 10, "orders", 50.0))),
     "lr10": Score((lambda v: scores.lr10(v.feed),)),
     "z-EWMA": Score((lambda v: scores.z_ewma(v.feed),), 2.0),
     "GLR": Score((lambda v: scores.glr(v.feed),)),
     "Hawkes": Score((lambda v: scores.hawkes(v.feed),)),
     "BOCPD": Score((lambda v: scores.bocpd(v.feed),)),
-    "cU10": Score((_half(60, 10, "usd", 1e12),)),
     "fixed-$": Score((lambda v: scores.fixed_usd(v.feed),)),
 }

@@ -15,7 +15,7 @@ from streams.detectors import whale_evidence, whale_selling
 from streams.detectors.flow import FlowMatrix
 from streams.evaluate.events import Floats, Ints
 from streams.params import WhaleParams
-from streams.simulate.market import chain, core, labels
+from streams.simulate.market import chain, labels
 from streams.simulate.market.emit import START_US
 from streams.simulate.market.params import VENUES, Market
 from streams.simulate.market.state import Tape
@@ -45,9 +45,8 @@ class Judged(NamedTuple):
     onset_placebo: Floats
 
 
-def judged(market: Market, seed: int, days: int, params: WhaleParams) -> list[Judged]:
-    """Simulate one seed and test every deposit that the product would test, by asset."""
-    tape = core.run(market, seed, days)
+def judged(market: Market, tape: Tape, seed: int, params: WhaleParams) -> list[Judged]:
+    """Test every deposit of a tape that the product would test, by asset."""
     told = [t for t in chain.transfers(market, tape, seed, len(VENUES)) if t.version == 1]
     found = []
     for asset, row in enumerate(market.assets):

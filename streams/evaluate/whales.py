@@ -14,23 +14,13 @@ from streams.detectors import whale_evidence
 from streams.detectors.whale_evidence import Evidence
 from streams.evaluate.binomial import clopper_pearson
 from streams.evaluate.events import Floats, Ints
-from streams.evaluate.whale_paths import Flags, Judged, judged
+from streams.evaluate.whale_paths import Flags, Judged
 from streams.params import WhaleParams
-from streams.simulate.market.params import Market
 
 WEEK_MIN = 7 * 1440
 DRAWS = 2_000
 INFLOWS, ADDRESSES = 30, 100
 Pair = tuple[float, float]
-
-
-def evaluate(
-    market: Market, seeds: Sequence[int], days: int, params: WhaleParams | None = None
-) -> dict[str, Any]:
-    """Simulate `days` of each seed and report on them."""
-    params = params or WhaleParams()
-    found = report({seed: judged(market, seed, days, params) for seed in seeds}, params)
-    return found | {"seeds": list(seeds), "days": days, "venue_noise": market.venue_noise}
 
 
 def report(by_seed: Mapping[int, Sequence[Judged]], params: WhaleParams) -> dict[str, Any]:

@@ -75,14 +75,14 @@ def run(market: Market, seed: int, days: float) -> Tape:
     return tape._replace(whales=tape.whales[:told].copy())
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def time_of_day(t: int) -> float:
     """Activity relative to its daily mean at second `t`."""
     d = (t % 86_400) / 86_400
     return 1 + 0.35 * math.sin(2 * math.pi * (d - 0.35)) + 0.15 * math.sin(4 * math.pi * (d - 0.1))
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _loop(rng: Rng, p: Numbers, s: State, news: Floats, tape: Tape, seconds: int) -> int:
     told, next_news = 0, 0
     n = len(p.beta)
@@ -135,7 +135,7 @@ def _loop(rng: Rng, p: Numbers, s: State, news: Floats, tape: Tape, seconds: int
     return told
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _write(tape: Tape, k: int, t: int, sold: float, endo: float, bank: float, bought: float,
            endo_s: float, bank_s: float, x: float) -> None:  # fmt: skip
     tape.forced[k, 0, t], tape.forced[k, 1, t] = sold, bought
@@ -144,21 +144,21 @@ def _write(tape: Tape, k: int, t: int, sold: float, endo: float, bank: float, bo
     tape.price[k, t] = x
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _common_flow(tape: Tape, k: int, t: int, usd: float, whale: float) -> None:
     tape.taker[k, t] = usd - whale
     for v in range(len(_SHARES)):
         tape.flow[k, v, t // 60] += _SHARES[v] * usd
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _venue_noise(rng: Rng, p: Numbers, flow: Floats, minute: int) -> None:
     for k in range(flow.shape[0]):
         for v in range(len(_SHARES)):
             flow[k, v, minute] += _SHARES[v] * p.venue_noise * p.depth[k] * rng.standard_t(4.0)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _each_minute(rng: Rng, p: Numbers, s: State, busy: float, t: int) -> None:
     n = len(p.beta)
     for k in range(n + 1):
@@ -179,7 +179,7 @@ def _each_minute(rng: Rng, p: Numbers, s: State, busy: float, t: int) -> None:
         s.scale[0] = 1.0
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _open_positions(rng: Rng, p: Numbers, s: State, busy: float) -> None:
     for k in range(len(p.beta)):
         usd = p.omega[k] * 10 * np.exp(s.appetite[k] + p.appetite_level - 0.15) * busy / s.scale[0]
@@ -192,7 +192,7 @@ def _open_positions(rng: Rng, p: Numbers, s: State, busy: float) -> None:
             s.levels[k, 1, lev, at] += usd * _WEIGHT[lev] * p.short[k]
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _take_news(s: State, row: Floats) -> None:
     for i in range(MAX_NEWS):
         if s.news[i, 1] <= 0:
@@ -201,7 +201,7 @@ def _take_news(s: State, row: Floats) -> None:
             return
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _news_move(s: State, k: int) -> float:
     total = 0.0
     for i in range(int(s.active[0])):
@@ -213,7 +213,7 @@ def _news_move(s: State, k: int) -> float:
     return total
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _engine(p: Numbers, s: State, k: int, side: int) -> tuple[float, float, float]:
     """Close from the queue: USD closed, the endogenous part of it, log bankruptcy price."""
     queue = s.queue[k, side]
@@ -228,7 +228,7 @@ def _engine(p: Numbers, s: State, k: int, side: int) -> tuple[float, float, floa
     return usd, endo, bank
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _causes(p: Numbers, s: State, k: int, lam: float, sold: float, bought: float, exo: float,
             heard: float) -> None:  # fmt: skip
     s.pushed[k, 0] += (lam * sold + max(0.0, -heard) - s.pushed[k, 0]) / p.cause_tau
@@ -236,7 +236,7 @@ def _causes(p: Numbers, s: State, k: int, lam: float, sold: float, bought: float
     s.drifted[k] += (-exo + heard - s.drifted[k]) / p.cause_tau
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _mark_and_trigger(p: Numbers, s: State, k: int) -> None:
     old = int(np.floor(s.mark[k] / BIN))
     s.mark[k] += (s.x[k] - s.mark[k]) / p.mark_tau
@@ -261,7 +261,7 @@ def _mark_and_trigger(p: Numbers, s: State, k: int) -> None:
         s.queue_bankrupt[k, side] += usd * ((b + 0.5) * BIN + gap)
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _stress(p: Numbers, s: State, k: int, t: int) -> None:
     ago = s.minute_ago[k, t % 60]
     s.minute_ago[k, t % 60] = s.x[k]
@@ -273,7 +273,7 @@ def _stress(p: Numbers, s: State, k: int, t: int) -> None:
     s.stress[k] += (aim - s.stress[k]) / tau
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _settle(p: Numbers, s: State, k: int, sold: float, bank: float, bought: float,
             bank_s: float) -> None:  # fmt: skip
     """Charge the fund for fills beyond bankruptcy; an empty fund hands the queue to ADL."""
@@ -293,7 +293,7 @@ def _settle(p: Numbers, s: State, k: int, sold: float, bank: float, bought: floa
         s.queue_bankrupt[k, side] *= keep
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _deleverage(p: Numbers, s: State, k: int, side: int, usd: float) -> float:
     """Close up to `usd` of `side`'s winners, the largest PnL x leverage first; return how much."""
     sign = 1.0 if side else -1.0
@@ -320,7 +320,7 @@ def _deleverage(p: Numbers, s: State, k: int, side: int, usd: float) -> float:
     return usd - left
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _whales(rng: Rng, p: Numbers, s: State, busy: float, t: int, out: Floats, told: int) -> int:
     for k in range(len(p.beta)):
         usual = np.sqrt(p.s_day[k] ** 2 + (p.beta[k] * p.s_day[0]) ** 2) * np.sqrt(900 / 86_400)
@@ -347,7 +347,7 @@ def _whales(rng: Rng, p: Numbers, s: State, busy: float, t: int, out: Floats, to
     return told
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _plan_sale(s: State, k: int, venue: int, delay: float, spread: float, usd: float) -> None:
     for i in range(MAX_SALES):
         if s.sales[i, 3] <= 0:
@@ -357,7 +357,7 @@ def _plan_sale(s: State, k: int, venue: int, delay: float, spread: float, usd: f
             return
 
 
-@nb.njit(cache=True, forceinline=True)
+@nb.njit(cache=True, nogil=True, forceinline=True)
 def _whale_sale(p: Numbers, s: State, k: int, t: int, flow: Floats) -> float:
     """Let whales sell for a second: all on their venue, an echo on the others; return USD."""
     total = 0.0

@@ -70,7 +70,7 @@ def draw(market: Market, tape: Tape, asset: int, side: int, seed: int) -> Orders
     return Orders(at, venue, usd, np.zeros(used, np.bool_))
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _draw(rng: Rng, forced: npt.NDArray[np.float32], mean: float, at: Ints, usd: Floats) -> int:
     used, pending = 0, 0.0
     for t in range(len(forced)):
@@ -131,7 +131,7 @@ def shown(orders: Orders, rule: FeedRule, seed: int) -> Orders:
     return picked(orders._replace(venue=venue), kept)
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _best_of_second(at: Ints, rank: Floats) -> Ints:
     best = np.empty(len(at), np.int32)
     n = 0

@@ -1,0 +1,151 @@
+"""`undertow evaluate`: how well the detectors do, and by how much not."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from streams.options import Refused
+
+#: Rows of the printed table: what it is called, and the key of evaluate.json.
+SHOWN = (
+    ("FA/week", "false_alarms_per_week"),
+    ("recall", "recall"),
+    ("<=60 s", "within_60s"),
+    ("<=120 s", "within_120s"),
+    ("damage to come", "damage_to_come"),
+)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="22 days of one seed each way, no whales; a minute")
+@click.option("--calibrate-on", help="seeds that thresholds are fitted on, 171,172")
+@click.option("--seeds", help="seeds that are judged, 271,272,273")
+@click.option("--days", type=click.IntRange(15, 400), help="simulated days of each seed [120]")
+@click.option("--score", help="the score held against the bars [the product's]")
+@click.option("--strict", is_flag=True, help="exit code 1 when a bar is missed")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default="build", show_default=True
+)
+def evaluate(
+    quick: bool, calibrate_on: str | None, seeds: str | None, days: int | None,
+    score: str | None, strict: bool, out: Path,
+) -> None:  # fmt: skip
+    """Measure detectors and rivals on simulated markets, and hold them against the bars.
+
+    Thresholds come from some seeds, figures from others. Writes OUT/evaluate.json and
+    OUT/evaluate.html. It is a measurement: a missed bar is no error unless --strict. Needs
+    6 GB of memory and numba: pip install 'undertow[evaluate]'.
+    """
+    run, protocol, params = _parts()
+    plan = run.QUICK if quick else run.Plan()
+    changed: dict[str, Any] = {
+        "calibrate_on": _seeds(calibrate_on), "seeds": _seeds(seeds), "days": days, "ours": score
+    }  # fmt: skip
+    plan = _replaced(plan, {k: v for k, v in changed.items() if v is not None})
+    if plan.ours not in protocol.CONTENDERS:
+        raise Refused(f"--score is one of {', '.join(protocol.CONTENDERS)}, not {plan.ours!r}")
+    if set(plan.seeds) & set(plan.calibrate_on):
+        raise Refused("a seed that thresholds are fitted on cannot be judged too")
+    began = time.monotonic()
+    with _telling() as tell:
+        result = run.evaluate(params.NORMAL, plan, tell)
+    result["command"] = " ".join(["undertow", *sys.argv[1:]])
+    result["seconds"] = round(time.monotonic() - began)
+    _written(out, result)
+    show(result, Console(width=None if sys.stdout.isatty() else 120))
+    if quick:
+        click.echo("a quick run says that all of it works; bars are for the whole one", err=True)
+    if strict and any(bar["reached"] is False for bar in result["bars"]):
+        sys.exit(1)
+
+
+def _parts() -> Any:
+    try:
+        from streams.evaluate import protocol, run
+        from streams.simulate.market import params
+    except ImportError as missing:
+        raise Refused(
+            f"{missing.name} is not installed: pip install 'undertow[evaluate]'"
+        ) from None
+    return run, protocol, params
+
+
+def _replaced(plan: Any, changed: dict[str, Any]) -> Any:
+    from msgspec.structs import replace
+
+    return replace(plan, **changed)
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        seeds = tuple(int(x) for x in text.replace(",", " ").split())
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0:
+        raise Refused(f"seeds are whole numbers separated by commas, not {text!r}")
+    return seeds
+
+
+def _written(out: Path, result: dict[str, Any]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "evaluate.json"
+    path.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
+    click.echo(f"{path}", err=True)
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Print every score on every feed, and the bars."""
+    ours = result["score"]
+    for group in ("feeds", "giants"):
+        for case in result[group]:
+            with_giants = " with planted giants" if group == "giants" else ""
+            table = Table("score", *(name for name, _ in SHOWN), "p50", f"{ours} less it",
+                          title=f"{case}{with_giants}")  # fmt: skip
+            paired = result["ours_less_rival"].get(f"giants_{case}" if with_giants else case, {})
+            for name, rival in result["rivals"].items():
+                if case in rival[group]:
+                    table.add_row(*_cells(name, rival[group][case], paired.get(name)))
+            console.print(table)
+    table = Table("bar", "must reach", "figure", "reached", title="Bars")
+    for bar in result["bars"]:
+        figure = "not measured" if bar["figure"] is None else f"{bar['figure']:.3f}"
+        reached = {True: "yes", False: "NO", None: "-"}[bar["reached"]]
+        table.add_row(bar["bar"], bar["must"], figure, reached)
+    console.print(table)
+
+
+def _cells(name: str, row: dict[str, Any], paired: dict[str, Any] | None) -> list[str]:
+    median = row["delay_s"]["p50"]
+    cells = [name, *(f"{row[key]:.3f}" for _, key in SHOWN)]
+    cells.append("missed" if median is None else f"{median:.0f} s")
+    if paired is None:
+        return [*cells, ""]
+    gain = paired["damage_to_come"]
+    low, high = gain["interval"]
+    return [*cells, f"{gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"]
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what hears of each part that is done: a bar on a terminal, lines elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda what, done, of: console.print(f"  {done}/{of}  {what}", highlight=False)
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("compiling and simulating", total=None)
+        yield lambda what, done, of: bar.update(task, description=what, completed=done, total=of)

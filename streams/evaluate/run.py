@@ -1,0 +1,210 @@
+"""The whole evaluation: simulate, calibrate on some seeds, judge on others, one dict.
+
+seeds ──> histories ──┬─ each feed class x asset ──> alarms of every score ──> figures
+   └────> whales      ├─ market-wide onset
+                      └─ exhaustion                (threads: the loops hold no lock)
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+from streams.evaluate import bars, exhaustion, market, protocol, tables, whales
+from streams.evaluate.drawn import drawn
+from streams.evaluate.events import Weeks, alarms
+from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, Found, History
+from streams.evaluate.whale_paths import Judged, judged
+from streams.params import WhaleParams
+from streams.simulate.market import core
+from streams.simulate.market.feeds import RULES
+from streams.simulate.market.params import Market
+
+T = TypeVar("T")
+S = TypeVar("S")
+#: Hears what was done last, how many parts are done, and of how many.
+Tell = Callable[[str, int, int], None]
+#: The score that the product computes (streams/detectors/log_rate.py).
+OURS = "Z30"
+
+
+class Case(NamedTuple):
+    """What is judged: a feed rule, planted giants or not, and under which name it is told."""
+
+    name: str
+    rule: str
+    giants: bool = False
+
+
+FEEDS = (
+    Case("full", "full"),
+    Case("throttled_45", "45_latest"),
+    Case("latest_100", "100_latest"),
+    Case("largest_100", "100_largest"),
+)
+MORE = (
+    Case("three_latest", "three_latest"),
+    Case("three_largest", "three_largest"),
+    Case("giants_full", "full", True),
+    Case("giants_latest_100", "100_latest", True),
+)
+#: Where the market-wide onset is judged: all complete, all throttled.
+MARKET_FEEDS = ("full", "latest_100", "three_latest")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What a run does. The seeds of the bars are 171, 172 and 271 to 273."""
+
+    calibrate_on: tuple[int, ...] = (171, 172)
+    seeds: tuple[int, ...] = (271, 272, 273)
+    days: int = 120
+    cases: tuple[Case, ...] = FEEDS + MORE
+    whales: bool = True
+    ours: str = OURS
+    workers: int = 2
+
+
+QUICK = Plan((171,), (271,), 22, FEEDS, whales=False)
+
+
+class Past(NamedTuple):
+    """Histories by seed, each of all assets, and the whales' deposits of the tested ones."""
+
+    calibration: list[list[History]]
+    test: list[list[History]]
+    whales: dict[int, list[Judged]]
+
+
+def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
+    """Run `plan` and return what build/evaluate.json holds."""
+    past = _simulated(market_of, plan, tell)
+    assets = range(len(market_of.assets))
+    parts = [(case, asset) for case in plan.cases for asset in assets]
+    told = _each(
+        plan, parts, lambda p: _scored(market_of, past, *p), tell, lambda p: f"{p[0].name} {p[1]}"
+    )
+    by_case = {
+        case.name: [told[n] for n, part in enumerate(parts) if part[0] == case]
+        for case in plan.cases
+    }
+    weeks = {case: _judged(past, scored) for case, scored in by_case.items()}
+    result = tables.of(plan.ours, by_case, weeks)
+    result["market"] = _market(market_of, plan, past, by_case, tell)
+    result |= _exhaustion(market_of, plan, past, by_case["full"], tell)
+    result["whale"] = whales.report(past.whales, WhaleParams()) if plan.whales else {}
+    result["examples"] = drawn(
+        market_of, past.test, by_case["full"], weeks["full"][plan.ours][BUDGET], plan.ours
+    )
+    result |= {
+        "seeds": list(plan.seeds), "calibrated_on": list(plan.calibrate_on), "days": plan.days,
+        "score": plan.ours, "budget": BUDGET,
+    }  # fmt: skip
+    result["bars"] = bars.of(result)
+    return result
+
+
+Scored = dict[str, dict[float, Found]]
+
+
+def _simulated(market_of: Market, plan: Plan, tell: Tell) -> Past:
+    def one(seed: int) -> tuple[list[History], list[Judged] | None]:
+        tape = core.run(market_of, seed, plan.days)
+        deposits = None
+        if plan.whales and seed in plan.seeds:
+            deposits = judged(market_of, tape, seed, WhaleParams())
+        return protocol.histories(market_of, tape, seed), deposits
+
+    seeds = [*plan.calibrate_on, *plan.seeds]
+    made = _each(plan, seeds, one, tell, lambda seed: f"simulated seed {seed}")
+    first = len(plan.calibrate_on)
+    pairs = zip(seeds, made, strict=True)
+    return Past(
+        [h for h, _ in made[:first]],
+        [h for h, _ in made[first:]],
+        {seed: told for seed, (_, told) in pairs if told is not None},
+    )
+
+
+def _scored(market_of: Market, past: Past, case: Case, asset: int) -> Scored:
+    # Costs as much as all others together, and is nobody's choice on a throttled feed.
+    plain = case in FEEDS
+    contenders = {n: s for n, s in CONTENDERS.items() if plain or n != "BOCPD"}
+    return protocol.of_asset(
+        market_of,
+        [seed[asset] for seed in past.calibration],
+        [seed[asset] for seed in past.test],
+        RULES[case.rule],
+        case.giants,
+        contenders,
+        CURVE if plain else (),
+    )
+
+
+def _judged(past: Past, scored: Sequence[Scored]) -> dict[str, dict[float, Weeks]]:
+    test = [[seed[asset] for seed in past.test] for asset in range(len(scored))]
+    return {
+        name: {
+            budget: protocol.judged(test, [asset[name][budget] for asset in scored])
+            for budget in scored[0][name]
+        }
+        for name in scored[0]
+    }
+
+
+def _market(
+    market_of: Market, plan: Plan, past: Past, by_case: dict[str, list[Scored]], tell: Tell
+) -> dict[str, Any]:
+    cases = [case for case in plan.cases if case.name in MARKET_FEEDS]
+
+    def one(case: Case) -> dict[str, Any]:
+        own = [asset[plan.ours][BUDGET] for asset in by_case[case.name]]
+        made, _, figures = market.evaluate(
+            market_of, past.calibration, past.test, RULES[case.rule], CONTENDERS[plan.ours], own
+        )
+        return tables.row(figures) | {
+            "threshold": msgspec.to_builtins(made), "budget": market.BUDGET
+        }  # fmt: skip
+
+    told = _each(plan, cases, one, tell, lambda case: f"market-wide, {case.name}")
+    by_name = {case.name: row for case, row in zip(cases, told, strict=True)}
+    return by_name["full"] | {"feeds": by_name}
+
+
+def _exhaustion(
+    market_of: Market, plan: Plan, past: Past, scored: list[Scored], tell: Tell
+) -> dict[str, Any]:
+    score, rule = CONTENDERS[plan.ours], RULES["full"]
+
+    def one(history: History) -> exhaustion.Ends:
+        view = protocol.seen(market_of, history, rule, False)
+        series = score.parts[0](view)
+        at = scored[history.asset][plan.ours][BUDGET].threshold.value
+        found = alarms(series, at, score.rearm_below, 300)
+        return exhaustion.ends(history, view.feed, series, at, found)
+
+    known, fresh = (
+        exhaustion.joined(
+            _each(plan, [h for seed in part for h in seed], one, tell, lambda h: f"ends {h.seed}")
+        )
+        for part in (past.calibration, past.test)
+    )
+    told = exhaustion.report(known, fresh)
+    return {"exhaustion_bins": told.pop("bins"), "exhaustion": told}
+
+
+def _each(
+    plan: Plan, parts: Sequence[T], do: Callable[[T], S], tell: Tell, name: Callable[[T], str]
+) -> list[S]:
+    """Do all parts, some at once; results in the parts' order."""
+    done: list[str] = []
+
+    def one(part: T) -> S:
+        made = do(part)
+        done.append(name(part))
+        tell(done[-1], len(done), len(parts))
+        return made
+
+    with ThreadPoolExecutor(plan.workers) as pool:
+        results: Iterable[S] = pool.map(one, parts)
+        return list(results)
