@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def evaluate(
     with _telling() as tell:
         result = run.evaluate(params.NORMAL, plan, tell)
     result["command"] = " ".join(["undertow", *sys.argv[1:]])
+    result["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     result["seconds"] = round(time.monotonic() - began)
     _written(out, result)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
@@ -70,7 +72,7 @@ def evaluate(
 
 def _parts() -> Any:
     try:
-        from streams.evaluate import protocol, run
+        from streams.evaluate import protocol, report, run  # noqa: F401 (all or none)
         from streams.simulate.market import params
     except ImportError as missing:
         raise Refused(
@@ -98,10 +100,13 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 
 def _written(out: Path, result: dict[str, Any]) -> None:
+    from streams.evaluate import report
+
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "evaluate.json"
-    path.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
-    click.echo(f"{path}", err=True)
+    shape = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    (out / "evaluate.json").write_bytes(orjson.dumps(result, option=shape))
+    (out / "evaluate.html").write_text(report.html(result))
+    click.echo(f"{out / 'evaluate.json'}, {out / 'evaluate.html'}", err=True)
 
 
 def show(result: dict[str, Any], console: Console) -> None:

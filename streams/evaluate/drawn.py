@@ -74,7 +74,9 @@ def _one(
     alarms = found.at[n]
     return {
         "asset": market.assets[asset].asset, "seed": history.seed, "left": left,
-        "t0": t0, "t95": t95, "threshold": found.threshold.value,
+        "t0": t0,
+        "spans": [[int(a), int(b)] for a, b, _ in history.truth.cascades if first < b and a < last],
+        "threshold": found.threshold.value,
         "alarms": alarms[(alarms >= first) & (alarms < last)].tolist(),
         "second": at.tolist(),
         "price": np.round(price, 4).tolist(),
