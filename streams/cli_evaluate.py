@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from streams.options import Refused
+from streams.options import Refused, option, settled
 
 #: Rows of the printed table: what it is called, and the key of evaluate.json.
 SHOWN = (
@@ -32,20 +32,38 @@ SHOWN = (
 @click.option("--seeds", help="seeds that are judged, 271,272,273")
 @click.option("--days", type=click.IntRange(15, 400), help="simulated days of each seed [120]")
 @click.option("--score", help="the score held against the bars [the product's]")
+@click.option(
+    "--input",
+    "recording",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="a labelled recording instead: a folder of topics with truth.ndjson",
+)
+@option("params")
 @click.option("--strict", is_flag=True, help="exit code 1 when a bar is missed")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default="build", show_default=True
 )
 def evaluate(
     quick: bool, calibrate_on: str | None, seeds: str | None, days: int | None,
-    score: str | None, strict: bool, out: Path,
+    score: str | None, recording: Path | None, strict: bool, out: Path, **given: Any,
 ) -> None:  # fmt: skip
     """Measure detectors and rivals on simulated markets, and hold them against the bars.
 
     Thresholds come from some seeds, figures from others. Writes OUT/evaluate.json and
     OUT/evaluate.html. It is a measurement: a missed bar is no error unless --strict. Needs
     6 GB of memory and numba: pip install 'undertow[evaluate]'.
+
+    With --input the product itself is run over a recording, and rivals on the same orders,
+    beside what its truth.ndjson says of cascades; `undertow simulate` writes such a folder.
+
+    \b
+    {"kind":"cascade","asset":"BTC","position_side":"long","t0":…,"t95":…,"end":…}
+    {"kind":"grey","asset":"BTC","position_side":"long","t0":…,"end":…}   neither way
+    {"kind":"whale","event_id":"…","sells":true}          times: microseconds UTC
     """
+    if recording is not None:
+        _finish(_of_recording(recording, settled(**given).params), out)
+        return
     run, protocol, params = _parts()
     plan = run.QUICK if quick else run.Plan()
     changed: dict[str, Any] = {
@@ -59,11 +77,8 @@ def evaluate(
     began = time.monotonic()
     with _telling() as tell:
         result = run.evaluate(params.NORMAL, plan, tell)
-    result["command"] = " ".join(["undertow", *sys.argv[1:]])
-    result["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     result["seconds"] = round(time.monotonic() - began)
-    _written(out, result)
-    show(result, Console(width=None if sys.stdout.isatty() else 120))
+    _finish(result, out)
     if quick:
         click.echo("a quick run says that all of it works; bars are for the whole one", err=True)
     if strict and any(bar["reached"] is False for bar in result["bars"]):
@@ -99,14 +114,35 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
     return seeds
 
 
-def _written(out: Path, result: dict[str, Any]) -> None:
+def _of_recording(folder: Path, params_file: str) -> dict[str, Any]:
+    _parts()
+    from streams.evaluate import labelled
+    from streams.params import ParamsError, load_params
+    from streams.progress import telling
+    from streams.sources.open import SourceError, open_source
+
+    try:
+        told = labelled.truth_lines(folder / "truth.ndjson")
+        source = open_source(folder)
+        with telling(source.name, source.span) as tell:
+            found = labelled.evaluate(load_params(params_file), source, told, tell)
+    except (SourceError, ParamsError) as problem:
+        raise Refused(str(problem)) from None
+    return found | {"input": str(folder)}
+
+
+def _finish(result: dict[str, Any], out: Path) -> None:
     from streams.evaluate import report
+
+    result["command"] = " ".join(["undertow", *sys.argv[1:]])
+    result["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
     out.mkdir(parents=True, exist_ok=True)
     shape = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     (out / "evaluate.json").write_bytes(orjson.dumps(result, option=shape))
     (out / "evaluate.html").write_text(report.html(result))
     click.echo(f"{out / 'evaluate.json'}, {out / 'evaluate.html'}", err=True)
+    show(result, Console(width=None if sys.stdout.isatty() else 120))
 
 
 def show(result: dict[str, Any], console: Console) -> None:
@@ -122,6 +158,8 @@ def show(result: dict[str, Any], console: Console) -> None:
                 if case in rival[group]:
                     table.add_row(*_cells(name, rival[group][case], paired.get(name)))
             console.print(table)
+    if not result["bars"]:
+        return
     table = Table("bar", "must reach", "figure", "reached", title="Bars")
     for bar in result["bars"]:
         figure = "not measured" if bar["figure"] is None else f"{bar['figure']:.3f}"
@@ -131,14 +169,14 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def _cells(name: str, row: dict[str, Any], paired: dict[str, Any] | None) -> list[str]:
+    shares = ("-" if row[key] is None else f"{row[key]:.3f}" for _, key in SHOWN)
     median = row["delay_s"]["p50"]
-    cells = [name, *(f"{row[key]:.3f}" for _, key in SHOWN)]
-    cells.append("missed" if median is None else f"{median:.0f} s")
-    if paired is None:
+    cells = [name, *shares, "missed" if median is None else f"{median:.0f} s"]
+    gain = (paired or {}).get("damage_to_come")
+    if not gain:
         return [*cells, ""]
-    gain = paired["damage_to_come"]
-    low, high = gain["interval"]
-    return [*cells, f"{gain['value']:+.3f} [{low:+.3f}, {high:+.3f}]"]
+    spread = "" if gain["interval"] is None else " [{:+.3f}, {:+.3f}]".format(*gain["interval"])
+    return [*cells, f"{gain['value']:+.3f}{spread}"]
 
 
 @contextmanager

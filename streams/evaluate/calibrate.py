@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.evaluate.events import SKIP, WEEK, Floats32, Truth, alarms, false_alarms
+from streams.evaluate.events import WEEKLY, Floats32, Truth, Watch, alarms, false_alarms
 
 #: Candidates inside the bracket that the interval is read from.
 _GRID = 40
@@ -26,21 +26,22 @@ def threshold(
     budget: float = 1.0,
     rearm_below: float = 1.4,
     rearm_s: int = 300,
+    watch: Watch = WEEKLY,
     seed: int = 1,
 ) -> Threshold:
     """Return `lowest` with its interval, a bootstrap over weeks."""
-    value = lowest(series, budget, rearm_below, rearm_s)
-    low, high = _bracket(series)
+    value = lowest(series, budget, rearm_below, rearm_s, watch)
+    low, high = _bracket(series, watch)
     spread = 0.12 * max(1.0, abs(value))
     grid = np.linspace(max(low, value - spread), min(high, value + spread), _GRID)
-    counts = np.stack([_counts(series, float(h), rearm_below, rearm_s) for h in grid])
+    counts = np.stack([_counts(series, float(h), rearm_below, rearm_s, watch) for h in grid])
     picks = np.random.default_rng(seed).integers(0, counts.shape[1], (500, counts.shape[1]))
     drawn = np.array([grid[_first_within(counts[:, p].mean(axis=1), budget)] for p in picks])
     return Threshold(
         value,
         min(value, float(np.quantile(drawn, 0.025))),
         max(value, float(np.quantile(drawn, 0.975))),
-        float(_counts(series, value, rearm_below, rearm_s).mean()),
+        float(_counts(series, value, rearm_below, rearm_s, watch).mean()),
     )
 
 
@@ -49,38 +50,44 @@ def lowest(
     budget: float = 1.0,
     rearm_below: float = 1.4,
     rearm_s: int = 300,
+    watch: Watch = WEEKLY,
 ) -> float:
     """Return the lowest threshold with at most `budget` false alarms a week on `series`.
 
     By bisection on realised false alarms.
     """
-    first, last = _bracket(series)
+    first, last = _bracket(series, watch)
     for _ in range(16):
         middle = (first + last) / 2
-        within = _counts(series, middle, rearm_below, rearm_s).mean() <= budget
+        within = _counts(series, middle, rearm_below, rearm_s, watch).mean() <= budget
         first, last = (first, middle) if within else (middle, last)
     return last
 
 
 def _counts(
-    series: Sequence[tuple[Truth, Floats32]], at: float, rearm_below: float, rearm_s: int
+    series: Sequence[tuple[Truth, Floats32]],
+    at: float,
+    rearm_below: float,
+    rearm_s: int,
+    watch: Watch,
 ) -> npt.NDArray[np.float64]:
     return np.concatenate(
-        [_weekly(truth, score, at, rearm_below, rearm_s) for truth, score in series]
+        [_weekly(truth, score, at, rearm_below, rearm_s, watch) for truth, score in series]
     )
 
 
 def _weekly(
-    truth: Truth, score: Floats32, at: float, rearm_below: float, rearm_s: int
+    truth: Truth, score: Floats32, at: float, rearm_below: float, rearm_s: int, watch: Watch
 ) -> npt.NDArray[np.float64]:
-    weeks = (len(score) - SKIP) // WEEK
-    week = (false_alarms(truth, alarms(score, at, rearm_below, rearm_s)) - SKIP) // WEEK
+    weeks = (len(score) - watch.skip) // watch.block
+    found = false_alarms(truth, alarms(score, at, rearm_below, rearm_s), watch)
+    week = (found - watch.skip) // watch.block
     return np.bincount(week[week < weeks], minlength=weeks).astype(np.float64)
 
 
-def _bracket(series: Sequence[tuple[Truth, Floats32]]) -> tuple[float, float]:
+def _bracket(series: Sequence[tuple[Truth, Floats32]], watch: Watch) -> tuple[float, float]:
     """Return scores that are passed often, and hardly ever."""
-    sample = np.concatenate([score[SKIP::7] for _, score in series])
+    sample = np.concatenate([score[watch.skip :: 7] for _, score in series])
     return float(np.quantile(sample, 0.98)), float(max(score.max() for _, score in series)) + 0.01
 
 

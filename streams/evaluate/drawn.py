@@ -1,17 +1,27 @@
 """Some judged cascades as series to draw: the best, the median, the worst, and missed ones."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from streams.evaluate.events import SKIP, WEEK, Weeks
+from streams.evaluate.events import SKIP, WEEK, Floats, Ints, Truth, Weeks
 from streams.evaluate.protocol import BUDGET, CONTENDERS, Found, History, seen
-from streams.evaluate.scores import second_usd
+from streams.evaluate.scores import Floats32, Shown, second_usd
 from streams.simulate.market.feeds import RULES
 from streams.simulate.market.params import Market
 
 BEFORE_S, AFTER_S, STEP_S = 900, 1500, 10
+
+
+class Series(NamedTuple):
+    """What is drawn of one asset: price and score a second, the feed, threshold and alarms."""
+
+    price: Floats
+    feed: Shown
+    score: Floats32
+    threshold: float
+    alarms: Ints
 
 
 def drawn(
@@ -31,55 +41,59 @@ def drawn(
         for n, seed in enumerate(test)
         for row in _judged_cascades(seed[asset])
     ]
+    found = []
+    for what, i in picks(weeks).items():
+        asset, n, (t0, t95) = told[i]
+        history, made = test[n][asset], scored[asset][ours][BUDGET]
+        row = market.assets[asset]
+        view = seen(market, history, RULES["full"], False)
+        series = Series(
+            row.price * np.exp(history.price.astype(np.float64)), view.feed,
+            CONTENDERS[ours].parts[0](view), made.threshold.value, made.at[n],
+        )  # fmt: skip
+        name = {"what": what, "asset": row.asset, "seed": history.seed}
+        left = {"left": float(weeks.left[i])}
+        found.append(name | left | window(series, history.truth, t0, t95))
+    return found
+
+
+def picks(weeks: Weeks) -> dict[str, int]:
+    """Return which judged cascades are shown."""
     caught = np.flatnonzero(weeks.found)
-    order = caught[np.argsort(weeks.left[caught], kind="stable")]
-    if not len(order):
-        return []
-    picks = {"best": order[-1], "median": order[len(order) // 2], "worst found": order[0]}
+    order = caught[np.argsort(weeks.left[caught], kind="stable")].tolist()
+    found = {}
+    if order:
+        found = {"best": order[-1], "median": order[len(order) // 2], "worst found": order[0]}
     missed = np.flatnonzero(~weeks.found)
     if len(missed):
-        picks["missed"] = missed[0]
-    return [
-        {"what": what} | _one(market, test, scored, told[i], float(weeks.left[i]), ours)
-        for what, i in picks.items()
-    ]
+        found["missed"] = int(missed[0])
+    return found
 
 
-def _judged_cascades(history: History) -> list[tuple[int, int, int]]:
+def _judged_cascades(history: History) -> list[tuple[int, int]]:
     weeks = (len(history.price) - SKIP) // WEEK
     return [
-        (int(t0), int(t95), int(end))
-        for t0, t95, end in history.truth.cascades
+        (int(t0), int(t95))
+        for t0, t95, _ in history.truth.cascades
         if 0 <= (t0 - SKIP) // WEEK < weeks
     ]
 
 
-def _one(
-    market: Market,
-    test: Sequence[Sequence[History]],
-    scored: Sequence[Mapping[str, Mapping[float, Found]]],
-    which: tuple[int, int, tuple[int, int, int]],
-    left: float,
-    ours: str,
-) -> dict[str, Any]:
-    asset, n, (t0, t95, _) = which
-    history, found = test[n][asset], scored[asset][ours][BUDGET]
-    view = seen(market, history, RULES["full"], False)
+def window(series: Series, truth: Truth, t0: int, t95: int) -> dict[str, Any]:
+    """Return a cascade and its surroundings, every tenth second; null: no price was told."""
     first = max(0, t0 - BEFORE_S)
-    last = min(len(history.price), t95 + AFTER_S) - STEP_S
+    last = min(series.feed.seconds, t95 + AFTER_S) - STEP_S
     at = np.arange(first, last, STEP_S)
-    total = np.concatenate([[0.0], np.cumsum(second_usd(view.feed), dtype=np.float64)])
-    score = CONTENDERS[ours].parts[0](view)
-    price = market.assets[asset].price * np.exp(history.price[at].astype(np.float64))
-    alarms = found.at[n]
+    total = np.concatenate([[0.0], np.cumsum(second_usd(series.feed), dtype=np.float64)])
+    alarms = series.alarms[(series.alarms >= first) & (series.alarms < last)]
+    price = np.round(series.price[at], 4)
     return {
-        "asset": market.assets[asset].asset, "seed": history.seed, "left": left,
         "t0": t0,
-        "spans": [[int(a), int(b)] for a, b, _ in history.truth.cascades if first < b and a < last],
-        "threshold": found.threshold.value,
-        "alarms": alarms[(alarms >= first) & (alarms < last)].tolist(),
+        "spans": [[int(a), int(b)] for a, b, _ in truth.cascades if first < b and a < last],
+        "threshold": series.threshold,
+        "alarms": alarms.tolist(),
         "second": at.tolist(),
-        "price": np.round(price, 4).tolist(),
+        "price": None if np.isnan(price).any() else price.tolist(),
         "usd_a_second": np.round((total[at + STEP_S] - total[at]) / STEP_S).tolist(),
-        "score": np.round(score[at].astype(np.float64), 3).tolist(),
-    }  # fmt: skip
+        "score": np.round(series.score[at].astype(np.float64), 3).tolist(),
+    }

@@ -24,6 +24,17 @@ REARM_S = 300
 SKIP = 86_400
 
 
+class Watch(NamedTuple):
+    """From which second on a series is judged, and the length of a block, seconds."""
+
+    skip: int = SKIP
+    block: int = WEEK
+
+
+#: Weeks from the second day on; other cuts are for recordings too short for that.
+WEEKLY = Watch()
+
+
 class Truth(NamedTuple):
     """One asset and side of one seed: what an alarm can be right or wrong about.
 
@@ -94,9 +105,9 @@ def alarms(score: Floats32, at: float, rearm_below: float, rearm_s: int) -> Ints
     return found[:n]
 
 
-def false_alarms(truth: Truth, at: Ints) -> Ints:
+def false_alarms(truth: Truth, at: Ints, watch: Watch = WEEKLY) -> Ints:
     """Return the alarms that belong to no cascade and no grey episode."""
-    at = at[at >= SKIP]
+    at = at[at >= watch.skip]
     excused = np.zeros(len(at), np.bool_)
     spans = [truth.cascades[:, [0, 2]], truth.grey]
     for first, last in np.concatenate(spans) if len(truth.cascades) else truth.grey:
@@ -104,18 +115,20 @@ def false_alarms(truth: Truth, at: Ints) -> Ints:
     return at[~excused]
 
 
-def judge(truths: Sequence[tuple[int, Truth]], found: Sequence[Ints]) -> Weeks:
+def judge(
+    truths: Sequence[tuple[int, Truth]], found: Sequence[Ints], watch: Watch = WEEKLY
+) -> Weeks:
     """Judge alarms, one array for each (seed index, truth); all series are equally long."""
-    weeks = (len(truths[0][1].usd) - 1 - SKIP) // WEEK
+    weeks = (len(truths[0][1].usd) - 1 - watch.skip) // watch.block
     blocks = weeks * (1 + max(seed for seed, _ in truths))
     false, watched = np.zeros(blocks), np.zeros(blocks)
     rows: list[tuple[int, bool, float, float]] = []
     for (seed, truth), at in zip(truths, found, strict=True):
-        watched[seed * weeks : (seed + 1) * weeks] += 1
-        week = (false_alarms(truth, at) - SKIP) // WEEK
+        watched[seed * weeks : (seed + 1) * weeks] += watch.block / WEEK
+        week = (false_alarms(truth, at, watch) - watch.skip) // watch.block
         np.add.at(false, seed * weeks + week[week < weeks], 1)
         for t0, t95, _ in truth.cascades:
-            block = (t0 - SKIP) // WEEK
+            block = (t0 - watch.skip) // watch.block
             if 0 <= block < weeks:
                 rows.append((seed * weeks + block, *_outcome(truth, at, t0, t95)))
     columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
@@ -135,15 +148,21 @@ def _outcome(truth: Truth, at: Ints, t0: int, t95: int) -> tuple[bool, float, fl
 
 
 def figures(weeks: Weeks, seed: int = 1, draws: int = 2000) -> Figures:
-    """Summarise, with percentile intervals of a bootstrap over week blocks."""
+    """Summarise, with percentile intervals of a bootstrap over week blocks.
+
+    Without a cascade only the false alarms are a number.
+    """
     picks = _picks(len(weeks.false), seed, draws)
     false_a_week = weeks.false[picks].sum(1) / weeks.watched[picks].sum(1)
     hit = np.nan_to_num(weeks.delay, nan=np.inf)
 
     def share(values: npt.NDArray[np.bool_] | Floats) -> Interval:
+        if not len(values):
+            return Interval(float("nan"), float("nan"), float("nan"))
         return _interval(float(values.mean()), _means(weeks.block, values, picks))
 
-    quartiles = np.quantile(hit, [0.25, 0.5, 0.75], method="nearest")
+    known = hit if len(hit) else np.array([np.nan])
+    quartiles = np.quantile(known, [0.25, 0.5, 0.75], method="nearest")
     return Figures(
         false_a_week=_interval(float(weeks.false.sum() / weeks.watched.sum()), false_a_week),
         recall=share(weeks.found),

@@ -40,7 +40,8 @@ def example(told: Row) -> str:
         lines = (("price", 1, "price, USD"), ("usd_a_second", 1e6, "forced, $M/s"),
                  ("score", 1, "score, nats"))  # fmt: skip
         for axis, (key, unit, label) in zip(axes, lines, strict=True):
-            axis.plot(minutes, [y / unit for y in told[key]], color="#333333", linewidth=1)
+            if told[key] is not None:
+                axis.plot(minutes, [y / unit for y in told[key]], color="#333333", linewidth=1)
             axis.set_ylabel(label)
             for first, last in told["spans"]:
                 span = ((first - told["t0"]) / 60, (last - told["t0"]) / 60)

@@ -23,6 +23,7 @@ _CASES = {
     "largest_100": "All orders on one venue that shows the largest one a second",
     "three_latest": "Three venues, each showing its latest order a second",
     "three_largest": "Three venues, each showing its largest order a second",
+    "as_recorded": "As recorded",
 }
 _WORDS = (
     ("cascade", "liquidations of which at least 30 % of the dollars were set off by earlier"
@@ -46,17 +47,23 @@ _COLUMNS = (
 
 def html(result: Row) -> str:
     """Return the whole report; `result` is what evaluate.json holds."""
-    parts = [
-        "<h1>Undertow: what the detectors do, and do not</h1>", _intro(result),
-        "<h2>Bars</h2>", _bars(result["bars"]),
-        "<h2>Some cascades</h2>", _examples(result["examples"]),
-        "<h2>Delay against false alarms</h2>", _curves(result),
-        "<h2>Every score on every feed</h2>", *_scores(result),
-        "<h2>Market-wide onset</h2>", _market(result["market"]),
-        "<h2>Exhaustion</h2>", _exhaustion(result),
-        "<h2>Whales</h2>", _whale(result["whale"]),
-        "<h2>Thresholds</h2>", _thresholds(result),
-    ]  # fmt: skip
+    simulated = "market" in result
+    parts = ["<h1>Undertow: what the detectors do, and do not</h1>"]
+    parts.append(_intro(result) if simulated else _of_recording(result))
+    parts.append(_words())
+    if simulated:
+        parts += ["<h2>Bars</h2>", _bars(result["bars"])]
+    parts += ["<h2>Some cascades</h2>", _examples(result["examples"])]
+    if simulated:
+        parts += ["<h2>Delay against false alarms</h2>", _curves(result)]
+    parts += ["<h2>Every score on every feed</h2>", *_scores(result)]
+    if simulated:
+        parts += [
+            "<h2>Market-wide onset</h2>", _market(result["market"]),
+            "<h2>Exhaustion</h2>", _exhaustion(result),
+            "<h2>Whales</h2>", _whale(result["whale"]),
+            "<h2>Thresholds</h2>", _thresholds(result),
+        ]  # fmt: skip
     body = "\n".join(parts)
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>Undertow evaluation"
@@ -64,8 +71,31 @@ def html(result: Row) -> str:
     )
 
 
-def _intro(result: Row) -> str:
+def _of_recording(result: Row) -> str:
+    default = result["thresholds_are_default"]
+    ours = "the shipped defaults" if default else "calibrated ones"
+    counts = "".join(
+        f"<li>{escape(group)}: {escape(', '.join(f'{k} {v}' for k, v in told.items()))}</li>"
+        for group, told in result["whale"].items()
+    )
+    return (
+        f"<p>{escape(result['input'])}: the product itself run over it, thresholds {ours}; alarms"
+        " counted when they were given. Rivals have, on this very recording, the lowest"
+        " threshold at which they raise no more false alarms than the product: a favour to them."
+        " Damage is what the feeds showed. No intervals under four weeks.</p>"
+        f"<p>Market-wide onsets called: {result['market_onsets']}. Whale deposits:"
+        f" <ul>{counts or '<li>none in the truth</li>'}</ul></p>"
+        f"<p><small>{escape(str(result.get('command', '')))};"
+        f" {escape(str(result.get('made', '')))}</small></p>"
+    )
+
+
+def _words() -> str:
     words = "".join(f"<dt>{escape(w)}</dt><dd>{escape(m)}</dd>" for w, m in _WORDS)
+    return f"<dl>{words}</dl>"
+
+
+def _intro(result: Row) -> str:
     of = ", ".join(str(s) for s in result["seeds"])
     on = ", ".join(str(s) for s in result["calibrated_on"])
     return (
@@ -75,7 +105,7 @@ def _intro(result: Row) -> str:
         " <b>These are figures about a simulator</b>, whose equations and labels are ours; they"
         " say how the scores compare and where they fail, not how a real market will go.</p>"
         f"<p><small>{escape(str(result.get('command', '')))}; {result.get('seconds', '?')} s;"
-        f" {escape(str(result.get('made', '')))}</small></p><dl>{words}</dl>"
+        f" {escape(str(result.get('made', '')))}</small></p>"
     )
 
 
@@ -105,8 +135,9 @@ def _bars(bars: Sequence[Row]) -> str:
 def _examples(examples: Sequence[Row]) -> str:
     found = []
     for one in examples:
+        seed = f", seed {one['seed']}" if "seed" in one else ""
         title = (
-            f"<h3>{escape(one['what'].capitalize())}: {escape(one['asset'])}, seed {one['seed']},"
+            f"<h3>{escape(one['what'].capitalize())}: {escape(one['asset'])}{seed},"
             f" {one['left']:.0%} of the damage still to come</h3>"
         )
         found.append(title + plots.example(one))
@@ -146,15 +177,20 @@ def _scores(result: Row) -> list[str]:
 def _score(name: str, row: Row, paired: Row | None) -> list[str]:
     cells = [escape(name)]
     for _, key in _COLUMNS:
-        low, high = row["intervals"][key]
-        cells.append(f"{row[key]:.3f}<br><small>{low:.3f} to {high:.3f}</small>")
+        cells.append(_figure(row[key], row["intervals"].get(key)))
     delay = row["delay_s"].values()
     cells.append(" / ".join("missed" if s is None else f"{s:.0f} s" for s in delay))
-    if paired is None:
-        return [*cells, "-"]
-    gain = paired["damage_to_come"]
-    low, high = gain["interval"]
-    return [*cells, f"{gain['value']:+.3f}<br><small>{low:+.3f} to {high:+.3f}</small>"]
+    gain = (paired or {}).get("damage_to_come")
+    return [*cells, _figure(gain["value"], gain["interval"], "+.3f") if gain else "-"]
+
+
+def _figure(value: float | None, interval: Sequence[float] | None, shape: str = ".3f") -> str:
+    if value is None:
+        return "-"
+    if not interval or None in interval:
+        return format(value, shape)
+    low, high = (format(x, shape) for x in interval)
+    return f"{value:{shape}}<br><small>{low} to {high}</small>"
 
 
 def _market(market: Row) -> str:

@@ -23,10 +23,10 @@ GIANTS = {"giants_full": "full", "giants_latest_100": "latest_100"}
 
 
 def row(told: Figures) -> Row:
-    """Return one detector's figures; a delay is null where that quartile was missed."""
-    found: Row = {name: getattr(told, field).value for name, field in NAMES.items()}
+    """Return one detector's figures; null: a delay that was missed, a share of no cascade."""
+    found: Row = {name: _known(getattr(told, field).value) for name, field in NAMES.items()}
     found["delay_s"] = {
-        name: seconds if math.isfinite(seconds) else None
+        name: _known(seconds)
         for name, seconds in zip(("p25", "p50", "p75"), told.delay_quartiles, strict=True)
     }
     intervals = {name: _pair(getattr(told, field)) for name, field in NAMES.items()}
@@ -79,14 +79,19 @@ def _point(budget: float, weeks: Weeks) -> Row:
 
 def _paired(one: Weeks, other: Weeks) -> Row:
     return {
-        "damage_to_come": _full(difference(one, other, lambda w: w.left)),
-        "recall": _full(difference(one, other, lambda w: w.found)),
+        "damage_to_come": full(difference(one, other, lambda w: w.left)),
+        "recall": full(difference(one, other, lambda w: w.found)),
     }
 
 
-def _pair(told: Interval) -> list[float]:
-    return [told.low, told.high]
+def _pair(told: Interval) -> list[float | None]:
+    return [_known(told.low), _known(told.high)]
 
 
-def _full(told: Interval) -> Row:
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def full(told: Interval) -> Row:
+    """Return a figure with its interval beside it."""
     return {"value": told.value, "interval": _pair(told)}

@@ -1,0 +1,143 @@
+"""A recording's forced orders as the scores take them: by asset and side, a second at a time."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from schemas.bars import Bar
+from schemas.market import Liquidation, Trade
+from schemas.words import SECOND, Coverage, FeedClass
+from streams.evaluate.events import Floats32, Ints
+from streams.evaluate.scores import Floats, Shown, shown
+
+Key = tuple[str, str]
+
+
+class Orders(NamedTuple):
+    """One asset and side, unsorted: event time (microseconds), venue, USD and number."""
+
+    at: list[int]
+    venue: list[str]
+    usd: list[float]
+    orders: list[int]
+
+
+class Recording(msgspec.Struct):
+    """What was told, so far: each event once, in its first telling.
+
+    `coverage` by venue, `taker` signed USD and `price` the last fill by asset and second,
+    `unpriced` orders without a worth, which the scores here leave out.
+    """
+
+    orders: dict[Key, Orders] = msgspec.field(
+        default_factory=lambda: defaultdict(lambda: Orders([], [], [], []))
+    )
+    coverage: dict[str, Coverage] = {}
+    taker: dict[str, dict[int, float]] = msgspec.field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(float))
+    )
+    price: dict[str, dict[int, float]] = msgspec.field(default_factory=lambda: defaultdict(dict))
+    seen: set[str] = set()
+    unpriced: int = 0
+    first: int = 0
+    last: int = 0
+
+
+def take(held: Recording, record: msgspec.Struct) -> None:
+    """Add one record; what is neither an order, a trade nor a bar is left aside."""
+    if isinstance(record, Liquidation):
+        _span(held, record.ts_event)
+        if record.event_id in held.seen or record.removed:
+            return
+        held.seen.add(record.event_id)
+        add(held, record.asset, record.position_side, record.venue, record.coverage,
+            record.ts_event, record.notional_usd, record.orders)  # fmt: skip
+    elif isinstance(record, Trade) and record.notional_usd is not None:
+        _span(held, record.ts_event)
+        sign = 1 if record.aggressor_side == "buy" else -1
+        held.taker[record.asset][record.ts_event // SECOND] += sign * record.notional_usd
+        held.price[record.asset][record.ts_event // SECOND] = record.price
+    elif isinstance(record, Bar):
+        # Known when it has ended.
+        _span(held, record.ts_close - 1)
+        second = (record.ts_close - 1) // SECOND
+        held.taker[record.asset][second] += record.buy_usd - record.sell_usd
+        held.price[record.asset][second] = (record.high + record.low) / 2
+
+
+def add(
+    held: Recording, asset: str, side: str, venue: str, coverage: Coverage, at: int,
+    usd: float | None, orders: int,
+) -> None:  # fmt: skip
+    """Add one forced order, or a row that stands for several."""
+    _span(held, at)
+    held.coverage[venue] = coverage
+    if usd is None:
+        held.unpriced += orders
+        return
+    told = held.orders[asset, side]
+    told.at.append(at)
+    told.venue.append(venue)
+    told.usd.append(usd / orders)
+    told.orders.append(orders)
+
+
+def _span(held: Recording, at: int) -> None:
+    held.first = min(held.first or at, at)
+    held.last = max(held.last, at)
+
+
+def feed(held: Recording, key: Key, seconds: Ints | None = None) -> Shown:
+    """Return one asset and side; `seconds` (its watched ones, sorted) closes gaps between."""
+    told = held.orders[key]
+    times = np.array(told.orders, np.int64)
+    at = np.repeat(np.array(told.at, np.int64) // SECOND, times)
+    venues = sorted(set(told.venue))
+    number = np.repeat(np.array([venues.index(v) for v in told.venue], np.int8), times)
+    usd = np.repeat(np.array(told.usd, np.float64), times)
+    first = held.first // SECOND
+    length = held.last // SECOND - first + 1
+    at -= first
+    if seconds is not None:
+        at, length = np.searchsorted(seconds, at), len(seconds)
+    coverage = tuple(held.coverage[v] for v in venues)
+    return shown(at.astype(np.int32), number, usd, coverage, length)
+
+
+def feed_class(held: Recording, asset: str) -> FeedClass:
+    """Return which of the product's thresholds an asset's venues call for."""
+    venues = {v for (a, _), told in held.orders.items() if a == asset for v in told.venue}
+    complete = [held.coverage[v] == "full" for v in venues]
+    if all(complete):
+        return "full"
+    return "mixed" if any(complete) else "throttled"
+
+
+def taker(held: Recording, asset: str) -> Floats32:
+    """Return signed taker USD a second; zeros where no trades were told."""
+    first = held.first // SECOND
+    out = np.zeros(held.last // SECOND - first + 1, np.float32)
+    for second, usd in held.taker.get(asset, {}).items():
+        out[second - first] += usd
+    return out
+
+
+def price(held: Recording, asset: str) -> Floats:
+    """Return the last fill a second, (T,); NaN where no trades were told."""
+    first = held.first // SECOND
+    length = held.last // SECOND - first + 1
+    known = sorted(held.price.get(asset, {}).items())
+    if not known:
+        return np.full(length, np.nan)
+    at = np.array([second - first for second, _ in known])
+    paid = np.array([value for _, value in known])
+    before = np.searchsorted(at, np.arange(length), side="right") - 1
+    return np.asarray(paid[np.maximum(before, 0)], np.float64)
+
+
+def running_usd(feed: Shown) -> Floats:
+    """Return the running total of what was shown, (T + 1,)."""
+    each = np.bincount(feed.at, feed.usd, feed.seconds)
+    return np.concatenate([[0.0], np.cumsum(each)])
