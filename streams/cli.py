@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from streams import cli_checks, cli_evaluate, cli_simulate, store
+from streams import cli_calibrate, cli_checks, cli_evaluate, cli_simulate, store
 from streams import settings as settings_module
 from streams.logs import log_to_stderr
 from streams.options import (
@@ -389,6 +389,7 @@ main.add_command(cli_checks.audit)
 main.add_command(cli_checks.webhooks)
 main.add_command(cli_simulate.simulate)
 main.add_command(cli_evaluate.evaluate)
+main.add_command(cli_calibrate.calibrate)
 
 if __name__ == "__main__":
     main()

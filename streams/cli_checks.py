@@ -40,7 +40,7 @@ def audit(fmt: str, **given: Any) -> None:
 
     settings = with_kafka(settled(**given))
     try:
-        with _asking(settings) as ask:
+        with asking(settings) as ask:
             conf = kafka.consumer_conf(settings, "sink")
             report = auditing.audit(conf, ask, lambda line: click.echo(line, err=True))
     except (auditing.CannotAudit, QueryError, DataDirBusy, OSError) as problem:
@@ -53,7 +53,7 @@ def audit(fmt: str, **given: Any) -> None:
 
 
 @contextlib.contextmanager
-def _asking(settings: Settings) -> Iterator[Any]:
+def asking(settings: Settings) -> Iterator[Any]:
     """Yield what answers a query; an embedded database that nobody has stays open meanwhile."""
     from sinks.clickhouse import DataDirBusy, chdb_path
     from sinks.query import query

@@ -40,6 +40,14 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rearm_below: float = 1.4
     rearm_s: int = 300
     thresholds_are_default: bool = True
+    #: Classes of feed that an asset's thresholds were fitted on; empty: all that are given.
+    calibrated: dict[str, tuple[FeedClass, ...]] = {}
+
+    def is_default(self, asset: str, feed_class: FeedClass) -> bool:
+        """Return whether this threshold was never fitted to anybody's history."""
+        if self.thresholds_are_default or not self.calibrated:
+            return self.thresholds_are_default
+        return feed_class not in self.calibrated.get(asset, self.calibrated.get("*", ()))
 
     def threshold(self, asset: str, feed_class: FeedClass) -> float:
         """Return the cascade threshold in nats for an asset on a class of feed."""
@@ -68,6 +76,13 @@ class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pulse_floor: float = -1.0
     rearm_s: int = 300
     thresholds_are_default: bool = True
+    calibrated: tuple[FeedClass, ...] = ()
+
+    def is_default(self, feed_class: FeedClass) -> bool:
+        """Return whether this threshold was never fitted to anybody's history."""
+        return self.thresholds_are_default or bool(
+            self.calibrated and feed_class not in self.calibrated
+        )
 
 
 class WhaleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -89,8 +89,37 @@ def _span(held: Recording, at: int) -> None:
     held.last = max(held.last, at)
 
 
-def feed(held: Recording, key: Key, seconds: Ints | None = None) -> Shown:
-    """Return one asset and side; `seconds` (its watched ones, sorted) closes gaps between."""
+class Cuts(NamedTuple):
+    """Silences of every feed at once: the second after which each began, and its length."""
+
+    after: Ints
+    lost: Ints
+
+
+UNCUT = Cuts(np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def silences(held: Recording, longer_than_s: int) -> Cuts:
+    """Return where nothing at all was told for longer than `longer_than_s`."""
+    at = np.unique(np.concatenate([np.array(o.at, np.int64) for o in held.orders.values()]))
+    at = np.unique(at // SECOND) - held.first // SECOND
+    gap = np.diff(at)
+    long = np.flatnonzero(gap > longer_than_s)
+    return Cuts(at[long], gap[long] - 1)
+
+
+def uncut(cuts: Cuts, at: Ints) -> Ints:
+    """Return seconds counted without the silences; one inside a silence is its beginning."""
+    if not len(cuts.after):
+        return at
+    n = np.searchsorted(cuts.after, at, side="left") - 1
+    earlier = np.cumsum(cuts.lost) - cuts.lost
+    lost = earlier[n] + np.minimum(at - cuts.after[n], cuts.lost[n])
+    return np.asarray(np.where(n >= 0, at - lost, at), np.int64)
+
+
+def feed(held: Recording, key: Key, cuts: Cuts = UNCUT) -> Shown:
+    """Return one asset and side, silences left out as the product's watched time does."""
     told = held.orders[key]
     times = np.array(told.orders, np.int64)
     at = np.repeat(np.array(told.at, np.int64) // SECOND, times)
@@ -100,8 +129,8 @@ def feed(held: Recording, key: Key, seconds: Ints | None = None) -> Shown:
     first = held.first // SECOND
     length = held.last // SECOND - first + 1
     at -= first
-    if seconds is not None:
-        at, length = np.searchsorted(seconds, at), len(seconds)
+    at = uncut(cuts, at)
+    length -= int(cuts.lost.sum())
     coverage = tuple(held.coverage[v] for v in venues)
     return shown(at.astype(np.int32), number, usd, coverage, length)
 

@@ -1,0 +1,120 @@
+"""Thresholds fitted to a user's own history keep the budget there, or are refused."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from schemas.words import SECOND
+from streams.cli import main
+from streams.evaluate import recorded
+from streams.evaluate.events import alarms
+from streams.evaluate.fit import TooLittle, fit
+from streams.evaluate.labelled import Cascade, Line
+from streams.evaluate.recorded import Recording
+from streams.evaluate.scores import z30
+from streams.params import Params, load_params
+
+START = 1_763_683_200
+DAY = 86_400
+
+
+def history(days: int, bursts: list[int], assets: tuple[str, ...] = ("SOL",)) -> Recording:
+    """An order every four minutes, and bursts of growing size at the given hours."""
+    held, rng = Recording(), np.random.default_rng(3)
+    for asset in assets:
+        at = rng.integers(0, days * DAY, days * 360)
+        for n, hour in enumerate(bursts):
+            at = np.concatenate([at, hour * 3600 + rng.integers(0, 40, 30 + 15 * n)])
+        usd = np.exp(8 + rng.normal(size=len(at)))
+        for second, worth in zip(np.sort(at).tolist(), usd.tolist(), strict=True):
+            recorded.add(held, asset, "long", "okx", "full", (START + second) * SECOND, worth, 1)
+    return held
+
+
+#: A burst every three days, each larger than the one before.
+BURSTS = [24 * day + 7 for day in range(2, 42, 3)]
+
+
+def test_the_fitted_threshold_keeps_the_budget_and_no_lower_one_would() -> None:
+    held = history(43, BURSTS)
+    [one] = fit(held, [], 1.0, Params()).assets
+    score = z30(recorded.feed(held, ("SOL", "long")))
+    weeks = (len(score) - DAY) / (7 * DAY)
+    assert len(alarms(score, one.threshold.value, 1.4, 300)) <= weeks
+    assert len(alarms(score, one.threshold.value - 0.2, 1.4, 300)) > weeks
+    assert one.threshold.low <= one.threshold.value <= one.threshold.high
+    assert one.feed_class == "full"
+
+
+def test_alarms_near_cascades_that_are_known_are_not_counted() -> None:
+    held = history(43, BURSTS)
+    times = [(START + hour * 3600) * SECOND for hour in BURSTS[7:]]
+    known: list[Line] = [Cascade("SOL", "long", t, t + 40 * SECOND, t + 40 * SECOND) for t in times]
+    [plain] = fit(held, [], 1.0, Params()).assets
+    [told] = fit(held, known, 1.0, Params()).assets
+    assert told.threshold.value < plain.threshold.value - 0.1
+
+
+def test_a_history_too_short_for_the_budget_is_refused_and_says_what_would_do() -> None:
+    with pytest.raises(TooLittle, match=r"needs 28 \(a larger budget needs fewer\)"):
+        fit(history(20, BURSTS[:5]), [], 1.0, Params())
+    assert fit(history(20, BURSTS[:5]), [], 2.0, Params()).assets
+
+
+def test_only_what_was_fitted_stops_being_called_default() -> None:
+    made = fit(history(64, BURSTS, ("BTC", "ETH")), [], 1.0, Params())
+    onset, market = made.params.onset, made.params.market
+    assert not onset.is_default("BTC", "full")
+    assert onset.is_default("BTC", "throttled")
+    assert onset.is_default("SOL", "full")
+    assert onset.cascade["BTC"]["throttled"] == Params().onset.cascade["BTC"]["throttled"]
+    assert made.market is not None
+    assert not market.is_default("full")
+    assert market.is_default("throttled")
+    assert Params().onset.is_default("BTC", "full")
+
+
+def test_an_outage_of_every_feed_is_not_watched_time() -> None:
+    held = history(43, BURSTS)
+    cuts = recorded.silences(held, 3600)
+    assert not len(cuts.after)
+    first = held.orders["SOL", "long"].at
+    keep = [t for t in first if not 10 * DAY <= t // SECOND - START < 13 * DAY]
+    del first[:], held.orders["SOL", "long"].usd[len(keep) :]
+    first.extend(keep)
+    for column in (held.orders["SOL", "long"].venue, held.orders["SOL", "long"].orders):
+        del column[len(keep) :]
+    cuts = recorded.silences(held, 3600)
+    assert cuts.lost.tolist() == pytest.approx([3 * DAY], abs=1800)
+    at = np.array([0, 9 * DAY, 11 * DAY, 14 * DAY])
+    told = recorded.uncut(cuts, at)
+    assert told[:2].tolist() == [0, 9 * DAY]
+    assert told[2] == cuts.after[0]
+    assert told[3] == 14 * DAY - cuts.lost[0]
+
+
+def test_the_command_writes_parameters_that_a_run_can_load(tmp_path: Path) -> None:
+    held = history(30, BURSTS[:9])
+    told = held.orders["SOL", "long"]
+    lines = [
+        {"type": "liquidation", "event_id": f"t:{n}", "venue": "okx", "instrument": "SOL-USDT-PERP",
+         "venue_symbol": "SOLUSDT", "asset": "SOL", "position_side": "long", "order_side": "sell",
+         "price": None, "price_kind": None, "quantity": None, "notional_usd": usd,
+         "coverage": "full", "stream": "t", "ts_event": at, "ts_recv": at}
+        for n, (at, usd) in enumerate(zip(told.at, told.usd, strict=True))
+    ]  # fmt: skip
+    topic = tmp_path / "liquidations.ndjson"
+    topic.write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
+    out = tmp_path / "params.json"
+    done = CliRunner().invoke(
+        main, ["calibrate", "--source", str(topic), "--budget", "1", "--out", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    [one] = fit(held, [], 1.0, Params()).assets
+    params = load_params(str(out))
+    assert params.onset.threshold("SOL", "full") == round(one.threshold.value, 3)
+    assert not params.onset.thresholds_are_default
+    assert params.version != Params().version
