@@ -7,6 +7,7 @@ from schemas.words import (
     Count,
     Coverage,
     FeedClass,
+    FeedState,
     Finite,
     Identity,
     Micros,
@@ -33,6 +34,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     was seen since onset: a lower bound wherever `coverage` is not `full`. `corrected`:
     a venue took back or changed an order after it was counted here; the totals stay as
     they were counted, and a sum over `liquidations` is the better one from then on.
+    `silent`: feeds ("topic/producer") that told nothing at some time since onset; any of
+    them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
+    every second, so that `log_rate` is a floor and measures duration.
     """
 
     finding_id: Identity
@@ -57,10 +61,15 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     price_onset: Price | None
     venues: list[Name]
     params_version: Identity
+    silent: list[Identity] = []
+    saturated: list[Name] = []
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
-    """Onset (or end) of a market-wide cascade: the second largest excess decides."""
+    """Onset (or end) of a market-wide cascade: the second largest excess decides.
+
+    `coverage` is that of the least complete asset's evidence, `silent` all their silent feeds.
+    """
 
     finding_id: Identity
     episode_id: Identity
@@ -73,6 +82,8 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     threshold: Finite
     threshold_is_default: bool
     params_version: Identity
+    coverage: Coverage = "unknown"
+    silent: list[Identity] = []
 
 
 class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling"):
@@ -88,6 +99,7 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
     sells on reaches 20 with a chance of at most 1/20. None where the sender is not known.
     `version` is the transfer's. `retracted` takes back the finding that `retracts` names,
     whose verdict was `retracted_verdict`: that version was the one that superseded it.
+    `coverage` is `full` unless a feed in `silent` told nothing at some time of the window.
     """
 
     finding_id: Identity
@@ -115,6 +127,8 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
     posterior: Probability | None = None
     address_e: Finite | None = None
     sender: Identity | None = None
+    coverage: Coverage = "full"
+    silent: list[Identity] = []
 
 
 class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
@@ -124,6 +138,22 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     ts_event: Micros
     excess: Finite
     feed_class: FeedClass
+    coverage: Coverage = "unknown"
+    silent: list[Identity] = []
+
+
+class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
+    """A producer fell silent (by its word, or without one) or is back; told as an alert.
+
+    `ts_event` is its last word before the silence, or its first after it.
+    """
+
+    finding_id: Identity
+    producer: Name
+    state: FeedState
+    reason: Text
+    ts_event: Micros
+    ts_detect: Micros
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):

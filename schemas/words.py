@@ -6,6 +6,7 @@ USD, times in integer microseconds UTC.
 
 import math
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -24,6 +25,13 @@ Severity = Literal["info", "warning", "critical"]
 OwnerKind = Literal["exchange", "unknown", "defi", "fund", "issuer", "other"]
 TransferKind = Literal["transfer", "mint", "burn", "freeze", "unfreeze", "lock", "unlock"]
 
+#: From most to least complete; a sum of feeds is as complete as its least complete one.
+COMPLETENESS: tuple[Coverage, ...] = (
+    "full",
+    "largest_per_second",
+    "latest_per_second",
+    "unknown",
+)
 #: Coverages of feeds that show at most one order a second.
 THROTTLED: frozenset[str] = frozenset({"latest_per_second", "largest_per_second"})
 
@@ -106,6 +114,11 @@ def check_times(ts_event: int, ts_recv: int) -> None:
     if ts_event > ts_recv + MAX_AHEAD:
         ahead = (ts_event - ts_recv) / 1e6
         raise ValueError(f"stamped {ahead:.0f} s after its receipt - at `$.ts_event`")
+
+
+def least_complete(coverages: Iterable[Coverage]) -> Coverage:
+    """Return the coverage of a sum of feeds: that of the least complete, unknown of none."""
+    return max(coverages, key=COMPLETENESS.index, default="unknown")
 
 
 def grid_usd(worth: float) -> float:

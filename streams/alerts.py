@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.findings import Alert, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.findings import Alert, CascadeFinding, FeedFinding, MarketFinding, WhaleFinding
 from schemas.identity import natural_id
 from schemas.words import Phase, Severity, Tier
 
@@ -27,6 +27,8 @@ def alert_of(finding: msgspec.Struct) -> Alert | None:
             return _whale(finding)
         if finding.retracted_verdict == "consistent_with_selling":
             return _retraction(finding)
+    if isinstance(finding, FeedFinding):
+        return _feed(finding)
     return None
 
 
@@ -102,8 +104,33 @@ def _retraction(finding: WhaleFinding) -> Alert:
     )
 
 
+def _feed(finding: FeedFinding) -> Alert:
+    silent = finding.state == "silent"
+    why = f" ({finding.reason})" if finding.reason else ""
+    text = f"{finding.producer} tells nothing{why}: findings rest on the other feeds until it does"
+    return _alert(
+        finding,
+        kind=f"feed.{finding.state}",
+        tier="watch",
+        severity="warning" if silent else "info",
+        asset="",
+        title=f"Feed {finding.producer}: {'silent' if silent else 'back'}",
+        text=text if silent else f"{finding.producer} tells again",
+    )
+
+
+def _notes(finding: CascadeFinding | MarketFinding | WhaleFinding) -> str:
+    """Return what people must know about the feeds behind a finding."""
+    notes = ""
+    if isinstance(finding, CascadeFinding) and finding.saturated:
+        notes += f"; {', '.join(finding.saturated)} at its limit of one order a second"
+    if finding.silent:
+        notes += f"; silent: {', '.join(finding.silent)}"
+    return notes
+
+
 def _alert(
-    finding: CascadeFinding | MarketFinding | WhaleFinding,
+    finding: CascadeFinding | MarketFinding | WhaleFinding | FeedFinding,
     *,
     kind: str,
     tier: Tier,
@@ -112,7 +139,11 @@ def _alert(
     title: str,
     text: str,
 ) -> Alert:
-    dedup_key = finding.event_id if isinstance(finding, WhaleFinding) else finding.episode_id
+    if isinstance(finding, FeedFinding):
+        dedup_key = natural_id("feed", finding.producer)
+    else:
+        dedup_key = finding.event_id if isinstance(finding, WhaleFinding) else finding.episode_id
+        text += _notes(finding)
     return Alert(
         alert_id=natural_id("alert", finding.finding_id),
         dedup_key=dedup_key,

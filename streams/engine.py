@@ -3,6 +3,7 @@
     record ──> open second (sums, order lists, ids)
     FeedStatus ──> input clock ──> watermark = min over inputs
     watermark past t + grace ──> second t is closed, judged once, never reopened
+    an input where all are silent ──> waited for up to a bound, then left out (darkness.py)
     a correction or removal ──> the open second in which it was told
 
 Pure: no clock, no I/O. `step` is handed the state and hands it back changed.
@@ -14,15 +15,15 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.bars import Bar
-from schemas.findings import AssetPulse, CascadeFinding, WhaleFinding
+from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
-from schemas.words import SECOND, Coverage, Phase, PositionSide, grid_usd
+from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide, grid_usd
 from streams import inflows
+from streams.detectors import darkness, flow, log_rate, watermark
 from streams.detectors import episode as episodes
-from streams.detectors import flow, log_rate, watermark
 from streams.params import Params
 
 #: Every shard hears these; a second closes when all of them have passed it.
@@ -31,7 +32,7 @@ DAY = 86_400
 #: Closed episodes of an asset that a correction still reaches: of a day, and this many.
 CLOSED_KEPT = 32
 
-Finding = CascadeFinding | WhaleFinding | AssetPulse
+Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
 DataRecord = Liquidation | Bar | WhaleTransfer
 
 
@@ -77,11 +78,19 @@ class Shard(msgspec.Struct):
     inputs: dict[str, watermark.InputClock] = msgspec.field(
         default_factory=lambda: {name: watermark.InputClock() for name in INPUTS}
     )
+    away: darkness.Darkness = msgspec.field(default_factory=darkness.Darkness)
     assets: dict[str, AssetState] = {}
     busy: set[str] = set()
     frontier: int = 0
     born: int = 0
     late: dict[str, int] = {}
+
+
+class _View(NamedTuple):
+    """How much of an episode the feeds showed."""
+
+    feed_class: FeedClass
+    silent: list[str]
 
 
 class Step(NamedTuple):
@@ -98,7 +107,9 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
             return Step([], "crowded")
         return Step(_tell_time(params, shard, topic, record))
     second = second_of(record)
-    if second < shard.inputs[topic].frontier(params.grace_s):
+    if second < shard.frontier or darkness.is_late(
+        shard.inputs, shard.away, topic, second, params.grace_s, params.stale_after_s
+    ):
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
     state = shard.assets.get(record.asset)
@@ -155,15 +166,19 @@ def _put(cell: OpenSecond, record: DataRecord) -> bool:
 
 def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> list[Finding]:
     clock = shard.inputs[topic]
-    if not watermark.observe(clock, status, params.stale_after_s):
-        return []
+    before = watermark.lasting(clock) if clock.quiet else {}
+    moved = darkness.observe(shard.inputs, shard.away, topic, status, params.stale_after_s)
+    findings: list[Finding] = []
+    if clock.quiet:
+        findings += darkness.news(shard.inputs, topic, before, status, params.stale_after_s)
+    if not moved:
+        return findings
     if topic == "liquidations" and not shard.born:
         shard.born = clock.now // SECOND
-    frontier = min(c.frontier(params.grace_s) for c in shard.inputs.values())
+    frontier = darkness.frontier(shard.inputs, shard.away, params.grace_s)
     if frontier <= shard.frontier:
-        return []
+        return findings
     shard.frontier = frontier
-    findings: list[Finding] = []
     for asset in sorted(shard.busy):
         state = shard.assets[asset]
         _close_until(params, shard, asset, state, frontier, findings)
@@ -205,9 +220,8 @@ def _close_until(
                 params, state.whales, asset, second, cell.transfers, state.onsets
             )
         if state.whales.waiting:
-            findings += inflows.judge(
-                params, state.whales, asset, second, state.flows, state.onsets
-            )
+            verdicts = inflows.judge(params, state.whales, asset, second, state.flows, state.onsets)
+            findings += (_with_silences(shard, verdict) for verdict in verdicts)
 
 
 def _take_bars(
@@ -233,6 +247,11 @@ def _judge_sides(
 ) -> None:
     if not cell.orders and not state.active:
         return
+    if not cell.orders and not darkness.covers(shard.inputs, "liquidations", second):
+        # Nobody watched: neither calm nor the end of an episode can be told from that.
+        return
+    silent = darkness.silent_feeds(shard.inputs, second, second)
+    quiet_venues = darkness.venues_of(silent)
     pulse: AssetPulse | None = None
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
@@ -241,7 +260,9 @@ def _judge_sides(
         since = held.rate.at or min(shard.born or second, second) - 1
         elapsed = max(1, watched(second) - watched(since))
         _, score = log_rate.step(params.onset, held.rate, second, elapsed, shown)
-        feed_class = log_rate.feed_class(held.rate)
+        feed_class = log_rate.feed_class(held.rate, quiet_venues)
+        if held.episode is not None and elapsed < second - since:
+            episodes.skip_dark(held.episode)
         now = episodes.Second(
             second=second,
             score=score,
@@ -253,11 +274,18 @@ def _judge_sides(
         )
         if held.rate.age < params.onset.min_history_s:
             continue
-        _follow(params, asset, side, state, held, now, cell.corrections, findings)
+        begun = held.episode.onset if held.episode else second
+        view = _View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
+        _follow(params, asset, side, state, held, now, view, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
             pulse = AssetPulse(
-                asset=asset, ts_event=second * SECOND, excess=excess, feed_class=feed_class
+                asset=asset,
+                ts_event=second * SECOND,
+                excess=excess,
+                feed_class=feed_class,
+                coverage="unknown" if silent else log_rate.coverage(held.rate),
+                silent=silent,
             )
     state.active = any(held.episode for held in state.sides.values())
     if pulse is not None:
@@ -271,6 +299,7 @@ def _follow(
     state: AssetState,
     held: SideState,
     now: episodes.Second,
+    view: "_View",
     corrections: list[Liquidation],
     findings: list[Finding],
 ) -> None:
@@ -284,12 +313,12 @@ def _follow(
     for phase in entered:
         if phase == "onset":
             state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
-        findings.append(_cascade_finding(params, asset, side, held.rate, running, phase, now))
+        findings.append(_cascade_finding(params, asset, side, held.rate, running, phase, now, view))
     if corrections:
-        counted = _cascade_finding(params, asset, side, held.rate, running, "corrected", now)
+        counted = _cascade_finding(params, asset, side, held.rate, running, "corrected", now, view)
         findings += _corrected(counted, corrections)
     if running.phase == "closed":
-        ended = _cascade_finding(params, asset, side, held.rate, running, "closed", now)
+        ended = _cascade_finding(params, asset, side, held.rate, running, "closed", now, view)
         lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
         state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
@@ -330,9 +359,10 @@ def _cascade_finding(
     running: episodes.Episode,
     phase: Phase,
     now: episodes.Second,
+    view: "_View",
 ) -> CascadeFinding:
     episode_id = natural_id(asset, side, running.onset, params.version)
-    coverage: Coverage = log_rate.coverage(rate)
+    coverage: Coverage = "unknown" if view.silent else log_rate.coverage(rate)
     return CascadeFinding(
         finding_id=natural_id(episode_id, phase, now.second),
         episode_id=episode_id,
@@ -346,7 +376,7 @@ def _cascade_finding(
         log_rate=now.score,
         threshold=now.threshold,
         threshold_is_default=params.onset.thresholds_are_default,
-        feed_class=log_rate.feed_class(rate),
+        feed_class=view.feed_class,
         coverage=coverage,
         orders=running.orders,
         notional_usd=running.usd,
@@ -356,4 +386,14 @@ def _cascade_finding(
         price_onset=running.price_onset,
         venues=sorted(rate.venues),
         params_version=params.version,
+        silent=view.silent,
+        saturated=log_rate.saturated(params.onset, rate),
     )
+
+
+def _with_silences(shard: Shard, verdict: WhaleFinding) -> WhaleFinding:
+    first, last = verdict.ts_event // SECOND, verdict.ts_window_end // SECOND
+    silent = darkness.silent_feeds(shard.inputs, first, last)
+    if not silent:
+        return verdict
+    return msgspec.structs.replace(verdict, coverage="unknown", silent=silent)

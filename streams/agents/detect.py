@@ -7,6 +7,7 @@ batch ──> step ──> 1 findings delivered ──> 2 state in the changelog
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -25,6 +26,8 @@ log = logging.getLogger("undertow.detect")
 BATCH = 1_000
 #: No rebalance, recovery or absence of the broker keeps Faust from asking for records so long.
 STUCK_S = 120.0
+#: An input that gives nothing for so long, though it is asked, has nothing more to read.
+DRAINED_S = 5.0
 
 
 def register(app: Any, params: Params, settings: Settings) -> None:
@@ -42,12 +45,22 @@ def register(app: Any, params: Params, settings: Settings) -> None:
     share = refusals.Share(settings.dead_letter_limit)
     live: dict[int, shards.LiveShard] = {}
     held_by: list[int] = [-1]
+    held_since: list[float] = [0.0]
+    came_at: dict[tuple[str, int], float] = {}
+
+    def hold_back(numbers: Iterable[int]) -> None:
+        since = time.monotonic() - DRAINED_S
+        for number in numbers:
+            drained = [n for n in engine.INPUTS if came_at.get((n, number), held_since[0]) <= since]
+            level.hold(app.consumer.held, number, live[number].shard, drained)
 
     async def apply(batch: list[Any]) -> None:
         generation, events = await progress.own(batch)
         if held_by[0] != generation:
             # After a rebalance memory may be ahead of the changelog, or not ours.
             live.clear()
+            came_at.clear()
+            held_since[0] = time.monotonic()
             held_by[0] = generation
         if not events:
             return
@@ -58,6 +71,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             if number not in live:
                 live[number] = await shards.take_over(params, number, states, minutes)
             touched.add(number)
+            came_at[event.message.topic, number] = time.monotonic()
             progress.take(event.message)
             refused += _take(params, live[number], event.message, outgoing)
         share.note(len(events), refused)
@@ -72,8 +86,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         await _store(live, touched, states, minutes)
         await progress.done(generation)
         if progress.still(generation):
-            for number in touched:
-                level.hold(app.consumer.held, number, live[number].shard)
+            hold_back(touched)
         observed.state(app, live, progress.taken)
 
     @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
@@ -90,6 +103,8 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             log.critical("nothing was fetched for %.0f s: ending, to begin anew", STUCK_S)
             end()
         await progress.commit()
+        if progress.still(held_by[0]):
+            hold_back(live)
         observed.alive(app, progress.in_touch())
 
 

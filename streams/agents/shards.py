@@ -21,6 +21,7 @@ from streams import engine
 from streams.agents import tables
 from streams.detectors import flow, watermark
 from streams.detectors.contagion import MarketState
+from streams.detectors.darkness import Darkness
 from streams.params import Params
 
 Offsets = dict[str, int]
@@ -42,6 +43,7 @@ class StoredShard(msgspec.Struct):
     frontier: int
     born: int
     late: dict[str, int]
+    away: Darkness = msgspec.field(default_factory=Darkness)
 
 
 class StoredMarket(msgspec.Struct):
@@ -100,6 +102,7 @@ def _restore(live: LiveShard, stored: StoredShard) -> None:
     live.shard.frontier = stored.frontier
     live.shard.born = stored.born
     live.shard.late = stored.late
+    live.shard.away = stored.away
 
 
 def apply(
@@ -167,7 +170,9 @@ def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
         if cell[1] in live.shard.assets[cell[0]].open
     }
     shard = live.shard
-    own = StoredShard(live.offsets, shard.inputs, shard.frontier, shard.born, shard.late)
+    own = StoredShard(
+        live.offsets, shard.inputs, shard.frontier, shard.born, shard.late, shard.away
+    )
     yield f"{live.partition}/".encode(), msgspec.msgpack.encode(own)
 
 

@@ -6,22 +6,34 @@ Source: detection.md 8.1 (market score), 8.3.5.
 
 import msgspec
 
+from schemas import words
 from schemas.findings import AssetPulse, MarketFinding
 from schemas.identity import natural_id
 from schemas.status import FeedStatus
-from schemas.words import SECOND, FeedClass, Phase
+from schemas.words import SECOND, Coverage, FeedClass, Phase
 from streams.detectors import watermark
 from streams.params import Params
+
+
+class Pulse(msgspec.Struct, array_like=True):
+    """What one asset's pulse said."""
+
+    excess: float
+    feed_class: FeedClass
+    coverage: Coverage
+    silent: list[str]
 
 
 class MarketState(msgspec.Struct):
     """Pulses of seconds not closed yet, and the open market episode if there is one."""
 
     clock: watermark.InputClock = msgspec.field(default_factory=watermark.InputClock)
-    pending: dict[int, dict[str, tuple[float, FeedClass]]] = {}
+    pending: dict[int, dict[str, Pulse]] = {}
     onset: int | None = None
     last_above: int = 0
     assets: list[str] = []
+    coverage: Coverage = "unknown"
+    silent: list[str] = []
 
 
 def step(
@@ -31,9 +43,8 @@ def step(
     if isinstance(record, AssetPulse):
         second = record.ts_event // SECOND
         if record.asset in params.market.majors and second >= state.clock.now // SECOND:
-            state.pending.setdefault(second, {})[record.asset] = (
-                record.excess,
-                record.feed_class,
+            state.pending.setdefault(second, {})[record.asset] = Pulse(
+                record.excess, record.feed_class, record.coverage, record.silent
             )
         return state, []
     found: list[MarketFinding] = []
@@ -47,20 +58,22 @@ def step(
 
 
 def _judge(
-    params: Params, state: MarketState, second: int, pulses: dict[str, tuple[float, FeedClass]]
+    params: Params, state: MarketState, second: int, pulses: dict[str, Pulse]
 ) -> list[MarketFinding]:
     if len(pulses) < 2:
         return []
-    ranked = sorted(pulses.items(), key=lambda p: (-p[1][0], p[0]))
-    excess, feed_class = ranked[1][1]
-    threshold = params.market.threshold[feed_class]
+    ranked = sorted(pulses.items(), key=lambda p: (-p[1].excess, p[0]))
+    excess = ranked[1][1].excess
+    threshold = params.market.threshold[ranked[1][1].feed_class]
     if excess < threshold:
         return []
     state.last_above = second
     if state.onset is not None:
         return []
     state.onset = second
-    state.assets = sorted(asset for asset, pulse in pulses.items() if pulse[0] >= threshold)
+    state.assets = sorted(asset for asset, pulse in pulses.items() if pulse.excess >= threshold)
+    state.coverage = words.least_complete(p.coverage for p in pulses.values())
+    state.silent = sorted({feed for p in pulses.values() for feed in p.silent})
     return [_finding(params, state, "onset", second, excess, threshold)]
 
 
@@ -89,4 +102,6 @@ def _finding(
         threshold=threshold,
         threshold_is_default=params.market.thresholds_are_default,
         params_version=params.version,
+        coverage=state.coverage,
+        silent=list(state.silent),
     )

@@ -85,6 +85,11 @@ def step(
     return episode, entered
 
 
+def skip_dark(episode: Episode) -> None:
+    """Forget since when a rate or score is low: between then and now nobody watched."""
+    episode.below_half_since = episode.faded_since = episode.low_score_since = None
+
+
 def drawdown_bps(episode: Episode) -> float | None:
     """Return the move against the closed positions since onset, basis points >= 0.
 

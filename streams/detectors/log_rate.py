@@ -8,19 +8,12 @@ the running mean order. One statistic for every coverage. Source: detection.md s
 """
 
 import math
+from collections.abc import Collection
 
 import msgspec
 
-from schemas.words import THROTTLED, Coverage, FeedClass
+from schemas.words import THROTTLED, Coverage, FeedClass, least_complete
 from streams.params import OnsetParams
-
-#: From most to least complete; a sum of feeds is as complete as its least complete one.
-_COMPLETENESS: tuple[Coverage, ...] = (
-    "full",
-    "largest_per_second",
-    "latest_per_second",
-    "unknown",
-)
 
 
 class VenueRate(msgspec.Struct):
@@ -56,9 +49,10 @@ class VenueSecond(msgspec.Struct):
     entries: list[tuple[int, float | None]] = []
 
 
-def feed_class(state: RateState) -> FeedClass:
-    """Return which thresholds apply: all venues complete, some, or none."""
-    complete = [v.coverage == "full" for v in state.venues.values()]
+def feed_class(state: RateState, silent: Collection[str] = ()) -> FeedClass:
+    """Return which thresholds apply: all venues complete, some, or none; `silent` ones left out."""
+    heard = [v for name, v in state.venues.items() if name not in silent] if silent else ()
+    complete = [v.coverage == "full" for v in heard or state.venues.values()]
     if all(complete):
         return "full"
     return "mixed" if any(complete) else "throttled"
@@ -66,8 +60,20 @@ def feed_class(state: RateState) -> FeedClass:
 
 def coverage(state: RateState) -> Coverage:
     """Return the coverage of the venues' sum: that of the least complete one."""
-    seen = {v.coverage for v in state.venues.values()}
-    return next((c for c in reversed(_COMPLETENESS) if c in seen), "unknown")
+    return least_complete(v.coverage for v in state.venues.values())
+
+
+def saturated(params: OnsetParams, state: RateState) -> list[str]:
+    """Return the throttled venues that showed an order in nearly every second of a window.
+
+    Their correction is then at its limit: Z is a floor and measures how long, not how much.
+    """
+    return sorted(
+        name
+        for name, v in state.venues.items()
+        if v.coverage in THROTTLED
+        and (v.b30 >= 1 - 0.5 / params.tau_count_s or v.b10 >= 1 - 0.5 / params.tau_usd_s)
+    )
 
 
 def unthrottle(active_share: float, tau_s: int) -> float:

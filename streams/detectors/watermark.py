@@ -18,6 +18,8 @@ from schemas.words import SECOND
 UNHEARD = -1
 #: Producers that one input may have; more would grow the state without end.
 PRODUCERS = 64
+#: Silences remembered of each producer.
+SILENCES = 8
 #: One word moves the run by this much at most: a single clock that leaps silences nobody.
 _STRIDE = 10 * SECOND
 
@@ -28,7 +30,9 @@ class InputClock(msgspec.Struct):
     `now` (microseconds) never goes back; `dark` lists spans in which every producer was
     silent, as [from, to) in seconds: nobody watched, so they are neither calm nor history.
     `lead` is the latest time told by anyone, `run` how far it has come in strides, and
-    `spoke` where the run stood at each producer's last word.
+    `spoke` where the run stood at each producer's last word. `quiet` has each producer's
+    own last silences as [from, to) in seconds, `to` 0 while it lasts; `hushed` the parts of
+    a partitioned producer that said so.
     """
 
     heard: dict[str, list[int]] = {}
@@ -39,6 +43,8 @@ class InputClock(msgspec.Struct):
     lead: int = 0
     run: int = 0
     spoke: dict[str, int] = {}
+    quiet: dict[str, list[tuple[int, int]]] = {}
+    hushed: dict[str, list[int]] = {}
 
     def frontier(self, grace_s: int) -> int:
         """Return the first second that may still receive records."""
@@ -72,14 +78,60 @@ def observe(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     if status.part < len(parts):
         parts[status.part] = max(parts[status.part], status.ts_event)
     _run_on(clock, status)
-    if status.state != "silent" and status.producer in clock.silent:
+    silent = _says_silent(clock, status)
+    if not silent and status.producer in clock.silent:
         clock.silent.remove(status.producer)
     moved = _advance(clock, stale_after_s)
-    if status.state == "silent" and status.producer not in clock.silent:
+    if silent and status.producer not in clock.silent:
         clock.silent.append(status.producer)
         moved = _advance(clock, stale_after_s) or moved
-    _note_darkness(clock, status, stale_after_s)
+    held = _held(clock, stale_after_s)
+    _note_darkness(clock, status, held)
+    _note_silences(clock, status, held)
     return moved
+
+
+def lasting(clock: InputClock) -> dict[str, int]:
+    """Return the producers that are silent now, with the second since which they are."""
+    return {name: spans[-1][0] for name, spans in clock.quiet.items() if not spans[-1][1]}
+
+
+def silent_within(clock: InputClock, first: int, last: int) -> list[str]:
+    """Return the producers that were silent at some time of the seconds [first, last].
+
+    The same whenever it is asked, once the clock has passed `last`.
+    """
+    return [
+        name
+        for name, spans in clock.quiet.items()
+        if any(start <= last and (not end or end > first) for start, end in spans)
+    ]
+
+
+def _says_silent(clock: InputClock, status: FeedStatus) -> bool:
+    """Return whether the producer is silent by its word: all parts of it, if it has several."""
+    if status.parts == 1:
+        return status.state == "silent"
+    parts = set(clock.hushed.get(status.producer, ()))
+    parts = parts | {status.part} if status.state == "silent" else parts - {status.part}
+    if parts:
+        clock.hushed[status.producer] = sorted(parts)
+    else:
+        clock.hushed.pop(status.producer, None)
+    return len(parts) == status.parts
+
+
+def _note_silences(clock: InputClock, status: FeedStatus, held: set[str]) -> None:
+    if not held and not clock.quiet:
+        return
+    silent = lasting(clock)
+    for name in held - silent.keys():
+        since = min(clock.heard[name]) // SECOND
+        clock.quiet[name] = [*clock.quiet.get(name, [])[1 - SILENCES :], (max(since, 0), 0)]
+    for name in silent.keys() - held:
+        # Not before what this input has passed: those seconds were closed without it.
+        end = max(status.ts_event, clock.now) // SECOND
+        clock.quiet[name][-1] = (silent[name], max(end, silent[name] + 1))
 
 
 def _run_on(clock: InputClock, status: FeedStatus) -> None:
@@ -99,6 +151,8 @@ def _held(clock: InputClock, stale_after_s: int) -> set[str]:
 
 def _drop(clock: InputClock, producer: str) -> None:
     del clock.heard[producer]
+    clock.quiet.pop(producer, None)
+    clock.hushed.pop(producer, None)
     clock.spoke.pop(producer, None)
     if producer in clock.silent:
         clock.silent.remove(producer)
@@ -114,8 +168,8 @@ def _advance(clock: InputClock, stale_after_s: int) -> bool:
     return True
 
 
-def _note_darkness(clock: InputClock, status: FeedStatus, stale_after_s: int) -> None:
-    everyone_silent = len(_held(clock, stale_after_s)) == len(clock.heard)
+def _note_darkness(clock: InputClock, status: FeedStatus, held: set[str]) -> None:
+    everyone_silent = len(held) == len(clock.heard)
     second = status.ts_event // SECOND
     if everyone_silent and clock.dark_since is None:
         clock.dark_since = second

@@ -18,7 +18,7 @@ from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 1
+FORMAT = 2
 _DIGEST = 16
 
 

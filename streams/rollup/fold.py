@@ -98,9 +98,18 @@ def drain(state: FoldState) -> list[Bar]:
 
 
 def clock_record(state: FoldState, part: int, parts: int) -> FeedStatus | None:
-    """Return rollup's own word on the bars topic: this trades partition is folded to here."""
+    """Return rollup's own word on the bars topic: this trades partition is folded to here.
+
+    `silent` while every producer of trades is: then nobody need wait for bars.
+    """
     if not state.clock.now:
         return None
+    dark = state.clock.dark_since is not None
     return FeedStatus(
-        producer="rollup", state="alive", ts_event=state.clock.now, part=part, parts=parts
+        producer="rollup",
+        state="silent" if dark else "alive",
+        ts_event=state.clock.now,
+        part=part,
+        parts=parts,
+        reason="every producer of trades is silent" if dark else "",
     )

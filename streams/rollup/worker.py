@@ -43,7 +43,7 @@ class Partition(msgspec.Struct):
     state: fold.FoldState
     live_from: int
     position: int
-    clock_told: int = 0
+    clock_told: tuple[int, str] = (0, "")
 
 
 def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> None:
@@ -209,10 +209,10 @@ def _flush(
         for bar in fold.drain(part.state):
             kafka.send(producer, "bars", bar)
         word = fold.clock_record(part.state, number, parts)
-        if word is not None and word.ts_event > part.clock_told:
+        if word is not None and (word.ts_event, word.state) != part.clock_told:
             for target in range(out):
                 kafka.send(producer, "bars", word, target)
-            part.clock_told = word.ts_event
+            part.clock_told = word.ts_event, word.state
     offsets = [TopicPartition("trades", n, p.position) for n, p in moved.items()]
     producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), ANSWER_S)
     producer.commit_transaction(ANSWER_S)

@@ -43,3 +43,11 @@ def test_only_the_partition_that_is_ahead_is_held_and_it_is_let_go() -> None:
     assert held == {TP("liquidations", 0)}
     level.hold(held, 0, shard(liquidations=STOP_S + 1, bars=STOP_S, whale_transfers=STOP_S))
     assert held == set()
+
+
+def test_an_input_where_all_are_silent_is_waited_for_while_it_has_more_to_read() -> None:
+    apart = shard(liquidations=9_000, bars=9_000, whale_transfers=0)
+    apart.inputs["whale_transfers"].dark_since = START
+    assert ahead(apart, set()) == {"liquidations", "bars"}
+    assert ahead(apart, {"liquidations", "bars"}, {"whale_transfers"}) == set()
+    assert ahead(apart, set(), {"bars"}) == {"liquidations", "bars"}
