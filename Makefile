@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
+QUICK  ?=
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench evaluate chaos stack lock clean
 
@@ -21,8 +23,8 @@ check: $(VENV)/.dev ## lint, format, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.dev ## the pure core beside a bare decode loop: ratios, on this machine
-	@$(BIN)/python tests/bench/bench.py $(ARGS)
+bench: $(VENV)/.bench ## rates and ratios beside others, on a real Kafka (QUICK=1: under three minutes)
+	@PYTHONPATH=tests QUICK=$(QUICK) $(BIN)/python -m bench $(ARGS)
 
 evaluate: $(VENV)/.evaluate ## detectors and rivals on simulated markets, with bars (ARGS="--quick")
 	@$(BIN)/undertow evaluate $(ARGS)
@@ -32,6 +34,15 @@ chaos: $(VENV)/.dev ## kill, freeze and starve real processes on a real Kafka (A
 
 stack: $(VENV)/.dev ## a local Kafka and every process on it, until Ctrl-C (needs Java 17+ and Maven)
 	@$(BIN)/undertow stack $(ARGS)
+
+# A peer that cannot be installed is left out, and the output says so.
+$(VENV)/.bench: $(VENV)/.dev tests/bench/quixstreams.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e '.[bench]' \
+	  || echo "peers not installed: their figures will be missing" >&2
+	@mkdir -p build && $(PYTHON) -m venv build/quixstreams \
+	  && build/quixstreams/bin/pip install --quiet --disable-pip-version-check -r tests/bench/quixstreams.txt \
+	  || { echo "quixstreams not installed: its figures will be missing" >&2; rm -rf build/quixstreams; }
+	@touch $@
 
 lock: $(VENV)/.dev ## write .constraints.txt from what is installed
 	@$(BIN)/pip freeze --exclude-editable | grep -v '^pip=' | sort -f > .constraints.txt

@@ -1,0 +1,85 @@
+"""`make bench`: everything measured in one go; prints ratios, writes build/bench.json and a plot.
+
+QUICK=1 in the environment takes smaller inputs: the same figures in under three minutes.
+"""
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import figures, load, rig, throughput
+from bench.say import say
+from streams import local_kafka
+
+
+def main() -> None:
+    """Measure part by part; a part that fails is told and left out."""
+    quick = os.environ.get("QUICK", "") not in ("", "0")
+    told: dict[str, Any] = {"quick": quick, "machine": machine(), "versions": versions()}
+    rig.BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="undertow-bench-") as name:
+        scratch = Path(name)
+        with rig.broker(scratch) as url:
+            count = throughput.COUNTS["bare"][0 if quick else 1]
+            size = load.fill(url, count, rig.PARTITIONS)
+            say(f"{count:,} trades of {size:.0f} bytes in Kafka; programs on core {rig.OURS}")
+            told |= throughput.measure(url, scratch, quick, rounds=2 if quick else 5)
+    (rig.BUILD / "bench.json").write_text(json.dumps(told, indent=2) + "\n")
+    figures.plot(told["rates"], rig.BUILD / "bench.svg")
+    print(*report(told), sep="\n")
+
+
+def report(told: dict[str, Any]) -> list[str]:
+    """Return what people read."""
+    made = [
+        f"{told['machine']['date']}, {told['machine']['cores']} cores, {told['machine']['cpu']}"
+    ]
+    made += ["", *figures.lines(told), "", "records a second: min, median, max"]
+    for name, rate in told["rates"].items():
+        made.append(
+            f"{name:<22} {rate['min']:>10,.0f} {rate['median']:>10,.0f} {rate['max']:>10,.0f}"
+        )
+    return [*made, "", f"written: {rig.BUILD / 'bench.json'} and bench.svg"]
+
+
+def machine() -> dict[str, Any]:
+    """Return what a reader needs to judge absolute figures."""
+    info = Path("/proc/cpuinfo")
+    names = info.read_text().splitlines() if info.exists() else []
+    model = next((x.partition(":")[2].strip() for x in names if x.startswith("model name")), "")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory),
+        "cpu": model or platform.machine(),
+        "load_1m_at_start": os.getloadavg()[0],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what is measured."""
+    found = {"python": platform.python_version(), "kafka": local_kafka.kafka_version()}
+    for name in (
+        "confluent-kafka",
+        "msgspec",
+        "orjson",
+        "numpy",
+        "faust-streaming",
+        "bytewax",
+        "chdb",
+    ):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found | {"quixstreams": "in build/quixstreams" if rig.QUIX.exists() else "not installed"}
+
+
+if __name__ == "__main__":
+    main()

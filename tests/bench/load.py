@@ -1,0 +1,84 @@
+"""Trades shaped like a recording: skewed over instruments, as the venues' parsers give them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from confluent_kafka import Producer
+
+from schemas import codec
+from schemas.market import Trade
+from schemas.status import FeedStatus
+from schemas.topics import TOPICS, key_of
+from schemas.words import SECOND
+from streams import kafka
+from streams.settings import Settings
+
+START = 1_763_683_200
+#: A busy day of all large venues together.
+PER_SECOND = 20_000
+#: One share is about a third, as BTC's; ranks fall off as 1/rank**1.4.
+SKEW = 1.4
+
+
+def trades(
+    count: int, instruments: int = 600, per_second: int = PER_SECOND, first: int = 0
+) -> Iterator[Trade]:
+    """Yield `count` trades in event-time order, about 240 bytes each as JSON."""
+    draw = np.random.default_rng(1 + first)
+    weights = 1.0 / np.arange(1, instruments + 1) ** SKEW
+    which = draw.choice(instruments, count, p=weights / weights.sum()).tolist()
+    prices = np.round(100 * np.exp(0.01 * draw.standard_normal(count)), 2).tolist()
+    quantities = np.round(draw.exponential(2.0, count) + 0.001, 3).tolist()
+    sides = draw.choice(["buy", "sell"], count).tolist()
+    names = ["BTC"] + [f"A{rank}" for rank in range(1, instruments)]
+    for number in range(count):
+        asset = names[which[number]]
+        stamp = START * SECOND + (first + number) * SECOND // per_second
+        yield Trade(
+            event_id=str(6_000_000_000 + first + number),
+            venue="binance",
+            instrument=f"{asset}-USDT-PERP",
+            venue_symbol=f"{asset}USDT",
+            asset=asset,
+            aggressor_side=sides[number],
+            price=prices[number],
+            quantity=quantities[number],
+            notional_usd=round(prices[number] * quantities[number], 4),
+            ts_event=stamp,
+            ts_recv=stamp + 40_000,
+        )
+
+
+def alive(second: int, producer: str = "bench") -> FeedStatus:
+    """The feed's word that everything before `second` (of the recording) is written."""
+    return FeedStatus(producer=producer, state="alive", ts_event=(START + second) * SECOND)
+
+
+def fill(url: str, count: int, partitions: int) -> float:
+    """Write `count` trades and a word each second to `trades`; return their mean size, bytes."""
+    to = producer(url)
+    topic = TOPICS["trades"]
+    size, second = 0, 0
+    for number, trade in enumerate(trades(count)):
+        if number // PER_SECOND > second:
+            second = number // PER_SECOND
+            for partition in range(partitions):
+                kafka.send(to, "trades", alive(second), partition)
+        value = codec.encode(trade)
+        size += len(value)
+        while True:
+            try:
+                to.produce("trades", value=value, key=key_of(topic, trade))
+                break
+            except BufferError:
+                to.poll(0.05)
+    for partition in range(partitions):
+        kafka.send(to, "trades", alive(second + 5), partition)
+    to.flush()
+    return size / count
+
+
+def producer(url: str) -> Producer:
+    """A producer as feeds have it, with the large batches of a flood."""
+    conf = {"linger.ms": 50, "batch.size": 1_000_000}
+    return kafka.producer(Settings(kafka_url=url), **conf)

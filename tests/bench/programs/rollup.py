@@ -1,0 +1,72 @@
+"""(b) Our rollup: validated, deduplicated, folded, bars and offsets in one transaction.
+
+With the argument `plain` bars are flushed and offsets committed one after the other instead.
+"""
+
+import sys
+from typing import Any
+
+from confluent_kafka import Producer, TopicPartition
+
+from bench.meter import Meter, arguments
+from schemas import metrics
+from streams import kafka
+from streams.params import Params
+from streams.rollup import worker
+from streams.settings import Settings
+
+
+class Plain:
+    """A producer without transactions under the calls of one with: at least once."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self.consumer: Any = None
+        self._offsets: list[TopicPartition] = []
+        self.produce, self.poll = producer.produce, producer.poll
+
+    def init_transactions(self, timeout: float) -> None: ...
+
+    def begin_transaction(self) -> None: ...
+
+    def send_offsets_to_transaction(self, offsets: Any, group: Any, timeout: float) -> None:
+        self._offsets = offsets
+
+    def commit_transaction(self, timeout: float) -> None:
+        self._producer.flush()
+        self.consumer.commit(offsets=self._offsets, asynchronous=False)
+
+
+def without_transactions() -> None:
+    """Have the worker work with a Plain producer."""
+    made: list[Plain] = []
+
+    def producer(settings: Settings, **extra: Any) -> Any:
+        left = {k: v for k, v in extra.items() if not k.startswith("transaction")}
+        made.append(Plain(real_producer(settings, **left)))
+        return made[-1]
+
+    def consumer(conf: dict[str, Any]) -> Any:
+        made[-1].consumer = real_consumer(conf)
+        return made[-1].consumer
+
+    real_producer, real_consumer = kafka.producer, worker.Consumer
+    kafka.producer, worker.Consumer = producer, consumer  # type: ignore[assignment,misc]
+
+
+def main() -> None:
+    """Run the worker's own loop until its committed records are those wanted."""
+    url, wanted, name = arguments()
+    if "plain" in sys.argv[4:]:
+        without_transactions()
+    meter = Meter(wanted)
+    taken = metrics.RECORDS.labels("trades")._value
+
+    def stopping() -> bool:
+        return meter.add(int(taken.get()) - meter.seen)
+
+    worker.run(Settings(kafka_url=url, group=name, data_dir="."), Params(), stopping)
+    meter.tell()
+
+
+main()

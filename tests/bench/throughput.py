@@ -1,0 +1,63 @@
+"""The flood: our rollup and others over the same topic, on the same core, in turn."""
+
+from pathlib import Path
+from typing import Any
+
+from bench import rig
+from bench.figures import quotients, spread
+from bench.say import say
+
+#: Records for each program: enough for seconds of work at its speed.
+COUNTS = {
+    "bare": (600_000, 3_000_000),
+    "rollup": (600_000, 3_000_000),
+    "rollup plain": (600_000, 3_000_000),
+    "quixstreams_windows": (40_000, 300_000),
+    "bytewax_windows": (80_000, 400_000),
+    "faust_table": (6_000, 30_000),
+}
+RATIOS = {
+    "rollup_vs_bare": ("rollup", "bare"),
+    "rollup_vs_quixstreams": ("rollup", "quixstreams_windows"),
+    "rollup_vs_bytewax": ("rollup", "bytewax_windows"),
+    "rollup_vs_faust": ("rollup", "faust_table"),
+    "transactions_cost": ("rollup", "rollup plain"),
+}
+
+
+def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]:
+    """Return ratios, rates and processor time; a program that cannot run here is left out."""
+    names = list(COUNTS)
+    if not rig.QUIX.exists():
+        say(f"quixstreams is not installed in {rig.QUIX.parents[1]}: left out")
+        names.remove("quixstreams_windows")
+    taken: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    # The broker compiles itself while it works: the first pass is not counted.
+    _once("bare", url, scratch, quick)
+    for number in range(rounds):
+        for name in list(names):
+            try:
+                taken[name].append(_once(name, url, scratch, quick))
+            except rig.Failed as problem:
+                say(f"left out: {problem}")
+                names.remove(name)
+        say(f"round {number + 1} of {rounds}: " + ", ".join(_shown(n, taken[n][-1]) for n in names))
+    rates = {n: [one["records"] / one["seconds"] for one in taken[n]] for n in names}
+    return {
+        **{k: quotients(rates[a], rates[b]) for k, (a, b) in RATIOS.items() if {a, b} <= {*names}},
+        "rates": {name: spread(rates[name]) for name in names},
+        "cpu_us": {
+            n: spread([one["cpu_s"] / one["records"] * 1e6 for one in taken[n]]) for n in names
+        },
+    }
+
+
+def _once(name: str, url: str, scratch: Path, quick: bool) -> dict[str, float]:
+    count = COUNTS[name][0 if quick else 1]
+    script, *extra = name.split()
+    python = {"python": str(rig.QUIX)} if script.startswith("quix") else {}
+    return rig.program(script, url, count, scratch, *extra, **python)
+
+
+def _shown(name: str, one: dict[str, float]) -> str:
+    return f"{name} {one['records'] / one['seconds']:,.0f}/s"
