@@ -209,8 +209,11 @@ def _head(rig: Rig, topic: str) -> Iterator[dict[str, Any]]:
 
 def flood(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadline: float) -> None:
     """Hardly anything but bad records: the input is at fault, and the stages stop and say so."""
+    wanted = ("rollup", "detect")
     rig.feeder.start(5)
     rig.feeder.finish(deadline)
+    # Partition after partition, a stage that lags would meet good and bad by turns.
+    rig.read(wanted, deadline)
     good = _samples(rig)
     payloads = bad_payloads(rng, good)
     for number in range(FLOOD):
@@ -219,7 +222,6 @@ def flood(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadline:
         rig.feeder.producer.poll(0)
     rig.feeder.producer.flush(60)
     outcome.rounds, outcome.records = rounds, FLOOD
-    wanted = ("rollup", "detect")
     while time.monotonic() < deadline:
         if all(any(s.unasked for s in rig.of(kind)) for kind in wanted):
             break

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -195,13 +196,17 @@ class Rig:
     def settle(self, deadline: float) -> None:
         """Play the rest, wait until all stages have read everything, then stop them in order."""
         self.feeder.finish(deadline)
-        for kind in ("rollup", "detect", "sink", "notify"):
-            if self.of(kind):
-                self.watcher.wait_read(kind, deadline, self._still_alive)
+        self.read(("rollup", "detect", "sink", "notify"), deadline)
         if self.of("notify"):
             self.await_delivered(deadline)
         for stage in self.stages:
             stage.stop()
+
+    def read(self, kinds: Iterable[str], deadline: float) -> None:
+        """Wait until the stages of some kinds, where there are any, have read all there is."""
+        for kind in kinds:
+            if self.of(kind):
+                self.watcher.wait_read(kind, deadline, self._still_alive)
 
     def await_delivered(self, deadline: float) -> None:
         """Wait until every endpoint has taken each alert that was told, or the deadline has come."""
