@@ -1,5 +1,6 @@
 """`undertow evaluate`: how well the detectors do, and by how much not."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -69,6 +70,8 @@ def evaluate(
     changed: dict[str, Any] = {
         "calibrate_on": _seeds(calibrate_on), "seeds": _seeds(seeds), "days": days, "ours": score
     }  # fmt: skip
+    # Each at work holds half a gigabyte.
+    changed["workers"] = min(4, os.cpu_count() or 2)
     plan = _replaced(plan, {k: v for k, v in changed.items() if v is not None})
     if plan.ours not in protocol.CONTENDERS:
         raise Refused(f"--score is one of {', '.join(protocol.CONTENDERS)}, not {plan.ours!r}")

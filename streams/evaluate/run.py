@@ -48,6 +48,7 @@ MORE = (
     Case("three_largest", "three_largest"),
     Case("giants_full", "full", True),
     Case("giants_latest_100", "100_latest", True),
+    Case("giants_largest_100", "100_largest", True),
 )
 #: Where the market-wide onset is judged: all complete, all throttled.
 MARKET_FEEDS = ("full", "latest_100", "three_latest")

@@ -19,7 +19,7 @@ NAMES = {
     "within_60s": "within_60_s",
     "within_120s": "within_120_s",
 }
-GIANTS = {"giants_full": "full", "giants_latest_100": "latest_100"}
+GIANTS = {f"giants_{case}": case for case in ("full", "latest_100", "largest_100")}
 
 
 def row(told: Figures) -> Row:
