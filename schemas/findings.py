@@ -36,7 +36,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     they were counted, and a sum over `liquidations` is the better one from then on.
     `silent`: feeds ("topic/producer") that told nothing at some time since onset; any of
     them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
-    every second, so that `log_rate` is a floor and measures duration.
+    every second, so that `log_rate` is a floor and measures duration. `side_reason` is
+    given where the orders' side is not told: what `position_side` was read from, or why not.
     """
 
     finding_id: Identity
@@ -63,6 +64,7 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     params_version: Identity
     silent: list[Identity] = []
     saturated: list[Name] = []
+    side_reason: Text = ""
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

@@ -136,7 +136,8 @@ def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
 
 def _episodes(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
-        "SELECT episode_id, any(t.asset) AS asset, any(t.position_side) AS position_side,"
+        "SELECT episode_id, any(t.asset) AS asset,"
+        " argMax(t.position_side, (t.position_side != 'unknown', t.ts_event)) AS position_side,"
         " min(t.ts_onset) AS onset, minOrNullIf(t.ts_detect, t.phase = 'onset') AS detected,"
         " argMax(t.ts_peak, (t.ts_event, t.ts_detect, t.kafka_offset)) AS peak,"
         " maxOrNullIf(t.ts_event, t.phase = 'closed') AS end,"

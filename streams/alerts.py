@@ -122,6 +122,8 @@ def _feed(finding: FeedFinding) -> Alert:
 def _notes(finding: CascadeFinding | MarketFinding | WhaleFinding) -> str:
     """Return what people must know about the feeds behind a finding."""
     notes = ""
+    if isinstance(finding, CascadeFinding) and finding.side_reason:
+        notes += f"; side: {finding.side_reason}"
     if isinstance(finding, CascadeFinding) and finding.saturated:
         notes += f"; {', '.join(finding.saturated)} at its limit of one order a second"
     if finding.silent:

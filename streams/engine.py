@@ -16,14 +16,14 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
-from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
-from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide, grid_usd
+from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, flow, log_rate, watermark
+from streams.detectors import darkness, direction, flow, log_rate, watermark
 from streams.detectors import episode as episodes
+from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
 
 #: Every shard hears these; a second closes when all of them have passed it.
@@ -84,13 +84,6 @@ class Shard(msgspec.Struct):
     frontier: int = 0
     born: int = 0
     late: dict[str, int] = {}
-
-
-class _View(NamedTuple):
-    """How much of an episode the feeds showed."""
-
-    feed_class: FeedClass
-    silent: list[str]
 
 
 class Step(NamedTuple):
@@ -156,9 +149,10 @@ def _put(cell: OpenSecond, record: DataRecord) -> bool:
         cell.corrections.append(record)
         return True
     venues = cell.orders.setdefault(record.position_side, {})
-    seen = venues.get(record.venue)
+    stream = log_rate.stream_of(record.venue, record.instrument, record.coverage)
+    seen = venues.get(stream)
     if seen is None:
-        seen = venues[record.venue] = log_rate.VenueSecond(coverage=record.coverage)
+        seen = venues[stream] = log_rate.VenueSecond(coverage=record.coverage)
     worth = None if record.notional_usd is None else grid_usd(record.notional_usd)
     seen.entries.append((record.orders, worth))
     return True
@@ -275,7 +269,7 @@ def _judge_sides(
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
-        view = _View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
+        view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
         _follow(params, asset, side, state, held, now, view, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
@@ -299,7 +293,7 @@ def _follow(
     state: AssetState,
     held: SideState,
     now: episodes.Second,
-    view: "_View",
+    view: "View",
     corrections: list[Liquidation],
     findings: list[Finding],
 ) -> None:
@@ -309,16 +303,21 @@ def _follow(
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         held.episode = episodes.open_episode(now, side, before)
     running = held.episode
-    _, entered = episodes.step(params.onset, params.episode, running, side, now)
+    if side == "unknown" and (running.side == "unknown" or running.tier == "watch"):
+        told = direction.infer(params.episode, state.flows, now.second)
+        before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
+        episodes.turn(running, *told, before)
+    closed = running.side if side == "unknown" else side
+    _, entered = episodes.step(params.onset, params.episode, running, closed, now)
     for phase in entered:
         if phase == "onset":
             state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
-        findings.append(_cascade_finding(params, asset, side, held.rate, running, phase, now, view))
+        findings.append(cascade_finding(params, asset, side, held.rate, running, phase, now, view))
     if corrections:
-        counted = _cascade_finding(params, asset, side, held.rate, running, "corrected", now, view)
-        findings += _corrected(counted, corrections)
+        counted = cascade_finding(params, asset, side, held.rate, running, "corrected", now, view)
+        findings += corrected(counted, corrections)
     if running.phase == "closed":
-        ended = _cascade_finding(params, asset, side, held.rate, running, "closed", now, view)
+        ended = cascade_finding(params, asset, side, held.rate, running, "closed", now, view)
         lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
         state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
@@ -332,63 +331,8 @@ def _correct_closed(
         return
     detected = (second + 1 + params.grace_s) * SECOND
     for ended in state.closed:
-        for finding in _corrected(ended, corrections):
+        for finding in corrected(ended, corrections):
             yield msgspec.structs.replace(finding, ts_event=second * SECOND, ts_detect=detected)
-
-
-def _corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
-    """Yield one finding for each correction of an order that an episode has counted.
-
-    `counted` has the episode's totals up to its `ts_event`. A correction that changes the
-    position side itself reaches the episodes of the new side only.
-    """
-    for order in sorted(corrections, key=lambda c: (c.event_id, c.version)):
-        second = order.ts_event // SECOND * SECOND
-        if order.position_side == counted.position_side and (
-            counted.ts_onset <= second <= counted.ts_event
-        ):
-            named = natural_id(counted.episode_id, "corrected", order.event_id, order.version)
-            yield msgspec.structs.replace(counted, finding_id=named, phase="corrected")
-
-
-def _cascade_finding(
-    params: Params,
-    asset: str,
-    side: PositionSide,
-    rate: log_rate.RateState,
-    running: episodes.Episode,
-    phase: Phase,
-    now: episodes.Second,
-    view: "_View",
-) -> CascadeFinding:
-    episode_id = natural_id(asset, side, running.onset, params.version)
-    coverage: Coverage = "unknown" if view.silent else log_rate.coverage(rate)
-    return CascadeFinding(
-        finding_id=natural_id(episode_id, phase, now.second),
-        episode_id=episode_id,
-        asset=asset,
-        position_side=side,
-        phase=phase,
-        wave=running.wave,
-        ts_onset=running.onset * SECOND,
-        ts_event=now.second * SECOND,
-        ts_detect=(now.second + 1 + params.grace_s) * SECOND,
-        log_rate=now.score,
-        threshold=now.threshold,
-        threshold_is_default=params.onset.thresholds_are_default,
-        feed_class=view.feed_class,
-        coverage=coverage,
-        orders=running.orders,
-        notional_usd=running.usd,
-        peak_usd_per_s=running.peak_rate,
-        ts_peak=running.peak_at * SECOND if running.peak_at else None,
-        drawdown_bps=episodes.drawdown_bps(running),
-        price_onset=running.price_onset,
-        venues=sorted(rate.venues),
-        params_version=params.version,
-        silent=view.silent,
-        saturated=log_rate.saturated(params.onset, rate),
-    )
 
 
 def _with_silences(shard: Shard, verdict: WhaleFinding) -> WhaleFinding:

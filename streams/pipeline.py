@@ -54,7 +54,7 @@ def step(params: Params, state: State, topic: str, record: msgspec.Struct) -> St
     told = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
     outputs: list[Output] = [(topic, record)] if isinstance(record, Bar) else []
     outputs += routed(told.findings)
-    outputs += _market(params, state, told.findings, isinstance(record, FeedStatus))
+    outputs += market(params, state, told.findings, isinstance(record, FeedStatus))
     return Step(outputs, told.refused)
 
 
@@ -95,7 +95,7 @@ def _after_trades(params: Params, state: State) -> list[Output]:
     return outputs
 
 
-def _market(
+def market(
     params: Params, state: State, findings: list[engine.Finding], time_told: bool
 ) -> list[Output]:
     outputs: list[Output] = []

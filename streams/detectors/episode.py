@@ -48,6 +48,9 @@ class Episode(msgspec.Struct):
     reference: float | None = None
     extreme: float | None = None
     price_onset: float | None = None
+    #: What is read from price and flow where orders do not tell their side.
+    side: PositionSide = "unknown"
+    side_reason: str = ""
 
 
 def opens(params: OnsetParams, now: Second) -> bool:
@@ -83,6 +86,16 @@ def step(
         episode.phase = "closed"
         entered.append("closed")
     return episode, entered
+
+
+def turn(
+    episode: Episode, side: PositionSide, reason: str, before: tuple[float | None, float | None]
+) -> None:
+    """Take what price and flow say of the side; moves count anew when it is another."""
+    if side != episode.side:
+        episode.reference = before[1] if side == "short" else before[0]
+        episode.extreme = None
+    episode.side, episode.side_reason = side, reason
 
 
 def skip_dark(episode: Episode) -> None:

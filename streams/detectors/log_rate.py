@@ -17,7 +17,10 @@ from streams.params import OnsetParams
 
 
 class VenueRate(msgspec.Struct):
-    """One venue's exponential sums a second: orders n, winsorised USD w, active share b."""
+    """One venue's exponential sums a second: orders n, winsorised USD w, active share b.
+
+    `idle` is watched time since it last showed anything, seconds.
+    """
 
     coverage: Coverage
     n30: float = 0.0
@@ -27,10 +30,14 @@ class VenueRate(msgspec.Struct):
     b30: float = 0.0
     b10: float = 0.0
     b60: float = 0.0
+    idle: int = 0
 
 
 class RateState(msgspec.Struct):
-    """One asset and position side. `at` is the last second folded in, `age` in seconds."""
+    """One asset and position side. `at` is the last second folded in, `age` in seconds.
+
+    `venues` are streams by name, as `stream_of` gives it.
+    """
 
     venues: dict[str, VenueRate] = {}
     mean_order_usd: float = 0.0
@@ -49,9 +56,22 @@ class VenueSecond(msgspec.Struct):
     entries: list[tuple[int, float | None]] = []
 
 
+def stream_of(venue: str, instrument: str, coverage: Coverage) -> str:
+    """Return what is counted as one: a venue, or where it is throttled one of its instruments.
+
+    Venues show one order a second of each instrument, not of each coin.
+    """
+    return f"{venue}:{instrument}" if coverage in THROTTLED else venue
+
+
+def venue_of(stream: str) -> str:
+    """Return the venue of a stream."""
+    return stream.partition(":")[0]
+
+
 def feed_class(state: RateState, silent: Collection[str] = ()) -> FeedClass:
     """Return which thresholds apply: all venues complete, some, or none; `silent` ones left out."""
-    heard = [v for name, v in state.venues.items() if name not in silent] if silent else ()
+    heard = [v for n, v in state.venues.items() if venue_of(n) not in silent] if silent else ()
     complete = [v.coverage == "full" for v in heard or state.venues.values()]
     if all(complete):
         return "full"
@@ -68,11 +88,13 @@ def saturated(params: OnsetParams, state: RateState) -> list[str]:
 
     Their correction is then at its limit: Z is a floor and measures how long, not how much.
     """
+    limit30, limit10 = 1 - 0.5 / params.tau_count_s, 1 - 0.5 / params.tau_usd_s
     return sorted(
-        name
-        for name, v in state.venues.items()
-        if v.coverage in THROTTLED
-        and (v.b30 >= 1 - 0.5 / params.tau_count_s or v.b10 >= 1 - 0.5 / params.tau_usd_s)
+        {
+            venue_of(name)
+            for name, v in state.venues.items()
+            if v.coverage in THROTTLED and (v.b30 >= limit30 or v.b10 >= limit10)
+        }
     )
 
 
@@ -112,6 +134,7 @@ def step(
 
 def _add(params: OnsetParams, state: RateState, venue: str, seen: VenueSecond, cap: float) -> None:
     rate = state.venues.get(venue)
+    known = rate is not None
     if rate is None:
         rate = state.venues[venue] = VenueRate(coverage=seen.coverage)
     rate.coverage = seen.coverage
@@ -126,13 +149,26 @@ def _add(params: OnsetParams, state: RateState, venue: str, seen: VenueSecond, c
         state.orders_seen += count
         gain = count / min(max(state.orders_seen, count), params.mean_order_memory)
         state.mean_order_usd += (each - state.mean_order_usd) * min(gain, 1.0)
-    rate.n30 += orders / params.tau_count_s
-    rate.n60 += orders / params.tau_baseline_input_s
-    rate.w10 += usd / params.tau_usd_s
-    rate.w60 += usd / params.tau_baseline_input_s
-    rate.b30 += 1.0 / params.tau_count_s
-    rate.b10 += 1.0 / params.tau_usd_s
-    rate.b60 += 1.0 / params.tau_baseline_input_s
+    over = active = 1
+    if seen.coverage in THROTTLED and orders > len(seen.entries):
+        # Of one order a second, a row of many was collected since the row before it.
+        over = max(rate.idle, 1) if known else orders
+        active = min(orders, over)
+    rate.idle = 0
+    gain30, gain10 = _gain(params.tau_count_s, over), _gain(params.tau_usd_s, over)
+    gain60 = _gain(params.tau_baseline_input_s, over)
+    rate.n30 += orders * gain30
+    rate.n60 += orders * gain60
+    rate.w10 += usd * gain10
+    rate.w60 += usd * gain60
+    rate.b30 += active * gain30
+    rate.b10 += active * gain10
+    rate.b60 += active * gain60
+
+
+def _gain(tau: int, over_s: int) -> float:
+    """Return what is left of a unit that came evenly over the last `over_s` seconds."""
+    return 1.0 / tau if over_s == 1 else (1.0 - (1.0 - 1.0 / tau) ** over_s) / over_s
 
 
 def _decay(params: OnsetParams, state: RateState, seconds: int) -> None:
@@ -140,6 +176,7 @@ def _decay(params: OnsetParams, state: RateState, seconds: int) -> None:
     q10 = (1.0 - 1.0 / params.tau_usd_s) ** seconds
     q60 = (1.0 - 1.0 / params.tau_baseline_input_s) ** seconds
     for rate in state.venues.values():
+        rate.idle += seconds
         rate.n30 *= q30
         rate.b30 *= q30
         rate.w10 *= q10

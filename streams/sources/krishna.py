@@ -5,8 +5,10 @@
 
 A row is a batch: `q` forced orders of one symbol worth `liq_amount` dollars (original
 quantity times average price), stamped when the batch was sent on, so it can hold older
-orders. `S` is max() over the orders' side words, and "SELL" > "BUY": a BUY row is all
-BUY (shorts were closed), while a row with one SELL among fifty BUYs says SELL.
+orders. `S` is max() over the orders' side words, and "SELL" > "BUY": a row with one SELL
+among fifty BUYs says SELL. The side is therefore `unknown`: a feed split in two by how
+batches happened to fall has no rate of its own on either side. In 2023 Binance pushed
+the latest forced order of each second and symbol.
 """
 
 from collections.abc import Sequence
@@ -71,7 +73,6 @@ def read_line(line: str) -> Liquidation | None:
     batch = row(cells, _Batch)
     asset, instrument, _ = split_symbol(batch.s)
     ts_event = _micros(batch.time)
-    all_bought = batch.S == "BUY"
     return checked(
         lambda: Liquidation(
             event_id=natural_id("binance", "batch", *cells),
@@ -79,13 +80,13 @@ def read_line(line: str) -> Liquidation | None:
             instrument=instrument,
             venue_symbol=batch.s,
             asset=asset,
-            position_side="short" if all_bought else "unknown",
-            order_side="buy" if all_bought else None,
+            position_side="unknown",
+            order_side=None,
             price=None,
             price_kind=None,
             quantity=None,
             notional_usd=grid_usd(batch.liq_amount),
-            coverage="unknown",
+            coverage="latest_per_second",
             stream="recorder",
             ts_event=ts_event,
             ts_recv=ts_event,

@@ -88,3 +88,14 @@ def test_empty_seconds_need_no_step_of_their_own() -> None:
 def test_the_feed_class_follows_the_venues_coverage(coverages: list[str], expected: str) -> None:
     venues = {str(i): log_rate.VenueRate(coverage=c) for i, c in enumerate(coverages)}  # type: ignore[arg-type]
     assert log_rate.feed_class(RateState(venues=venues)) == expected
+
+
+def test_a_batch_from_a_throttled_feed_counts_over_the_time_it_was_collected_in() -> None:
+    """Sixty orders of a feed that shows one a second took a minute, whenever they are told."""
+    told_late, at_once = calm("latest_per_second"), calm("latest_per_second")
+    for state, silence in ((told_late, 600), (at_once, 60)):
+        shown = {"v": VenueSecond(coverage="latest_per_second", entries=[(60, 3e5)])}
+        log_rate.step(PARAMS, state, state.at + silence, silence, shown)
+    assert told_late.venues["v"].b30 == pytest.approx(0.1, rel=0.01)
+    assert at_once.venues["v"].b30 == pytest.approx(1.0, abs=0.15)
+    assert at_once.score > told_late.score + 1.0

@@ -69,7 +69,7 @@ def test_a_krishna_row_is_a_batch_in_dollars_without_a_price(tmp_path):
     )
 
 
-def test_a_krishna_sell_row_may_hold_buys_so_only_a_buy_row_has_a_side(tmp_path):
+def test_a_krishna_sell_row_may_hold_buys_so_no_row_has_a_side(tmp_path):
     file = write(
         tmp_path / "liqs.csv",
         KRISHNA
@@ -77,7 +77,7 @@ def test_a_krishna_sell_row_may_hold_buys_so_only_a_buy_row_has_a_side(tmp_path)
         + "ETHUSDT,32000,BUY,3,0.01,2023-01-06 09:59:23.301382+05:30\n",
     )
     sides = [(r.position_side, r.order_side) for _, r in records(file)]
-    assert sides == [("unknown", None), ("short", "buy")]
+    assert sides == [("unknown", None), ("unknown", None)]
 
 
 def test_a_dirty_krishna_row_is_a_dead_letter(tmp_path):
@@ -99,7 +99,7 @@ def test_krishnas_squeeze_hour_is_63_million_dollars():
     hour = [r for _, r in source.items if start <= r.ts_event < start + 60 * MINUTE]
     assert len(hour) == 757
     assert sum(r.notional_usd for r in hour) == pytest.approx(63_342_357.28, abs=1)
-    assert {r.position_side for r in hour} == {"short", "unknown"}
+    assert {r.position_side for r in hour} == {"unknown"}
     assert source.gap_after_s == 3 * 3600
 
 

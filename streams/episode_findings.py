@@ -1,0 +1,77 @@
+"""What the engine tells of an episode, and of corrections to orders it has counted. Pure."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.findings import CascadeFinding
+from schemas.identity import natural_id
+from schemas.market import Liquidation
+from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
+from streams.detectors import episode as episodes
+from streams.detectors import log_rate
+from streams.params import Params
+
+
+class View(NamedTuple):
+    """How much of an episode the feeds showed."""
+
+    feed_class: FeedClass
+    silent: list[str]
+
+
+def corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
+    """Yield one finding for each correction of an order that an episode has counted.
+
+    `counted` has the episode's totals up to its `ts_event`. A correction that changes the
+    position side itself reaches the episodes of the new side only.
+    """
+    side = "unknown" if counted.side_reason else counted.position_side
+    for order in sorted(corrections, key=lambda c: (c.event_id, c.version)):
+        second = order.ts_event // SECOND * SECOND
+        if order.position_side == side and (counted.ts_onset <= second <= counted.ts_event):
+            named = natural_id(counted.episode_id, "corrected", order.event_id, order.version)
+            yield msgspec.structs.replace(counted, finding_id=named, phase="corrected")
+
+
+def cascade_finding(
+    params: Params,
+    asset: str,
+    side: PositionSide,
+    rate: log_rate.RateState,
+    running: episodes.Episode,
+    phase: Phase,
+    now: episodes.Second,
+    view: View,
+) -> CascadeFinding:
+    """Return what is told of a running episode as it enters `phase`."""
+    episode_id = natural_id(asset, side, running.onset, params.version)
+    coverage: Coverage = "unknown" if view.silent else log_rate.coverage(rate)
+    return CascadeFinding(
+        finding_id=natural_id(episode_id, phase, now.second),
+        episode_id=episode_id,
+        asset=asset,
+        position_side=running.side if side == "unknown" else side,
+        phase=phase,
+        wave=running.wave,
+        ts_onset=running.onset * SECOND,
+        ts_event=now.second * SECOND,
+        ts_detect=(now.second + 1 + params.grace_s) * SECOND,
+        log_rate=now.score,
+        threshold=now.threshold,
+        threshold_is_default=params.onset.thresholds_are_default,
+        feed_class=view.feed_class,
+        coverage=coverage,
+        orders=running.orders,
+        notional_usd=running.usd,
+        peak_usd_per_s=running.peak_rate,
+        ts_peak=running.peak_at * SECOND if running.peak_at else None,
+        drawdown_bps=episodes.drawdown_bps(running),
+        price_onset=running.price_onset,
+        venues=sorted({log_rate.venue_of(stream) for stream in rate.venues}),
+        params_version=params.version,
+        silent=view.silent,
+        saturated=log_rate.saturated(params.onset, rate),
+        side_reason=running.side_reason,
+    )
