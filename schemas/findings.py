@@ -38,6 +38,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
     every second, so that `log_rate` is a floor and measures duration. `side_reason` is
     given where the orders' side is not told: what `position_side` was read from, or why not.
+    `estimate_usd` adds what throttled feeds left out, with its 95 % interval; None where a
+    feed was silent or its coverage is not known. `venue_…` are the same for each of `venues`,
+    the estimates empty where one of them is not known.
     """
 
     finding_id: Identity
@@ -65,6 +68,13 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     silent: list[Identity] = []
     saturated: list[Name] = []
     side_reason: Text = ""
+    estimate_usd: TotalUsd | None = None
+    estimate_low_usd: TotalUsd | None = None
+    estimate_high_usd: TotalUsd | None = None
+    venue_usd: list[TotalUsd] = []
+    venue_estimate_usd: list[TotalUsd] = []
+    venue_low_usd: list[TotalUsd] = []
+    venue_high_usd: list[TotalUsd] = []
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

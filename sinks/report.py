@@ -48,6 +48,7 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         "covered_since": iso(totals["since"]) if counted else None,
         "covered_until": iso(totals["until"]) if counted else None,
         "last_24h": _last_24h(ask) if counted else None,
+        "totals_24h": _totals_24h(ask) if counted else [],
         "share_by_asset": _shares(ask, "asset", totals["usd"]),
         "share_by_venue": _shares(ask, "venue", totals["usd"]),
         "busiest_hours": _busiest_hours(ask),
@@ -95,6 +96,35 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
     found["notional_usd"] = round(found["notional_usd"] or 0.0, 2)
     found["since"], found["until"] = iso(found["since"]), iso(found["until"])
     return found
+
+
+def _totals_24h(ask: _Asker) -> list[dict[str, Any]]:
+    """What each venue showed in the last 24 h and what that was in all; None where not known.
+
+    As the view totals_24h, of this run alone. Streams of a venue add with errors held for one.
+    """
+    rows = ask.rows(
+        "WITH (SELECT max(ts_event) FROM liquidations WHERE kafka_topic = {epoch:String}) AS last"
+        " SELECT s.venue AS venue, sum(s.seen) AS notional_usd,"
+        " countIf(s.hidden IS NULL) > 0 AS unknown,"
+        " sum(s.seen + s.hidden * m.middle) AS estimate_usd,"
+        " sum(s.seen + s.hidden * m.low) AS estimate_low_usd,"
+        " sum(s.seen + s.hidden * m.high) AS estimate_high_usd"
+        " FROM (SELECT asset, venue, coverage, sum(usd) AS seen,"
+        " if(countIf(hidden_usd IS NULL) > 0, NULL, sum(hidden_usd)) AS hidden,"
+        " toFloat64(ifNull(hidden / nullIf(seen, 0), 0)) AS share FROM shown_and_hidden"
+        " WHERE kafka_topic = {epoch:String} AND ts > last - toIntervalHour(24)"
+        " GROUP BY asset, venue, coverage, instrument) AS s"
+        " ASOF LEFT JOIN hidden_multipliers AS m"
+        " ON s.coverage = m.coverage AND s.share >= m.from_share"
+        " GROUP BY venue ORDER BY notional_usd DESC, venue"
+    )
+    figures = ("estimate_usd", "estimate_low_usd", "estimate_high_usd")
+    for row in rows:
+        hidden = row.pop("unknown")
+        row["notional_usd"] = round(row["notional_usd"] or 0.0, 2)
+        row |= {f: None if hidden or row[f] is None else round(row[f], 2) for f in figures}
+    return rows
 
 
 def _long_share(
@@ -145,7 +175,10 @@ def _episodes(ask: _Asker) -> list[dict[str, Any]]:
         " max(t.drawdown_bps) AS drawdown_bps, max(t.wave) AS waves,"
         " countIf(t.phase = 'reignited') AS reignitions,"
         " any(t.threshold_is_default) AS threshold_is_default,"
-        " argMax(t.coverage, (t.ts_event, t.ts_detect, t.kafka_offset)) AS coverage"
+        " argMax(t.coverage, (t.ts_event, t.ts_detect, t.kafka_offset)) AS coverage,"
+        " argMax(tuple(t.estimate_usd), (t.ts_event, t.notional_usd)).1 AS estimate_usd,"
+        " argMax(tuple(t.estimate_low_usd), (t.ts_event, t.notional_usd)).1 AS estimate_low_usd,"
+        " argMax(tuple(t.estimate_high_usd), (t.ts_event, t.notional_usd)).1 AS estimate_high_usd"
         " FROM cascades AS t FINAL WHERE kafka_topic = {epoch:String}"
         " GROUP BY episode_id HAVING detected IS NOT NULL ORDER BY detected, asset"
     )

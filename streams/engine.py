@@ -21,7 +21,7 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, direction, flow, log_rate, watermark
+from streams.detectors import darkness, direction, flow, log_rate, totals, watermark
 from streams.detectors import episode as episodes
 from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
@@ -270,7 +270,7 @@ def _judge_sides(
             continue
         begun = held.episode.onset if held.episode else second
         view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
-        _follow(params, asset, side, state, held, now, view, cell.corrections, findings)
+        _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
             pulse = AssetPulse(
@@ -293,7 +293,8 @@ def _follow(
     state: AssetState,
     held: SideState,
     now: episodes.Second,
-    view: "View",
+    view: View,
+    shown: dict[str, log_rate.VenueSecond],
     corrections: list[Liquidation],
     findings: list[Finding],
 ) -> None:
@@ -307,6 +308,7 @@ def _follow(
         told = direction.infer(params.episode, state.flows, now.second)
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         episodes.turn(running, *told, before)
+    _add_up(params, running, held.rate, shown)
     closed = running.side if side == "unknown" else side
     _, entered = episodes.step(params.onset, params.episode, running, closed, now)
     for phase in entered:
@@ -321,6 +323,21 @@ def _follow(
         lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
         state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
+
+
+def _add_up(
+    params: Params,
+    running: episodes.Episode,
+    rate: log_rate.RateState,
+    shown: dict[str, log_rate.VenueSecond],
+) -> None:
+    for stream, second in shown.items():
+        seen = running.streams.get(stream)
+        if seen is None:
+            seen = running.streams[stream] = totals.Seen(second.coverage)
+        usd = sum(worth or 0.0 for _, worth in second.entries)
+        factor = log_rate.unthrottle(rate.venues[stream].b30, params.onset.tau_count_s)
+        totals.add(seen, usd, factor)
 
 
 def _correct_closed(

@@ -10,7 +10,8 @@ from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
 from streams.detectors import episode as episodes
-from streams.detectors import log_rate
+from streams.detectors import log_rate, totals
+from streams.detectors.totals import Total
 from streams.params import Params
 
 
@@ -48,6 +49,10 @@ def cascade_finding(
     """Return what is told of a running episode as it enters `phase`."""
     episode_id = natural_id(asset, side, running.onset, params.version)
     coverage: Coverage = "unknown" if view.silent else log_rate.coverage(rate)
+    venues = sorted({log_rate.venue_of(stream) for stream in rate.venues})
+    whole, parts = _totals(params, running, view, venues)
+    known = [part for part in parts if part.estimate is not None]
+    told = known if len(known) == len(parts) else []
     return CascadeFinding(
         finding_id=natural_id(episode_id, phase, now.second),
         episode_id=episode_id,
@@ -69,9 +74,31 @@ def cascade_finding(
         ts_peak=running.peak_at * SECOND if running.peak_at else None,
         drawdown_bps=episodes.drawdown_bps(running),
         price_onset=running.price_onset,
-        venues=sorted({log_rate.venue_of(stream) for stream in rate.venues}),
+        venues=venues,
         params_version=params.version,
         silent=view.silent,
         saturated=log_rate.saturated(params.onset, rate),
         side_reason=running.side_reason,
+        estimate_usd=whole.estimate,
+        estimate_low_usd=whole.low,
+        estimate_high_usd=whole.high,
+        venue_usd=[part.seen for part in parts],
+        venue_estimate_usd=[part.estimate or 0.0 for part in told],
+        venue_low_usd=[part.low or 0.0 for part in told],
+        venue_high_usd=[part.high or 0.0 for part in told],
     )
+
+
+def _totals(
+    params: Params, running: episodes.Episode, view: View, venues: list[str]
+) -> tuple[Total, list[Total]]:
+    """Return the totals of an episode and of each venue."""
+    of_forced = any(feed.startswith("liquidations/") for feed in view.silent)
+    streams = sorted(running.streams.items())
+    parts = [
+        totals.total(
+            params.totals, (s for name, s in streams if log_rate.venue_of(name) == venue), of_forced
+        )
+        for venue in venues
+    ]
+    return totals.total(params.totals, (s for _, s in streams), of_forced), parts

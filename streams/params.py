@@ -18,6 +18,26 @@ DEFAULT_CASCADE: dict[str, dict[str, float]] = {
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
 MAJORS = ("ADA", "AVAX", "BCH", "BNB", "BTC", "DOGE", "DOT", "ETH", "LINK", "LTC", "SOL", "XRP")
+DEFAULT_MULTIPLIERS: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "latest_per_second": (
+        (0.0, 0.0, 8.22),
+        (0.23, 2.11, 9.64),
+        (0.58, 3.2, 11.41),
+        (0.81, 4.2, 13.18),
+        (1.31, 7.43, 32.62),
+        (1.92, 8.21, 29.01),
+        (1.27, 22.49, 71.66),
+    ),
+    "largest_per_second": (
+        (0.0, 0.0, 2.78),
+        (0.08, 0.69, 2.47),
+        (0.13, 0.79, 2.17),
+        (0.25, 0.73, 1.51),
+        (0.38, 0.75, 1.94),
+        (0.25, 0.6, 0.96),
+        (0.29, 1.06, 1.67),
+    ),
+}
 STABLECOINS = ("BUSD", "DAI", "FDUSD", "TUSD", "USDC", "USDT")
 
 
@@ -89,6 +109,19 @@ class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class TotalsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What throttled feeds hide: from simulated complete tapes, `tests/bench/totals.py`.
+
+    `multipliers` of the hidden USD (2.5 %, median, 97.5 %) by rule, where hidden / seen is
+    below each of `shares`, and above.
+    """
+
+    shares: tuple[float, ...] = (0.1, 0.3, 0.7, 1.3, 2.0, 2.6)
+    multipliers: dict[str, tuple[tuple[float, float, float], ...]] = msgspec.field(
+        default_factory=lambda: dict(DEFAULT_MULTIPLIERS)
+    )
+
+
 class WhaleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """detection.md 5.3: window and history in minutes, floors in USD."""
 
@@ -120,6 +153,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     episode: EpisodeParams = EpisodeParams()
     market: MarketParams = MarketParams()
     whale: WhaleParams = WhaleParams()
+    totals: TotalsParams = TotalsParams()
 
     @property
     def version(self) -> str:

@@ -59,6 +59,8 @@ def _headline(found: dict[str, Any]) -> Table:
     bound = "at least " if found["lower_bound"] else ""
     note = f"  (coverage: {', '.join(found['coverages'])})" if found["lower_bound"] else ""
     table.add_row("total", f"{bound}{usd(day['notional_usd'] or 0)}{note}")
+    if found["lower_bound"]:
+        table.add_row("in all", _estimated(found["totals_24h"]))
     table.add_row("orders", f"{day['orders']:,}")
     unknown = "not known: the source does not tell whose positions were closed"
     known = day["long_share"]
@@ -72,6 +74,23 @@ def _headline(found: dict[str, Any]) -> Table:
         whole = f"{bound}{usd(found['liquidated_usd'])} in {found['orders']:,} orders"
         table.add_row("whole run", f"{whole}, since {found['covered_since']}")
     return table
+
+
+def _estimated(venues: list[dict[str, Any]]) -> str:
+    """Write the sum over venues, and each one that hides something."""
+    if any(v["estimate_usd"] is None for v in venues):
+        return "not known: the coverage of a feed is not, or it came in batches"
+
+    def span(rows: list[dict[str, Any]]) -> str:
+        middle, low, high = (
+            usd(sum(r[f] for r in rows))
+            for f in ("estimate_usd", "estimate_low_usd", "estimate_high_usd")
+        )
+        return f"{middle} ({low} to {high})"
+
+    hiding = [v for v in venues if v["estimate_high_usd"] > v["notional_usd"] * 1.001]
+    each = "; ".join(f"{v['venue']} {span([v])}" for v in hiding)
+    return f"about {span(venues)}, of which {each}; 95 %, from simulated tapes"
 
 
 def _shares(title: str, shares: dict[str, float]) -> Table:
@@ -108,7 +127,19 @@ def _episodes(found: dict[str, Any]) -> Table | str:
         title_justify="left",
         box=None,
     )
-    for column in ("asset", "side", "onset", "detected", "delay", "peak", "end", "USD", "move"):
+    columns = (
+        "asset",
+        "side",
+        "onset",
+        "detected",
+        "delay",
+        "peak",
+        "end",
+        "USD",
+        "in all",
+        "move",
+    )
+    for column in columns:
         table.add_column(column, no_wrap=True)
     for e in sorted(largest, key=lambda e: e["detected"]):
         delay = _seconds(e["detected"]) - _seconds(e["onset"])
@@ -121,6 +152,7 @@ def _episodes(found: dict[str, Any]) -> Table | str:
             _clock(e["peak"]),
             _clock(e["end"]) if e["end"] else "open",
             ("" if e["coverage"] == "full" else "≥ ") + usd(e["notional_usd"]),
+            _in_all(e),
             "" if e["drawdown_bps"] is None else f"{e['drawdown_bps'] / 100:.1f} %",
         )
     for m in found["market_episodes"]:
@@ -133,20 +165,31 @@ def _episodes(found: dict[str, Any]) -> Table | str:
             "",
             _clock(m["end"]) if m["end"] else "open",
             "",
+            "",
             ", ".join(m["assets"]),
         )
     return table
+
+
+def _in_all(e: dict[str, Any]) -> str:
+    if e["coverage"] == "full":
+        return ""
+    if e["estimate_usd"] is None:
+        return "not known"
+    return f"{usd(e['estimate_low_usd'])}..{usd(e['estimate_high_usd'])}"
 
 
 def _whales(verdicts: list[dict[str, Any]]) -> Table:
     table = Table(
         title="Whale deposits: followed by their own selling?", title_justify="left", box=None
     )
-    for column in ("asset", "into", "deposited", "at", "verdict", "p", "placebos", "note"):
+    columns = ("asset", "into", "deposited", "at", "verdict", "p", "placebos", "posterior")
+    for column in (*columns, "sender's e", "note"):
         table.add_column(column)
     for v in verdicts:
         notes = [v["reason"]] if v["reason"] else []
-        notes += ["shared with another inflow"] if v["shared"] else []
+        share = "" if v["credit"] is None else f", its share by size {v['credit']:.0%}"
+        notes += [f"shared with another inflow{share}"] if v["shared"] else []
         notes += ["an onset followed"] if v["onset_followed"] else []
         table.add_row(
             v["asset"],
@@ -156,6 +199,8 @@ def _whales(verdicts: list[dict[str, Any]]) -> Table:
             v["verdict"],
             "" if v["p_value"] is None else f"{v['p_value']:.4f}",
             str(v["placebos"]),
+            "" if v["posterior"] is None else f"{v['posterior']:.2f}",
+            "" if v["address_e"] is None else f"{v['address_e']:.2g}",
             "; ".join(notes),
         )
     return table

@@ -11,6 +11,7 @@ Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-armi
 import msgspec
 
 from schemas.words import Phase, PositionSide, Tier
+from streams.detectors import totals
 from streams.params import EpisodeParams, OnsetParams
 
 
@@ -51,6 +52,8 @@ class Episode(msgspec.Struct):
     #: What is read from price and flow where orders do not tell their side.
     side: PositionSide = "unknown"
     side_reason: str = ""
+    #: USD by stream, for the estimate of what throttled ones left out.
+    streams: dict[str, totals.Seen] = {}
 
 
 def opens(params: OnsetParams, now: Second) -> bool:
