@@ -4,7 +4,6 @@ import re
 from typing import Any, Union
 
 import msgspec
-import orjson
 
 from schemas.topics import TOPICS
 
@@ -65,7 +64,7 @@ def decode(
 
 def encode(record: msgspec.Struct) -> bytes:
     """Encode one record as JSON."""
-    return orjson.dumps(record, default=msgspec.to_builtins)
+    return msgspec.json.encode(record)
 
 
 def validated(record: Any) -> Any:

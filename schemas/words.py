@@ -64,7 +64,8 @@ MINUTE = 60 * SECOND
 #: A record stamped further ahead of its own receipt than this is wrong, not early.
 MAX_AHEAD = 5 * MINUTE
 
-_GRID = 65_536.0
+#: Parts of a dollar that sums of dollars are made of.
+GRID = 65_536.0
 #: Quotes worth about a dollar: price x quantity is then the worth.
 _DOLLARS = frozenset(
     {"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "USDS", "PYUSD", "USD1"}
@@ -127,4 +128,4 @@ def grid_usd(worth: float) -> float:
     Sums of such floats are exact up to $137 B, so they do not depend on the order
     or grouping of their terms: partial bars merge to the same bits in any shell.
     """
-    return round(worth * _GRID) / _GRID
+    return round(worth * GRID) / GRID

@@ -4,17 +4,24 @@ trade ──> late? (its second is before the partition's frontier)  -> counted,
       ──> duplicate? (same id within the open seconds)           -> dead letter
       ──> bar of (venue, instrument, second)
 drain ──> the bars so far, and the partition's clock behind them
+
+`fold` takes one trade; `fold_columns` takes many at once to the same sums, bit for bit.
 """
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.bars import Bar
+from schemas.batch import Columns, Words
 from schemas.market import Trade
 from schemas.status import FeedStatus
-from schemas.words import SECOND, grid_usd
+from schemas.words import GRID, SECOND, grid_usd
 from streams.detectors import watermark
 from streams.params import Params
 
+#: Cells (instruments times seconds) up to which sums are laid out without sorting.
+DENSE = 65_536
 #: high, low, quantity, buy_usd, sell_usd, trades, asset
 Sums = list[float]
 
@@ -59,6 +66,81 @@ def fold(state: FoldState, trade: Trade) -> str | None:
     sums[3 if trade.aggressor_side == "buy" else 4] += usd
     sums[5] += 1
     return None
+
+
+def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_]) -> list[int]:
+    """Add the rows that are `good`; return those not taken in as duplicates."""
+    second = of.ts_event // SECOND
+    early = second < state.frontier
+    state.late += int(np.count_nonzero(good & early))
+    live = good & ~early
+    again = _note_ids(state, of.event_id, second, live)
+    live[again] = False
+    live &= ~np.isnan(of.usd)
+    if live.all():
+        _add(state, words, of, second)
+    elif live.any():
+        _add(state, words, of.only(live), second[live])
+    return again
+
+
+def _note_ids(
+    state: FoldState, event_ids: list[str], second: NDArray[np.int64], live: NDArray[np.bool_]
+) -> list[int]:
+    """Remember ids by second; return the rows whose id was there already."""
+    again: list[int] = []
+    for number in np.unique(second[live]).tolist():
+        rows = np.flatnonzero(live & (second == number))
+        told = event_ids if len(rows) == len(event_ids) else [event_ids[i] for i in rows]
+        known = state.ids.setdefault(number, set())
+        before = len(known)
+        if known.isdisjoint(told):
+            known.update(told)
+            if len(known) == before + len(told):
+                continue
+            known.difference_update(told)  # told twice within these rows
+        for row, event_id in zip(rows.tolist(), told, strict=True):
+            if event_id in known:
+                again.append(row)
+            known.add(event_id)
+    return again
+
+
+def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64]) -> None:
+    """Add rows to the sums, in their order: quantities are not on a grid."""
+    first = int(second.min())
+    span = int(second.max()) - first + 1
+    cell, size = of.word * span + (second - first), len(words.known) * span
+    names = None
+    if size > DENSE:
+        names, cell = np.unique(cell, return_inverse=True)
+        size = len(names)
+    trades = np.bincount(cell, minlength=size)
+    seen = np.flatnonzero(trades)
+    keys = []
+    for name in (seen if names is None else names[seen]).tolist():
+        venue, asset, instrument = words.known[name // span]
+        keys.append((asset, venue, instrument, first + name % span))
+    held = [state.sums.get(key) for key in keys]
+    usd = np.rint(of.usd * GRID) / GRID
+    high, low = np.full(size, -np.inf), np.full(size, np.inf)
+    np.maximum.at(high, cell, of.price)
+    np.minimum.at(low, cell, of.price)
+    so_far = [0.0 if sums is None else sums[2] for sums in held]
+    quantity = np.bincount(
+        np.concatenate((seen, cell)), np.concatenate((so_far, of.quantity)), size
+    )
+    bought = np.bincount(cell, np.where(of.buys, usd, 0.0), size)
+    sold = np.bincount(cell, np.where(of.buys, 0.0, usd), size)
+    new = np.stack((high, low, quantity, bought, sold, trades), axis=1)[seen].tolist()
+    for key, sums, more in zip(keys, held, new, strict=True):
+        if sums is None:
+            state.sums[key] = more
+            continue
+        sums[0], sums[1], sums[2] = max(sums[0], more[0]), min(sums[1], more[1]), more[2]
+        sums[3] += more[3]
+        sums[4] += more[4]
+        sums[5] += more[5]
 
 
 def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:

@@ -1,49 +1,40 @@
 """Rollup as Kafka transactions: consume trades, fold, produce bars, commit, atomically.
 
-    poll batch ──> fold ──> begin ─ bars, clocks, dead letters ─ offsets ─ commit
-                                    └── all of it, or none of it ──┘
+    batches ──> fold ──every flush_s──> begin ─ bars, clocks, dead letters ─ offsets ─ commit
+                                                └── all of it, or none of it ──┘
 
 A restarted worker re-reads a little before its committed offset, to know the ids and
 the clock it knew before; bars of that stretch are dropped, they were told.
 """
 
-import contextlib
+import gc
 import logging
-import os
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas import codec, metrics
-from schemas.codec import InvalidRecord
-from schemas.market import Trade
-from schemas.status import FeedStatus
+from schemas import batch, metrics
 from streams import clock, kafka, refusals, slots
 from streams.params import Params
 from streams.rollup import fold
+from streams.rollup.commit import ANSWER_S, Commits, Cut
+from streams.rollup.take import Partition, take
 from streams.settings import Settings
 
 log = logging.getLogger("undertow.rollup")
-BATCH = 5_000
+BATCH = 10_000
+#: Messages and sums after which bars are flushed before their time.
+FLUSH_MESSAGES = 200_000
+FLUSH_SUMS = 50_000
+#: A queue that was full for a moment is filled again at once: by default librdkafka waits a
+#: second, in which a flood's reader has emptied it and idles.
+FETCH = {"fetch.queue.backoff.ms": 10, "queued.min.messages": 200_000}
 #: Messages re-read before the committed offset: more than any grace holds.
 WARM_UP = 20_000
 TRANSACTION_MS = 15_000
-#: An answer that takes longer is asked for again, so that stopping never waits longer.
-ANSWER_S = 10
-HANGS_AFTER_S = 25.0
 PAUSE_S = 0.5
-
-
-class Partition(msgspec.Struct):
-    """One owned trades partition; messages before `live_from` only warm the state."""
-
-    state: fold.FoldState
-    live_from: int
-    position: int
-    clock_told: tuple[int, str] = (0, "")
 
 
 def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> None:
@@ -54,6 +45,9 @@ def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> Non
     refusals.TooManyRefused.
     """
     worker = slots.claim(settings.data_dir, "rollup")
+    # Messages come and go by the thousand and hold no cycles: looking for them costs a tenth.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
     share = refusals.Share(settings.dead_letter_limit)
     while not stopping():
         try:
@@ -82,55 +76,66 @@ def _session(
         },
     )
     producer.init_transactions(ANSWER_S)
-    consumer = Consumer(kafka.consumer_conf(settings, "rollup", worker))
+    consumer = Consumer(kafka.consumer_conf(settings, "rollup", worker) | FETCH)
     owned: dict[int, Partition] = {}
+    words = batch.Words()
+    commits = Commits(producer)
     consumer.subscribe(
         ["trades"],
         on_assign=lambda c, parts: _assigned(c, parts, owned),
-        on_revoke=lambda c, parts: _dropped(parts, owned),
-        on_lost=lambda c, parts: _dropped(parts, owned),
+        on_revoke=lambda c, parts: _dropped(parts, owned, commits),
+        on_lost=lambda c, parts: _dropped(parts, owned, commits),
     )
     try:
-        parts = _partition_count(consumer, "trades")
-        out = _partition_count(consumer, "bars")
-        log.info("rollup: %d trades partitions into %d bars partitions", parts, out)
-        while not stopping():
-            messages = consumer.consume(BATCH, timeout=settings.flush_s)
-            letters = [letter for m in messages for letter in _take(params, owned, m)]
-            share.note(len(messages), len(letters))
-            with _bounded():
-                _flush(consumer, producer, owned, letters, parts, out)
-            kafka.each_round(consumer)
-            _observe(owned, len(messages), len(letters))
+        with commits:
+            parts = _partition_count(consumer, "trades")
+            out = _partition_count(consumer, "bars")
+            log.info("rollup: %d trades partitions into %d bars partitions", parts, out)
+            round_ = Round(settings.flush_s)
+            while not stopping():
+                messages = consumer.consume(BATCH, timeout=round_.left_s())
+                refused = _take(params, words, owned, messages)
+                share.note(len(messages), refused)
+                round_.note(len(messages), refused)
+                if round_.is_due(owned):
+                    _flush(consumer, commits, owned, round_, parts, out)
+                    _observe(owned)
+                    round_ = Round(settings.flush_s)
+                kafka.each_round(consumer)
+            _flush(consumer, commits, owned, round_, parts, out)
     finally:
         consumer.close()
 
 
-@contextlib.contextmanager
-def _bounded() -> Iterator[None]:
-    """End the process when a transaction hangs: what starts it again aborts what it left.
+class Round:
+    """What has been taken since the last flush, and how long it may still wait."""
 
-    librdkafka 2.16's send_offsets_to_transaction may wait without end, whatever its timeout,
-    where the coordinator died under it (seen once in one to five kills of a broker).
-    """
-    alarm = threading.Timer(HANGS_AFTER_S, _leave)
-    alarm.daemon = True
-    alarm.start()
-    try:
-        yield
-    finally:
-        alarm.cancel()
+    def __init__(self, flush_s: float) -> None:
+        self.taken = 0
+        self.letters = 0
+        self._flush_s = flush_s
+        self._due = 0.0
+
+    def left_s(self) -> float:
+        """Return how long to wait for more, seconds."""
+        left = self._due - time.monotonic() if self.taken else self._flush_s
+        return max(0.0, left)
+
+    def note(self, taken: int, letters: int) -> None:
+        """Count what came; the first of it starts the clock."""
+        if taken and not self.taken:
+            self._due = time.monotonic() + self._flush_s
+        self.taken += taken
+        self.letters += letters
+
+    def is_due(self, owned: dict[int, Partition]) -> bool:
+        """Say whether the oldest has waited long enough, or it has become much."""
+        sums = sum(len(part.state.sums) for part in owned.values())
+        much = self.taken >= FLUSH_MESSAGES or sums >= FLUSH_SUMS
+        return bool(self.taken) and (much or time.monotonic() >= self._due)
 
 
-def _leave() -> None:
-    log.critical("rollup: a transaction has hung for %g s: ending, to begin anew", HANGS_AFTER_S)
-    logging.shutdown()
-    os._exit(70)
-
-
-def _observe(owned: dict[int, Partition], taken: int, letters: int) -> None:
-    metrics.RECORDS.labels("trades").inc(taken)
-    metrics.DEAD_LETTERS.labels("trades").inc(letters)
+def _observe(owned: dict[int, Partition]) -> None:
     for number, part in owned.items():
         metrics.STATE.labels("ids", str(number)).set(sum(map(len, part.state.ids.values())))
         if part.state.clock.now:
@@ -150,71 +155,56 @@ def _assigned(consumer: Consumer, parts: list[TopicPartition], owned: dict[int, 
         low, _ = consumer.get_watermark_offsets(tp, timeout=30)
         live_from = max(tp.offset, low) if tp.offset >= 0 else low
         tp.offset = max(low, live_from - WARM_UP)
-        owned[tp.partition] = Partition(fold.FoldState(), live_from, live_from)
+        owned[tp.partition] = Partition(tp.partition, fold.FoldState(), live_from, live_from)
         parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = tp.offset
         log.info("rollup: trades[%d] from offset %d", tp.partition, live_from)
     consumer.assign(parts)
 
 
-def _dropped(parts: list[TopicPartition], owned: dict[int, Partition]) -> None:
+def _dropped(parts: list[TopicPartition], owned: dict[int, Partition], commits: Commits) -> None:
+    commits.landed()
     for tp in parts:
         owned.pop(tp.partition, None)
 
 
-def _take(params: Params, owned: dict[int, Partition], message: Message) -> list[msgspec.Struct]:
-    """Fold one message; return the dead letters it gives."""
-    if message.error():
-        raise KafkaException(message.error())
-    number, offset = message.partition(), message.offset()
-    part = owned.get(number or 0)
-    if part is None or offset is None:
-        return []
-    payload = message.value()
-    live = offset >= part.live_from
-    if live:
-        if part.position <= part.live_from:
-            fold.drain(part.state)
-        part.position = offset + 1
-    refused: str | None = None
-    try:
-        not_after = clock.not_after_message(message.timestamp()[1])
-        record = codec.decode("trades", payload, number or 0, offset, not_after)
-        if isinstance(record, FeedStatus):
-            refused = fold.tell_time(part.state, record, params)
-        elif isinstance(record, Trade):
-            refused = fold.fold(part.state, record)
-        if refused not in refusals.LETTERS:
-            return []
-        problem = InvalidRecord("trades", number or 0, offset, *refusals.LETTERS[refused])
-    except InvalidRecord as found:
-        problem = found
-    return [kafka.dead_letter(problem, payload)] if live else []
+def _take(
+    params: Params, words: batch.Words, owned: dict[int, Partition], messages: list[Message]
+) -> int:
+    """Fold what came, partition by partition; return how many became dead letters."""
+    of: dict[int | None, list[Message]] = {}
+    for message in messages:
+        if message.error():
+            raise KafkaException(message.error())
+        of.setdefault(message.partition(), []).append(message)
+    return sum(
+        take(params, words, owned[number], those)
+        for number, those in of.items()
+        if number is not None and number in owned
+    )
 
 
 def _flush(
     consumer: Consumer,
-    producer: Producer,
+    commits: Commits,
     owned: dict[int, Partition],
-    letters: list[msgspec.Struct],
+    round_: Round,
     parts: int,
     out: int,
 ) -> None:
+    """Hand what was folded to the next transaction; should that fail, the session ends."""
     moved = {n: p for n, p in owned.items() if p.position > p.live_from}
     if not moved:
         return
-    producer.begin_transaction()
-    for letter in letters:
-        kafka.send(producer, "dead_letters", letter)
+    records: list[tuple[str, msgspec.Struct, int | None]] = []
     for number, part in moved.items():
-        for bar in fold.drain(part.state):
-            kafka.send(producer, "bars", bar)
+        records += [("dead_letters", letter, None) for letter in part.letters]
+        part.letters.clear()
+        records += [("bars", bar, None) for bar in fold.drain(part.state)]
         word = fold.clock_record(part.state, number, parts)
         if word is not None and (word.ts_event, word.state) != part.clock_told:
-            for target in range(out):
-                kafka.send(producer, "bars", word, target)
+            records += [("bars", word, target) for target in range(out)]
             part.clock_told = word.ts_event, word.state
-    offsets = [TopicPartition("trades", n, p.position) for n, p in moved.items()]
-    producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), ANSWER_S)
-    producer.commit_transaction(ANSWER_S)
-    for part in moved.values():
         part.live_from = part.position
+    offsets = [TopicPartition("trades", n, p.position) for n, p in moved.items()]
+    group = consumer.consumer_group_metadata()
+    commits.begin(Cut(records, offsets, group, round_.taken, round_.letters))

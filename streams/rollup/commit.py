@@ -1,0 +1,102 @@
+"""One transaction at a time, in a thread of its own: the next trades are folded meanwhile.
+
+fold ── cut ─────────── fold ── cut (waits for the one before, raises what it met) ── fold
+          └ begin ─ bars, clocks, dead letters ─ offsets ─ commit ┘
+"""
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple
+
+import msgspec
+from confluent_kafka import Producer, TopicPartition
+
+from schemas import metrics
+from streams import kafka
+
+log = logging.getLogger("undertow.rollup")
+#: An answer that takes longer is asked for again, so that stopping never waits longer.
+ANSWER_S = 10
+HANGS_AFTER_S = 25.0
+
+
+class Cut(NamedTuple):
+    """What one transaction holds: records by topic (and partition, where said), and offsets.
+
+    `group` is the consumer's membership when it was cut: a later owner's broker refuses it.
+    """
+
+    records: list[tuple[str, msgspec.Struct, int | None]]
+    offsets: list[TopicPartition]
+    group: Any
+    taken: int
+    letters: int
+
+
+class Commits:
+    """Carries cuts out in order; a context manager that ends with the last one in or raised."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        self._thread = ThreadPoolExecutor(1, "rollup-commit")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> "Commits":
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None:
+            self.settle()
+
+    def begin(self, cut: Cut) -> None:
+        """Start a transaction once the one before is in; raises what that one met."""
+        self.settle()
+        self._last = self._thread.submit(_commit, self._producer, cut)
+
+    def settle(self) -> None:
+        """Wait for the last transaction; raises what it met."""
+        if self._last is not None:
+            self._last.result()
+
+    def landed(self) -> None:
+        """Wait for the last transaction, however it ends: its partitions are about to go."""
+        if self._last is not None:
+            wait([self._last])
+
+
+def _commit(producer: Producer, cut: Cut) -> None:
+    with _bounded():
+        producer.begin_transaction()
+        for topic, record, partition in cut.records:
+            kafka.send(producer, topic, record, partition)
+        producer.send_offsets_to_transaction(cut.offsets, cut.group, ANSWER_S)
+        producer.commit_transaction(ANSWER_S)
+    metrics.RECORDS.labels("trades").inc(cut.taken)
+    metrics.DEAD_LETTERS.labels("trades").inc(cut.letters)
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """End the process when a transaction hangs: what starts it again aborts what it left.
+
+    librdkafka 2.16's send_offsets_to_transaction may wait without end, whatever its timeout,
+    where the coordinator died under it (seen once in one to five kills of a broker).
+    """
+    alarm = threading.Timer(HANGS_AFTER_S, _leave)
+    alarm.daemon = True
+    alarm.start()
+    try:
+        yield
+    finally:
+        alarm.cancel()
+
+
+def _leave() -> None:
+    log.critical("rollup: a transaction has hung for %g s: ending, to begin anew", HANGS_AFTER_S)
+    logging.shutdown()
+    os._exit(70)
