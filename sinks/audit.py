@@ -208,8 +208,7 @@ def _chunks(consumer: Consumer, line: Line) -> Iterator[tuple[list[Expected], in
             at = max(at, offset if message.error() else offset + 1)
             if message.error() or offset >= line.to:
                 continue
-            record = stored((line.topic, line.partition), offset, message)
-            if record is not None:
+            for record in stored((line.topic, line.partition), offset, message):
                 table = table_of(record)
                 chunk.append(Expected(table, offset, _identity(table, record, line, offset)))
         if len(chunk) >= CHUNK and at < line.to:
@@ -255,16 +254,17 @@ def _judge(
     ask: Ask, line: Line, table: str, records: list[Expected], rows: list[tuple[int, Identity]]
 ) -> None:
     """Add to `line` what one chunk of records and the rows of its offsets say."""
-    meant = {record.offset: record.identity for record in records}
-    right = {offset for offset, identity in rows if meant.get(offset) == identity}
-    absent = {r.identity: r.offset for r in records if r.offset not in right}
+    # A message of many trades gives several records at one offset.
+    meant = {(record.offset, record.identity) for record in records}
+    right = meant.intersection(rows)
+    absent = {r.identity: r.offset for r in records if (r.offset, r.identity) not in right}
     kept = _elsewhere(ask, table, list(absent)) if table != "bars" else set()
     line.expected += len(records)
     line.rows += len(rows)
     line.offsets += len({offset for offset, _ in rows})
-    line.strangers += sum(meant.get(offset) != identity for offset, identity in rows)
+    line.strangers += sum(row not in meant for row in rows)
     for record in records:
-        if record.offset in right:
+        if (record.offset, record.identity) in right:
             continue
         if record.identity in kept:
             line.repeated += 1

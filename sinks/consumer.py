@@ -10,15 +10,15 @@ decodable belong to the stage before, which has written their dead letters.
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
 
-from schemas import codec, metrics
+from schemas import batch, codec, metrics
 from schemas.codec import InvalidRecord
+from schemas.market import TradeRow
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD
 from sinks.clickhouse import Batch, Intents, Writer
@@ -29,6 +29,8 @@ __all__ = ["TOPICS", "run"]
 
 log = logging.getLogger("undertow.sink")
 POLL = 5_000
+#: Messages decoded at a time.
+CHUNK = 500
 #: Rows held over all partitions before they are written whatever their age.
 MAX_BUFFERED = 100_000
 #: librdkafka's own queue beside that, kilobytes.
@@ -84,52 +86,85 @@ def _take_all(
     intents: Intents,
     batch_rows: int,
 ) -> None:
+    by_place: dict[Place, list[Message]] = {}
+    for message in messages:
+        check(message.error())
+        if not message.error():
+            by_place.setdefault((message.topic() or "", message.partition() or 0), []).append(
+                message
+            )
     # Bound to the buffers of now: a partition that comes back while a flush below waits
     # has another, which begins at another offset than what we hold of it.
-    taken = [(message, ours.buffers.get(_place(message))) for message in messages]
-    for topic, count in Counter(m.topic() or "" for m, _ in taken if not m.error()).items():
-        metrics.RECORDS.labels(topic).inc(count)
-    for message, buffer in taken:
-        check(message.error())
-        place, offset = _place(message), message.offset() or 0
-        if buffer is None or message.error():
-            continue
-        if 0 <= buffer.until < offset and ours.holds(place, buffer):
-            _flush(ours, [place], writer, intents)
-        if not ours.holds(place, buffer):
-            continue
-        _take(buffer, message, place, offset)
-        if len(buffer.records) >= batch_rows and buffer.until < 0:
-            _flush(ours, [place], writer, intents)
+    taken = [(place, those, ours.buffers.get(place)) for place, those in by_place.items()]
+    for place, those, buffer in taken:
+        metrics.RECORDS.labels(place[0]).inc(len(those))
+        while those and buffer is not None and ours.holds(place, buffer):
+            if 0 <= buffer.until < (those[0].offset() or 0):
+                _flush(ours, [place], writer, intents)
+                continue
+            count = _fitting(buffer, those, batch_rows)
+            _take(buffer, place, those[:count])
+            those = those[count:]
+            if len(buffer.records) >= batch_rows and buffer.until < 0:
+                _flush(ours, [place], writer, intents)
 
 
-def _place(message: Message) -> Place:
-    return (message.topic() or "", message.partition() or 0)
+def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
+    """Return how many messages go into the buffer before it may have to be written."""
+    if buffer.until < 0:
+        return min(CHUNK, max(1, batch_rows - len(buffer.records)))
+    return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
 
 
-def _take(buffer: Buffer, message: Message, place: Place, offset: int) -> None:
+def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:
     if buffer.hi < 0:
         buffer.since = time.monotonic()
-    buffer.hi = offset
-    record = stored(place, offset, message)
-    if record is not None:
-        buffer.records.append(record)
-        buffer.offsets.append(offset)
+    buffer.hi = messages[-1].offset() or 0
+    if place[0] == "trades":
+        found = _trades(place, messages)
+    else:
+        found = [stored(place, m.offset() or 0, m) for m in messages]
+    for message, records in zip(messages, found, strict=True):
+        buffer.records += records
+        buffer.offsets += [message.offset() or 0] * len(records)
 
 
-def stored(place: Place, offset: int, message: Message) -> msgspec.Struct | None:
-    """Return the record of a message that belongs in a table, None where none does."""
+def _trades(place: Place, messages: list[Message]) -> list[Sequence[msgspec.Struct]]:
+    """Return what `stored` does for each message, those that are sound trades all at once."""
+    rows = batch.decode([message.value() for message in messages])
+    at = [n for n, row in enumerate(rows) if type(row) is TradeRow]
+    words = batch.Words()
+    of = batch.columns(words, [rows[n] for n in at])  # type: ignore[misc]
+    not_after = batch.latest([messages[n].timestamp()[1] for n in at])
+    found: list[Sequence[msgspec.Struct]] = [()] * len(messages)
+    for n, good in zip(at, batch.sound(words, of, not_after).tolist(), strict=True):
+        if good:
+            found[n] = (rows[n],)  # type: ignore[assignment]
+    for n, records in enumerate(found):
+        if not records:
+            found[n] = stored(place, messages[n].offset() or 0, messages[n])
+    return found
+
+
+def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
+    """Return the records of a message that belong in a table: mostly one, of an array many."""
     kind, told_ms = message.timestamp()
     not_after = None if kind == TIMESTAMP_NOT_AVAILABLE else told_ms * 1_000 + MAX_AHEAD
-    try:
-        record: msgspec.Struct = codec.decode(
-            place[0], message.value(), place[1], offset, not_after=not_after
-        )
-    except InvalidRecord as problem:
-        log.debug("not stored: %s", problem)
-        return None
-    in_band = isinstance(record, FeedStatus) and place[0] != "feed_status"
-    return None if in_band or type(record) in NOT_STORED else record
+    payload = message.value()
+    pieces = None
+    if place[0] == "trades" and payload is not None:
+        pieces = batch.elements(payload)
+    found = []
+    for piece in pieces or (payload,):
+        try:
+            record: msgspec.Struct = codec.decode(place[0], piece, place[1], offset, not_after)
+        except InvalidRecord as problem:
+            log.debug("not stored: %s", problem)
+            continue
+        in_band = isinstance(record, FeedStatus) and place[0] != "feed_status"
+        if not in_band and type(record) not in NOT_STORED:
+            found.append(record)
+    return found
 
 
 def _due(buffers: dict[Place, Buffer], flush_s: float) -> list[Place]:
@@ -154,13 +189,13 @@ def _flush(ours: Membership, places: list[Place], writer: Writer, intents: Inten
     if not ready:
         return
     batches = {place: _batches(place, buffer) for place, buffer in ready.items()}
-    intents.write((batch for made in batches.values() for batch in made), ours.retry)
+    intents.write((one for made in batches.values() for one in made), ours.retry)
     for place, made in batches.items():
-        for batch in made:
+        for one in made:
             # Lost while an insert before it waited: its next owner writes it.
             if ours.holds(place, ready[place]):
-                rows = writer.insert(batch, ours.retry)
-                _note_written(batch, rows)
+                rows = writer.insert(one, ours.retry)
+                _note_written(one, rows)
                 ours.stay()
     ours.commit(ready)
     ours.resume()

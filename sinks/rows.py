@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
-from schemas.market import Liquidation, Trade
+from schemas.market import Liquidation, Trade, TradeRow
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 
@@ -29,6 +29,8 @@ TABLES: dict[type[msgspec.Struct], str] = {
     Alert: "alerts",
     DeadLetter: "dead_letters",
 }
+#: Also trades that were checked by the batch.
+_TABLES = TABLES | {TradeRow: "trades"}
 #: Records that only carry evidence from one detector to the next.
 NOT_STORED: frozenset[type[msgspec.Struct]] = frozenset({AssetPulse})
 
@@ -55,7 +57,7 @@ class Coords(NamedTuple):
 
 def table_of(record: msgspec.Struct) -> str:
     """Return the table `record` belongs to; raises KeyError for one that is not stored."""
-    return TABLES[type(record)]
+    return _TABLES[type(record)]
 
 
 def columns(table: str, records: Sequence[msgspec.Struct], coords: Coords) -> list[list[Any]]:

@@ -78,3 +78,12 @@ def program(
 
 def _end(folder: Path) -> str:
     return (folder / "log").read_text(errors="replace")[-600:].strip()
+
+
+def undertow(*words: str) -> None:
+    """Run a command to its end on all cores. Raises Failed."""
+    command = [sys.executable, "-m", "streams.cli", *words]
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "UNDERTOW_SQL_PORT": "0"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"undertow {words[0]}: {done.stderr[-600:]}")

@@ -1,0 +1,87 @@
+"""What a record costs with 10 to 5,000 instruments: a trade in rollup, a bar in detect."""
+
+import time
+from typing import Any
+
+from confluent_kafka import Message
+
+from bench import load
+from bench.figures import quotients, spread
+from bench.say import say
+from schemas import batch, codec
+from schemas.bars import Bar
+from streams import engine
+from streams.params import Params
+from streams.rollup import fold
+from streams.rollup.take import Partition, take
+
+SIZES = (10, 100, 1_000, 5_000)
+#: A worker's partition sees this many trades a second.
+PER_SECOND = 5_000
+SECONDS = 10
+STAMP_MS = (load.START + 600) * 1_000
+
+
+def measure(quick: bool, rounds: int) -> dict[str, Any]:
+    """Return microseconds a record by size; the growth is the worse of the two stages."""
+    seconds = SECONDS if quick else 4 * SECONDS
+    taken: dict[str, dict[int, list[float]]] = {"rollup": {}, "detect": {}}
+    given = {size: _messages(size, seconds) for size in SIZES}
+    for _ in range(rounds):
+        for size in SIZES:
+            trades, bars = _rollup(given[size])
+            taken["rollup"].setdefault(size, []).append(trades)
+            taken["detect"].setdefault(size, []).append(_detect(bars))
+    growth = {stage: quotients(costs[SIZES[-1]], costs[SIZES[0]]) for stage, costs in taken.items()}
+    for stage, costs in taken.items():
+        shown = ", ".join(f"{size:,}: {spread(of)['median']:.2f} us" for size, of in costs.items())
+        say(f"{stage} a record by instruments: {shown}")
+    return {
+        "growth_5000_vs_10": max(growth.values(), key=lambda of: of["median"]),
+        "growth": growth,
+        "us_a_record": {
+            stage: {str(size): spread(of) for size, of in costs.items()}
+            for stage, costs in taken.items()
+        },
+    }
+
+
+def _messages(instruments: int, seconds: int) -> list[list[Message]]:
+    """One list a second: its trades, then the feed's word."""
+    made: list[list[Message]] = [[] for _ in range(seconds)]
+    count = seconds * PER_SECOND
+    for number, trade in enumerate(load.trades(count, instruments, PER_SECOND)):
+        made[number // PER_SECOND].append(_message(number, codec.encode(trade)))
+    for second, messages in enumerate(made):
+        messages.append(_message(count + second, codec.encode(load.alive(second + 1))))
+    return made
+
+
+def _message(offset: int, value: bytes) -> Message:
+    return Message(topic="trades", partition=0, offset=offset, value=value, timestamp=(1, STAMP_MS))
+
+
+def _rollup(given: list[list[Message]]) -> tuple[float, list[list[Bar]]]:
+    part, words, params = Partition(0, fold.FoldState(), 0, 0), batch.Words(), Params()
+    bars = []
+    began = time.process_time()
+    for messages in given:
+        take(params, words, part, messages)
+        bars.append(fold.drain(part.state))
+        part.live_from = part.position
+        for bar in bars[-1]:
+            codec.encode(bar)
+    cost = time.process_time() - began
+    return cost / sum(map(len, given)) * 1e6, bars
+
+
+def _detect(given: list[list[Bar]]) -> float:
+    shard, params = engine.Shard(), Params()
+    began = time.process_time()
+    for second, bars in enumerate(given):
+        for bar in bars:
+            engine.step(params, shard, "bars", bar)
+        for topic in engine.INPUTS:
+            engine.step(params, shard, topic, load.alive(second + 1))
+    cost = time.process_time() - began
+    return cost / sum(map(len, given)) * 1e6

@@ -1,0 +1,45 @@
+"""`undertow run` over many trades, its resident memory looked at on the way."""
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import load
+from bench.meter import arguments
+from streams.embedded.loop import Ears
+from streams.embedded.shell import Embedded
+from streams.params import Params
+from streams.settings import Settings
+from streams.sources import Item, Source
+
+PART = 50_000
+
+
+def rss_mb() -> float:
+    """Return resident memory now, MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def main() -> None:
+    """Play trades from memory through the embedded shell."""
+    _, wanted, _ = arguments()
+    seen: list[float] = []
+
+    def items() -> Iterator[Item]:
+        for first in range(0, wanted, PART):
+            for trade in load.trades(PART, first=first):
+                yield "trades", trade
+            seen.append(rss_mb())
+
+    source = Source("bench", "bench", items(), None, 3600.0)
+    ears = Ears(tell=lambda *_: None, say=lambda _: None, stop=lambda: False)
+    with Embedded(Settings(data_dir=".", sql_port=0), Params()) as run:
+        run.play(source, None, True, ears)
+    first = seen[int(sys.argv[4]) // PART - 1]
+    print(json.dumps({"records": wanted, "first_mb": first, "end_mb": seen[-1], "seen": seen}))
+
+
+main()

@@ -1,0 +1,68 @@
+"""Rows on their way to disk: the sink, and the run in one process, beside their limits."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bench import load, rig
+from bench.figures import quotients, spread
+from bench.say import say
+from schemas import codec
+
+
+def sink(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]:
+    """Sink and bare insert in turn, on all cores; only trades may be in Kafka yet."""
+    count = 150_000 if quick else 1_000_000
+    ours, bare = [], []
+    for number in range(rounds):
+        bare.append(_rate(rig.program("insert", url, count, scratch, cores=set(rig.CORES))))
+        ours.append(_rate(rig.program("sink", url, count, scratch, cores=set(rig.CORES))))
+        say(f"sink {number + 1} of {rounds}: {ours[-1]:,.0f} rows/s, bare insert {bare[-1]:,.0f}")
+    return {
+        "sink_vs_bare": quotients(ours, bare),
+        "rates": {"sink": spread(ours), "insert": spread(bare)},
+    }
+
+
+def embedded(scratch: Path, quick: bool, rounds: int) -> dict[str, Any]:
+    """`undertow run` on all cores, and the bare loop over the same file on one."""
+    count = 100_000 if quick else 1_000_000
+    recording = scratch / "trades.ndjson"
+    with recording.open("wb") as out:
+        for trade in load.trades(count):
+            out.write(codec.encode(trade) + b"\n")
+    ours, bare = [], []
+    for number in range(rounds):
+        bare.append(_rate(rig.program("file", "-", count, scratch, str(recording))))
+        data = scratch / f"run-{time.monotonic_ns()}"
+        rig.undertow("run", "--source", str(recording), "--data-dir", str(data))
+        ours.append(count / orjson.loads((data / "run.json").read_bytes())["elapsed_s"])
+        say(f"run {number + 1} of {rounds}: {ours[-1]:,.0f} trades/s, bare loop {bare[-1]:,.0f}")
+    recording.unlink()
+    return {
+        "embedded_vs_bare": quotients(ours, bare),
+        "rates": {"undertow run": spread(ours), "bare from file": spread(bare)},
+    }
+
+
+def memory(scratch: Path, quick: bool, count: int) -> dict[str, Any]:
+    """Resident memory of one run at its end and after its first million (quick: 300,000)."""
+    first = 300_000 if quick else 1_000_000
+    told = rig.program(
+        "memory", "-", count, scratch, str(first), cores=set(rig.CORES), timeout_s=1_500
+    )
+    growth = told["end_mb"] / told["first_mb"]
+    say(
+        f"memory after {first:,} trades {told['first_mb']:.0f} MB, after {count:,} {told['end_mb']:.0f}"
+    )
+    return {
+        "rss_growth": spread([growth]),
+        "rss": {"trades": count, "first_mb": told["first_mb"], "end_mb": told["end_mb"]},
+    }
+
+
+def _rate(told: dict[str, Any]) -> float:
+    rate: float = told["records"] / told["seconds"]
+    return rate
