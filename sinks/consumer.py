@@ -34,7 +34,7 @@ CHUNK = 500
 #: Rows held over all partitions before they are written whatever their age.
 MAX_BUFFERED = 100_000
 #: librdkafka's own queue beside that, kilobytes.
-MAX_QUEUED_KB = 65_536
+QUEUED = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10}
 
 
 def run(
@@ -54,7 +54,7 @@ def run(
     refuses for good, KafkaException likewise.
     """
     epochs = topic_ids(conf)
-    consumer = Consumer({"queued.max.messages.kbytes": MAX_QUEUED_KB} | conf)
+    consumer = Consumer(QUEUED | conf)
     ours = Membership(consumer, epochs, stopping, each_round)
     try:
         ours.subscribe()

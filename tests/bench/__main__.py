@@ -9,10 +9,11 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import figures, load, rig, throughput
+from bench import figures, growth, latency, load, recovery, rig, storage, throughput
 from bench.say import say
 from streams import local_kafka
 
@@ -20,18 +21,39 @@ from streams import local_kafka
 def main() -> None:
     """Measure part by part; a part that fails is told and left out."""
     quick = os.environ.get("QUICK", "") not in ("", "0")
+    rounds = 2 if quick else 5
     told: dict[str, Any] = {"quick": quick, "machine": machine(), "versions": versions()}
     rig.BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="undertow-bench-") as name:
         scratch = Path(name)
-        with rig.broker(scratch) as url:
-            count = throughput.COUNTS["bare"][0 if quick else 1]
+        with rig.broker(scratch / "flood") as url:
+            # A tenth more than anyone takes: the end of a topic is not a flood.
+            count = int(1.1 * throughput.COUNTS["bare"][0 if quick else 1])
             size = load.fill(url, count, rig.PARTITIONS)
             say(f"{count:,} trades of {size:.0f} bytes in Kafka; programs on core {rig.OURS}")
-            told |= throughput.measure(url, scratch, quick, rounds=2 if quick else 5)
+            # First: the sink would also take the bars that the rollups write.
+            _part(told, "sink", lambda: storage.sink(url, scratch, quick, rounds))
+            _part(told, "flood", lambda: throughput.measure(url, scratch, quick, rounds))
+            few = 1 if quick else 3
+            _part(told, "recovery", lambda: recovery.measure(url, scratch, quick, few))
+        _part(told, "latency", lambda: latency.measure(scratch / "latency", quick))
+        _part(told, "run", lambda: storage.embedded(scratch, quick, rounds))
+        _part(told, "memory", lambda: storage.memory(scratch, quick))
+        _part(told, "growth", lambda: growth.measure(quick, rounds))
     (rig.BUILD / "bench.json").write_text(json.dumps(told, indent=2) + "\n")
-    figures.plot(told["rates"], rig.BUILD / "bench.svg")
+    figures.plot(told.get("rates", {}), rig.BUILD / "bench.svg")
     print(*report(told), sep="\n")
+
+
+def _part(told: dict[str, Any], name: str, measure: Callable[[], dict[str, Any]]) -> None:
+    try:
+        found = measure()
+    except Exception as problem:
+        say(f"{name} not measured: {problem}")
+        told.setdefault("not_measured", {})[name] = str(problem)
+        return
+    rates = told.get("rates", {}) | found.pop("rates", {})
+    told |= found | {"rates": rates}
 
 
 def report(told: dict[str, Any]) -> list[str]:
@@ -40,11 +62,19 @@ def report(told: dict[str, Any]) -> list[str]:
         f"{told['machine']['date']}, {told['machine']['cores']} cores, {told['machine']['cpu']}"
     ]
     made += ["", *figures.lines(told), "", "records a second: min, median, max"]
-    for name, rate in told["rates"].items():
+    for name, rate in told.get("rates", {}).items():
         made.append(
             f"{name:<22} {rate['min']:>10,.0f} {rate['median']:>10,.0f} {rate['max']:>10,.0f}"
         )
+    made += ["", "latency, ms: from a liquidation on Kafka to the webhook, and to its row"]
+    for level, found in told.get("latency_ms", {}).items():
+        made += [f"  {level:>5}/s {what:<8} {shown(of)}" for what, of in found.items()]
     return [*made, "", f"written: {rig.BUILD / 'bench.json'} and bench.svg"]
+
+
+def shown(of: dict[str, float]) -> str:
+    """Return percentiles as a line; other facts as they are."""
+    return ", ".join(f"{name} {value:,.0f}" for name, value in of.items())
 
 
 def machine() -> dict[str, Any]:

@@ -80,5 +80,5 @@ def fill(url: str, count: int, partitions: int) -> float:
 
 def producer(url: str) -> Producer:
     """A producer as feeds have it, with the large batches of a flood."""
-    conf = {"linger.ms": 50, "batch.size": 1_000_000}
+    conf = {"linger.ms": 5, "batch.size": 1_000_000}
     return kafka.producer(Settings(kafka_url=url), **conf)

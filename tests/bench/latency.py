@@ -1,0 +1,239 @@
+"""From a liquidation on Kafka to the webhook and to its row, under trades in the background.
+
+    feed ── trades at a steady rate, ten onsets a second in assets never seen, a word a second
+      └──> Kafka ──> `undertow stack` (rollup, detect, notify, sink) ──> webhook, row
+
+Both include what the design waits for: a second is judged one to two seconds after it began
+to be told (the feed's word comes once a second, grace is one), bars are flushed every 0.5 s.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+from hdrh.histogram import HdrHistogram
+
+from bench import load, rig
+from bench.say import say
+from schemas import codec
+from schemas.identity import natural_id
+from schemas.market import Liquidation
+from schemas.status import FeedStatus
+from schemas.topics import RAW_TOPICS
+from schemas.words import SECOND
+
+LEVELS = {"1k": 1_000, "20k": 20_000, "100k": 100_000}
+TICK_S = 0.02
+ORDERS = 40
+#: How long after a level's end its webhooks and rows are waited for, seconds.
+WAIT_S = 15.0
+LOOK_S = 0.1
+#: One burst in an asset that nobody knows is an onset.
+PARAMS = {
+    "onset": {
+        "min_history_s": 1,
+        "cascade": {"*": dict.fromkeys(("full", "mixed", "throttled"), 1.0)},
+    }
+}
+SECRET = "whsec_YmVuY2ggYmVuY2ggYmVuY2ggYmVuY2ggYmVuY2g="
+Times = dict[str, float]
+
+
+def measure(folder: Path, quick: bool) -> dict[str, Any]:
+    """Return percentiles in ms by level; `told` is how many onsets were told of how many sent."""
+    seconds = 8 if quick else 60
+    found: dict[str, Any] = {}
+    webhooks: Times = {}
+    server = _receiver(webhooks)
+    with rig.broker(folder) as url:
+        stack = _stack(folder, url, server.server_address[1])
+        rows: Times = {}
+        stop = threading.Event()
+        looking = threading.Thread(target=_look, args=(folder, rows, stop), daemon=True)
+        try:
+            feed = Feed(url)
+            _warm_up(feed, webhooks)
+            looking.start()
+            for name, rate in LEVELS.items():
+                sent = feed.play(name, rate, seconds)
+                feed.rest(set(sent), (webhooks, rows))
+                found[name] = {
+                    "webhook": _percentiles(sent, webhooks),
+                    "row": _percentiles(sent, rows),
+                    "feed": {"rate": feed.achieved},
+                }
+                say(f"latency at {name}/s (fed {feed.achieved:,.0f}/s): {found[name]}")
+        finally:
+            stop.set()
+            stack.send_signal(signal.SIGINT)
+            try:
+                stack.wait(40)
+            except subprocess.TimeoutExpired:
+                stack.kill()
+            server.shutdown()
+    return {"latency_ms": found}
+
+
+def _percentiles(sent: Times, seen: Times) -> dict[str, float]:
+    histogram = HdrHistogram(1, 600_000, 3)
+    told = [name for name in sent if name in seen]
+    for name in told:
+        histogram.record_value(max(1, round((seen[name] - sent[name]) * 1e3)))
+    of = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
+    values = {label: float(histogram.get_value_at_percentile(p)) for label, p in of.items()}
+    return values | {"told": len(told), "sent": len(sent)}
+
+
+def _receiver(seen: Times) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            seen.setdefault(body["data"].get("asset", ""), time.time())
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def _stack(folder: Path, url: str, port: int) -> subprocess.Popen[bytes]:
+    (folder / "params.json").write_text(json.dumps(PARAMS))
+    environ = os.environ | {
+        "PYTHONPATH": str(rig.ROOT),
+        "KAFKA_URL": url,
+        "WEBHOOK_URLS": f"http://127.0.0.1:{port}/hook#{SECRET}",
+        "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+        "UNDERTOW_PARAMS": str(folder / "params.json"),
+        "UNDERTOW_DATA_DIR": str(folder / "data"),
+        "UNDERTOW_SQL_PORT": "0",
+    }
+    with (folder / "stack.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", "stack"], env=environ, stdout=log, stderr=log
+        )
+
+
+def _look(folder: Path, seen: Times, stop: threading.Event) -> None:
+    """Note when each asset's rows can first be read, looking ten times a second."""
+    asked = b"SELECT DISTINCT asset FROM liquidations FORMAT TSV"
+    while not stop.wait(LOOK_S):
+        try:
+            told = json.loads((folder / "data" / "endpoint.json").read_bytes())
+            with urllib.request.urlopen(told["url"], data=asked, timeout=10) as answer:
+                names = answer.read().decode().split()
+        except OSError:
+            continue
+        now = time.time()
+        for name in names:
+            seen.setdefault(name, now)
+
+
+def _warm_up(feed: "Feed", webhooks: Times) -> None:
+    """Play quietly until the first webhook has come."""
+    deadline = time.monotonic() + 90
+    number = 0
+    while not webhooks:
+        if time.monotonic() > deadline:
+            raise rig.Failed("no webhook within 90 s")
+        feed.play(f"W{number}", 100, 2)
+        number += 1
+
+
+class Feed:
+    """Writes as a venue's feed would, stamped with the wall clock."""
+
+    def __init__(self, url: str) -> None:
+        self._to: Producer = load.producer(url)
+        self._assets = [trade.asset for trade in load.trades(20_000)]
+        self._number = 0
+        self._said = 0
+        self.achieved = 0.0
+
+    def play(self, name: str, rate: int, seconds: float) -> Times:
+        """Write trades at `rate` a second and ten onsets a second; return when each was sent."""
+        began, sent, onsets = time.time(), 0, Times()
+        while (now := time.time()) < began + seconds:
+            # Behind, it hurries, but not so that onsets and the time wait for it.
+            due = min(int((now - began) * rate), sent + int(5 * TICK_S * rate) + 1)
+            for _ in range(sent, due):
+                self._trade(now)
+            sent = due
+            if len(onsets) < (now - began) * 10:
+                asset = f"{name.upper()}N{len(onsets)}"
+                self._onset(asset, now)
+                onsets[asset] = time.time()
+            self._say(now)
+            self._to.poll(0)
+            time.sleep(max(0.0, now + TICK_S - time.time()))
+        self.achieved = sent / (time.time() - began)
+        return onsets
+
+    def rest(self, wanted: set[str], seen: tuple[Times, ...]) -> None:
+        """Go on saying what time it is until all has come, or long enough."""
+        deadline = time.monotonic() + WAIT_S
+        while time.monotonic() < deadline and any(wanted - of.keys() for of in seen):
+            self._say(time.time())
+            self._to.poll(0.05)
+
+    def _trade(self, now: float) -> None:
+        self._number += 1
+        asset, stamp = self._assets[self._number % len(self._assets)], int(now * 1e6)
+        self._put(
+            "trades",
+            f"binance:{asset}-USDT-PERP",
+            b'{"type":"trade","event_id":"%d","venue":"binance","instrument":"%b-USDT-PERP",'
+            b'"venue_symbol":"%bUSDT","asset":"%b","aggressor_side":"buy","price":100.5,'
+            b'"quantity":1.5,"notional_usd":150.75,"ts_event":%d,"ts_recv":%d}'
+            % (self._number, *[asset.encode()] * 3, stamp, stamp),
+        )
+
+    def _onset(self, asset: str, now: float) -> None:
+        stamp = int(now * 1e6)
+        for number in range(ORDERS):
+            order = Liquidation(
+                event_id=natural_id(asset, number),
+                venue="bybit",
+                instrument=f"{asset}-USDT-PERP",
+                venue_symbol=f"{asset}USDT",
+                asset=asset,
+                position_side="long",
+                order_side="sell",
+                price=100.0,
+                price_kind="bankruptcy",
+                quantity=500.0,
+                notional_usd=50_000.0,
+                coverage="full",
+                stream="bench",
+                ts_event=stamp,
+                ts_recv=stamp,
+            )
+            self._put("liquidations", asset, codec.encode(order))
+
+    def _say(self, now: float) -> None:
+        if int(now) == self._said:
+            return
+        self._said = int(now)
+        word = FeedStatus(producer="bench", state="alive", ts_event=self._said * SECOND)
+        for topic in RAW_TOPICS:
+            for partition in range(rig.PARTITIONS):
+                self._to.produce(topic, value=codec.encode(word), partition=partition)
+
+    def _put(self, topic: str, key: str, value: bytes) -> None:
+        while True:
+            try:
+                self._to.produce(topic, value=value, key=key)
+                return
+            except BufferError:
+                self._to.poll(0.05)
