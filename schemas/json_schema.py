@@ -16,6 +16,10 @@ def schemas() -> dict[str, bytes]:
     made = {}
     for name, topic in TOPICS.items():
         schema = msgspec.json.schema(Union[topic.payload])  # noqa: UP007 - built at run time
+        if topic.many:
+            first = {"$ref": f"#/$defs/{topic.payload[0].__name__}"}
+            schema["anyOf"].append({"type": "array", "items": first, "minItems": 1})
+            del schema["discriminator"]  # an array has no `type`
         schema = {
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "title": name,

@@ -14,7 +14,11 @@ DAY_MS = 86_400_000
 
 
 class Topic(NamedTuple):
-    """`key`: the fields that make the message key. `split`: by partition count, or one."""
+    """`key`: the fields that make the message key. `split`: by partition count, or one.
+
+    `many`: a message may be an array of the first payload's records; each counts as if it
+    had come alone, and those that cannot be read are named by their place in it.
+    """
 
     name: str
     key: tuple[str, ...]
@@ -22,6 +26,7 @@ class Topic(NamedTuple):
     split: bool
     retention_ms: int
     what: str
+    many: bool = False
 
 
 TOPICS: dict[str, Topic] = {
@@ -29,7 +34,7 @@ TOPICS: dict[str, Topic] = {
     for t in (
         Topic(
             "trades", ("venue", "instrument"), (Trade, FeedStatus), True, DAY_MS,
-            "raw prints, one message each",
+            "raw prints, one a message, or many in a JSON array", many=True,
         ),
         Topic(
             "liquidations", ("asset",), (Liquidation, FeedStatus), True, 60 * DAY_MS,
