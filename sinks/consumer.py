@@ -106,7 +106,13 @@ def _take_all(
             _take(buffer, place, those[:count])
             those = those[count:]
             if len(buffer.records) >= batch_rows and buffer.until < 0:
-                _flush(ours, [place], writer, intents)
+                _flush(ours, _filled(ours.buffers, batch_rows), writer, intents)
+
+
+def _filled(buffers: dict[Place, Buffer], batch_rows: int) -> list[Place]:
+    """Return the partitions worth writing when one is full: one intent and commit for all."""
+    enough = batch_rows // 2
+    return [p for p, b in buffers.items() if b.until < 0 and len(b.records) > enough]
 
 
 def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
