@@ -66,6 +66,10 @@ def report(told: dict[str, Any]) -> list[str]:
         made.append(
             f"{name:<22} {rate['min']:>10,.0f} {rate['median']:>10,.0f} {rate['max']:>10,.0f}"
         )
+    made += ["", "the same by processor time instead of the wall clock"]
+    for name, found in told.get("by_processor_time", {}).items():
+        numbers = " ".join(f"{found[part]:>8.2f}" for part in ("min", "median", "max"))
+        made.append(f"{figures.BARS[name].what:<60} {numbers}")
     made += ["", "latency, ms: from a liquidation on Kafka to the webhook, and to its row"]
     for level, found in told.get("latency_ms", {}).items():
         made += [f"  {level:>5}/s {what:<8} {shown(of)}" for what, of in found.items()]

@@ -50,7 +50,7 @@ Times = dict[str, float]
 
 def measure(folder: Path, quick: bool) -> dict[str, Any]:
     """Return percentiles in ms by level; `told` is how many onsets were told of how many sent."""
-    seconds = 8 if quick else 60
+    seconds = 6 if quick else 60
     found: dict[str, Any] = {}
     webhooks: Times = {}
     server = _receiver(webhooks)
