@@ -17,6 +17,7 @@ from schemas.words import (
     PositionSide,
     Price,
     Probability,
+    ScoreName,
     Severity,
     Text,
     Tier,
@@ -38,9 +39,10 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
     every second, so that `log_rate` is a floor and measures duration. `side_reason` is
     given where the orders' side is not told: what `position_side` was read from, or why not.
-    `estimate_usd` adds what throttled feeds left out, with its 95 % interval; None where a
-    feed was silent or its coverage is not known. `venue_…` are the same for each of `venues`,
-    the estimates empty where one of them is not known.
+    `score_name` says what `log_rate` and `threshold` are of. `estimate_usd` adds what
+    throttled feeds left out, with its 95 % interval; None where a feed was silent or its
+    coverage is not known. `venue_…` are the same for each of `venues`, the estimates empty
+    where one of them is not known.
     """
 
     finding_id: Identity
@@ -68,6 +70,7 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     silent: list[Identity] = []
     saturated: list[Name] = []
     side_reason: Text = ""
+    score_name: ScoreName = "Z30"
     estimate_usd: TotalUsd | None = None
     estimate_low_usd: TotalUsd | None = None
     estimate_high_usd: TotalUsd | None = None

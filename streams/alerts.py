@@ -56,7 +56,8 @@ def _cascade(finding: CascadeFinding) -> Alert | None:
         asset=finding.asset,
         title=f"{finding.asset} {finding.position_side} liquidations: {finding.phase}",
         text=f"{forced}: {seen}{usd(finding.notional_usd)} in {finding.orders:,} orders since "
-        f"onset, score {finding.log_rate:.2f} against {finding.threshold:.2f} ({basis}){fall}",
+        f"onset, {finding.score_name} {finding.log_rate:.2f} against {finding.threshold:.2f}"
+        f" ({basis}){fall}",
     )
 
 

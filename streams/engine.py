@@ -21,7 +21,7 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, direction, flow, log_rate, totals, watermark
+from streams.detectors import darkness, direction, flow, log_rate, taker, totals, watermark
 from streams.detectors import episode as episodes
 from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
@@ -62,6 +62,7 @@ class AssetState(msgspec.Struct):
     sides: dict[PositionSide, SideState] = {}
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
+    tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
     onsets: list[int] = []
@@ -225,6 +226,9 @@ def _take_bars(
     if not bars:
         return None, None
     flow.take_second(state.flows, second, bars)
+    state.tape.coarse = any(bar.width > SECOND for bar in bars)
+    net = sum(grid_usd(bar.buy_usd) - grid_usd(bar.sell_usd) for bar in bars)
+    taker.take(params.flow, state.tape, second, net)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
     return max(bar.high for bar in bars), min(bar.low for bar in bars)
 
@@ -266,6 +270,7 @@ def _judge_sides(
             high=fills[0],
             low=fills[1],
         )
+        _add_flow(params, asset, side, state, held.rate, now)
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
@@ -284,6 +289,23 @@ def _judge_sides(
     state.active = any(held.episode for held in state.sides.values())
     if pulse is not None:
         findings.append(pulse)
+
+
+def _add_flow(
+    params: Params,
+    asset: str,
+    side: PositionSide,
+    state: AssetState,
+    rate: log_rate.RateState,
+    now: episodes.Second,
+) -> None:
+    """Judge by Z30+flow where all that is shown is the latest order, and the tape is there."""
+    threshold = params.flow_threshold(asset)
+    if threshold is None or not log_rate.only_latest(rate):
+        return
+    more = taker.added(params.flow, state.tape, now.second, side, rate.active)
+    if more is not None:
+        now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
 
 
 def _follow(

@@ -65,7 +65,9 @@ def cascade_finding(
         ts_detect=(now.second + 1 + params.grace_s) * SECOND,
         log_rate=now.score,
         threshold=now.threshold,
-        threshold_is_default=params.onset.thresholds_are_default,
+        threshold_is_default=(
+            params.onset if now.score_name == "Z30" else params.flow
+        ).thresholds_are_default,
         feed_class=view.feed_class,
         coverage=coverage,
         orders=running.orders,
@@ -79,6 +81,7 @@ def cascade_finding(
         silent=view.silent,
         saturated=log_rate.saturated(params.onset, rate),
         side_reason=running.side_reason,
+        score_name=now.score_name,
         estimate_usd=whole.estimate,
         estimate_low_usd=whole.low,
         estimate_high_usd=whole.high,

@@ -9,7 +9,10 @@ ALTER TABLE cascades ADD COLUMN IF NOT EXISTS saturated Array(LowCardinality(Str
 
 ALTER TABLE cascades ADD COLUMN IF NOT EXISTS side_reason String AFTER saturated;
 
-ALTER TABLE cascades ADD COLUMN IF NOT EXISTS estimate_usd Nullable(Float64) AFTER side_reason;
+ALTER TABLE cascades
+    ADD COLUMN IF NOT EXISTS score_name LowCardinality(String) DEFAULT 'Z30' AFTER side_reason;
+
+ALTER TABLE cascades ADD COLUMN IF NOT EXISTS estimate_usd Nullable(Float64) AFTER score_name;
 
 ALTER TABLE cascades ADD COLUMN IF NOT EXISTS estimate_low_usd Nullable(Float64) AFTER estimate_usd;
 
@@ -34,7 +37,8 @@ ALTER TABLE whale_selling
 ALTER TABLE whale_selling ADD COLUMN IF NOT EXISTS silent Array(String) AFTER coverage;
 
 -- One row an episode, as before, and what throttled feeds left out of it. The side is what was
--- made of it in the end.
+-- made of it in the end. The impact is the whole move over the forced USD: it holds what else
+-- moved the price, so it is from above; NULL without trades of the asset, or without an estimate.
 CREATE OR REPLACE VIEW episodes AS
 SELECT
     c.episode_id AS episode_id,
@@ -58,7 +62,10 @@ SELECT
     argMax(c.side_reason, (c.position_side != 'unknown', c.ts_event)) AS side_reason,
     argMax(tuple(c.estimate_usd), (c.ts_event, c.notional_usd)).1 AS estimate_usd,
     argMax(tuple(c.estimate_low_usd), (c.ts_event, c.notional_usd)).1 AS estimate_low_usd,
-    argMax(tuple(c.estimate_high_usd), (c.ts_event, c.notional_usd)).1 AS estimate_high_usd
+    argMax(tuple(c.estimate_high_usd), (c.ts_event, c.notional_usd)).1 AS estimate_high_usd,
+    drawdown_bps / nullIf(estimate_usd / 1e6, 0) AS impact_bps_per_musd,
+    drawdown_bps / nullIf(estimate_high_usd / 1e6, 0) AS impact_low,
+    drawdown_bps / nullIf(estimate_low_usd / 1e6, 0) AS impact_high
 FROM cascades AS c FINAL
 GROUP BY c.episode_id;
 

@@ -10,7 +10,7 @@ Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-armi
 
 import msgspec
 
-from schemas.words import Phase, PositionSide, Tier
+from schemas.words import Phase, PositionSide, ScoreName, Tier
 from streams.detectors import totals
 from streams.params import EpisodeParams, OnsetParams
 
@@ -25,6 +25,7 @@ class Second(msgspec.Struct):
     usd: float
     high: float | None
     low: float | None
+    score_name: ScoreName = "Z30"
 
 
 class Episode(msgspec.Struct):

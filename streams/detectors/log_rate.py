@@ -36,7 +36,8 @@ class VenueRate(msgspec.Struct):
 class RateState(msgspec.Struct):
     """One asset and position side. `at` is the last second folded in, `age` in seconds.
 
-    `venues` are streams by name, as `stream_of` gives it.
+    `venues` are streams by name, as `stream_of` gives it; `active` is the share of seconds
+    in which any of them showed an order (30 s memory).
     """
 
     venues: dict[str, VenueRate] = {}
@@ -47,6 +48,7 @@ class RateState(msgspec.Struct):
     at: int = 0
     age: int = 0
     score: float = 0.0
+    active: float = 0.0
 
 
 class VenueSecond(msgspec.Struct):
@@ -81,6 +83,11 @@ def feed_class(state: RateState, silent: Collection[str] = ()) -> FeedClass:
 def coverage(state: RateState) -> Coverage:
     """Return the coverage of the venues' sum: that of the least complete one."""
     return least_complete(v.coverage for v in state.venues.values())
+
+
+def only_latest(state: RateState) -> bool:
+    """Return whether every stream shows the latest order of a second and no other."""
+    return all(v.coverage == "latest_per_second" for v in state.venues.values())
 
 
 def saturated(params: OnsetParams, state: RateState) -> list[str]:
@@ -122,6 +129,8 @@ def step(
     if elapsed_s > 1:
         _drift_baseline(params, state, elapsed_s - 1)
     _decay(params, state, elapsed_s)
+    if shown:
+        state.active += 1.0 / params.tau_count_s
     cap = params.winsor_orders * state.mean_order_usd
     for venue in sorted(shown):
         _add(params, state, venue, shown[venue], cap)
@@ -175,6 +184,7 @@ def _decay(params: OnsetParams, state: RateState, seconds: int) -> None:
     q30 = (1.0 - 1.0 / params.tau_count_s) ** seconds
     q10 = (1.0 - 1.0 / params.tau_usd_s) ** seconds
     q60 = (1.0 - 1.0 / params.tau_baseline_input_s) ** seconds
+    state.active *= q30
     for rate in state.venues.values():
         rate.idle += seconds
         rate.n30 *= q30

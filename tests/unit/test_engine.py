@@ -2,15 +2,17 @@
 
 import random
 
-from nights import START, clocked, liquidation, night
+import msgspec
+from nights import START, Event, clocked, liquidation, night
 
 from schemas.bars import Bar
 from schemas.findings import CascadeFinding
+from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams import engine, pipeline
 from streams.engine import INPUTS, Shard
-from streams.params import OnsetParams, Params
+from streams.params import FlowParams, OnsetParams, Params
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
 
@@ -108,3 +110,38 @@ def test_a_finding_names_its_inputs() -> None:
     assert onset.venues == ["binance", "bybit"]
     assert onset.params_version == PARAMS.version
     assert onset.ts_onset <= onset.ts_event < onset.ts_detect
+
+
+def test_where_all_shows_the_latest_order_only_the_tape_is_read_too_and_the_finding_says_so() -> (
+    None
+):
+    flow = FlowParams(min_history_s=300, cascade={"*": 5.0})
+    patient = msgspec.structs.replace(PARAMS, flow=flow)
+    calibrated = msgspec.structs.replace(
+        patient, onset=msgspec.structs.replace(PARAMS.onset, thresholds_are_default=False)
+    )
+    for params, name in ((patient, "Z30+flow"), (calibrated, "Z30")):
+        state = pipeline.State()
+        found = [
+            record
+            for topic, item in clocked(dimmed(night()))
+            for _, record in pipeline.step(params, state, topic, item).outputs
+            if isinstance(record, CascadeFinding)
+        ]
+        onsets = {f.asset: (f.score_name, f.threshold) for f in found if f.phase == "onset"}
+        assert onsets["BTC"] == (name, 5.0 if name == "Z30+flow" else 4.1)
+        # There is no tape of ETH.
+        assert {f.score_name for f in found if f.asset == "ETH"} == {"Z30"}
+
+
+def dimmed(events: list[Event]) -> list[Event]:
+    """The night through one venue that shows the first order of a second and asset."""
+    shown: dict[tuple[int, str], Event] = {}
+    kept = []
+    for second, topic, record in events:
+        if not isinstance(record, Liquidation):
+            kept.append((second, topic, record))
+        elif (second, record.asset) not in shown:
+            dim = msgspec.structs.replace(record, venue="binance", coverage="latest_per_second")
+            shown[second, record.asset] = (second, topic, dim)
+    return sorted([*kept, *shown.values()], key=lambda e: e[0])

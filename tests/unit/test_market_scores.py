@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from streams.detectors import log_rate
+from streams.detectors import log_rate, taker
 from streams.evaluate import scores
-from streams.params import OnsetParams
+from streams.params import FlowParams, OnsetParams
 
 VENUES = ("a", "b", "c")
 
@@ -64,6 +64,41 @@ def test_taker_selling_counts_only_where_every_venue_shows_the_latest_order() ->
     assert added[10_060:10_120].min() > 1
     assert added[:10_000].max() < 0.3
     assert (added >= 0).all()
+
+
+def test_the_batch_z30_with_flow_is_the_detector_stepped_second_by_second() -> None:
+    net = np.random.default_rng(2).normal(0, 1e4, 20_000)
+    net[10_000:10_120] -= 5e5
+    net = net.astype(np.float32)
+    coverage = ("latest_per_second",) * 3
+    feed = random_feed(5, 20_000, coverage)
+    batch = scores.z30_flow(feed, net) - scores.z30(feed)
+    params, tape, rate, i = FlowParams(), taker.TakerState(at=-1), log_rate.RateState(), 0
+    for second in range(20_000):
+        seen: dict[str, log_rate.VenueSecond] = {}
+        while i < len(feed.at) and feed.at[i] == second:
+            seen[VENUES[feed.venue[i]]] = log_rate.VenueSecond("latest_per_second", [(1, 1e3)])
+            i += 1
+        log_rate.step(OnsetParams(), rate, second, 1, seen)
+        taker.take(params, tape, second, float(net[second]))
+        more = taker.added(params, tape, second, "long", rate.active)
+        assert (more is None) == (second < 3_599)
+        assert more is None or abs(more - batch[second]) < 1e-5
+    assert batch.max() > 1
+
+
+def test_seconds_without_a_bar_are_zero_flow_however_they_are_passed() -> None:
+    params = FlowParams(min_history_s=10, stale_s=100)
+    one, other = taker.TakerState(at=99), taker.TakerState(at=99)
+    for second in range(100, 200):
+        for state in (one, other):
+            taker.take(params, state, second, -1e5)
+    for second in range(200, 230):
+        taker.added(params, one, second, "long", 1.0)
+    for state in (one, other):
+        taker.take(params, state, 230, 3e4)
+    assert one == other
+    assert taker.added(params, one, 331, "long", 1.0) is None
 
 
 @pytest.mark.parametrize(
