@@ -115,10 +115,11 @@ def test_a_finding_names_its_inputs() -> None:
 def test_where_all_shows_the_latest_order_only_the_tape_is_read_too_and_the_finding_says_so() -> (
     None
 ):
-    flow = FlowParams(min_history_s=300, cascade={"*": 5.0})
-    patient = msgspec.structs.replace(PARAMS, flow=flow)
+    flow = FlowParams(min_history_s=300, cascade={"*": 3.0})
+    low = {"*": {"full": 2.0, "mixed": 2.0, "throttled": 2.0}}
+    patient = Params(onset=OnsetParams(min_history_s=300, cascade=low), flow=flow)
     calibrated = msgspec.structs.replace(
-        patient, onset=msgspec.structs.replace(PARAMS.onset, thresholds_are_default=False)
+        patient, onset=msgspec.structs.replace(patient.onset, thresholds_are_default=False)
     )
     for params, name in ((patient, "Z30+flow"), (calibrated, "Z30")):
         state = pipeline.State()
@@ -129,7 +130,7 @@ def test_where_all_shows_the_latest_order_only_the_tape_is_read_too_and_the_find
             if isinstance(record, CascadeFinding)
         ]
         onsets = {f.asset: (f.score_name, f.threshold) for f in found if f.phase == "onset"}
-        assert onsets["BTC"] == (name, 5.0 if name == "Z30+flow" else 4.1)
+        assert onsets["BTC"] == (name, 3.0 if name == "Z30+flow" else 2.0)
         # There is no tape of ETH.
         assert {f.score_name for f in found if f.asset == "ETH"} == {"Z30"}
 
