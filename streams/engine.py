@@ -226,9 +226,11 @@ def _take_bars(
     if not bars:
         return None, None
     flow.take_second(state.flows, second, bars)
-    state.tape.coarse = any(bar.width > SECOND for bar in bars)
-    net = sum(grid_usd(bar.buy_usd) - grid_usd(bar.sell_usd) for bar in bars)
-    taker.take(params.flow, state.tape, second, net)
+    if state.sides:
+        # Of no use to an asset of which nothing was ever liquidated.
+        state.tape.coarse = any(bar.width > SECOND for bar in bars)
+        net = sum(grid_usd(bar.buy_usd) - grid_usd(bar.sell_usd) for bar in bars)
+        taker.take(params.flow, state.tape, second, net)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
     return max(bar.high for bar in bars), min(bar.low for bar in bars)
 
