@@ -359,6 +359,9 @@ def _add_up(
         seen = running.streams.get(stream)
         if seen is None:
             seen = running.streams[stream] = totals.Seen(second.coverage)
+        if sum(count for count, _ in second.entries) > len(second.entries):
+            # A recorder's batches: how many seconds they fill is not told.
+            seen.coverage = "unknown" if seen.coverage != "full" else "full"
         usd = sum(worth or 0.0 for _, worth in second.entries)
         factor = log_rate.unthrottle(rate.venues[stream].b30, params.onset.tau_count_s)
         totals.add(seen, usd, factor)
