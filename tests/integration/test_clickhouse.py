@@ -115,6 +115,8 @@ def _extreme(kind, largest):
     if isinstance(kind, info.BoolType):
         return largest
     if isinstance(kind, info.ListType):
+        if isinstance(kind.item_type, info.FloatType | info.Metadata):
+            return [_extreme(kind.item_type, largest)] * 2 if largest else []
         return ["binance", "okx"] if largest else []
     assert isinstance(kind, info.StrType), kind
     return "é\t'`\\n\n\x00😀" if largest else "x" * (kind.min_length or 0)
