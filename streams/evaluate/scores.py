@@ -293,13 +293,14 @@ def bocpd(feed: Shown) -> Floats32:
 def _bocpd(n: Floats32, most: int, hazard: float) -> Floats32:
     out = np.empty(len(n), np.float32)
     weight, shape, rate = np.zeros(most + 1), np.zeros(most + 1), np.zeros(most + 1)
+    like = np.zeros(most + 1)
     weight[0], used, mu = 1.0, 1, 0.05
     shape[0], rate[0] = 0.5, 0.5 / mu
     for t in range(len(n)):
         total = born = 0.0
+        _predicted(n[t], weight[:used], shape, rate, like)
         for j in range(used):
-            x, a, b = n[t], shape[j], rate[j]
-            mass = weight[j] * _predicted(x, a, b)
+            mass = weight[j] * like[j]
             born += mass * hazard
             weight[j] = mass * (1 - hazard)
             total += mass
@@ -307,7 +308,6 @@ def _bocpd(n: Floats32, most: int, hazard: float) -> Floats32:
             least = np.argmin(weight[:used])
             used -= 1
             weight[least], shape[least], rate[least] = weight[used], shape[used], rate[used]
-        total = max(total, 1e-300)
         level = 0.0
         for j in range(used):
             weight[j] /= total
@@ -324,17 +324,28 @@ def _bocpd(n: Floats32, most: int, hazard: float) -> Floats32:
 
 
 @nb.njit(cache=True, nogil=True)
-def _predicted(x: float, a: float, b: float) -> float:
-    """Return the negative binomial probability of x, by its recursion where x is small."""
+def _predicted(x: float, weight: Floats, shape: Floats, rate: Floats, out: Floats) -> None:
+    """Give each run length's negative binomial probability of x, up to a common factor.
+
+    The factor makes the best one 1 where x is large: all would be 0 in a flood otherwise.
+    """
+    best = -np.inf
+    for j in range(len(weight)):
+        a, b = shape[j], rate[j]
+        if x > 12:
+            out[j] = (
+                _lgamma(a + x) - _lgamma(a) - _lgamma(x + 1)
+                + a * math.log(b / (b + 1)) - x * math.log(b + 1)
+            )  # fmt: skip
+            if weight[j] > 0:
+                best = max(best, out[j])
+        else:
+            out[j] = math.exp(a * math.log(b / (b + 1)))
+            for i in range(int(x)):
+                out[j] *= (a + i) / ((i + 1) * (b + 1))
     if x > 12:
-        return math.exp(
-            _lgamma(a + x) - _lgamma(a) - _lgamma(x + 1)
-            + a * math.log(b / (b + 1)) - x * math.log(b + 1)
-        )  # fmt: skip
-    like = math.exp(a * math.log(b / (b + 1)))
-    for i in range(int(x)):
-        like *= (a + i) / ((i + 1) * (b + 1))
-    return like
+        for j in range(len(weight)):
+            out[j] = math.exp(min(out[j] - best, 0.0))
 
 
 @nb.njit(cache=True, nogil=True)

@@ -116,3 +116,18 @@ def test_an_empty_feed_scores_nothing() -> None:
     empty = scores.shown(nothing.astype(np.int32), nothing.astype(np.int8), nothing, ("full",), 500)
     assert not scores.z30(empty).any()
     assert not scores.fixed_usd(empty).any()
+
+
+def test_change_points_survive_a_flood_and_see_the_next_one() -> None:
+    rng = np.random.default_rng(8)
+    counts = rng.poisson(0.05, 60_000)
+    for start in (20_000, 50_000):
+        counts[start : start + 60] = 900
+    at = np.repeat(np.arange(60_000, dtype=np.int32), counts)
+    feed = scores.shown(
+        at, np.zeros(len(at), np.int8), np.full(len(at), 1e3), ("full",), len(counts)
+    )
+    score = scores.bocpd(feed)
+    assert score[20_030] > 5
+    assert score[50_030] > 5
+    assert score[40_000:50_000].max() < 3
