@@ -21,7 +21,7 @@ from streams import kafka
 log = logging.getLogger("undertow.rollup")
 #: An answer that takes longer is asked for again, so that stopping never waits longer.
 ANSWER_S = 10
-HANGS_AFTER_S = 25.0
+HANGS_AFTER_S = ANSWER_S + 2.0
 
 
 class Cut(NamedTuple):
@@ -70,11 +70,12 @@ class Commits:
 
 
 def _commit(producer: Producer, cut: Cut) -> None:
+    producer.begin_transaction()
+    for topic, record, partition in cut.records:
+        kafka.send(producer, topic, record, partition)
     with _bounded():
-        producer.begin_transaction()
-        for topic, record, partition in cut.records:
-            kafka.send(producer, topic, record, partition)
         producer.send_offsets_to_transaction(cut.offsets, cut.group, ANSWER_S)
+    with _bounded():
         producer.commit_transaction(ANSWER_S)
     metrics.RECORDS.labels("trades").inc(cut.taken)
     metrics.DEAD_LETTERS.labels("trades").inc(cut.letters)
@@ -82,10 +83,10 @@ def _commit(producer: Producer, cut: Cut) -> None:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """End the process when a transaction hangs: what starts it again aborts what it left.
+    """End the process when a call outlasts its timeout: what starts it again aborts what it left.
 
     librdkafka 2.16's send_offsets_to_transaction may wait without end, whatever its timeout,
-    where the coordinator died under it (seen once in one to five kills of a broker).
+    where the coordinator died under it (confluentinc/librdkafka#5456).
     """
     alarm = threading.Timer(HANGS_AFTER_S, _leave)
     alarm.daemon = True
