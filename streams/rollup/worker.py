@@ -11,6 +11,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable
+from itertools import groupby
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -171,11 +172,11 @@ def _take(
     params: Params, words: batch.Words, owned: dict[int, Partition], messages: list[Message]
 ) -> int:
     """Fold what came, partition by partition; return how many became dead letters."""
+    for problem in filter(None, map(Message.error, messages)):
+        raise KafkaException(problem)
     of: dict[int | None, list[Message]] = {}
-    for message in messages:
-        if message.error():
-            raise KafkaException(message.error())
-        of.setdefault(message.partition(), []).append(message)
+    for number, those in groupby(messages, Message.partition):
+        of.setdefault(number, []).extend(those)
     return sum(
         take(params, words, owned[number], those)
         for number, those in of.items()
