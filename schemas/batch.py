@@ -1,4 +1,4 @@
-"""Trades by the batch: scanned into columns, their fields compared there.
+"""Trades by the batch: their fields in columns (`schemas.scan` lays them out), compared there.
 
 payload {...}       one record
 payload [{...},..]  many trades in one message: each counts as if it had come alone
@@ -7,19 +7,18 @@ for both the caller asks `codec.decode`
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import scan
-from schemas.scan import Ints
+from schemas.market import Trade
 from schemas.words import MAX_AHEAD, MAX_MICROS, MIN_MICROS, check_words
 
 #: Distinct instruments remembered (under each of a venue's names); then they are learnt anew.
 WORDS = 65_536
-_PADDING = bytes(scan.PADDING)
+Ints = NDArray[np.int64]
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
@@ -36,7 +35,8 @@ class Words:
         self._numbers: dict[tuple[str, str, str], int] = {}
         self._of_label: list[int] = []
         self._dollars: list[bool] = []
-        self._found = scan.Names()
+        #: What `schemas.scan` finds labels by.
+        self.found: Any = None
         self._arrays = np.full(1, -1, np.int64), np.zeros(1, np.bool_)
 
     def bounded(self) -> None:
@@ -44,21 +44,8 @@ class Words:
         if len(self.labels) > WORDS:
             self.__init__()  # type: ignore[misc]
 
-    def labels_of(self, text: bytes, rows: scan.Rows) -> Ints:
-        """Return the label of each row of `text`, learning those that are new."""
-        found = self._found.find(text, rows)
-        while (new := np.flatnonzero(found == scan.UNKNOWN)).size:
-            marks, first = np.unique(rows.mark[new], return_index=True)
-            for mark, row in zip(marks.tolist(), new[first].tolist(), strict=True):
-                if not self._learn(text, rows, row):
-                    found[new[rows.mark[new] == np.uint64(mark)]] = -1
-            new = new[found[new] == scan.UNKNOWN]
-            found[new] = self._found.find(text, rows, new)
-        return found
-
-    def _learn(self, text: bytes, rows: scan.Rows, row: int) -> bool:
-        spans = rows.spans[1:, :, row].tolist()
-        venue, instrument, symbol, asset = (text[a:b].decode() for a, b in spans)
+    def learn(self, venue: str, asset: str, instrument: str, venue_symbol: str) -> bool:
+        """Give new names the next label; return False where they are malformed or disagree."""
         try:
             dollars = check_words(venue, asset, instrument)
         except ValueError:
@@ -68,8 +55,7 @@ class Words:
             self._numbers[key] = len(self.known)
             self.known.append(key)
             self._dollars.append(dollars)
-        self._found.add(text, rows, row)
-        self.labels.append((*key, symbol))
+        self.labels.append((*key, venue_symbol))
         self._of_label.append(self._numbers[key])
         return True
 
@@ -105,7 +91,9 @@ class Columns(NamedTuple):
 
     def only(self, rows: NDArray[np.bool_]) -> "Columns":
         """Return some of the rows."""
-        ids = [event_id for event_id, kept in zip(self.event_id, rows.tolist(), strict=True) if kept]
+        ids = [
+            event_id for event_id, kept in zip(self.event_id, rows.tolist(), strict=True) if kept
+        ]
         return Columns(ids, *(column[rows] for column in self[1:]))  # type: ignore[arg-type]
 
     def part(self, first: int, last: int) -> "Columns":
@@ -113,6 +101,42 @@ class Columns(NamedTuple):
         if first == 0 and last == len(self.event_id):
             return self
         return Columns(*(column[first:last] for column in self))  # type: ignore[arg-type]
+
+
+class Trades(msgspec.Struct, frozen=True):
+    """Sound trades that were received within one second; `of` is numbered by `words`."""
+
+    words: Words
+    of: Columns
+
+    @property
+    def ts_recv(self) -> int:
+        """Return the latest time of receipt, microseconds."""
+        return int(self.of.ts_recv.max())
+
+    def __len__(self) -> int:
+        return len(self.of.event_id)
+
+    def records(self, rows: NDArray[np.bool_]) -> list[Trade]:
+        """Return some of the trades as records."""
+        of = self.of.only(rows)
+        names = [self.words.labels[label] for label in of.label.tolist()]
+        sides = np.where(of.buys, "buy", "sell").tolist()
+        worth = [None if x != x else x for x in of.usd.tolist()]
+        told = zip(of.event_id, names, sides, of.price.tolist(), of.quantity.tolist(), worth,
+                   of.ts_event.tolist(), of.ts_recv.tolist(), strict=True)  # fmt: skip
+        return [
+            Trade(event_id=i, venue=name[0], instrument=name[2], venue_symbol=name[3],
+                  asset=name[1], aggressor_side=side, price=price, quantity=quantity,
+                  notional_usd=usd, ts_event=event, ts_recv=recv)
+            for i, name, side, price, quantity, usd, event, recv in told
+        ]  # fmt: skip
+
+    def digest(self) -> bytes:
+        """Return bytes that tell these trades from others."""
+        return "\x1f".join(self.of.event_id).encode() + b"".join(
+            column.tobytes() for column in self.of[3:]
+        )
 
 
 class Scanned(NamedTuple):
@@ -125,29 +149,6 @@ class Scanned(NamedTuple):
     message: Ints
     element: Ints
     odd: Ints
-
-
-def scanned(words: Words, payloads: Sequence[bytes | None]) -> Scanned:
-    """Scan messages of `trades`; nothing is compared yet."""
-    told = payloads if None not in payloads else [payload or b"" for payload in payloads]
-    text = b"".join([*told, _PADDING])  # type: ignore[list-item]
-    ends = np.cumsum(np.fromiter(map(len, told), np.int64, len(told)))  # type: ignore[arg-type]
-    return scanned_text(words, text, ends)
-
-
-def scanned_text(words: Words, text: bytes, ends: Ints) -> Scanned:
-    """Scan messages that lie in `text` one after the other, each to its end."""
-    words.bounded()
-    rows = scan.scan(text, ends)
-    # Other bytes than ASCII are in odd messages only.
-    letters = text.decode("latin-1")
-    ids = [letters[a:b] for a, b in zip(*rows.spans[0].tolist(), strict=True)]
-    label = words.labels_of(text, rows)
-    of = Columns(
-        ids, words.words_of(label), label, rows.buys, rows.price, rows.quantity, rows.usd,
-        rows.ts_event, rows.ts_recv,
-    )  # fmt: skip
-    return Scanned(of, rows.message, rows.element, rows.odd)
 
 
 def elements(payload: bytes) -> list[bytes] | None:

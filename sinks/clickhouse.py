@@ -108,9 +108,10 @@ class DataDirBusy(Exception):
 class Batch(NamedTuple):
     """Records of one table from offsets lo..hi (both included) of one topic partition.
 
-    `offsets` has one for each record; trades may also come as columns, in `pieces`. `epoch` names the topic's incarnation where offsets
-    can start over (a topic made anew, an embedded run): without it, new records at old
-    offsets would carry an old token and be dropped.
+    `offsets` has one for each record; trades may also come as columns, in `pieces`. `epoch`
+    names the topic's incarnation where offsets can start over (a topic made anew, an
+    embedded run): without it, new records at old offsets would carry an old token and be
+    dropped.
     """
 
     table: str

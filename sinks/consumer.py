@@ -10,14 +10,14 @@ decodable belong to the stage before, which has written their dead letters.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
 
-from schemas import batch, codec, metrics
+from schemas import batch, codec, metrics, scan
 from schemas.codec import InvalidRecord
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD
@@ -135,7 +135,7 @@ def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:
 
 def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
     """Take what is plainly trades as columns; return the messages that are to be decoded alone."""
-    found = batch.scanned(buffer.words, list(map(Message.value, messages)))
+    found = scan.scanned(buffer.words, list(map(Message.value, messages)))
     stamps = batch.latest([stamp for _, stamp in map(Message.timestamp, messages)])
     good = batch.sound(buffer.words, found.of, stamps[found.message])
     # A message of many is taken as a whole, or decoded as one.

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Message
 
-from schemas import batch, codec
+from schemas import batch, codec, scan
 from schemas.batch import Scanned, Words
 from schemas.codec import InvalidRecord
 from schemas.market import Trade
@@ -59,7 +59,7 @@ def _fold(params: Params, words: Words, part: Partition, messages: list[Message]
     """Fold messages; return what was refused, by the message's place."""
     if not messages:
         return []
-    found = batch.scanned(words, list(map(Message.value, messages)))
+    found = scan.scanned(words, list(map(Message.value, messages)))
     odd = found.odd.tolist()
     # Rows before the first odd message, between it and the next, and so on.
     cuts = [0, *np.searchsorted(found.message, found.odd).tolist(), len(found.message)]

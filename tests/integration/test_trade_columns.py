@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas import batch, codec
+from schemas import batch, codec, scan
 from schemas.market import Trade
 from schemas.words import SECOND
 from sinks.clickhouse import Batch, Writer, open_client
@@ -33,7 +33,7 @@ def trade(n: int) -> Trade:
 
 
 def piece(words: batch.Words, trades: list[Trade], first: int) -> Piece:
-    found = batch.scanned(words, [codec.encode(one) for one in trades])
+    found = scan.scanned(words, [codec.encode(one) for one in trades])
     assert not len(found.odd)
     return Piece(words.labels, found.of, found.message + first)
 
@@ -49,9 +49,7 @@ def test_columns_and_records_make_the_same_rows_and_a_repeat_makes_none(client: 
     as_records = Batch("trades", "records", 3, 0, 199, trades, range(200))
     words = batch.Words()
     pieces = [piece(words, trades[:120], 0), piece(words, trades[120:150], 120)]
-    mixed = Batch(
-        "trades", "columns", 3, 0, 199, trades[150:], range(150, 200), pieces=pieces
-    )
+    mixed = Batch("trades", "columns", 3, 0, 199, trades[150:], range(150, 200), pieces=pieces)
     writer = Writer(client)
     assert writer.insert(as_records) == writer.insert(mixed) == writer.insert(mixed) == 200
     assert rows(client, "columns") == rows(client, "records")

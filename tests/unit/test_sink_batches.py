@@ -82,7 +82,13 @@ def test_a_venue_may_call_one_instrument_by_several_symbols() -> None:
     named = [TRADE | {"event_id": str(n), "venue_symbol": f"BTC{n % 2}"} for n in range(4)]
     found = taken(
         [
-            Message(topic="trades", partition=2, offset=n, value=json.dumps(one).encode(), timestamp=(1, NOW // 1_000))
+            Message(
+                topic="trades",
+                partition=2,
+                offset=n,
+                value=json.dumps(one).encode(),
+                timestamp=(1, NOW // 1_000),
+            )
             for n, one in enumerate(named)
         ]
     )

@@ -1,0 +1,46 @@
+"""Bytes and words out of an array at any place, for compiled loops; no place is checked."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+_LOAD = Callable[[Any, int], Any]
+
+
+def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    array = context.make_array(signature.args[0])(context, builder, args[0])
+    return builder.gep(array.data, [args[1]])
+
+
+def _byte_at(_: Any, text: Any, at: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        found = builder.load(_place(context, builder, signature, args))
+        return builder.zext(found, ir.IntType(64))
+
+    return types.int64(text, types.int64), code
+
+
+def _word_at(_: Any, text: Any, at: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        place = _place(context, builder, signature, args)
+        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(text, types.int64), code
+
+
+def _lowest_bit(_: Any, word: Any) -> Any:
+    def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), code
+
+
+#: One byte as a signed number; numba's own index looks for negative places first.
+byte_at: _LOAD = cast(Any, intrinsic(_byte_at))
+#: Eight bytes as an unsigned number, the first one lowest.
+word_at: _LOAD = cast(Any, intrinsic(_word_at))
+#: The place of the lowest bit that is set, 64 where none is.
+lowest_bit: Callable[[Any], Any] = cast(Any, intrinsic(_lowest_bit))
