@@ -43,6 +43,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     throttled feeds left out, with its 95 % interval; None where a feed was silent or its
     coverage is not known. `venue_…` are the same for each of `venues`, the estimates empty
     where one of them is not known.
+    `reignition_probability`, when `exhausted`: that another fifth of all USD forced since onset
+    follows within half an hour; None for a class of feed or a score without fitted
+    weights, by simulated markets' weights while `reignition_is_default`.
     """
 
     finding_id: Identity
@@ -78,6 +81,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     venue_estimate_usd: list[TotalUsd] = []
     venue_low_usd: list[TotalUsd] = []
     venue_high_usd: list[TotalUsd] = []
+    reignition_probability: Probability | None = None
+    reignition_is_default: bool = True
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

@@ -10,7 +10,7 @@ from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
 from streams.detectors import episode as episodes
-from streams.detectors import log_rate, totals
+from streams.detectors import log_rate, reignition, totals
 from streams.detectors.totals import Total
 from streams.params import Params
 
@@ -89,6 +89,12 @@ def cascade_finding(
         venue_estimate_usd=[part.estimate or 0.0 for part in told],
         venue_low_usd=[part.low or 0.0 for part in told],
         venue_high_usd=[part.high or 0.0 for part in told],
+        reignition_probability=(
+            reignition.stated(params.reignition, view.feed_class, running, now)
+            if phase == "exhausted"
+            else None
+        ),
+        reignition_is_default=params.reignition.weights_are_default,
     )
 
 

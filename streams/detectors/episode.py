@@ -8,6 +8,8 @@
 Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-arming).
 """
 
+import math
+
 import msgspec
 
 from schemas.words import Phase, PositionSide, ScoreName, Tier
@@ -47,6 +49,8 @@ class Episode(msgspec.Struct):
     below_half_since: int | None = None
     faded_since: int | None = None
     low_score_since: int | None = None
+    #: Score less threshold, the most of any second.
+    largest_excess: float = -math.inf
     reference: float | None = None
     extreme: float | None = None
     price_onset: float | None = None
@@ -118,6 +122,7 @@ def drawdown_bps(episode: Episode) -> float | None:
 
 
 def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now: Second) -> None:
+    episode.largest_excess = max(episode.largest_excess, now.score - now.threshold)
     episode.orders += now.orders
     episode.usd += now.usd
     episode.rate += (now.usd - episode.rate) / params.tau_rate_s
