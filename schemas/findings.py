@@ -39,7 +39,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
     every second, so that `log_rate` is a floor and measures duration. `side_reason` is
     given where the orders' side is not told: what `position_side` was read from, or why not.
-    `score_name` says what `log_rate` and `threshold` are of. `estimate_usd` adds what
+    `score_name` says what `log_rate` and `threshold` are of; `threshold_is_default`: that one
+    was not fitted for this asset and class of feed. `estimate_usd` adds what
     throttled feeds left out, with its 95 % interval; None where a feed was silent or its
     coverage is not known. `venue_…` are the same for each of `venues`, the estimates empty
     where one of them is not known.

@@ -66,8 +66,10 @@ def cascade_finding(
         log_rate=now.score,
         threshold=now.threshold,
         threshold_is_default=(
-            params.onset if now.score_name == "Z30" else params.flow
-        ).thresholds_are_default,
+            params.onset.is_default(asset, view.feed_class)
+            if now.score_name == "Z30"
+            else params.flow.thresholds_are_default
+        ),
         feed_class=view.feed_class,
         coverage=coverage,
         orders=running.orders,

@@ -32,6 +32,7 @@ class MarketState(msgspec.Struct):
     onset: int | None = None
     last_above: int = 0
     assets: list[str] = []
+    threshold_is_default: bool = True
     coverage: Coverage = "unknown"
     silent: list[str] = []
 
@@ -64,7 +65,8 @@ def _judge(
         return []
     ranked = sorted(pulses.items(), key=lambda p: (-p[1].excess, p[0]))
     excess = ranked[1][1].excess
-    threshold = params.market.threshold[ranked[1][1].feed_class]
+    feed_class = ranked[1][1].feed_class
+    threshold = params.market.threshold[feed_class]
     if excess < threshold:
         return []
     state.last_above = second
@@ -72,6 +74,7 @@ def _judge(
         return []
     state.onset = second
     state.assets = sorted(asset for asset, pulse in pulses.items() if pulse.excess >= threshold)
+    state.threshold_is_default = params.market.is_default(feed_class)
     state.coverage = words.least_complete(p.coverage for p in pulses.values())
     state.silent = sorted({feed for p in pulses.values() for feed in p.silent})
     return [_finding(params, state, "onset", second, excess, threshold)]
@@ -100,7 +103,7 @@ def _finding(
         assets=list(state.assets),
         excess=excess,
         threshold=threshold,
-        threshold_is_default=params.market.thresholds_are_default,
+        threshold_is_default=state.threshold_is_default,
         params_version=params.version,
         coverage=state.coverage,
         silent=list(state.silent),
