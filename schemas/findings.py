@@ -47,6 +47,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     `reignition_probability`, when `exhausted`: that another fifth of all USD forced since onset
     follows within half an hour; None for a class of feed or a score without fitted
     weights, by simulated markets' weights while `reignition_is_default`.
+    `branching_ratio`: orders that one forced order sets off, with its 95 % interval, of the last
+    quarter of an hour since onset at most; 1 stands for 1 or more. None unless every venue is
+    complete, and with few orders. Interval and ratio hold for an outer rate that does not drift.
     """
 
     finding_id: Identity
@@ -84,6 +87,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     venue_high_usd: list[TotalUsd] = []
     reignition_probability: Probability | None = None
     reignition_is_default: bool = True
+    branching_ratio: Probability | None = None
+    branching_low: Probability | None = None
+    branching_high: Probability | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

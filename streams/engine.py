@@ -21,7 +21,7 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, direction, flow, log_rate, taker, totals, watermark
+from streams.detectors import darkness, direction, flow, log_rate, recent, taker, totals, watermark
 from streams.detectors import episode as episodes
 from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
@@ -52,6 +52,7 @@ class SideState(msgspec.Struct):
 
     rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
     episode: episodes.Episode | None = None
+    counts: dict[str, recent.Counts] = {}
 
 
 class AssetState(msgspec.Struct):
@@ -260,6 +261,7 @@ def _judge_sides(
         since = held.rate.at or min(shard.born or second, second) - 1
         elapsed = max(1, watched(second) - watched(since))
         _, score = log_rate.step(params.onset, held.rate, second, elapsed, shown)
+        recent.take(held.counts, second, shown)
         feed_class = log_rate.feed_class(held.rate, quiet_venues)
         if held.episode is not None and elapsed < second - since:
             episodes.skip_dark(held.episode)
@@ -276,7 +278,7 @@ def _judge_sides(
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
-        view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
+        view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second), held.counts)
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):

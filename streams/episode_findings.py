@@ -9,8 +9,9 @@ from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
+from streams.detectors import branching, log_rate, reignition, totals
 from streams.detectors import episode as episodes
-from streams.detectors import log_rate, reignition, totals
+from streams.detectors.recent import Counts
 from streams.detectors.totals import Total
 from streams.params import Params
 
@@ -20,6 +21,7 @@ class View(NamedTuple):
 
     feed_class: FeedClass
     silent: list[str]
+    counts: dict[str, Counts]
 
 
 def corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
@@ -53,6 +55,9 @@ def cascade_finding(
     whole, parts = _totals(params, running, view, venues)
     known = [part for part in parts if part.estimate is not None]
     told = known if len(known) == len(parts) else []
+    ratio = None
+    if running.tier == "cascade" and view.feed_class == "full" and coverage == "full":
+        ratio = branching.of_episode(view.counts, running.onset, now.second)
     return CascadeFinding(
         finding_id=natural_id(episode_id, phase, now.second),
         episode_id=episode_id,
@@ -97,6 +102,9 @@ def cascade_finding(
             else None
         ),
         reignition_is_default=params.reignition.weights_are_default,
+        branching_ratio=None if ratio is None else ratio.point,
+        branching_low=None if ratio is None else ratio.low,
+        branching_high=None if ratio is None else ratio.high,
     )
 
 

@@ -7,3 +7,10 @@ ALTER TABLE cascades
 
 ALTER TABLE cascades
     ADD COLUMN IF NOT EXISTS reignition_is_default Bool DEFAULT true AFTER reignition_probability;
+
+ALTER TABLE cascades
+    ADD COLUMN IF NOT EXISTS branching_ratio Nullable(Float64) AFTER reignition_is_default;
+
+ALTER TABLE cascades ADD COLUMN IF NOT EXISTS branching_low Nullable(Float64) AFTER branching_ratio;
+
+ALTER TABLE cascades ADD COLUMN IF NOT EXISTS branching_high Nullable(Float64) AFTER branching_low;
