@@ -50,6 +50,14 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     `branching_ratio`: orders that one forced order sets off, with its 95 % interval, of the last
     quarter of an hour since onset at most; 1 stands for 1 or more. None unless every venue is
     complete, and with few orders. Interval and ratio hold for an outer rate that does not drift.
+    `impact_bps_per_musd`: `drawdown_bps` over `estimate_usd` in millions, `impact_low_…` and
+    `impact_high_…` over its interval. It holds whatever else moved the price, so it is from
+    above; without an estimate only `impact_high_…` is told, over the USD seen, which are a lower
+    bound. None without trades: no liquidation's own price enters.
+    `levels_swept`: of the levels, 10 basis points apart, beyond the worst fill of the first second,
+    those that fills passed for the first time while orders were forced (in the same bar of
+    trades); the rest of the way was made without. `price_before` and `price_worst` are the fills
+    that `drawdown_bps` runs between.
     """
 
     finding_id: Identity
@@ -90,6 +98,12 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     branching_ratio: Probability | None = None
     branching_low: Probability | None = None
     branching_high: Probability | None = None
+    impact_bps_per_musd: Finite | None = None
+    impact_low_bps_per_musd: Finite | None = None
+    impact_high_bps_per_musd: Finite | None = None
+    levels_swept: Count | None = None
+    price_before: Price | None = None
+    price_worst: Price | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

@@ -55,6 +55,7 @@ def cascade_finding(
     whole, parts = _totals(params, running, view, venues)
     known = [part for part in parts if part.estimate is not None]
     told = known if len(known) == len(parts) else []
+    drawdown = episodes.drawdown_bps(running)
     ratio = None
     if running.tier == "cascade" and view.feed_class == "full" and coverage == "full":
         ratio = branching.of_episode(view.counts, running.onset, now.second)
@@ -81,7 +82,7 @@ def cascade_finding(
         notional_usd=running.usd,
         peak_usd_per_s=running.peak_rate,
         ts_peak=running.peak_at * SECOND if running.peak_at else None,
-        drawdown_bps=episodes.drawdown_bps(running),
+        drawdown_bps=drawdown,
         price_onset=running.price_onset,
         venues=venues,
         params_version=params.version,
@@ -105,7 +106,18 @@ def cascade_finding(
         branching_ratio=None if ratio is None else ratio.point,
         branching_low=None if ratio is None else ratio.low,
         branching_high=None if ratio is None else ratio.high,
+        impact_bps_per_musd=_impact(drawdown, whole.estimate),
+        impact_low_bps_per_musd=_impact(drawdown, whole.high),
+        impact_high_bps_per_musd=_impact(drawdown, running.usd if whole.low is None else whole.low),
+        levels_swept=episodes.levels_swept(running),
+        price_before=running.reference,
+        price_worst=running.extreme,
     )
+
+
+def _impact(drawdown_bps: float | None, usd: float | None) -> float | None:
+    """Return the move per million dollars forced, basis points; None where either is missing."""
+    return None if drawdown_bps is None or not usd else round(drawdown_bps / (usd / 1e6), 4)
 
 
 def _totals(

@@ -111,6 +111,8 @@ class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhausted_share: float = 0.05
     exhausted_hold_s: int = 120
     reference_min: int = 5
+    #: How far price levels lie apart.
+    level_bps: float = 10.0
     #: Where the side is not told: minutes read, and what is too little to tell by.
     direction_min: int = 5
     direction_lean: float = 0.02

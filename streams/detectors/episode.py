@@ -54,6 +54,9 @@ class Episode(msgspec.Struct):
     reference: float | None = None
     extreme: float | None = None
     price_onset: float | None = None
+    levels: int = 0
+    #: Whether anything was forced since the last fill.
+    forced: bool = False
     #: What is read from price and flow where orders do not tell their side.
     side: PositionSide = "unknown"
     side_reason: str = ""
@@ -103,6 +106,7 @@ def turn(
     if side != episode.side:
         episode.reference = before[1] if side == "short" else before[0]
         episode.extreme = None
+        episode.levels = 0
     episode.side, episode.side_reason = side, reason
 
 
@@ -121,6 +125,16 @@ def drawdown_bps(episode: Episode) -> float | None:
     return round(abs(episode.extreme / episode.reference - 1.0) * 1e4, 2)
 
 
+def levels_swept(episode: Episode) -> int | None:
+    """Return how many price levels fills passed for the first time while orders were forced.
+
+    Levels lie `level_bps` apart in log price. Counted from the worst fill of the first second
+    with one; None without fills. A coarse bar of trades is one step: what was forced within it
+    counts for all of its way.
+    """
+    return None if episode.extreme is None else episode.levels
+
+
 def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now: Second) -> None:
     episode.largest_excess = max(episode.largest_excess, now.score - now.threshold)
     episode.orders += now.orders
@@ -128,6 +142,7 @@ def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now
     episode.rate += (now.usd - episode.rate) / params.tau_rate_s
     if episode.rate > episode.peak_rate:
         episode.peak_rate, episode.peak_at = episode.rate, now.second
+    episode.forced = episode.forced or now.orders > 0
     worst = now.high if side == "short" else now.low
     if worst is None:
         return
@@ -135,8 +150,16 @@ def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now
         episode.price_onset = worst
     if episode.reference is None:
         episode.reference = worst
+    before = worst if episode.extreme is None else episode.extreme
     pick = max if side == "short" else min
-    episode.extreme = worst if episode.extreme is None else pick(episode.extreme, worst)
+    episode.extreme = pick(before, worst)
+    if episode.forced:
+        episode.levels += abs(_level(params, episode.extreme) - _level(params, before))
+    episode.forced = False
+
+
+def _level(params: EpisodeParams, price: float) -> int:
+    return math.floor(math.log(price) * 1e4 / params.level_bps)
 
 
 def _waves(params: EpisodeParams, episode: Episode, now: Second) -> list[Phase]:

@@ -54,3 +54,53 @@ def test_a_branching_ratio_needs_every_venue_complete_and_enough_orders(
         if finding.orders < 100:
             assert finding.branching_ratio is None
     assert {f.phase for f in whole} >= {"watch", "onset", "peak", "exhausted", "closed"}
+
+
+def test_impact_is_the_move_over_the_forced_dollars_and_from_above_where_they_are_a_lower_bound(
+    whole: list[CascadeFinding], throttled: list[CascadeFinding]
+) -> None:
+    last = [f for f in whole if f.asset == "BTC"][-1]
+    assert last.drawdown_bps is not None
+    exact = pytest.approx(last.drawdown_bps / (last.notional_usd / 1e6), abs=1e-4)
+    assert last.impact_bps_per_musd == last.impact_low_bps_per_musd == exact
+    dim = [f for f in throttled if f.asset == "BTC"][-1]
+    assert dim.drawdown_bps is not None
+    assert dim.impact_low_bps_per_musd is not None
+    assert dim.impact_bps_per_musd is not None
+    assert dim.impact_high_bps_per_musd is not None
+    seen = dim.drawdown_bps / (dim.notional_usd / 1e6)
+    assert dim.impact_low_bps_per_musd < dim.impact_bps_per_musd < dim.impact_high_bps_per_musd
+    assert dim.impact_high_bps_per_musd <= seen
+
+
+def test_without_an_estimate_only_an_upper_bound_of_the_impact_is_told() -> None:
+    hushed = [
+        (second, topic, msgspec.structs.replace(record, coverage="unknown"))
+        if isinstance(record, Liquidation)
+        else (second, topic, record)
+        for second, topic, record in night()
+    ]
+    last = [f for f in findings(hushed) if f.asset == "BTC"][-1]
+    assert last.drawdown_bps is not None
+    assert (last.impact_bps_per_musd, last.impact_low_bps_per_musd) == (None, None)
+    bound = last.drawdown_bps / (last.notional_usd / 1e6)
+    assert last.impact_high_bps_per_musd == pytest.approx(bound, abs=1e-4)
+
+
+def test_without_trades_nothing_is_said_of_prices(whole: list[CascadeFinding]) -> None:
+    """Of ETH there are liquidations with bankruptcy prices only."""
+    for finding in (f for f in whole if f.asset == "ETH"):
+        assert finding.impact_high_bps_per_musd is None
+        assert finding.levels_swept is None
+        assert finding.price_worst is None
+
+
+def test_the_range_swept_is_that_of_the_drawdown(whole: list[CascadeFinding]) -> None:
+    last = [f for f in whole if f.asset == "BTC"][-1]
+    assert last.price_before is not None
+    assert last.price_worst is not None
+    assert last.levels_swept is not None
+    assert last.drawdown_bps == pytest.approx(
+        (1 - last.price_worst / last.price_before) * 1e4, abs=0.01
+    )
+    assert 0 < last.levels_swept <= last.drawdown_bps / 10 + 2
