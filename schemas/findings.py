@@ -58,6 +58,10 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     those that fills passed for the first time while orders were forced (in the same bar of
     trades); the rest of the way was made without. `price_before` and `price_worst` are the fills
     that `drawdown_bps` runs between.
+    `lead_venues`: complete venues in the order in which their orders rose and fell, from 5 min
+    before the onset to 10 min after it at most; `lead_p_value`: of there being no such order, by
+    block shifts. Empty and None with fewer than two, or too few orders, or a silent feed. Who
+    comes first need not be the cause: contagion and a common shock look the same.
     """
 
     finding_id: Identity
@@ -104,6 +108,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     levels_swept: Count | None = None
     price_before: Price | None = None
     price_worst: Price | None = None
+    lead_venues: list[Name] = []
+    lead_p_value: Probability | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

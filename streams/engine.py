@@ -21,7 +21,16 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, direction, flow, log_rate, recent, taker, totals, watermark
+from streams.detectors import (
+    darkness,
+    direction,
+    flow,
+    lead,
+    log_rate,
+    recent,
+    taker,
+    watermark,
+)
 from streams.detectors import episode as episodes
 from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
@@ -278,7 +287,12 @@ def _judge_sides(
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
-        view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second), held.counts)
+        view = View(
+            feed_class,
+            darkness.silent_feeds(shard.inputs, begun, second),
+            held.counts,
+            bool(darkness.silent_feeds(shard.inputs, begun - lead.BEFORE_S, second)),
+        )
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
@@ -334,9 +348,11 @@ def _follow(
         told = direction.infer(params.episode, state.flows, now.second)
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         episodes.turn(running, *told, before)
-    _add_up(params, running, held.rate, shown)
+    episodes.add_up(params.onset, running, held.rate, shown)
     closed = running.side if side == "unknown" else side
     _, entered = episodes.step(params.onset, params.episode, running, closed, now)
+    if entered and running.tier == "cascade" and not view.silent_around:
+        running.lead = lead.of_venues(held.counts, running.called, now.second, running.lead)
     for phase in entered:
         if phase == "onset":
             state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
@@ -349,24 +365,6 @@ def _follow(
         lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
         state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
-
-
-def _add_up(
-    params: Params,
-    running: episodes.Episode,
-    rate: log_rate.RateState,
-    shown: dict[str, log_rate.VenueSecond],
-) -> None:
-    for stream, second in shown.items():
-        seen = running.streams.get(stream)
-        if seen is None:
-            seen = running.streams[stream] = totals.Seen(second.coverage)
-        if sum(count for count, _ in second.entries) > len(second.entries):
-            # A recorder's batches: how many seconds they fill is not told.
-            seen.coverage = "unknown" if seen.coverage != "full" else "full"
-        usd = sum(worth or 0.0 for _, worth in second.entries)
-        factor = log_rate.unthrottle(rate.venues[stream].b30, params.onset.tau_count_s)
-        totals.add(seen, usd, factor)
 
 
 def _correct_closed(

@@ -17,11 +17,12 @@ from streams.params import Params
 
 
 class View(NamedTuple):
-    """How much of an episode the feeds showed."""
+    """How much of an episode the feeds showed; `silent_around`: not all, or not before it."""
 
     feed_class: FeedClass
     silent: list[str]
     counts: dict[str, Counts]
+    silent_around: bool
 
 
 def corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
@@ -112,6 +113,8 @@ def cascade_finding(
         levels_swept=episodes.levels_swept(running),
         price_before=running.reference,
         price_worst=running.extreme,
+        lead_venues=running.lead.order if running.lead else [],
+        lead_p_value=running.lead.p_value if running.lead else None,
     )
 
 

@@ -36,6 +36,11 @@ ALTER TABLE cascades ADD COLUMN IF NOT EXISTS price_before Nullable(Float64) AFT
 
 ALTER TABLE cascades ADD COLUMN IF NOT EXISTS price_worst Nullable(Float64) AFTER price_before;
 
+ALTER TABLE cascades
+    ADD COLUMN IF NOT EXISTS lead_venues Array(LowCardinality(String)) AFTER price_worst;
+
+ALTER TABLE cascades ADD COLUMN IF NOT EXISTS lead_p_value Nullable(Float64) AFTER lead_venues;
+
 -- One row an episode, as before, with the fields that explain it as they were told last: argMax
 -- passes over NULLs, unless in a tuple. The impact is now the findings' own.
 CREATE OR REPLACE VIEW episodes AS
@@ -71,6 +76,8 @@ SELECT
     argMax(c.branching_high, c.ts_event) AS branching_high,
     max(c.levels_swept) AS levels_swept,
     argMax(tuple(c.price_before), (c.ts_event, c.notional_usd)).1 AS price_before,
-    argMax(tuple(c.price_worst), (c.ts_event, c.notional_usd)).1 AS price_worst
+    argMax(tuple(c.price_worst), (c.ts_event, c.notional_usd)).1 AS price_worst,
+    argMax(c.lead_venues, (c.ts_event, c.notional_usd)) AS lead_venues,
+    argMax(tuple(c.lead_p_value), (c.ts_event, c.notional_usd)).1 AS lead_p_value
 FROM cascades AS c FINAL
 GROUP BY c.episode_id;

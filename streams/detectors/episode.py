@@ -9,11 +9,14 @@ Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-armi
 """
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from schemas.words import Phase, PositionSide, ScoreName, Tier
 from streams.detectors import totals
+from streams.detectors.lead import Lead
+from streams.detectors.log_rate import RateState, VenueSecond, unthrottle
 from streams.params import EpisodeParams, OnsetParams
 
 
@@ -62,6 +65,9 @@ class Episode(msgspec.Struct):
     side_reason: str = ""
     #: USD by stream, for the estimate of what throttled ones left out.
     streams: dict[str, totals.Seen] = {}
+    #: The second of its onset, and which venues led then.
+    called: int = 0
+    lead: Lead | None = None
 
 
 def opens(params: OnsetParams, now: Second) -> bool:
@@ -88,6 +94,7 @@ def step(
         if now.score >= now.threshold:
             episode.tier = "cascade"
             episode.phase = "onset"
+            episode.called = now.second
             entered.append("onset")
     else:
         entered += _waves(params, episode, now)
@@ -97,6 +104,22 @@ def step(
         episode.phase = "closed"
         entered.append("closed")
     return episode, entered
+
+
+def add_up(
+    params: OnsetParams, episode: Episode, rate: RateState, shown: Mapping[str, VenueSecond]
+) -> None:
+    """Add a closed second's USD by stream, and what throttles hid of it."""
+    for stream, second in shown.items():
+        seen = episode.streams.get(stream)
+        if seen is None:
+            seen = episode.streams[stream] = totals.Seen(second.coverage)
+        if sum(count for count, _ in second.entries) > len(second.entries):
+            # A recorder's batches: how many seconds they fill is not told.
+            seen.coverage = "unknown" if seen.coverage != "full" else "full"
+        usd = sum(worth or 0.0 for _, worth in second.entries)
+        factor = unthrottle(rate.venues[stream].b30, params.tau_count_s)
+        totals.add(seen, usd, factor)
 
 
 def turn(

@@ -6,6 +6,7 @@ from nights import PARAMS, Event, clocked, night
 
 from schemas.findings import CascadeFinding
 from schemas.market import Liquidation
+from schemas.words import SECOND
 from streams import pipeline
 
 
@@ -17,6 +18,19 @@ def findings(events: list[Event]) -> list[CascadeFinding]:
         for _, record in pipeline.step(PARAMS, state, topic, item).outputs
         if isinstance(record, CascadeFinding)
     ]
+
+
+def behind(events: list[Event], venue: str, seconds: int) -> list[Event]:
+    """The same night where one venue's forced orders come so much later."""
+    late = []
+    for second, topic, record in events:
+        if isinstance(record, Liquidation) and record.venue == venue:
+            at = record.ts_event + seconds * SECOND
+            moved = msgspec.structs.replace(record, ts_event=at, ts_recv=at)
+            late.append((second + seconds, topic, moved))
+        else:
+            late.append((second, topic, record))
+    return sorted(late, key=lambda event: event[0])
 
 
 def complete(events: list[Event]) -> list[Event]:
@@ -104,3 +118,16 @@ def test_the_range_swept_is_that_of_the_drawdown(whole: list[CascadeFinding]) ->
         (1 - last.price_worst / last.price_before) * 1e4, abs=0.01
     )
     assert 0 < last.levels_swept <= last.drawdown_bps / 10 + 2
+
+
+def test_the_venue_that_rose_first_is_named_first_where_two_are_complete(
+    throttled: list[CascadeFinding],
+) -> None:
+    found = findings(behind(complete(night()), "binance", 10))
+    last = [f for f in found if f.asset == "ETH"][-1]
+    assert last.lead_venues == ["bybit", "binance"]
+    assert last.lead_p_value is not None
+    assert last.lead_p_value <= 0.05
+    # A venue that shows its latest order only cannot lead or follow.
+    assert {tuple(f.lead_venues) for f in throttled} == {()}
+    assert {f.lead_p_value for f in throttled} == {None}
