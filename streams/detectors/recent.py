@@ -1,7 +1,10 @@
-"""Orders a second of each complete venue, of the last quarter of an hour. Nothing older is kept."""
+"""Orders a second of the last quarter of an hour; nothing older is kept.
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+start               start + len(orders) - 1
+  │ 0 2 0 0 1 7 31 …  │      the newest KEEP_S; a longer gap begins anew
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -13,14 +16,19 @@ KEEP_S = 900
 
 
 class Counts(msgspec.Struct, array_like=True):
-    """One venue's seconds with orders, and how many; `batched`: the last with a row of several.
+    """Orders of each second from `start` on; `batched`: the last second with a row of several.
 
     Such a row was collected over a time that is not told.
     """
 
-    at: list[int] = []
+    start: int = 0
     orders: list[int] = []
     batched: int = 0
+
+    @property
+    def end(self) -> int:
+        """The second after the last one."""
+        return self.start + len(self.orders)
 
 
 def take(recent: dict[str, Counts], second: int, shown: Mapping[str, VenueSecond]) -> None:
@@ -34,16 +42,43 @@ def take(recent: dict[str, Counts], second: int, shown: Mapping[str, VenueSecond
         orders = sum(count for count, _ in seen.entries)
         if orders > len(seen.entries):
             kept.batched = second
-        kept.at.append(second)
+        gap = second - kept.end
+        if gap < KEEP_S:
+            kept.orders += [0] * gap
+        else:
+            kept.start, kept.orders = second, []
         kept.orders.append(orders)
-        if kept.at[0] <= second - KEEP_S:
-            gone = bisect_right(kept.at, second - KEEP_S)
-            del kept.at[:gone], kept.orders[:gone]
+        _prune(kept)
+
+
+def follow(kept: Counts, last: int, orders: Sequence[int]) -> None:
+    """Add the orders of the seconds up to `last`; what lies before a gap is not kept."""
+    first = last - len(orders) + 1
+    if first > kept.end:
+        kept.start, kept.orders = first, []
+    kept.orders += orders[max(kept.end - first, 0) :]
+    _prune(kept)
 
 
 def series(counts: Counts, first: int, last: int) -> NDArray[np.float64]:
-    """Return the orders of each of the seconds [first, last]."""
+    """Return the orders of each of the seconds [first, last]; 0 where none are kept."""
     made = np.zeros(last - first + 1)
-    low, high = bisect_left(counts.at, first), bisect_right(counts.at, last)
-    made[[second - first for second in counts.at[low:high]]] = counts.orders[low:high]
+    low, high = max(first, counts.start), min(last + 1, counts.end)
+    if low < high:
+        made[low - first : high - first] = counts.orders[low - counts.start : high - counts.start]
     return made
+
+
+def added(held: Iterable[Counts], first: int, last: int) -> list[int]:
+    """Return the orders of all venues in each of the seconds [first, last]."""
+    total = np.zeros(last - first + 1)
+    for counts in held:
+        total += series(counts, first, last)
+    return [int(orders) for orders in total.tolist()]
+
+
+def _prune(kept: Counts) -> None:
+    over = len(kept.orders) - KEEP_S
+    if over > 0:
+        del kept.orders[:over]
+        kept.start += over

@@ -69,7 +69,7 @@ def test_orders_of_all_venues_count_and_rows_of_several_tell_nothing() -> None:
     whole = hawkes(draw, 0.6, 5.0, 6.0, 400).astype(int)
     one = draw.binomial(whole, 0.5)
     split = [one.tolist(), (whole - one).tolist()]
-    held = {str(n): Counts(list(range(len(whole))), orders) for n, orders in enumerate(split)}
+    held = {str(n): Counts(0, orders) for n, orders in enumerate(split)}
     told = branching.of_episode(held, BEFORE_S, len(whole) - 1)
     padded = np.r_[np.zeros(recent.KEEP_S - len(whole)), whole[:BEFORE_S]].astype(float)
     assert told == branching.ratio(padded, whole[BEFORE_S:].astype(float))
@@ -84,5 +84,5 @@ def test_only_complete_venues_and_a_quarter_of_an_hour_are_kept() -> None:
             shown = {venue: VenueSecond(coverage=coverage, entries=[(1, 5e3)])}  # type: ignore[arg-type]
             recent.take(held, second, shown)
     assert list(held) == ["bybit"]
-    assert held["bybit"].at == list(range(2_000 - recent.KEEP_S, 2_000))
+    assert (held["bybit"].start, held["bybit"].end) == (2_000 - recent.KEEP_S, 2_000)
     assert recent.series(held["bybit"], 1_995, 2_003).tolist() == [1.0] * 5 + [0.0] * 4

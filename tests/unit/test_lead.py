@@ -72,8 +72,7 @@ def test_venues_are_named_from_first_to_last_and_kept_when_the_onset_is_long_pas
     orders = venues(draw, [shock(-8), shock(8), shock(0)])
     held = {}
     for name, row in zip(("bybit", "okx", "bitget"), orders.astype(int).tolist(), strict=True):
-        at = [second for second, n in enumerate(row) if n]
-        held[name] = Counts([1_000 + second for second in at], [row[second] for second in at])
+        held[name] = Counts(1_000, row)
     told = lead.of_venues(held, 1_300, 1_600)
     assert told is not None
     assert told.order == ["okx", "bitget", "bybit"]
