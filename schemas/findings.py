@@ -116,6 +116,11 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     """Onset (or end) of a market-wide cascade: the second largest excess decides.
 
     `coverage` is that of the least complete asset's evidence, `silent` all their silent feeds.
+    `lead_assets`, when `closed`: those of `assets` whose venues are all complete, in the order in
+    which their orders rose and fell, from 5 min before onset to 10 min after it at most;
+    `lead_p_value`: of there being no such order, by block shifts. Empty and None with fewer than
+    two. The order of onset seconds says less: who is larger passes its threshold earlier. Nor is
+    who comes first the cause: contagion and a common shock look the same.
     """
 
     finding_id: Identity
@@ -131,6 +136,8 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     params_version: Identity
     coverage: Coverage = "unknown"
     silent: list[Identity] = []
+    lead_assets: list[Asset] = []
+    lead_p_value: Probability | None = None
 
 
 class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling"):
@@ -179,7 +186,11 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
 
 
 class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
-    """One asset's largest excess (log-rate minus threshold) in one closed second."""
+    """One asset's largest excess (log-rate minus threshold) in one closed second.
+
+    `orders`: forced orders of each second since the last pulse, of 300 at most, up to this one;
+    empty where not every venue is complete, or one was silent.
+    """
 
     asset: Asset
     ts_event: Micros
@@ -187,6 +198,7 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     feed_class: FeedClass
     coverage: Coverage = "unknown"
     silent: list[Identity] = []
+    orders: list[Count] = []
 
 
 class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):

@@ -72,6 +72,8 @@ class AssetState(msgspec.Struct):
     sides: dict[PositionSide, SideState] = {}
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
+    #: The side and second of the last pulse.
+    pulsed: tuple[str, int] = ("", 0)
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
@@ -263,6 +265,7 @@ def _judge_sides(
     silent = darkness.silent_feeds(shard.inputs, second, second)
     quiet_venues = darkness.venues_of(silent)
     pulse: AssetPulse | None = None
+    loudest: PositionSide = "unknown"
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
         shown = cell.orders.get(side, {})
@@ -304,9 +307,24 @@ def _judge_sides(
                 coverage="unknown" if silent else log_rate.coverage(held.rate),
                 silent=silent,
             )
+            loudest = side
     state.active = any(held.episode for held in state.sides.values())
     if pulse is not None:
-        findings.append(pulse)
+        findings.append(_with_orders(shard, state, loudest, second, pulse))
+
+
+def _with_orders(
+    shard: Shard, state: AssetState, side: PositionSide, second: int, pulse: AssetPulse
+) -> AssetPulse:
+    """Give a pulse the orders since the last one, where every venue shows them all."""
+    first = second - lead.BEFORE_S + 1
+    if state.pulsed[0] == side:
+        first = max(first, state.pulsed[1] + 1)
+    state.pulsed = (side, second)
+    if pulse.coverage != "full" or darkness.silent_feeds(shard.inputs, first, second):
+        return pulse
+    orders = recent.added(state.sides[side].counts, first, second)
+    return msgspec.structs.replace(pulse, orders=orders)
 
 
 def _add_flow(

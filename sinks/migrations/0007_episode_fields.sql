@@ -41,6 +41,12 @@ ALTER TABLE cascades
 
 ALTER TABLE cascades ADD COLUMN IF NOT EXISTS lead_p_value Nullable(Float64) AFTER lead_venues;
 
+ALTER TABLE market_cascades
+    ADD COLUMN IF NOT EXISTS lead_assets Array(LowCardinality(String)) AFTER silent;
+
+ALTER TABLE market_cascades
+    ADD COLUMN IF NOT EXISTS lead_p_value Nullable(Float64) AFTER lead_assets;
+
 -- One row an episode, as before, with the fields that explain it as they were told last: argMax
 -- passes over NULLs, unless in a tuple. The impact is now the findings' own.
 CREATE OR REPLACE VIEW episodes AS

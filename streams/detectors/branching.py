@@ -43,14 +43,10 @@ def of_episode(held: Mapping[str, Counts], onset: int, now: int) -> Ratio | None
 
     None where rows of several orders came: when each of them happened is not told.
     """
-    first = max(onset, now - KEEP_S + 1)
-    if any(counts.batched >= first for counts in held.values()):
-        return None
     start = now - KEEP_S + 1
-    every = np.zeros(KEEP_S)
-    for counts in held.values():
-        every += recent.series(counts, start, now)
-    return ratio(every[: first - start], every[first - start :])
+    every = np.array(recent.added(held, start, now), np.float64)
+    first = max(onset - start, 0)
+    return ratio(every[:first], every[first:])
 
 
 def ratio(before: Floats, orders: Floats) -> Ratio | None:

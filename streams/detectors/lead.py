@@ -49,14 +49,30 @@ def of_venues(
     if now >= onset + AFTER_S:
         return before
     told = {name: recent.series(held[name], first, now) for name in sorted(held)}
+    if any(held[name].batched >= first for name in told):
+        return before
+    return _order(told) or before
+
+
+def of_assets(held: Mapping[str, Counts], onset: int, now: int) -> Lead | None:
+    """Return the lead order of assets around a market-wide onset, seconds; None without one.
+
+    Only assets whose orders are known from two minutes before to two minutes after it.
+    """
+    known = {n: c for n, c in held.items() if c.start <= onset - 120 and c.end > onset + 120}
+    if not known:
+        return None
+    first = max(onset - BEFORE_S, *(c.start for c in known.values()))
+    last = min(now, onset + AFTER_S - 1, *(c.end - 1 for c in known.values()))
+    return _order({name: recent.series(known[name], first, last) for name in sorted(known)})
+
+
+def _order(told: Mapping[str, Floats]) -> Lead | None:
     told = {name: orders for name, orders in told.items() if orders.sum() >= LEAST_ORDERS}
-    if len(told) < 2 or any(held[name].batched >= first for name in told):
-        return before
-    found = lead(np.stack(list(told.values())))
+    found = lead(np.stack(list(told.values()))) if len(told) > 1 else None
     if found is None:
-        return before
-    scores, p_value = found
-    names = list(told)
+        return None
+    names, (scores, p_value) = list(told), found
     return Lead([names[n] for n in np.argsort(-scores, kind="stable")], p_value)
 
 

@@ -4,7 +4,7 @@ start               start + len(orders) - 1
   │ 0 2 0 0 1 7 31 …  │      the newest KEEP_S; a longer gap begins anew
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -69,11 +69,14 @@ def series(counts: Counts, first: int, last: int) -> NDArray[np.float64]:
     return made
 
 
-def added(held: Iterable[Counts], first: int, last: int) -> list[int]:
-    """Return the orders of all venues in each of the seconds [first, last]."""
-    total = np.zeros(last - first + 1)
-    for counts in held:
-        total += series(counts, first, last)
+def added(held: Mapping[str, Counts], first: int, last: int) -> list[int]:
+    """Return the orders of all venues in each of the seconds [first, last].
+
+    Empty where rows of several came: when each of their orders happened is not told.
+    """
+    if any(counts.batched >= first for counts in held.values()):
+        return []
+    total = sum((series(counts, first, last) for counts in held.values()), np.zeros(1))
     return [int(orders) for orders in total.tolist()]
 
 

@@ -69,12 +69,12 @@ def test_orders_of_all_venues_count_and_rows_of_several_tell_nothing() -> None:
     whole = hawkes(draw, 0.6, 5.0, 6.0, 400).astype(int)
     one = draw.binomial(whole, 0.5)
     split = [one.tolist(), (whole - one).tolist()]
-    held = {str(n): Counts(0, orders) for n, orders in enumerate(split)}
-    told = branching.of_episode(held, BEFORE_S, len(whole) - 1)
+    held = {str(n): Counts(10_000, orders) for n, orders in enumerate(split)}
+    told = branching.of_episode(held, 10_000 + BEFORE_S, 9_999 + len(whole))
     padded = np.r_[np.zeros(recent.KEEP_S - len(whole)), whole[:BEFORE_S]].astype(float)
     assert told == branching.ratio(padded, whole[BEFORE_S:].astype(float))
-    recent.take(held, len(whole), {"0": VenueSecond(coverage="full", entries=[(5, 1e4)])})
-    assert branching.of_episode(held, BEFORE_S, len(whole)) is None
+    recent.take(held, 10_000 + len(whole), {"0": VenueSecond(coverage="full", entries=[(5, 1e4)])})
+    assert branching.of_episode(held, 10_000 + BEFORE_S, 10_000 + len(whole)) is None
 
 
 def test_only_complete_venues_and_a_quarter_of_an_hour_are_kept() -> None:

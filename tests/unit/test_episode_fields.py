@@ -1,13 +1,17 @@
 """Fields that explain an episode, as its findings tell them."""
 
+from collections import Counter
+
 import msgspec
 import pytest
-from nights import PARAMS, Event, clocked, night
+from nights import PARAMS, START, Event, clocked, night
 
-from schemas.findings import CascadeFinding
+from schemas.findings import AssetPulse, CascadeFinding
 from schemas.market import Liquidation
+from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import pipeline
+from streams import engine, pipeline
+from streams.detectors import lead
 
 
 def findings(events: list[Event]) -> list[CascadeFinding]:
@@ -131,3 +135,22 @@ def test_the_venue_that_rose_first_is_named_first_where_two_are_complete(
     # A venue that shows its latest order only cannot lead or follow.
     assert {tuple(f.lead_venues) for f in throttled} == {()}
     assert {f.lead_p_value for f in throttled} == {None}
+
+
+def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() -> None:
+    shard, pulses, forced = engine.Shard(), [], Counter[int]()
+    orders = [r for _, _, r in complete(night()) if isinstance(r, Liquidation) and r.asset == "ETH"]
+    for second in range(START, START + 2_400):
+        for order in (o for o in orders if o.ts_event // SECOND == second):
+            engine.step(PARAMS, shard, "liquidations", order)
+            forced[second] += 1
+        word = FeedStatus(producer="test", state="alive", ts_event=(second + 1) * SECOND)
+        for topic in engine.INPUTS:
+            found = engine.step(PARAMS, shard, topic, word).findings
+            pulses += [finding for finding in found if isinstance(finding, AssetPulse)]
+    first = pulses[0].ts_event // SECOND
+    assert [p.ts_event // SECOND for p in pulses] == list(range(first, first + len(pulses)))
+    assert len(pulses[0].orders) == lead.BEFORE_S
+    counts = [count for pulse in pulses for count in pulse.orders]
+    begin = first - lead.BEFORE_S + 1
+    assert counts == [forced[second] for second in range(begin, begin + len(counts))]

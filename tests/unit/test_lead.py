@@ -2,38 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from shocks import SHARES, Floats, shock, venues
 
 from streams.detectors import lead
 from streams.detectors.recent import Counts
-
-SHARES = (0.45, 0.33, 0.22)
-WARM_S = 100
-Floats = NDArray[np.float64]
-
-
-def shock(ahead_s: int = 0) -> Floats:
-    """Orders a second: calm, up in 20 s, down over minutes; with its warm-up."""
-    since = np.arange(WARM_S + 900) - WARM_S - 300 + ahead_s
-    fall = np.where(since > 20, np.exp(-np.maximum(since - 20, 0) / 120), 1.0)
-    return np.asarray(0.5 + 15 * np.clip(since / 20, 0, 1) * fall, np.float64)
-
-
-def exciting(draw: np.random.Generator, rate: Floats, ratio: float) -> Floats:
-    """Orders a second where each sets off `ratio` others of its own venue within seconds."""
-    born = np.repeat(np.arange(len(rate)), draw.poisson(rate * (1 - ratio))) + 0.5
-    every = [born]
-    while len(born):
-        children = draw.poisson(ratio, len(born))
-        born = np.repeat(born, children) + draw.exponential(5.0, children.sum())
-        born = born[born < len(rate)]
-        every.append(born)
-    counts = np.bincount(np.concatenate(every).astype(int), minlength=len(rate))
-    return counts[WARM_S:].astype(float)
-
-
-def venues(draw: np.random.Generator, rates: list[Floats], ratio: float = 0.0) -> Floats:
-    return np.stack([exciting(draw, r * s, ratio) for r, s in zip(rates, SHARES, strict=True)])
 
 
 def p_values(rates: list[Floats], ratio: float, seconds: int, tries: int) -> Floats:
@@ -57,6 +29,18 @@ def test_a_common_shock_without_a_lead_has_uniform_p_values(ratio: float, second
 def test_a_share_that_grows_with_the_flood_is_no_lead() -> None:
     more = shock() * np.where(shock() > 3, 2.0, 1.0)
     assert (p_values([more, shock(), shock()], 0.0, 360, 200) <= 0.05).mean() <= 0.1
+
+
+def test_assets_of_other_sizes_and_other_swings_have_no_order_in_a_common_shock() -> None:
+    height = np.log(shock() / shock().min()) / np.log(shock().max() / shock().min())
+    rates = [
+        c * np.exp(b * height) / s
+        for c, b, s in zip((0.05, 0.03, 0.02), (5.5, 6.0, 7.0), SHARES, strict=True)
+    ]
+    found = p_values(rates, 0.6, 900, 200)
+    assert len(found) > 190
+    assert (found <= 0.05).mean() <= 0.1
+    assert (found <= 0.5).mean() > 0.2
 
 
 def test_a_venue_ten_seconds_ahead_is_found_first_and_not_by_chance() -> None:
