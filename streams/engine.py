@@ -21,7 +21,16 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, direction, flow, log_rate, taker, totals, watermark
+from streams.detectors import (
+    darkness,
+    direction,
+    flow,
+    lead,
+    log_rate,
+    recent,
+    taker,
+    watermark,
+)
 from streams.detectors import episode as episodes
 from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
@@ -52,6 +61,7 @@ class SideState(msgspec.Struct):
 
     rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
     episode: episodes.Episode | None = None
+    counts: dict[str, recent.Counts] = {}
 
 
 class AssetState(msgspec.Struct):
@@ -62,6 +72,8 @@ class AssetState(msgspec.Struct):
     sides: dict[PositionSide, SideState] = {}
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
+    #: The side and second of the last pulse.
+    pulsed: tuple[str, int] = ("", 0)
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
@@ -253,6 +265,7 @@ def _judge_sides(
     silent = darkness.silent_feeds(shard.inputs, second, second)
     quiet_venues = darkness.venues_of(silent)
     pulse: AssetPulse | None = None
+    loudest: PositionSide = "unknown"
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
         shown = cell.orders.get(side, {})
@@ -260,6 +273,7 @@ def _judge_sides(
         since = held.rate.at or min(shard.born or second, second) - 1
         elapsed = max(1, watched(second) - watched(since))
         _, score = log_rate.step(params.onset, held.rate, second, elapsed, shown)
+        recent.take(held.counts, second, shown)
         feed_class = log_rate.feed_class(held.rate, quiet_venues)
         if held.episode is not None and elapsed < second - since:
             episodes.skip_dark(held.episode)
@@ -276,7 +290,12 @@ def _judge_sides(
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
-        view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
+        view = View(
+            feed_class,
+            darkness.silent_feeds(shard.inputs, begun, second),
+            held.counts,
+            bool(darkness.silent_feeds(shard.inputs, begun - lead.BEFORE_S, second)),
+        )
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
@@ -288,9 +307,24 @@ def _judge_sides(
                 coverage="unknown" if silent else log_rate.coverage(held.rate),
                 silent=silent,
             )
+            loudest = side
     state.active = any(held.episode for held in state.sides.values())
     if pulse is not None:
-        findings.append(pulse)
+        findings.append(_with_orders(shard, state, loudest, second, pulse))
+
+
+def _with_orders(
+    shard: Shard, state: AssetState, side: PositionSide, second: int, pulse: AssetPulse
+) -> AssetPulse:
+    """Give a pulse the orders since the last one, where every venue shows them all."""
+    first = second - lead.BEFORE_S + 1
+    if state.pulsed[0] == side:
+        first = max(first, state.pulsed[1] + 1)
+    state.pulsed = (side, second)
+    if pulse.coverage != "full" or darkness.silent_feeds(shard.inputs, first, second):
+        return pulse
+    orders = recent.added(state.sides[side].counts, first, second)
+    return msgspec.structs.replace(pulse, orders=orders)
 
 
 def _add_flow(
@@ -332,9 +366,11 @@ def _follow(
         told = direction.infer(params.episode, state.flows, now.second)
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         episodes.turn(running, *told, before)
-    _add_up(params, running, held.rate, shown)
+    episodes.add_up(params.onset, running, held.rate, shown)
     closed = running.side if side == "unknown" else side
     _, entered = episodes.step(params.onset, params.episode, running, closed, now)
+    if entered and running.tier == "cascade" and not view.silent_around:
+        running.lead = lead.of_venues(held.counts, running.called, now.second, running.lead)
     for phase in entered:
         if phase == "onset":
             state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
@@ -347,24 +383,6 @@ def _follow(
         lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
         state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
-
-
-def _add_up(
-    params: Params,
-    running: episodes.Episode,
-    rate: log_rate.RateState,
-    shown: dict[str, log_rate.VenueSecond],
-) -> None:
-    for stream, second in shown.items():
-        seen = running.streams.get(stream)
-        if seen is None:
-            seen = running.streams[stream] = totals.Seen(second.coverage)
-        if sum(count for count, _ in second.entries) > len(second.entries):
-            # A recorder's batches: how many seconds they fill is not told.
-            seen.coverage = "unknown" if seen.coverage != "full" else "full"
-        usd = sum(worth or 0.0 for _, worth in second.entries)
-        factor = log_rate.unthrottle(rate.venues[stream].b30, params.onset.tau_count_s)
-        totals.add(seen, usd, factor)
 
 
 def _correct_closed(
