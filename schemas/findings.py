@@ -62,6 +62,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     before the onset to 10 min after it at most; `lead_p_value`: of there being no such order, by
     block shifts. Empty and None with fewer than two, or too few orders, or a silent feed. Who
     comes first need not be the cause: contagion and a common shock look the same.
+    `open_interest_drop`: the share of open positions (in base units, over the instruments with a
+    reading before the episode and one since) that are gone, negative where they grew;
+    `ts_open_interest`: the oldest reading it rests on. None where no feed tells.
     """
 
     finding_id: Identity
@@ -110,6 +113,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     price_worst: Price | None = None
     lead_venues: list[Name] = []
     lead_p_value: Probability | None = None
+    open_interest_drop: Finite | None = None
+    ts_open_interest: Micros | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.bars import Bar
 from schemas.batch import Columns
 from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
-from schemas.market import Liquidation, Trade
+from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 
@@ -24,6 +24,7 @@ from schemas.status import DeadLetter, FeedStatus
 TABLES: dict[type[msgspec.Struct], str] = {
     Trade: "trades",
     Liquidation: "liquidations",
+    OpenInterest: "open_interest",
     WhaleTransfer: "whale_transfers",
     FeedStatus: "feed_status",
     Bar: "bars",

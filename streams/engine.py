@@ -16,7 +16,7 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
-from schemas.market import Liquidation
+from schemas.market import Liquidation, OpenInterest
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
@@ -25,6 +25,7 @@ from streams.detectors import (
     darkness,
     direction,
     flow,
+    interest,
     lead,
     log_rate,
     recent,
@@ -42,7 +43,7 @@ DAY = 86_400
 CLOSED_KEPT = 32
 
 Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
-DataRecord = Liquidation | Bar | WhaleTransfer
+DataRecord = Liquidation | OpenInterest | Bar | WhaleTransfer
 
 
 class OpenSecond(msgspec.Struct):
@@ -52,6 +53,7 @@ class OpenSecond(msgspec.Struct):
     orders: dict[PositionSide, dict[str, log_rate.VenueSecond]] = {}
     bars: list[Bar] = []
     transfers: list[WhaleTransfer] = []
+    open_interest: list[OpenInterest] = []
     #: Of orders told in an earlier second, or in this one: they enter no score.
     corrections: list[Liquidation] = []
 
@@ -76,6 +78,8 @@ class AssetState(msgspec.Struct):
     pulsed: tuple[str, int] = ("", 0)
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
+    #: Open interest as told last.
+    readings: dict[str, interest.Reading] = {}
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
     onsets: list[int] = []
     #: The last finding of each episode that ended lately.
@@ -144,6 +148,8 @@ def second_of(record: DataRecord) -> int:
     """
     if isinstance(record, Bar):
         return record.ts_close // SECOND - 1
+    if isinstance(record, OpenInterest):
+        return record.ts_event // SECOND
     return (record.ts_event if record.version == 1 else record.ts_recv) // SECOND
 
 
@@ -151,10 +157,15 @@ def _put(cell: OpenSecond, record: DataRecord) -> bool:
     if isinstance(record, Bar):
         cell.bars.append(record)
         return True
-    told = record.event_id if record.version == 1 else f"{record.event_id}\x1f{record.version}"
+    told = record.event_id
+    if not isinstance(record, OpenInterest) and record.version > 1:
+        told = f"{told}\x1f{record.version}"
     if told in cell.ids:
         return False
     cell.ids.add(told)
+    if isinstance(record, OpenInterest):
+        cell.open_interest.append(record)
+        return True
     if isinstance(record, WhaleTransfer):
         cell.transfers.append(record)
         return True
@@ -220,6 +231,7 @@ def _close_until(
         cell = state.open.pop(second, None) or OpenSecond()
         state.at = second
         high, low = _take_bars(params, state, second, cell.bars)
+        interest.take(state.readings, cell.open_interest)
         findings += _correct_closed(params, state, second, cell.corrections)
         _judge_sides(params, shard, asset, state, second, cell, (high, low), findings)
         if cell.transfers:
@@ -295,6 +307,7 @@ def _judge_sides(
             darkness.silent_feeds(shard.inputs, begun, second),
             held.counts,
             bool(darkness.silent_feeds(shard.inputs, begun - lead.BEFORE_S, second)),
+            state.readings,
         )
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
@@ -361,6 +374,7 @@ def _follow(
             return
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         held.episode = episodes.open_episode(now, side, before)
+        held.episode.interest = interest.before(state.readings, now.second)
     running = held.episode
     if side == "unknown" and (running.side == "unknown" or running.tier == "watch"):
         told = direction.infer(params.episode, state.flows, now.second)

@@ -9,7 +9,7 @@ from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
-from streams.detectors import branching, log_rate, reignition, totals
+from streams.detectors import branching, interest, log_rate, reignition, totals
 from streams.detectors import episode as episodes
 from streams.detectors.recent import Counts
 from streams.detectors.totals import Total
@@ -23,6 +23,7 @@ class View(NamedTuple):
     silent: list[str]
     counts: dict[str, Counts]
     silent_around: bool
+    readings: dict[str, interest.Reading]
 
 
 def corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
@@ -57,6 +58,7 @@ def cascade_finding(
     known = [part for part in parts if part.estimate is not None]
     told = known if len(known) == len(parts) else []
     drawdown = episodes.drawdown_bps(running)
+    gone = interest.drop(view.readings, running.interest, running.onset)
     ratio = None
     if running.tier == "cascade" and view.feed_class == "full" and coverage == "full":
         ratio = branching.of_episode(view.counts, running.onset, now.second)
@@ -115,6 +117,8 @@ def cascade_finding(
         price_worst=running.extreme,
         lead_venues=running.lead.order if running.lead else [],
         lead_p_value=running.lead.p_value if running.lead else None,
+        open_interest_drop=gone.share if gone else None,
+        ts_open_interest=gone.second * SECOND if gone else None,
     )
 
 

@@ -41,6 +41,13 @@ ALTER TABLE cascades
 
 ALTER TABLE cascades ADD COLUMN IF NOT EXISTS lead_p_value Nullable(Float64) AFTER lead_venues;
 
+ALTER TABLE cascades
+    ADD COLUMN IF NOT EXISTS open_interest_drop Nullable(Float64) AFTER lead_p_value;
+
+ALTER TABLE cascades
+    ADD COLUMN IF NOT EXISTS ts_open_interest Nullable(DateTime64(6, 'UTC'))
+    AFTER open_interest_drop;
+
 ALTER TABLE market_cascades
     ADD COLUMN IF NOT EXISTS lead_assets Array(LowCardinality(String)) AFTER silent;
 
@@ -84,6 +91,8 @@ SELECT
     argMax(tuple(c.price_before), (c.ts_event, c.notional_usd)).1 AS price_before,
     argMax(tuple(c.price_worst), (c.ts_event, c.notional_usd)).1 AS price_worst,
     argMax(c.lead_venues, (c.ts_event, c.notional_usd)) AS lead_venues,
-    argMax(tuple(c.lead_p_value), (c.ts_event, c.notional_usd)).1 AS lead_p_value
+    argMax(tuple(c.lead_p_value), (c.ts_event, c.notional_usd)).1 AS lead_p_value,
+    argMax(tuple(c.open_interest_drop), (c.ts_event, c.notional_usd)).1 AS open_interest_drop,
+    argMax(tuple(c.ts_open_interest), (c.ts_event, c.notional_usd)).1 AS ts_open_interest
 FROM cascades AS c FINAL
 GROUP BY c.episode_id;

@@ -68,6 +68,8 @@ class Episode(msgspec.Struct):
     #: The second of its onset, and which venues led then.
     called: int = 0
     lead: Lead | None = None
+    #: Base units open as it began, by venue and instrument.
+    interest: dict[str, float] = {}
 
 
 def opens(params: OnsetParams, now: Second) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from nights import PARAMS, START, Event, clocked, night
 
 from schemas.findings import AssetPulse, CascadeFinding
-from schemas.market import Liquidation
+from schemas.market import Liquidation, OpenInterest
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams import engine, pipeline
@@ -154,3 +154,40 @@ def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() 
     counts = [count for pulse in pulses for count in pulse.orders]
     begin = first - lead.BEFORE_S + 1
     assert counts == [forced[second] for second in range(begin, begin + len(counts))]
+
+
+def read(second: int, quantity: float, venue: str = "binance") -> Event:
+    at = (START + second) * SECOND
+    reading = OpenInterest(
+        event_id=f"{venue}{second}", venue=venue, instrument="BTC-USDT-PERP", asset="BTC",
+        venue_symbol="BTCUSDT", quantity=quantity, notional_usd=None, ts_event=at, ts_recv=at,
+    )  # fmt: skip
+    return START + second, "liquidations", reading
+
+
+def with_readings(*readings: Event) -> list[CascadeFinding]:
+    told = findings(sorted([*night(), *readings], key=lambda event: event[0]))
+    return [f for f in told if f.asset == "BTC" and f.phase != "watch"]
+
+
+def test_open_interest_that_is_gone_is_told_in_base_units_since_the_last_reading_before() -> None:
+    plain = with_readings()
+    began = plain[0].ts_onset // SECOND - START
+    ended = plain[-1].ts_event // SECOND - START
+    told = with_readings(
+        read(began - 300, 1_000.0), read(began - 100, 800.0, "bybit"), read(began + 1, 700.0),
+        read(began + 2, 740.0, "bybit"), read(ended, 1.0, "okx"),
+    )  # fmt: skip
+    assert {f.open_interest_drop for f in plain} == {None}
+    assert told[-1].open_interest_drop == 0.2
+    assert told[-1].ts_open_interest == (START + began + 1) * SECOND
+    assert [
+        msgspec.structs.replace(f, open_interest_drop=None, ts_open_interest=None) for f in told
+    ] == plain
+
+
+def test_open_interest_read_long_before_or_not_since_tells_nothing() -> None:
+    began = with_readings()[0].ts_onset // SECOND - START
+    stale = with_readings(read(began - 901, 1_000.0), read(began + 5, 700.0))
+    only_before = with_readings(read(began - 10, 1_000.0))
+    assert {f.open_interest_drop for f in stale + only_before} == {None}
