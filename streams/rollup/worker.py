@@ -1,7 +1,7 @@
 """Rollup as Kafka transactions: consume trades, fold, produce bars, commit, atomically.
 
     batches ──> fold ──every flush_s──> begin ─ bars, clocks, dead letters ─ offsets ─ commit
-                                                └── all of it, or none of it ──┘
+                     or as time is told         └── all of it, or none of it ──┘
 
 A restarted worker re-reads a little before its committed offset, to know the ids and
 the clock it knew before; bars of that stretch are dropped, they were told.
@@ -34,6 +34,10 @@ FLUSH_SUMS = 50_000
 FETCH = {"fetch.queue.backoff.ms": 10, "queued.min.messages": 200_000}
 #: Messages re-read before the committed offset: more than any grace holds.
 WARM_UP = 20_000
+#: How soon the feeds' word on time is seen while few trades come, seconds.
+LOOK_S = 0.05
+#: Part of flush_s for which bars wait at least, though everyone's clock has moved.
+LEAST = 0.2
 TRANSACTION_MS = 15_000
 PAUSE_S = 0.5
 
@@ -98,7 +102,8 @@ def _session(
                 refused = _take(params, words, owned, messages)
                 share.note(len(messages), refused)
                 round_.note(len(messages), refused)
-                if round_.is_due(owned):
+                caught_up = len(messages) < BATCH
+                if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
                     _flush(consumer, commits, owned, round_, parts, out)
                     _observe(owned)
                     round_ = Round(settings.flush_s)
@@ -116,11 +121,12 @@ class Round:
         self.letters = 0
         self._flush_s = flush_s
         self._due = 0.0
+        self._ripe = time.monotonic() + LEAST * flush_s
 
     def left_s(self) -> float:
         """Return how long to wait for more, seconds."""
         left = self._due - time.monotonic() if self.taken else self._flush_s
-        return max(0.0, left)
+        return max(0.0, min(left, LOOK_S))
 
     def note(self, taken: int, letters: int) -> None:
         """Count what came; the first of it starts the clock."""
@@ -134,6 +140,11 @@ class Round:
         sums = sum(len(part.state.sums) for part in owned.values())
         much = self.taken >= FLUSH_MESSAGES or sums >= FLUSH_SUMS
         return bool(self.taken) and (much or time.monotonic() >= self._due)
+
+    def is_told(self, owned: dict[int, Partition]) -> bool:
+        """Say whether the clock of every partition has moved on: detect waits for just that."""
+        moved = all(part.state.clock.now > part.clock_told[0] for part in owned.values())
+        return bool(self.taken) and moved and time.monotonic() >= self._ripe
 
 
 def _observe(owned: dict[int, Partition]) -> None:

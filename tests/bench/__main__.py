@@ -77,9 +77,12 @@ def report(told: dict[str, Any]) -> list[str]:
     return [*made, "", f"written: {rig.BUILD / 'bench.json'} and bench.svg"]
 
 
-def shown(of: dict[str, float]) -> str:
+def shown(of: dict[str, float | str]) -> str:
     """Return percentiles as a line; other facts as they are."""
-    return ", ".join(f"{name} {value:,.0f}" for name, value in of.items())
+    return ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{name} {value:,.0f}"
+        for name, value in of.items()
+    )
 
 
 def machine() -> dict[str, Any]:
