@@ -1,13 +1,26 @@
-"""Bytes and words out of an array at any place, for compiled loops; no place is checked."""
+"""Loops over bytes, compiled; and bytes and words at any place for them, no place checked."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
+import numba as nb
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 _LOAD = Callable[[Any, int], Any]
+_Loop = TypeVar("_Loop", bound=Callable[..., Any])
+
+
+def compiled(loop: _Loop) -> _Loop:
+    """Return a loop compiled at its first call, without the interpreter's lock.
+
+    What was compiled is kept beside the source, else for the user, else not at all.
+    """
+    try:
+        return cast(_Loop, nb.njit(cache=True, nogil=True)(loop))
+    except RuntimeError:  # no place for it, as in a container that may not write
+        return cast(_Loop, nb.njit(nogil=True)(loop))
 
 
 def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:

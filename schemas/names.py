@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.loads import byte_at
+from schemas.loads import byte_at, compiled
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -51,7 +50,7 @@ class Names:
         return slots, np.array(self._marks, np.uint64), own, np.cumsum(whole) - whole, sizes
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _find(
     text: Bytes, spans: Ints, mark: Marks, slots: Ints, marks: Marks, own: Bytes, places: Ints,
     sizes: Ints,
@@ -71,7 +70,7 @@ def _find(
     return out
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _same(text: Bytes, spans: Ints, own: Bytes, place: int, sizes: Ints) -> bool:
     for name in range(4):
         first, size = spans[name, 0], spans[name, 1] - spans[name, 0]

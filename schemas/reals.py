@@ -3,11 +3,10 @@
 Eisel and Lemire's method (Lemire 2021, arXiv 2101.11408) over the powers that trades need.
 """
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.loads import byte_at
+from schemas.loads import byte_at, compiled
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -37,7 +36,7 @@ def _powers() -> Words:
 _FIVES, _TENS = _powers(), 10.0 ** np.arange(23)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def real_at(text: Bytes, i: int, n: int, row: int, reals: Floats, bits: Words) -> int:
     """Read a number of up to 19 digits, not negative, into [row, n]; return where it ends, else -1.
 
@@ -74,7 +73,7 @@ def real_at(text: Bytes, i: int, n: int, row: int, reals: Floats, bits: Words) -
     return i
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _exponent(text: Bytes, i: int) -> tuple[int, int]:
     """Read what follows an e; return where it ends, -1 where it is odd, and its value."""
     sign = byte_at(text, i)
@@ -89,7 +88,7 @@ def _exponent(text: Bytes, i: int) -> tuple[int, int]:
     return i, -power if sign == 45 else power
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _decimal(value: np.uint64, exponent: int, row: int, n: int, reals: Floats, bits: Words) -> bool:
     """Write value * 10^exponent, correctly rounded; return whether that could be told."""
     if value <= np.uint64(1 << 53) and -22 <= exponent <= 22:
@@ -125,7 +124,7 @@ def _decimal(value: np.uint64, exponent: int, row: int, n: int, reals: Floats, b
     return True
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _product(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Return a * b as (high, low) 64 bits."""
     half = np.uint64(32)

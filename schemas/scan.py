@@ -14,12 +14,11 @@ structs four times.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.batch import Columns, Ints, Scanned, Words
-from schemas.loads import byte_at, lowest_bit, word_at
+from schemas.loads import byte_at, compiled, lowest_bit, word_at
 from schemas.names import UNKNOWN, Names
 from schemas.reals import Floats, real_at
 
@@ -143,7 +142,7 @@ def _rows(text: bytes, ends: Ints) -> _Rows:
     )  # fmt: skip
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _scan(
     text: Bytes, ends: Ints, message: Ints, element: Ints, spans: Ints, mark: Bits,
     buys: NDArray[np.bool_], reals: Floats, bits: Bits, times: Ints, odd: Ints,
@@ -177,7 +176,7 @@ def _scan(
     return n, odds
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _space(text: Bytes, i: int) -> int:
     """Return the next byte that is no white space."""
     byte = byte_at(text, i)
@@ -187,7 +186,7 @@ def _space(text: Bytes, i: int) -> int:
     return i
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _trade(
     text: Bytes, i: int, n: int, spans: Ints, mark: Bits, buys: NDArray[np.bool_],
     reals: Floats, bits: Bits, times: Ints,
@@ -240,7 +239,7 @@ def _trade(
     return i + 1 if told == _ALL and byte_at(text, i) == 125 else -1  # }
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _key(text: Bytes, i: int, wanted: int) -> int:
     """Return which field's name stands at `i`, trying `wanted` first; -1 for none."""
     one, two, three = word_at(text, i), word_at(text, i + 8), word_at(text, i + 16)
@@ -257,7 +256,7 @@ def _key(text: Bytes, i: int, wanted: int) -> int:
     return -1
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _string(text: Bytes, i: int) -> tuple[int, np.uint64]:
     """Return the place of the closing quote, -1 where a byte needs decoding, and a hash."""
     hashed = np.uint64(0xCBF29CE484222325)
@@ -283,7 +282,7 @@ def _string(text: Bytes, i: int) -> tuple[int, np.uint64]:
         return (i if byte_at(text, i) == 34 else -1), hashed ^ hashed >> np.uint64(32)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _side(text: Bytes, i: int, n: int, buys: NDArray[np.bool_]) -> int:
     word = word_at(text, i)
     if word & _FOUR == _BUY:
@@ -295,7 +294,7 @@ def _side(text: Bytes, i: int, n: int, buys: NDArray[np.bool_]) -> int:
     return -1
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _eight(word: np.uint64) -> int:
     """Return the number that eight digits write, -1 where one is none."""
     tens = np.uint64(0xF0F0F0F0F0F0F0F0)
@@ -310,7 +309,7 @@ def _eight(word: np.uint64) -> int:
     return int(np.int64((high + low) >> np.uint64(32)))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@compiled
 def _whole(text: Bytes, i: int, n: int, field: int, times: Ints) -> int:
     """Read 16 plain digits, as every time here has; return where they end, else -1."""
     high, low = _eight(word_at(text, i)), _eight(word_at(text, i + 8))
