@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from nights import PARAMS, START, Event, clocked, night
+from nights import PARAMS, START, Event, clocked, complete_night, night
 
 from schemas.findings import AssetPulse, CascadeFinding
 from schemas.market import Liquidation, OpenInterest
@@ -37,19 +37,9 @@ def behind(events: list[Event], venue: str, seconds: int) -> list[Event]:
     return sorted(late, key=lambda event: event[0])
 
 
-def complete(events: list[Event]) -> list[Event]:
-    """The same night through feeds that show every order."""
-    return [
-        (second, topic, msgspec.structs.replace(record, coverage="full"))
-        if isinstance(record, Liquidation)
-        else (second, topic, record)
-        for second, topic, record in events
-    ]
-
-
 @pytest.fixture(scope="module")
 def whole() -> list[CascadeFinding]:
-    return findings(complete(night()))
+    return findings(complete_night())
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +117,7 @@ def test_the_range_swept_is_that_of_the_drawdown(whole: list[CascadeFinding]) ->
 def test_the_venue_that_rose_first_is_named_first_where_two_are_complete(
     throttled: list[CascadeFinding],
 ) -> None:
-    found = findings(behind(complete(night()), "binance", 10))
+    found = findings(behind(complete_night(), "binance", 10))
     last = [f for f in found if f.asset == "ETH"][-1]
     assert last.lead_venues == ["bybit", "binance"]
     assert last.lead_p_value is not None
@@ -139,7 +129,7 @@ def test_the_venue_that_rose_first_is_named_first_where_two_are_complete(
 
 def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() -> None:
     shard, pulses, forced = engine.Shard(), [], Counter[int]()
-    orders = [r for _, _, r in complete(night()) if isinstance(r, Liquidation) and r.asset == "ETH"]
+    orders = [r for _, _, r in complete_night() if isinstance(r, Liquidation) and r.asset == "ETH"]
     for second in range(START, START + 2_400):
         for order in (o for o in orders if o.ts_event // SECOND == second):
             engine.step(PARAMS, shard, "liquidations", order)
