@@ -231,6 +231,8 @@ def _take_bars(
         state.tape.coarse = any(bar.width > SECOND for bar in bars)
         net = sum(grid_usd(bar.buy_usd) - grid_usd(bar.sell_usd) for bar in bars)
         taker.take(params.flow, state.tape, second, net)
+    # An hour back: no bar is longer, so none can open before that any more.
+    flow.settle(state.flows, second // 60 - 60)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
     return max(bar.high for bar in bars), min(bar.low for bar in bars)
 

@@ -13,10 +13,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import faust
+import orjson
+from faust.windows import TumblingWindow
 
 MINUTE_S = 60.0
 _TERM = "term"
 _BEGINS = "begins"
+_TERMS = {_TERM, _BEGINS}
 #: Compaction would keep the latest row of a key, a frozen worker's: not before this has passed.
 _SETTLED_MS = 600_000
 
@@ -40,7 +43,7 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
         # A key for each term: compaction forgets none of them.
         name: Any = f"#{partition}.{term}"
         key = (name, (0.0, 0.0)) if self.window else name.encode()
-        await (await self._send(key, {} if self.window else b"", partition, _BEGINS))
+        await (await self._send(key, b"", partition, _BEGINS))
 
     async def put(self, key: Any, value: Any, partition: int) -> Any:
         """Write and return the future of its changelog record; None deletes."""
@@ -75,22 +78,42 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take recovered rows into memory, but for those of a worker already replaced."""
-        super().apply_changelog_batch([event for event in batch if self._is_current(event.message)])
-
-    def _is_current(self, message: Any) -> bool:
         # Faust hands what it fetched for a partition it no longer has to whichever table
         # came before it in the queue.
-        if message.topic != self.changelog_topic.get_topic_name():
-            return False
-        number, headers = message.partition, dict(message.headers or ())
-        term = int(headers.get(_BEGINS) or headers.get(_TERM) or 0)
-        if message.offset <= self._read.get(number, -1):
+        ours = self.changelog_topic.get_topic_name()
+        self.take([event.message for event in batch if event.message.topic == ours])
+
+    def take(self, records: Iterable[Any]) -> None:
+        """Take rows of our changelog into memory as they were fetched, a partition's in order."""
+        rows: dict[Any, Any] = self.data.data  # type: ignore[attr-defined]
+        owners: dict[Any, int] = self.data._key_partition  # type: ignore[attr-defined]
+        windowed = self.window is not None
+        for record in records:
+            if not self._is_current(record):
+                continue
+            key = record.key
+            if windowed:
+                name, bucket = orjson.loads(key)
+                key = name, tuple(bucket)
+            if record.value is None:
+                rows.pop(key, None)
+                owners.pop(key, None)
+            else:
+                rows[key] = record.value
+                owners[key] = record.partition
+
+    def _is_current(self, record: Any) -> bool:
+        number, term, begins = record.partition, 0, False
+        for name, value in record.headers or ():
+            if name in _TERMS:
+                term, begins = int(value), begins or name == _BEGINS
+        if record.offset <= self._read.get(number, -1):
             self._terms[number] = 0  # read anew from its beginning
-        self._read[number] = message.offset
-        if term < self.term(number):
+        self._read[number] = record.offset
+        if term < self._terms.get(number, 0):
             return False
         self._terms[number] = term
-        return _BEGINS not in headers
+        return not begins
 
 
 async def take_over(partition: int, *tables: StateTable) -> None:
@@ -102,25 +125,25 @@ async def take_over(partition: int, *tables: StateTable) -> None:
     await asyncio.gather(*(table.begin(partition, term) for table in tables))
 
 
-def minute_table(app: faust.App, name: str, partitions: int) -> Any:
-    """Return a table of tumbling minutes that never expires by wall clock.
+def flow_table(app: faust.App, name: str, partitions: int) -> Any:
+    """Return a table of tumbling windows of bytes that never expires by wall clock.
 
     Expiry runs on wall clock in Faust, so a replay of old data would lose every window
-    at once; the detectors say which minutes may go.
+    at once; the detectors say which may go.
     """
-    table = StateTable(app, name=name, partitions=partitions)
+    table = StateTable(app, name=name, partitions=partitions, value_type=bytes)
     windowed = table.tumbling(MINUTE_S, expires=None)
     # Faust would have the broker delete a windowed table's rows after its default of 7 days.
     table._changelog_deleting = False
     return windowed
 
 
-def bucket_of(windowed: Any, key: str, minute: int) -> tuple[str, Any]:
-    """Return the key of the bucket of one minute (since the epoch)."""
-    return key, windowed.table.window.current(minute * MINUTE_S)
+def bucket_of(key: str, minute: int, minutes: int) -> tuple[str, Any]:
+    """Return the key of the window of so many minutes that begins with one (since the epoch)."""
+    return key, TumblingWindow(minutes * MINUTE_S).current(minute * MINUTE_S)
 
 
-def minutes_of_partition(windowed: Any, partition: int) -> Iterator[tuple[str, int, Any]]:
-    """Yield (key, minute, value) of every bucket of one partition."""
-    for (key, bucket), value in windowed.table.of_partition(partition):
-        yield key, int(bucket[0] // MINUTE_S), value
+def rows_of_partition(windowed: Any, partition: int) -> Iterator[tuple[str, tuple[int, int], Any]]:
+    """Yield (key, (first minute, minutes), value) of every window of one partition."""
+    for (key, (begin, end)), value in windowed.table.of_partition(partition):
+        yield key, (int(begin // MINUTE_S), round((end - begin) / MINUTE_S)), value

@@ -14,6 +14,7 @@ from aiokafka.partitioner import murmur2
 from faust.transport.drivers import aiokafka as driver
 
 from schemas import metrics
+from streams.agents import recovery
 
 log = logging.getLogger(__name__)
 #: A commit that meets a rebalance may never answer. The thread has two hands for whatever it
@@ -126,12 +127,13 @@ class CommittedConsumer(driver.Consumer):
                 return {}
         fetched: Any = await super()._getmany(active_partitions, timeout)
         self._generation = fetched.generation
-        for tp, taken in fetched.records.items():
+        records = recovery.take(self.app, fetched.generation, fetched.records)
+        for tp, taken in records.items():
             last = fetched.before.get(tp)
             for record in taken:
                 self._before[tp, record.offset] = last
                 last = record.offset
-        return fetched.records
+        return records
 
     def idle_s(self) -> float:
         """Return for how long nothing has been asked for: seconds at most, while all is well."""

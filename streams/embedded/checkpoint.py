@@ -18,7 +18,7 @@ from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 2
+FORMAT = 3
 _DIGEST = 16
 
 

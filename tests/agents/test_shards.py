@@ -12,7 +12,7 @@ from nights import PARAMS, clocked, disturbed_night
 from schemas.bars import Bar
 from schemas.status import FeedStatus
 from streams import pipeline
-from streams.agents import shards
+from streams.agents import shards, tables
 from streams.rollup import fold
 
 Message = tuple[str, int, msgspec.Struct]
@@ -66,13 +66,13 @@ def detect(sent: list[Message], crash_after: Iterator[int]) -> set[bytes]:
 
     Returns the findings delivered, each once however often it was sent.
     """
-    states, minutes = Kept(), Kept()
+    states, flows = Kept(), Kept()
     delivered: set[bytes] = set()
     acked = 0
     live: shards.LiveShard | None = None
     while acked < len(sent):
         if live is None:
-            live = shards.load(PARAMS, 0, states, SimpleNamespace(table=minutes))
+            live = shards.load(PARAMS, 0, states, SimpleNamespace(table=flows))
         effects: list[Any] = []
         batch = sent[acked : acked + 400]
         for topic, offset, record in batch:
@@ -80,8 +80,8 @@ def detect(sent: list[Message], crash_after: Iterator[int]) -> set[bytes]:
             for _, finding in pipeline.routed(step.findings if step else []):
                 effects.append(("finding", msgspec.json.encode(finding), None))
         effects += [(states, key, value) for key, value in shards.second_writes(live)]
-        for name, minute, cell in shards.minute_writes(live):
-            effects.append((minutes, (name, (minute * 60.0, minute * 60.0 + 59.9)), cell))
+        for name, row, content in shards.flow_writes(live):
+            effects.append((flows, tables.bucket_of(name, *row), content))
         effects += [(states, key, value) for key, value in shards.writes(live)]
         survives = next(crash_after, len(effects))
         for where, key, value in effects[:survives]:
@@ -117,13 +117,14 @@ def test_bars_are_not_added_twice_when_their_minute_was_stored_first(sent: list[
     live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
     for topic, offset, record in sent[:3000]:
         shards.apply(PARAMS, live, topic, offset, record)
-    stored = {minute: cell for _, minute, cell in shards.minute_writes(live)}
-    minutes = Kept()
-    minutes.rows = {("BTC", (m * 60.0, 0.0)): cell for m, cell in stored.items() if cell}
+    flows = Kept()
+    for name, row, content in shards.flow_writes(live):
+        if content is not None:
+            flows.rows[tables.bucket_of(name, *row)] = content
     states = Kept()
     # Only the minutes survived; the asset's own row is an empty one from before.
     states.rows[b"0/BTC"] = msgspec.msgpack.encode(shards.engine.AssetState())
-    again = shards.load(PARAMS, 0, states, SimpleNamespace(table=minutes))
+    again = shards.load(PARAMS, 0, states, SimpleNamespace(table=flows))
     for topic, offset, record in sent[:3000]:
         shards.apply(PARAMS, again, topic, offset, record)
     assert again.shard.assets["BTC"].flows.minutes == live.shard.assets["BTC"].flows.minutes
