@@ -10,7 +10,7 @@ from typing import Any
 import faust
 
 from streams import slots
-from streams.agents import detect, market
+from streams.agents import detect, market, recovery
 from streams.agents.transport import CommittedApp, java_partitioner
 from streams.params import Params
 from streams.settings import Settings
@@ -44,8 +44,10 @@ def create_app(settings: Settings, params: Params) -> Any:
         producer_linger=0.0,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
+        TableManager=recovery.Tables,
         web_enabled=False,
     )
+    app.recovery_conf = recovery.consumer_conf(settings)
     detect.register(app, params, settings)
     market.register(app, params, settings)
     return app

@@ -19,9 +19,11 @@ from faust.windows import TumblingWindow
 MINUTE_S = 60.0
 _TERM = "term"
 _BEGINS = "begins"
-_TERMS = {_TERM, _BEGINS}
 #: Compaction would keep the latest row of a key, a frozen worker's: not before this has passed.
 _SETTLED_MS = 600_000
+Headers = Iterable[tuple[str, bytes]] | None
+#: A changelog's record: offset, key, value (None deletes), headers.
+Row = tuple[int, bytes, bytes | None, Headers]
 
 
 class StateTable(faust.Table):  # type: ignore[type-arg]
@@ -77,42 +79,47 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
                 yield key, store.data[key]
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take recovered rows into memory, but for those of a worker already replaced."""
+        """Take rows that Faust itself has recovered into memory."""
         # Faust hands what it fetched for a partition it no longer has to whichever table
         # came before it in the queue.
         ours = self.changelog_topic.get_topic_name()
-        self.take([event.message for event in batch if event.message.topic == ours])
+        for message in (event.message for event in batch):
+            if message.topic == ours:
+                row = message.offset, message.key, message.value, message.headers
+                self.take(message.partition, [row])
 
-    def take(self, records: Iterable[Any]) -> None:
-        """Take rows of our changelog into memory as they were fetched, a partition's in order."""
-        rows: dict[Any, Any] = self.data.data  # type: ignore[attr-defined]
+    def take(self, partition: int, rows: Iterable[Row]) -> None:
+        """Take rows of our changelog into memory, in order, but for those of a worker replaced."""
+        values: dict[Any, Any] = self.data.data  # type: ignore[attr-defined]
         owners: dict[Any, int] = self.data._key_partition  # type: ignore[attr-defined]
         windowed = self.window is not None
-        for record in records:
-            if not self._is_current(record):
+        for offset, name, value, headers in rows:
+            if not self._is_current(partition, offset, headers):
                 continue
-            key = record.key
+            key: Any = name
             if windowed:
-                name, bucket = orjson.loads(key)
-                key = name, tuple(bucket)
-            if record.value is None:
-                rows.pop(key, None)
+                asset, (begin, end) = orjson.loads(name)
+                key = asset, (begin, end)
+            if value is None:
+                values.pop(key, None)
                 owners.pop(key, None)
             else:
-                rows[key] = record.value
-                owners[key] = record.partition
+                values[key] = value
+                owners[key] = partition
 
-    def _is_current(self, record: Any) -> bool:
-        number, term, begins = record.partition, 0, False
-        for name, value in record.headers or ():
-            if name in _TERMS:
-                term, begins = int(value), begins or name == _BEGINS
-        if record.offset <= self._read.get(number, -1):
-            self._terms[number] = 0  # read anew from its beginning
-        self._read[number] = record.offset
-        if term < self._terms.get(number, 0):
+    def _is_current(self, partition: int, offset: int, headers: Headers) -> bool:
+        term, begins = 0, False
+        for name, told in headers or ():
+            if name == _TERM or name == _BEGINS:
+                term, begins = int(told), name == _BEGINS
+        if offset <= self._read.get(partition, -1):
+            self._terms[partition] = 0  # read anew from its beginning
+        self._read[partition] = offset
+        highest = self._terms.get(partition, 0)
+        if term < highest:
             return False
-        self._terms[number] = term
+        if term > highest:
+            self._terms[partition] = term
         return not begins
 
 

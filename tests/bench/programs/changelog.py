@@ -1,13 +1,16 @@
 """The limit of a recovery: a consumer that reads the changelog and looks at nothing."""
 
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, TopicPartition
 
+from bench import rig
 from bench.meter import Meter, arguments
 
 
 def main() -> None:
-    """Read all of it."""
+    """Read all of it, from the first request on."""
     url, wanted, name = arguments()
+    meter = Meter(wanted, skip=0)
+    meter.add(0)
     consumer = Consumer(
         {
             "bootstrap.servers": url,
@@ -16,8 +19,8 @@ def main() -> None:
             "fetch.queue.backoff.ms": 10,
         }
     )
-    consumer.subscribe(["recovery-detect-minutes-changelog"])
-    meter = Meter(wanted, skip=1)
+    topic = "recovery-detect-flows-changelog"
+    consumer.assign([TopicPartition(topic, number, 0) for number in range(rig.PARTITIONS)])
     while not meter.add(len(consumer.consume(min(5_000, wanted - meter.seen), timeout=0.5))):
         pass
     meter.tell()
