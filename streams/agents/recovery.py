@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.types import TP
@@ -80,7 +80,7 @@ class QuickRecovery(Recovery):
             log.warning("recovery goes on row by row: %s", problem)
         await asyncio.to_thread(consumer.close)
 
-    def _take(self, messages: list[Message]) -> set[TP]:
+    def _take(self, messages: list[Any]) -> set[TP]:
         """Take in rows; return the partitions that have come to their end."""
         read: dict[tuple[str, int], list[tables.Row]] = {}
         ended: dict[TP, int] = {}

@@ -90,8 +90,8 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
 
     def take(self, partition: int, rows: Iterable[Row]) -> None:
         """Take rows of our changelog into memory, in order, but for those of a worker replaced."""
-        values: dict[Any, Any] = self.data.data  # type: ignore[attr-defined]
-        owners: dict[Any, int] = self.data._key_partition  # type: ignore[attr-defined]
+        store: Any = self.data
+        values, owners = store.data, store._key_partition
         windowed = self.window is not None
         for offset, name, value, headers in rows:
             if not self._is_current(partition, offset, headers):
@@ -110,7 +110,7 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
     def _is_current(self, partition: int, offset: int, headers: Headers) -> bool:
         term, begins = 0, False
         for name, told in headers or ():
-            if name == _TERM or name == _BEGINS:
+            if name in (_TERM, _BEGINS):
                 term, begins = int(told), name == _BEGINS
         if offset <= self._read.get(partition, -1):
             self._terms[partition] = 0  # read anew from its beginning

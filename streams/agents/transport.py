@@ -14,7 +14,6 @@ from aiokafka.partitioner import murmur2
 from faust.transport.drivers import aiokafka as driver
 
 from schemas import metrics
-from streams.agents import recovery
 
 log = logging.getLogger(__name__)
 #: A commit that meets a rebalance may never answer. The thread has two hands for whatever it
@@ -127,13 +126,12 @@ class CommittedConsumer(driver.Consumer):
                 return {}
         fetched: Any = await super()._getmany(active_partitions, timeout)
         self._generation = fetched.generation
-        records = recovery.take(self.app, fetched.generation, fetched.records)
-        for tp, taken in records.items():
+        for tp, taken in fetched.records.items():
             last = fetched.before.get(tp)
             for record in taken:
                 self._before[tp, record.offset] = last
                 last = record.offset
-        return records
+        return fetched.records
 
     def idle_s(self) -> float:
         """Return for how long nothing has been asked for: seconds at most, while all is well."""
@@ -166,7 +164,12 @@ class CommittedTransport(driver.Transport):
 
 
 class CommittedApp(faust.App):
-    """A Faust app that sees every committed record, and no other."""
+    """A Faust app that sees every committed record, and no other.
+
+    `recovery_conf` are the settings of the librdkafka consumer that reads its changelogs.
+    """
+
+    recovery_conf: dict[str, Any]
 
     def _new_transport(self) -> Any:
         return CommittedTransport(self.conf.broker_consumer, self)

@@ -104,7 +104,7 @@ def forget(state: FlowState, before_minute: int) -> None:
     state.oldest_kept = before_minute
     for width, rows in ((1, state.minutes), (HOUR, state.hours), (DAY, state.days)):
         for start in [s for s in rows if s + width <= before_minute]:
-            del rows[start]  # type: ignore[attr-defined]
+            del rows[start]
             _mark(state, start, width)
 
 
@@ -128,7 +128,8 @@ def restore(state: FlowState, rows: dict[Row, bytes]) -> None:
     """
     state.days = {start: held for (start, width), held in rows.items() if width == DAY}
     state.settled = max((start + DAY for start in state.days), default=0)
-    for start, width in sorted(rows):
+    # An hour before its own first minute.
+    for start, width in sorted(rows, key=lambda row: (row[0], -row[1])):
         if width == DAY:
             continue
         if start < state.settled:
@@ -211,9 +212,7 @@ def _packed(state: FlowState, start: int, end: int) -> Iterator[tuple[int, Colum
                 yield first, flow_block.unpack(packed)
 
 
-def _lay(
-    made: FlowMatrix, venue: str, first: int, columns: Columns, start: int, end: int
-) -> None:
+def _lay(made: FlowMatrix, venue: str, first: int, columns: Columns, start: int, end: int) -> None:
     """Put a run of minutes into its place, but for those outside [start, end)."""
     start, end = max(start, first), min(end, first + columns.high.size)
     if start >= end:

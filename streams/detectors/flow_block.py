@@ -83,14 +83,14 @@ def pack(columns: Columns) -> bytes:
     """Return columns as bytes; `unpack` gives back the same bits."""
     rows = [row for sums in columns.venues.values() for row in sums]
     bits = np.concatenate([*rows, columns.high, columns.low]).view(np.uint8)
-    body = cramjam.zstd.compress(np.ascontiguousarray(bits.reshape(-1, 8).T), _LEVEL)
+    body = cramjam.zstd.compress(bits.reshape(-1, 8).T.tobytes(), _LEVEL)
     return msgspec.msgpack.encode(_Block(list(columns.venues), bytes(body)))
 
 
 def unpack(packed: bytes) -> Columns:
     """Return what was packed. Raises on bytes that `pack` has not made."""
     block = _decode(packed)
-    planes = np.frombuffer(cramjam.zstd.decompress(block.body), np.uint8).reshape(8, -1)
+    planes = np.frombuffer(bytes(cramjam.zstd.decompress(block.body)), np.uint8).reshape(8, -1)
     rows = np.ascontiguousarray(planes.T).view(np.float64).reshape(2 * len(block.venues) + 2, -1)
     return _columns(block.venues, rows)
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from schemas.onchain import WhaleTransfer
 from schemas.words import MINUTE, SECOND, Verdict
 from streams.detectors import flow, inflow_kind
-from streams.detectors.flow import Floats, FlowMatrix, FlowState
+from streams.detectors.flow import FlowMatrix, FlowState
+from streams.detectors.flow_block import Floats
 from streams.params import WhaleParams
 
 MAX_MISSING_MIN = 4
