@@ -21,6 +21,13 @@ _TERM = "term"
 _BEGINS = "begins"
 #: Compaction would keep the latest row of a key, a frozen worker's: not before this has passed.
 _SETTLED_MS = 600_000
+#: Kafka leaves half a log and its last gigabyte as written: far more than the rows themselves.
+_CHANGELOG = {
+    "min.compaction.lag.ms": _SETTLED_MS,
+    "min.cleanable.dirty.ratio": 0.2,
+    "segment.bytes": 64 * 2**20,
+    "segment.ms": 3_600_000,
+}
 Headers = Iterable[tuple[str, bytes]] | None
 #: A changelog's record: offset, key, value (None deletes), headers.
 Row = tuple[int, bytes, bytes | None, Headers]
@@ -30,7 +37,7 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
     """A table for batches, which have no "current event" to take a partition from."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("extra_topic_configs", {"min.compaction.lag.ms": _SETTLED_MS})
+        kwargs.setdefault("extra_topic_configs", _CHANGELOG)
         super().__init__(*args, **kwargs)
         self._terms: dict[int, int] = {}
         self._read: dict[int, int] = {}
