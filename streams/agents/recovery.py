@@ -22,7 +22,7 @@ from streams.settings import Settings
 
 log = logging.getLogger("undertow.detect")
 BATCH = 1_000
-WITHIN_S = 0.5
+NOTHING_YET_S = 0.005
 
 
 def consumer_conf(settings: Settings) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class QuickRecovery(Recovery):
             await self._read(consumer, tps)
         await super()._seek_offsets(consumer, tps, offsets, title)
 
-    async def _read(self, faust_consumer: Any, tps: Iterable[Any]) -> None:
+    async def _read(self, consumer: Any, tps: Iterable[Any]) -> None:
         """Take in every row from the offsets to the ends, and move the offsets along."""
         offsets, ends = self.active_offsets, self.active_highwaters
         left = {
@@ -66,19 +66,20 @@ class QuickRecovery(Recovery):
         }
         if not left:
             return
-        # Not closed when we are cancelled: its thread may be at it, and the last one who
-        # holds it ends it.
-        consumer = Consumer(self.app.recovery_conf)  # type: ignore[attr-defined]
-        consumer.assign([TopicPartition(tp.topic, tp.partition, offsets[tp] + 1) for tp in left])
+        reader = Consumer(self.app.recovery_conf)  # type: ignore[attr-defined]
+        reader.assign([TopicPartition(tp.topic, tp.partition, offsets[tp] + 1) for tp in left])
         try:
             while left:
-                messages = await asyncio.to_thread(consumer.consume, BATCH, WITHIN_S)
+                # Not awaited in a thread: what a thread is at cannot be cancelled.
+                messages = reader.consume(BATCH, 0)
                 left -= self._take(messages)
                 if messages:
-                    faust_consumer.heard()
+                    consumer.heard()
+                await asyncio.sleep(0 if messages else NOTHING_YET_S)
         except KafkaException as problem:
             log.warning("recovery goes on row by row: %s", problem)
-        await asyncio.to_thread(consumer.close)
+        finally:
+            reader.close()
 
     def _take(self, messages: list[Any]) -> set[TP]:
         """Take in rows; return the partitions that have come to their end."""

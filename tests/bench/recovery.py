@@ -35,29 +35,33 @@ def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]
     """Return seconds of recovery over seconds of bare reading, and what was read."""
     assets = ASSETS // 10 if quick else ASSETS
     found = _fill(url, scratch, assets)
-    rows, ours, bare = found["rows"], [], []
+    rows = found["rows"]
+    told: dict[str, list[dict[str, Any]]] = {"ours": [], "bare": [], "keeping": []}
     for number in range(rounds):
-        bare.append(rig.program("changelog", url, rows, scratch))
-        ours.append(rig.program("recovery", url, rows, scratch))
-        say(
-            f"recovery {number + 1} of {rounds}: {ours[-1]['seconds']:.1f} s,"
-            f" bare {bare[-1]['seconds']:.1f} s, {rows:,} rows, {found['bytes'] / 2**20:,.0f} MB"
-        )
+        told["bare"].append(rig.program("changelog", url, rows, scratch))
+        told["ours"].append(rig.program("recovery", url, rows, scratch))
+        told["keeping"].append(rig.program("changelog", url, rows, scratch, "keep"))
+        shown = ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in told.items())
+        size = f"{rows:,} rows, {found['bytes'] / 2**20:,.0f} MB"
+        say(f"recovery {number + 1} of {rounds}: {shown}; {size}")
+    ours = told["ours"]
     return {
-        "recovery_vs_bare": _quotients(ours, bare, "seconds"),
-        "recovery_vs_bare_cpu": _quotients(ours, bare, "cpu_s"),
+        "recovery_vs_bare": _quotients(told, "bare", "seconds"),
         "recovery": found
+        | {name: spread([run["seconds"] for run in runs]) for name, runs in told.items()}
         | {
-            "seconds": spread([one["seconds"] for one in ours]),
-            "bare_seconds": spread([one["seconds"] for one in bare]),
-            "seconds_for_2000_assets": spread([one["seconds"] * ASSETS / assets for one in ours]),
-            "resident_bytes_an_asset": spread([one["grown_bytes"] / assets for one in ours]),
+            "vs_bare_by_processor_time": _quotients(told, "bare", "cpu_s"),
+            "vs_keeping": _quotients(told, "keeping", "seconds"),
+            "vs_keeping_by_processor_time": _quotients(told, "keeping", "cpu_s"),
+            "seconds_for_2000_assets": spread([run["seconds"] * ASSETS / assets for run in ours]),
+            "resident_bytes_an_asset": spread([run["grown_bytes"] / assets for run in ours]),
         },
     }
 
 
-def _quotients(ours: list[Any], bare: list[Any], what: str) -> dict[str, Any]:
-    found: dict[str, Any] = quotients([one[what] for one in ours], [one[what] for one in bare])
+def _quotients(told: dict[str, list[dict[str, Any]]], below: str, what: str) -> dict[str, Any]:
+    ours, others = ([run[what] for run in told[name]] for name in ("ours", below))
+    found: dict[str, Any] = quotients(ours, others)
     return found
 
 

@@ -1,4 +1,9 @@
-"""The limit of a recovery: a consumer that reads the changelog and looks at nothing."""
+"""The limit of a recovery: a consumer that reads the changelog and looks at nothing.
+
+With "keep" as a fourth word it keeps the rows in a dict, as whoever recovers must.
+"""
+
+import sys
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -21,8 +26,12 @@ def main() -> None:
     )
     topic = "recovery-detect-flows-changelog"
     consumer.assign([TopicPartition(topic, number, 0) for number in range(rig.PARTITIONS)])
-    while not meter.add(len(consumer.consume(min(5_000, wanted - meter.seen), timeout=0.5))):
-        pass
+    keeping, kept = "keep" in sys.argv[4:], {}
+    while meter.seen < wanted:
+        messages = consumer.consume(min(5_000, wanted - meter.seen), timeout=0.5)
+        if keeping:
+            kept.update((message.key(), message.value()) for message in messages)
+        meter.add(len(messages))
     meter.tell()
 
 
