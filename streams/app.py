@@ -1,5 +1,6 @@
 """The Faust app: create_app(settings) and nothing at import."""
 
+import gc
 import logging
 import os
 import ssl
@@ -71,6 +72,10 @@ class Worker(faust.Worker):
 
 def work(app: Any) -> None:
     """Run the app until SIGTERM or SIGINT, then end the process."""
+    # State is millions of small objects that stay: looking through them for cycles as often
+    # as Python would is a tenth of a recovery.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
     Worker(app).execute_from_commandline()
 
 

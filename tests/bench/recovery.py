@@ -1,7 +1,7 @@
 """How long detect's state takes to come back: 2,000 assets with 45 days of flow by the minute.
 
 The changelog is what a worker leaves after its log is compacted, in the middle of day 46: of
-each asset 45 days packed, the hours of today packed, the last 90 minutes one by one. The
+each asset 45 days packed, twelve hours of today packed, the last 95 minutes one by one. The
 values are those of twelve assets drawn at random, under 2,000 names.
 """
 
@@ -24,8 +24,8 @@ from streams.settings import Settings
 
 ASSETS = 2_000
 DAYS = 45
-#: Today's minutes so far: twelve hours packed, and 90 minutes.
-TODAY = 12 * flow.HOUR + 90
+#: Today's minutes so far: twelve hours packed, and what lies between 60 and 130 minutes back.
+TODAY = 12 * flow.HOUR + 95
 DRAWN, SEED = 12, 20_251_121
 VENUES = ("binance", "bybit")
 Rows = dict[flow.Row, bytes]
@@ -76,8 +76,8 @@ def _drawn(seed: int) -> Rows:
             flow.add(state, minute, venue, *worths)
         flow.add_range(state, minute, round(price + 9, 1), round(price - 9, 1))
         state.minutes[minute].upto = minute * 60 + 59
-        if minute % flow.HOUR == 29:
-            flow.settle(state, minute - 60)
+        if minute % flow.HOUR == 34:
+            flow.settle(state, minute - 65)
     held = {row: flow.row(state, *row) for row in sorted(state.changed or ())}
     return {row: content for row, content in held.items() if content is not None}
 
@@ -101,7 +101,8 @@ def _fill(url: str, scratch: Path, assets: int) -> dict[str, Any]:
             to.produce(topics[0], key=key, value=value, partition=where, headers={"term": b"1"})
             sizes[row[1]] += len(key) + len(value)
             counts[row[1]] += 1
-        to.poll(0)
+        while len(to) > 10_000:  # the queue of librdkafka ends at a gigabyte
+            to.poll(0.05)
     to.flush()
     return {
         "assets": assets,
