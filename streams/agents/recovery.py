@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
+from faust.tables.recovery import RebalanceAgain, Recovery
 from faust.types import TP
 
 from streams import kafka
@@ -57,8 +57,11 @@ class QuickRecovery(Recovery):
         await super()._seek_offsets(consumer, tps, offsets, title)
 
     async def _read(self, consumer: Any, tps: Iterable[Any]) -> None:
-        """Take in every row from the offsets to the ends, and move the offsets along."""
-        offsets, ends = self.active_offsets, self.active_highwaters
+        """Take in every row from the offsets to the ends, and move the offsets along.
+
+        Raises RebalanceAgain when the partitions are no longer those that we set out with.
+        """
+        offsets, ends, generation = self.active_offsets, self.active_highwaters, self._generation_id
         left = {
             TP(*tp)
             for tp in tps
@@ -70,6 +73,9 @@ class QuickRecovery(Recovery):
         reader.assign([TopicPartition(tp.topic, tp.partition, offsets[tp] + 1) for tp in left])
         try:
             while left:
+                if self._generation_id != generation:
+                    # An offset noted now would outlive the rows of a partition that left us.
+                    raise RebalanceAgain
                 # Not awaited in a thread: what a thread is at cannot be cancelled.
                 messages = reader.consume(BATCH, 0)
                 left -= self._take(messages)
