@@ -11,6 +11,7 @@ Pure: no clock, no I/O. `step` is handed the state and hands it back changed.
 
 from collections.abc import Iterator
 from typing import NamedTuple
+from zlib import crc32
 
 import msgspec
 
@@ -41,6 +42,8 @@ INPUTS = ("liquidations", "bars", "whale_transfers")
 DAY = 86_400
 #: Closed episodes of an asset that a correction still reaches: of a day, and this many.
 CLOSED_KEPT = 32
+#: Over so many minutes the packing of an hour's flow is spread, by asset.
+SETTLE_APART_MIN = 10
 
 Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
 DataRecord = Liquidation | OpenInterest | Bar | WhaleTransfer
@@ -255,6 +258,10 @@ def _take_bars(
         state.tape.coarse = any(bar.width > SECOND for bar in bars)
         net = sum(grid_usd(bar.buy_usd) - grid_usd(bar.sell_usd) for bar in bars)
         taker.take(params.flow, state.tape, second, net)
+    # An hour back: no bar is longer, so none can open before that any more. And not all
+    # assets in the same minute, as a day's packing takes a millisecond each.
+    apart = crc32(bars[0].asset.encode()) % SETTLE_APART_MIN
+    flow.settle(state.flows, second // 60 - 60 - apart)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
     return max(bar.high for bar in bars), min(bar.low for bar in bars)
 

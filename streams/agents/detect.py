@@ -39,8 +39,8 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         app, name="assets", partitions=partitions, key_type=bytes, value_type=bytes
     )
     app.tables.add(states)
-    minutes = tables.minute_table(app, "minutes", partitions)
-    app.tables.add(minutes.table)
+    flows = tables.flow_table(app, "flows", partitions)
+    app.tables.add(flows.table)
     inputs = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
     outgoing = Outgoing(app)
     progress = Progress(app)
@@ -73,7 +73,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         for event in events:
             number = event.message.partition
             if number not in live:
-                live[number] = await shards.take_over(params, number, states, minutes)
+                live[number] = await shards.take_over(params, number, states, flows)
             touched.add(number)
             came_at[event.message.topic, number] = time.monotonic()
             progress.take(event.message)
@@ -88,7 +88,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         if not await progress.confirmed(generation):
             held_by[0] = -1
             return
-        await _store(live, touched, states, minutes)
+        await _store(live, touched, states, flows)
         await progress.done(generation)
         if progress.still(generation):
             hold_back(touched)
@@ -146,19 +146,25 @@ def stamp(message: Any) -> int | None:
 
 
 async def _store(
-    live: dict[int, shards.LiveShard], touched: Iterable[int], states: Any, minutes: Any
+    live: dict[int, shards.LiveShard], touched: Iterable[int], states: Any, flows: Any
 ) -> None:
     """Write what changed; returns when the changelog has it all."""
+    held = [live[number] for number in sorted(touched)]
     sent = []
-    for number in sorted(touched):
-        held = live[number]
-        for key, value in shards.second_writes(held):
-            sent.append(await states.put(key, value, number))
-        for name, minute, cell in shards.minute_writes(held):
-            bucket = tables.bucket_of(minutes, name, minute)
-            sent.append(await minutes.table.put(bucket, cell, number))
-        for key, row in shards.writes(held):
-            sent.append(await states.put(key, row, number))
+    for shard in held:
+        for key, value in shards.second_writes(shard):
+            sent.append(await states.put(key, value, shard.partition))
+        for name, row, content in shards.flow_writes(shard):
+            bucket = tables.bucket_of(name, *row)
+            sent.append(await flows.table.put(bucket, content, shard.partition))
+    # Between two topics only waiting makes an order, and an asset's row says that its flow
+    # is stored.
+    await asyncio.gather(*sent)
+    sent = [
+        await states.put(key, value, shard.partition)
+        for shard in held
+        for key, value in shards.writes(shard)
+    ]
     await asyncio.gather(*sent)
 
 

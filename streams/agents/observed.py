@@ -8,6 +8,7 @@ import msgspec
 from schemas import metrics
 from streams import clock
 from streams.agents.shards import LiveShard
+from streams.detectors import flow
 
 _FINDINGS = ("cascades", "whale_selling", "alerts")
 _EVERY_S = 1.0
@@ -40,7 +41,7 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, int]) -> None:
         size = {
             "assets": len(held.shard.assets),
             "open_seconds": sum(len(asset.open) for asset in assets),
-            "minutes": sum(len(asset.flows.minutes) for asset in assets),
+            "minutes": sum(flow.count(asset.flows) for asset in assets),
         }
         for what, count in size.items():
             metrics.STATE.labels(what, str(number)).set(count)

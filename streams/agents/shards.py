@@ -3,11 +3,12 @@
     row of        keyed                holds                       guards against repetition by
     a second      p/asset/second       open orders, bars, ids      the offsets applied to it
     a minute      (asset, minute)      taker flow, fill range      the last second folded in
+    an hour, day  (asset, hour/day)    packed minutes              its end: all before is packed
     an asset      p/asset              detectors' state            `at`, the last second judged
     the shard     p/                   clocks                      the offset of its last FeedStatus
 
-Written in that order (closed seconds are dropped after their asset), so whatever is there
-after a crash skips just what it has.
+Written in that order (parts are dropped after what they were packed into, closed seconds
+after their asset), so whatever is there after a crash skips just what it has.
 """
 
 from collections.abc import Iterator
@@ -65,13 +66,13 @@ class LiveShard(msgspec.Struct):
     dirty_seconds: set[Cell] = set()
 
 
-async def take_over(params: Params, partition: int, states: Any, minutes: Any) -> LiveShard:
+async def take_over(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
     """Become the one whose rows count from here on, and build the shard from those there are."""
-    await tables.take_over(partition, states, minutes.table)
-    return load(params, partition, states, minutes)
+    await tables.take_over(partition, states, flows.table)
+    return load(params, partition, states, flows)
 
 
-def load(params: Params, partition: int, states: Any, minutes: Any) -> LiveShard:
+def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
     """Build the shard of a partition from its tables; empty tables give a new one."""
     live = LiveShard(partition, engine.Shard(), {})
     seconds: dict[Cell, StoredSecond] = {}
@@ -89,9 +90,14 @@ def load(params: Params, partition: int, states: Any, minutes: Any) -> LiveShard
         if second_number > state.at:
             state.open[second_number] = stored.cell
             live.second_offsets[asset, second_number] = stored.offsets
-    for asset, minute, value in tables.minutes_of_partition(minutes, partition):
-        state = live.shard.assets.setdefault(asset, engine.AssetState())
-        state.flows.minutes[minute] = msgspec.convert(value, flow.MinuteFlow)
+    rows: dict[str, dict[flow.Row, bytes]] = {}
+    for asset, row, value in tables.rows_of_partition(flows, partition):
+        rows.setdefault(asset, {})[row] = value
+    for asset in rows:
+        live.shard.assets.setdefault(asset, engine.AssetState())
+    for asset, state in live.shard.assets.items():
+        state.flows.changed = set()
+        flow.restore(state.flows, rows.get(asset, {}))
     live.shard.busy = engine.under_way(params, live.shard)
     return live
 
@@ -123,6 +129,9 @@ def apply(
     if told.refused == "told":
         return None
     if told.refused is None:
+        flows = live.shard.assets[record.asset].flows
+        if flows.changed is None:
+            flows.changed = set()
         live.second_offsets.setdefault(cell, {})[topic] = offset
         live.dirty_seconds.add(cell)
     return told
@@ -140,24 +149,27 @@ def second_writes(live: LiveShard) -> Iterator[tuple[bytes, bytes]]:
     live.dirty_seconds.clear()
 
 
-def minute_writes(live: LiveShard) -> Iterator[tuple[str, int, Any]]:
-    """Yield the minute buckets that changed (or, as None, may go)."""
+def flow_writes(live: LiveShard) -> Iterator[tuple[str, flow.Row, bytes | None]]:
+    """Yield the rows of flow that changed, then as None those that are packed or forgotten."""
     for name in sorted(live.dirty):
-        state = live.shard.assets[name]
-        for minute in sorted(state.flows.changed):
-            yield name, minute, msgspec.to_builtins(state.flows.minutes[minute])
-        for minute in sorted(state.flows.dropped):
-            yield name, minute, None
-        state.flows.changed.clear()
-        state.flows.dropped.clear()
+        flows = live.shard.assets[name].flows
+        # The older first: a packed row says that all before its end is stored.
+        rows = [(row, flow.row(flows, *row)) for row in sorted(flows.changed or ())]
+        for row, value in rows:
+            if value is not None:
+                yield name, row, value
+        for row, value in rows:
+            if value is None:
+                yield name, row, None
+        flows.changed = set()
 
 
 def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
     """Yield the changed assets' rows, then closed seconds as None, the shard's row last."""
     for name in sorted(live.dirty):
         state = live.shard.assets[name]
-        flows = flow.FlowState(oldest_kept=state.flows.oldest_kept)
-        slim = msgspec.structs.replace(state, open={}, flows=flows)
+        kept = flow.FlowState(oldest_kept=state.flows.oldest_kept)
+        slim = msgspec.structs.replace(state, open={}, flows=kept)
         yield f"{live.partition}/{name}".encode(), msgspec.msgpack.encode(slim)
     live.dirty.clear()
     for asset, second in sorted(live.stored_seconds):

@@ -13,19 +13,31 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import faust
+import orjson
+from faust.windows import TumblingWindow
 
 MINUTE_S = 60.0
 _TERM = "term"
 _BEGINS = "begins"
 #: Compaction would keep the latest row of a key, a frozen worker's: not before this has passed.
 _SETTLED_MS = 600_000
+#: Kafka leaves half a log and its last gigabyte as written: far more than the rows themselves.
+_CHANGELOG = {
+    "min.compaction.lag.ms": _SETTLED_MS,
+    "min.cleanable.dirty.ratio": 0.2,
+    "segment.bytes": 64 * 2**20,
+    "segment.ms": 3_600_000,
+}
+Headers = Iterable[tuple[str, bytes]] | None
+#: A changelog's record: offset, key, value (None deletes), headers.
+Row = tuple[int, bytes, bytes | None, Headers]
 
 
 class StateTable(faust.Table):  # type: ignore[type-arg]
     """A table for batches, which have no "current event" to take a partition from."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("extra_topic_configs", {"min.compaction.lag.ms": _SETTLED_MS})
+        kwargs.setdefault("extra_topic_configs", _CHANGELOG)
         super().__init__(*args, **kwargs)
         self._terms: dict[int, int] = {}
         self._read: dict[int, int] = {}
@@ -40,7 +52,7 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
         # A key for each term: compaction forgets none of them.
         name: Any = f"#{partition}.{term}"
         key = (name, (0.0, 0.0)) if self.window else name.encode()
-        await (await self._send(key, {} if self.window else b"", partition, _BEGINS))
+        await (await self._send(key, b"", partition, _BEGINS))
 
     async def put(self, key: Any, value: Any, partition: int) -> Any:
         """Write and return the future of its changelog record; None deletes."""
@@ -74,23 +86,48 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
                 yield key, store.data[key]
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
-        """Take recovered rows into memory, but for those of a worker already replaced."""
-        super().apply_changelog_batch([event for event in batch if self._is_current(event.message)])
-
-    def _is_current(self, message: Any) -> bool:
+        """Take rows that Faust itself has recovered into memory."""
         # Faust hands what it fetched for a partition it no longer has to whichever table
         # came before it in the queue.
-        if message.topic != self.changelog_topic.get_topic_name():
+        ours = self.changelog_topic.get_topic_name()
+        for message in (event.message for event in batch):
+            if message.topic == ours:
+                row = message.offset, message.key, message.value, message.headers
+                self.take(message.partition, [row])
+
+    def take(self, partition: int, rows: Iterable[Row]) -> None:
+        """Take rows of our changelog into memory, in order, but for those of a worker replaced."""
+        store: Any = self.data
+        values, owners = store.data, store._key_partition
+        windowed = self.window is not None
+        for offset, name, value, headers in rows:
+            if not self._is_current(partition, offset, headers):
+                continue
+            key: Any = name
+            if windowed:
+                asset, (begin, end) = orjson.loads(name)
+                key = asset, (begin, end)
+            if value is None:
+                values.pop(key, None)
+                owners.pop(key, None)
+            else:
+                values[key] = value
+                owners[key] = partition
+
+    def _is_current(self, partition: int, offset: int, headers: Headers) -> bool:
+        term, begins = 0, False
+        for name, told in headers or ():
+            if name in (_TERM, _BEGINS):
+                term, begins = int(told), name == _BEGINS
+        if offset <= self._read.get(partition, -1):
+            self._terms[partition] = 0  # read anew from its beginning
+        self._read[partition] = offset
+        highest = self._terms.get(partition, 0)
+        if term < highest:
             return False
-        number, headers = message.partition, dict(message.headers or ())
-        term = int(headers.get(_BEGINS) or headers.get(_TERM) or 0)
-        if message.offset <= self._read.get(number, -1):
-            self._terms[number] = 0  # read anew from its beginning
-        self._read[number] = message.offset
-        if term < self.term(number):
-            return False
-        self._terms[number] = term
-        return _BEGINS not in headers
+        if term > highest:
+            self._terms[partition] = term
+        return not begins
 
 
 async def take_over(partition: int, *tables: StateTable) -> None:
@@ -102,25 +139,25 @@ async def take_over(partition: int, *tables: StateTable) -> None:
     await asyncio.gather(*(table.begin(partition, term) for table in tables))
 
 
-def minute_table(app: faust.App, name: str, partitions: int) -> Any:
-    """Return a table of tumbling minutes that never expires by wall clock.
+def flow_table(app: faust.App, name: str, partitions: int) -> Any:
+    """Return a table of tumbling windows of bytes that never expires by wall clock.
 
     Expiry runs on wall clock in Faust, so a replay of old data would lose every window
-    at once; the detectors say which minutes may go.
+    at once; the detectors say which may go.
     """
-    table = StateTable(app, name=name, partitions=partitions)
+    table = StateTable(app, name=name, partitions=partitions, value_type=bytes)
     windowed = table.tumbling(MINUTE_S, expires=None)
     # Faust would have the broker delete a windowed table's rows after its default of 7 days.
     table._changelog_deleting = False
     return windowed
 
 
-def bucket_of(windowed: Any, key: str, minute: int) -> tuple[str, Any]:
-    """Return the key of the bucket of one minute (since the epoch)."""
-    return key, windowed.table.window.current(minute * MINUTE_S)
+def bucket_of(key: str, minute: int, minutes: int) -> tuple[str, Any]:
+    """Return the key of the window of so many minutes that begins with one (since the epoch)."""
+    return key, TumblingWindow(minutes * MINUTE_S).current(minute * MINUTE_S)
 
 
-def minutes_of_partition(windowed: Any, partition: int) -> Iterator[tuple[str, int, Any]]:
-    """Yield (key, minute, value) of every bucket of one partition."""
-    for (key, bucket), value in windowed.table.of_partition(partition):
-        yield key, int(bucket[0] // MINUTE_S), value
+def rows_of_partition(windowed: Any, partition: int) -> Iterator[tuple[str, tuple[int, int], Any]]:
+    """Yield (key, (first minute, minutes), value) of every window of one partition."""
+    for (key, (begin, end)), value in windowed.table.of_partition(partition):
+        yield key, (int(begin // MINUTE_S), round((end - begin) / MINUTE_S)), value

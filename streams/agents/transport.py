@@ -137,11 +137,15 @@ class CommittedConsumer(driver.Consumer):
         """Return for how long nothing has been asked for: seconds at most, while all is well."""
         return time.monotonic() - self._asked_at
 
+    def heard(self) -> None:
+        """Note that all is well though nothing is asked for: recovery reads by itself."""
+        metrics.LAST_ROUND.set_to_current_time()
+        self._asked_at = time.monotonic()
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
         """Yield (partition, message) as fetched, with `previous` set."""
         # Recovery fetches too, and may take minutes: alive, though no agent runs.
-        metrics.LAST_ROUND.set_to_current_time()
-        self._asked_at = time.monotonic()
+        self.heard()
         self._before.clear()
         async for tp, message in super().getmany(timeout):
             # Faust names the generation of this moment, not the one it was fetched in.
@@ -175,7 +179,12 @@ class CommittedTransport(driver.Transport):
 
 
 class CommittedApp(faust.App):
-    """A Faust app that sees every committed record, and no other."""
+    """A Faust app that sees every committed record, and no other.
+
+    `recovery_conf` are the settings of the librdkafka consumer that reads its changelogs.
+    """
+
+    recovery_conf: dict[str, Any]
 
     def _new_transport(self) -> Any:
         return CommittedTransport(self.conf.broker_consumer, self)

@@ -7,6 +7,7 @@ takers' net flow and the price agree, and neither is a trifle, a side is named.
 from typing import NamedTuple
 
 from schemas.words import PositionSide
+from streams.detectors import flow
 from streams.detectors.flow import FlowState
 from streams.params import EpisodeParams
 
@@ -21,8 +22,7 @@ class Direction(NamedTuple):
 def infer(params: EpisodeParams, flows: FlowState, second: int) -> Direction:
     """Return which side was closed in the minutes up to `second`, by trades of all venues."""
     last = second // 60
-    first = last - params.direction_min
-    cells = [flows.minutes[m] for m in range(first, last + 1) if m in flows.minutes]
+    cells = flow.cells(flows, last - params.direction_min, last)
     bought = sum(sums[0] for cell in cells for sums in cell.venues.values())
     sold = sum(sums[1] for cell in cells for sums in cell.venues.values())
     middles = [(c.high + c.low) / 2 for c in cells if c.high is not None and c.low is not None]

@@ -1,6 +1,14 @@
-"""Signed taker flow by minute and venue: what the whale test reads."""
+"""Signed taker flow by minute and venue: what the whale test reads.
 
-from collections.abc import Iterable
+    ──── days ────┬──── hours ────┬── minutes ──> now
+    a block each  │ a block each  │ one by one, an hour or two of them
+                  midnight        `settled`
+
+An hour is packed once it lies a whole hour back: no bar is longer, so none can still open
+in it. Where something is kept never changes what is read.
+"""
+
+from collections.abc import Iterable, Iterator
 
 import msgspec
 import numpy as np
@@ -8,30 +16,27 @@ from numpy.typing import NDArray
 
 from schemas.bars import Bar
 from schemas.words import MINUTE, grid_usd
+from streams.detectors import flow_block
+from streams.detectors.flow_block import Columns, Floats, MinuteFlow
 
-Floats = NDArray[np.float64]
-
-
-class MinuteFlow(msgspec.Struct):
-    """One minute of one asset: venue -> [buy USD, sell USD], and the fill range.
-
-    `upto` is the last second folded in: a minute may be stored before the rest of its
-    asset's state, and a restart must not add the same second again.
-    """
-
-    venues: dict[str, list[float]] = {}
-    upto: int = 0
-    high: float | None = None
-    low: float | None = None
+HOUR, DAY = 60, 1_440
+#: A row as shells store them: (first minute, minutes).
+Row = tuple[int, int]
 
 
 class FlowState(msgspec.Struct):
-    """Minutes by number since the epoch; a shell has yet to store `changed`, drop `dropped`."""
+    """Minutes by number since the epoch; packed hours and days by their first minute.
+
+    All before `settled` is packed. `changed` are the rows that a shell has yet to store, or
+    to delete where they are gone; None where no shell stores rows.
+    """
 
     minutes: dict[int, MinuteFlow] = {}
-    changed: set[int] = set()
-    dropped: set[int] = set()
+    hours: dict[int, bytes] = {}
+    days: dict[int, bytes] = {}
+    settled: int = 0
     oldest_kept: int = 0
+    changed: set[Row] | None = None
 
 
 def take_second(state: FlowState, second: int, bars: Iterable[Bar]) -> None:
@@ -40,7 +45,8 @@ def take_second(state: FlowState, second: int, bars: Iterable[Bar]) -> None:
     for bar in bars:
         minute = bar.ts_open // MINUTE
         cell = state.minutes.get(minute)
-        if cell is not None and cell.upto >= second:
+        # Only after a restart: what is packed had all its seconds.
+        if minute < state.settled or (cell is not None and cell.upto >= second):
             continue
         add(state, minute, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
         add_range(state, minute, bar.high, bar.low)
@@ -57,34 +63,117 @@ def add(state: FlowState, minute: int, venue: str, buy_usd: float, sell_usd: flo
     sums = cell.venues.setdefault(venue, [0.0, 0.0])
     sums[0] += buy_usd
     sums[1] += sell_usd
-    state.changed.add(minute)
+    _mark(state, minute, 1)
 
 
 def add_range(state: FlowState, minute: int, high: float, low: float) -> None:
     """Widen a minute's fill range."""
     cell = state.minutes.setdefault(minute, MinuteFlow())
-    state.changed.add(minute)
+    _mark(state, minute, 1)
     cell.high = high if cell.high is None else max(cell.high, high)
     cell.low = low if cell.low is None else min(cell.low, low)
 
 
-def extremes(state: FlowState, minute: int, back: int) -> tuple[float | None, float | None]:
-    """Return the (high, low) of fills in `minute` and the `back` minutes before it."""
-    cells = [state.minutes.get(m) for m in range(minute - back, minute + 1)]
-    highs = [cell.high for cell in cells if cell is not None and cell.high is not None]
-    lows = [cell.low for cell in cells if cell is not None and cell.low is not None]
-    return max(highs, default=None), min(lows, default=None)
+def settle(state: FlowState, before_minute: int) -> None:
+    """Pack the hours, and the days, that ended by `before_minute`; nothing may come for them."""
+    end = before_minute // HOUR * HOUR
+    if end <= state.settled:
+        return
+    state.settled = end
+    finished: dict[int, dict[int, MinuteFlow]] = {}
+    for minute in sorted(m for m in state.minutes if m < end):
+        finished.setdefault(minute // HOUR * HOUR, {})[minute] = state.minutes.pop(minute)
+        _mark(state, minute, 1)
+    for start, cells in finished.items():
+        state.hours[start] = flow_block.pack(flow_block.of_minutes(cells, start, HOUR))
+        _mark(state, start, HOUR)
+    parts: dict[int, dict[int, Columns]] = {}
+    for start in sorted(h for h in state.hours if h < end // DAY * DAY):
+        hour = flow_block.unpack(state.hours.pop(start))
+        parts.setdefault(start // DAY * DAY, {})[start] = hour
+        _mark(state, start, HOUR)
+    for start, hours in parts.items():
+        state.days[start] = flow_block.pack(flow_block.joined(hours, start, DAY))
+        _mark(state, start, DAY)
 
 
 def forget(state: FlowState, before_minute: int) -> None:
-    """Drop minutes before `before_minute`, at most once an hour of event time."""
-    if before_minute < state.oldest_kept + 60:
+    """Leave out minutes before `before_minute`, at most once an hour of event time."""
+    if before_minute < state.oldest_kept + HOUR:
         return
-    for minute in [m for m in state.minutes if m < before_minute]:
-        del state.minutes[minute]
-        state.changed.discard(minute)
-        state.dropped.add(minute)
     state.oldest_kept = before_minute
+    for width, rows in ((1, state.minutes), (HOUR, state.hours), (DAY, state.days)):
+        for start in [s for s in rows if s + width <= before_minute]:
+            del rows[start]
+            _mark(state, start, width)
+
+
+def _mark(state: FlowState, start: int, width: int) -> None:
+    if state.changed is not None:
+        state.changed.add((start, width))
+
+
+def row(state: FlowState, start: int, width: int) -> bytes | None:
+    """Return a row as shells store it, None where it is gone."""
+    if width == 1:
+        cell = state.minutes.get(start)
+        return None if cell is None else msgspec.msgpack.encode(cell)
+    return (state.hours if width == HOUR else state.days).get(start)
+
+
+def restore(state: FlowState, rows: dict[Row, bytes]) -> None:
+    """Take back stored rows; those that a packed one already holds are marked as gone.
+
+    A shell that dies between storing what was packed and deleting its parts has both.
+    """
+    state.days = {start: held for (start, width), held in rows.items() if width == DAY}
+    state.settled = max((start + DAY for start in state.days), default=0)
+    # An hour before its own first minute.
+    for start, width in sorted(rows, key=lambda row: (row[0], -row[1])):
+        if width == DAY:
+            continue
+        if start < state.settled:
+            _mark(state, start, width)
+        elif width == HOUR:
+            state.hours[start] = rows[start, width]
+            state.settled = start + HOUR
+        else:
+            state.minutes[start] = _decode_minute(rows[start, width])
+
+
+def count(state: FlowState) -> int:
+    """Return how many minutes the rows span."""
+    return len(state.minutes) + HOUR * len(state.hours) + DAY * len(state.days)
+
+
+def oldest(state: FlowState) -> int | None:
+    """Return the first minute that has anything and is not forgotten."""
+    for packed in (state.days, state.hours):
+        for start in sorted(packed):
+            known = np.flatnonzero(flow_block.unpack(packed[start]).known()) + start
+            kept = known[known >= state.oldest_kept]
+            if kept.size:
+                return int(kept[0])
+    return min(state.minutes, default=None)
+
+
+def cells(state: FlowState, first: int, last: int) -> list[MinuteFlow]:
+    """Return what is known of the minutes from `first` to `last`, in order."""
+    near = state.minutes
+    if first < state.settled:
+        near = dict(near)
+        for start, columns in _packed(state, first, last + 1):
+            near |= flow_block.minutes(columns, start)
+    first = max(first, state.oldest_kept)
+    return [near[m] for m in range(first, last + 1) if m in near]
+
+
+def extremes(state: FlowState, minute: int, back: int) -> tuple[float | None, float | None]:
+    """Return the (high, low) of fills in `minute` and the `back` minutes before it."""
+    near = cells(state, minute - back, minute)
+    highs = [cell.high for cell in near if cell.high is not None]
+    lows = [cell.low for cell in near if cell.low is not None]
+    return max(highs, default=None), min(lows, default=None)
 
 
 class FlowMatrix(msgspec.Struct):
@@ -101,24 +190,43 @@ class FlowMatrix(msgspec.Struct):
 def matrix(state: FlowState, venue: str, start: int, end: int) -> FlowMatrix:
     """Lay minutes [start, end) out as arrays; absent minutes are zero and not present."""
     n = end - start
-    here, elsewhere, mid = np.zeros(n), np.zeros(n), np.full(n, np.nan)
-    present = np.zeros(n, dtype=np.bool_)
-    has_elsewhere = False
-    for minute in range(start, end):
-        cell = state.minutes.get(minute)
-        if cell is None:
-            continue
-        i = minute - start
-        for name in sorted(cell.venues):
-            buy, sell = cell.venues[name]
-            if name == venue:
-                here[i], present[i] = buy - sell, True
-            else:
-                elsewhere[i] += buy - sell
-                has_elsewhere = True
-        if cell.high is not None and cell.low is not None:
-            mid[i] = (cell.high + cell.low) / 2
-    return FlowMatrix(start, here, elsewhere, present, _filled(mid), has_elsewhere)
+    made = FlowMatrix(
+        start, np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.bool_), np.full(n, np.nan), False
+    )
+    pieces = list(_packed(state, start, end))
+    near = {m: cell for m, cell in state.minutes.items() if start <= m < end}
+    if near:
+        first = min(near)
+        pieces.append((first, flow_block.of_minutes(near, first, max(near) + 1 - first)))
+    for first, columns in pieces:
+        _lay(made, venue, first, columns, max(start, state.oldest_kept), end)
+    made.mid = _filled(made.mid)
+    return made
+
+
+def _packed(state: FlowState, start: int, end: int) -> Iterator[tuple[int, Columns]]:
+    """Yield (first minute, columns) of the packed rows that reach into [start, end)."""
+    for width, rows in ((DAY, state.days), (HOUR, state.hours)):
+        for first, packed in rows.items():
+            if first < end and first + width > start:
+                yield first, flow_block.unpack(packed)
+
+
+def _lay(made: FlowMatrix, venue: str, first: int, columns: Columns, start: int, end: int) -> None:
+    """Put a run of minutes into its place, but for those outside [start, end)."""
+    start, end = max(start, first), min(end, first + columns.high.size)
+    if start >= end:
+        return
+    of, at = slice(start - first, end - first), slice(start - made.start, end - made.start)
+    for name in sorted(columns.venues):
+        net = columns.venues[name][0][of] - columns.venues[name][1][of]
+        there = ~np.isnan(net)
+        if name == venue:
+            made.here[at], made.present[at] = np.where(there, net, 0.0), there
+        elif there.any():
+            made.elsewhere[at] += np.where(there, net, 0.0)
+            made.has_elsewhere = True
+    made.mid[at] = (columns.high[of] + columns.low[of]) / 2
 
 
 def _filled(mid: Floats) -> Floats:
@@ -128,3 +236,6 @@ def _filled(mid: Floats) -> Floats:
         return np.ones_like(mid)
     last = np.searchsorted(known, np.arange(mid.size), side="right") - 1
     return np.asarray(mid[known[np.maximum(last, 0)]])
+
+
+_decode_minute = msgspec.msgpack.Decoder(MinuteFlow).decode

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from schemas.onchain import WhaleTransfer
 from schemas.words import MINUTE, SECOND, Verdict
 from streams.detectors import flow, inflow_kind
-from streams.detectors.flow import Floats, FlowMatrix, FlowState
+from streams.detectors.flow import FlowMatrix, FlowState
+from streams.detectors.flow_block import Floats
 from streams.params import WhaleParams
 
 MAX_MISSING_MIN = 4
@@ -73,7 +74,8 @@ def inflow_of(params: WhaleParams, transfer: WhaleTransfer) -> Inflow | None:
 def judge(params: WhaleParams, flows: FlowState, inflow: Inflow, onsets: list[int]) -> Outcome:
     """Test one inflow whose window has passed; `onsets` are the asset's, in seconds."""
     m0, window = inflow.minute, params.window_min
-    oldest = min(flows.minutes, default=m0)
+    known = flow.oldest(flows)
+    oldest = m0 if known is None else known
     if oldest > m0 + window:
         return Outcome("not_testable", "the tape begins after the window")
     start = max(oldest, m0 - params.history_min)

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from nights import PARAMS, clocked, disturbed_night
+from nights import PARAMS, START, clocked, deposit, disturbed_night
 
 from schemas.bars import Bar
 from schemas.status import FeedStatus
+from schemas.words import SECOND, grid_usd
 from streams import pipeline
-from streams.agents import shards
+from streams.agents import shards, tables
 from streams.rollup import fold
 
 Message = tuple[str, int, msgspec.Struct]
@@ -61,18 +62,20 @@ def messages() -> list[Message]:
     return numbered
 
 
-def detect(sent: list[Message], crash_after: Iterator[int]) -> set[bytes]:
+def detect(
+    sent: list[Message], crash_after: Iterator[int], flows: Kept | None = None
+) -> set[bytes]:
     """Work through batches as the agent does, dying after some number of effects.
 
     Returns the findings delivered, each once however often it was sent.
     """
-    states, minutes = Kept(), Kept()
+    states, flows = Kept(), flows or Kept()
     delivered: set[bytes] = set()
     acked = 0
     live: shards.LiveShard | None = None
     while acked < len(sent):
         if live is None:
-            live = shards.load(PARAMS, 0, states, SimpleNamespace(table=minutes))
+            live = shards.load(PARAMS, 0, states, SimpleNamespace(table=flows))
         effects: list[Any] = []
         batch = sent[acked : acked + 400]
         for topic, offset, record in batch:
@@ -80,8 +83,8 @@ def detect(sent: list[Message], crash_after: Iterator[int]) -> set[bytes]:
             for _, finding in pipeline.routed(step.findings if step else []):
                 effects.append(("finding", msgspec.json.encode(finding), None))
         effects += [(states, key, value) for key, value in shards.second_writes(live)]
-        for name, minute, cell in shards.minute_writes(live):
-            effects.append((minutes, (name, (minute * 60.0, minute * 60.0 + 59.9)), cell))
+        for name, row, content in shards.flow_writes(live):
+            effects.append((flows, tables.bucket_of(name, *row), content))
         effects += [(states, key, value) for key, value in shards.writes(live)]
         survives = next(crash_after, len(effects))
         for where, key, value in effects[:survives]:
@@ -111,19 +114,70 @@ def test_dying_between_any_two_effects_changes_no_finding(sent: list[Message], s
     assert detect(sent, iter([draw.randrange(60) for _ in range(40)])) == undisturbed
 
 
+def a_day_and_more() -> list[Message]:
+    """Bars by the minute for 27 hours, with deposits whose windows are judged on the way."""
+    draw = random.Random(3)
+    out: list[tuple[str, msgspec.Struct]] = []
+    for second in range(START, START + 27 * 3_600, 60):
+        hour, rest = divmod(second - START, 3_600)
+        if rest == 600 and hour in (3, 9, 14, 20, 25):
+            made = deposit(second + 5, event_id=f"deposit {hour}")
+            out.append(("whale_transfers", made))
+        for venue in ("bybit", "binance"):
+            out.append(("bars", a_bar(second, venue, draw)))
+        for topic in ("liquidations", "bars", "whale_transfers"):
+            told = FeedStatus(producer="x", state="alive", ts_event=(second + 60) * SECOND)
+            out.append((topic, told))
+    places = {topic: iter(range(len(out))) for topic in ("liquidations", "bars", "whale_transfers")}
+    return [(topic, next(places[topic]), record) for topic, record in out]
+
+
+def a_bar(second: int, venue: str, draw: random.Random) -> Bar:
+    bought, sold = (grid_usd(draw.lognormvariate(12, 1)) for _ in range(2))
+    return Bar(
+        venue=venue,
+        instrument="BTC-USDT-PERP",
+        asset="BTC",
+        ts_open=second * SECOND,
+        width=60 * SECOND,
+        high=round(draw.gauss(101, 0.3), 2),
+        low=round(draw.gauss(99, 0.3), 2),
+        quantity=1.0,
+        buy_usd=bought,
+        sell_usd=sold,
+        trades=9,
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dying_amid_packing_loses_and_doubles_no_flow(seed: int) -> None:
+    sent, draw = a_day_and_more(), random.Random(seed)
+    undisturbed, disturbed = Kept(), Kept()
+    verdicts = detect(sent, iter(()), undisturbed)
+    assert len(verdicts) >= 5
+    widths = sorted(round((end - begin) / 60) for _, (begin, end) in undisturbed.rows)
+    assert widths[-2:] == [60, 1_440]
+    assert len(widths) < 130
+    deaths = iter([draw.randrange(200) for _ in range(40)])
+    assert detect(sent, deaths, disturbed) == verdicts
+    assert next(deaths, None) is None
+    assert disturbed.rows == undisturbed.rows
+
+
 def test_bars_are_not_added_twice_when_their_minute_was_stored_first(sent: list[Message]) -> None:
     bars = [m for m in sent if isinstance(m[2], Bar)]
     assert bars
     live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
     for topic, offset, record in sent[:3000]:
         shards.apply(PARAMS, live, topic, offset, record)
-    stored = {minute: cell for _, minute, cell in shards.minute_writes(live)}
-    minutes = Kept()
-    minutes.rows = {("BTC", (m * 60.0, 0.0)): cell for m, cell in stored.items() if cell}
+    flows = Kept()
+    for name, row, content in shards.flow_writes(live):
+        if content is not None:
+            flows.rows[tables.bucket_of(name, *row)] = content
     states = Kept()
     # Only the minutes survived; the asset's own row is an empty one from before.
     states.rows[b"0/BTC"] = msgspec.msgpack.encode(shards.engine.AssetState())
-    again = shards.load(PARAMS, 0, states, SimpleNamespace(table=minutes))
+    again = shards.load(PARAMS, 0, states, SimpleNamespace(table=flows))
     for topic, offset, record in sent[:3000]:
         shards.apply(PARAMS, again, topic, offset, record)
     assert again.shard.assets["BTC"].flows.minutes == live.shard.assets["BTC"].flows.minutes

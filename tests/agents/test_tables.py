@@ -136,7 +136,7 @@ def test_rows_of_another_table_are_left_alone() -> None:
 
 def test_minutes_are_never_deleted_by_their_age() -> None:
     app = App("t", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
-    windowed = tables.minute_table(app, "minutes", 1)
+    windowed = tables.flow_table(app, "flows", 1)
     topic = windowed.table.changelog_topic
     assert topic.compacting
     assert not topic.deleting

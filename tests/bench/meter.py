@@ -24,8 +24,8 @@ class Meter:
             self._ended = (time.perf_counter(), time.process_time())
         return self._ended is not None
 
-    def tell(self) -> None:
-        """Print records, wall and CPU seconds between the two marks."""
+    def tell(self, more: dict[str, float] | None = None) -> None:
+        """Print records, wall and CPU seconds between the two marks, and what else there is."""
         if not (self._began and self._ended):
             raise SystemExit(f"only {self.seen} of {self.wanted} records came")
         first, wall, cpu = self._began
@@ -33,7 +33,7 @@ class Meter:
             "records": self.seen - first,
             "seconds": self._ended[0] - wall,
             "cpu_s": self._ended[1] - cpu,
-        }
+        } | (more or {})
         # Not `sys.stdout`, which Faust takes for its log.
         print(json.dumps(told), file=sys.__stdout__, flush=True)
 

@@ -1,88 +1,132 @@
-"""How long detect's state takes to come back: 2,000 assets with minutes of flow each."""
+"""How long detect's state takes to come back: 2,000 assets with 45 days of flow by the minute.
 
+The changelog is what a worker leaves after its log is compacted, in the middle of day 46: of
+each asset 45 days packed, twelve hours of today packed, the last 95 minutes one by one. The
+values are those of twelve assets drawn at random, under 2,000 names.
+"""
+
+import random
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import load, rig
 from bench.figures import quotients, spread
 from bench.say import say
+from schemas.words import grid_usd
+from streams import kafka
+from streams.agents import tables
 from streams.app import create_app
-from streams.detectors.flow import MinuteFlow
+from streams.detectors import flow
 from streams.params import Params
 from streams.settings import Settings
 
 ASSETS = 2_000
-#: What 45 days are; a part of them is written, as all would be 130 million rows.
-MINUTES = 45 * 1_440
+DAYS = 45
+#: Today's minutes so far: twelve hours packed, and what lies between 60 and 130 minutes back.
+TODAY = 12 * flow.HOUR + 95
+DRAWN, SEED = 12, 20_251_121
+VENUES = ("binance", "bybit")
+Rows = dict[flow.Row, bytes]
 
 
 def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]:
-    """Return seconds of recovery over seconds of bare reading, and rows a second of each."""
-    minutes = 20 if quick else 250
-    rows = ASSETS * minutes
-    _fill(url, scratch, minutes)
-    ours, bare = [], []
+    """Return seconds of recovery over seconds of bare reading, and what was read."""
+    assets = ASSETS // 10 if quick else ASSETS
+    found = _fill(url, scratch, assets)
+    rows = found["rows"]
+    told: dict[str, list[dict[str, Any]]] = {"ours": [], "bare": [], "keeping": []}
     for number in range(rounds):
-        bare.append(_seconds(rig.program("changelog", url, rows, scratch)) / rows)
-        ours.append(_seconds(rig.program("recovery", url, rows, scratch)) / rows)
-        say(
-            f"recovery {number + 1} of {rounds}: {1 / ours[-1]:,.0f} rows/s, bare {1 / bare[-1]:,.0f}"
-        )
-    whole = ASSETS * MINUTES
+        told["bare"].append(rig.program("changelog", url, rows, scratch))
+        told["ours"].append(rig.program("recovery", url, rows, scratch))
+        told["keeping"].append(rig.program("changelog", url, rows, scratch, "keep"))
+        shown = ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in told.items())
+        size = f"{rows:,} rows, {found['bytes'] / 2**20:,.0f} MB"
+        say(f"recovery {number + 1} of {rounds}: {shown}; {size}")
+    ours = told["ours"]
     return {
-        "recovery_vs_bare": quotients(ours, bare),
-        "recovery": {
-            "assets": ASSETS,
-            "rows": rows,
-            "extrapolated_s_for_45_days": spread([whole * one for one in ours]),
-        },
-        "rates": {
-            "state recovery": spread([1 / one for one in ours]),
-            "bare changelog": spread([1 / one for one in bare]),
+        "recovery_vs_bare": _quotients(told, "bare", "seconds"),
+        "recovery": found
+        | {name: spread([run["seconds"] for run in runs]) for name, runs in told.items()}
+        | {
+            "vs_bare_by_processor_time": _quotients(told, "bare", "cpu_s"),
+            "vs_keeping": _quotients(told, "keeping", "seconds"),
+            "vs_keeping_by_processor_time": _quotients(told, "keeping", "cpu_s"),
+            "seconds_for_2000_assets": spread([run["seconds"] * ASSETS / assets for run in ours]),
+            "resident_bytes_an_asset": spread([run["grown_bytes"] / assets for run in ours]),
         },
     }
 
 
-def _seconds(told: dict[str, Any]) -> float:
-    seconds: float = told["seconds"]
-    return seconds
+def _quotients(told: dict[str, list[dict[str, Any]]], below: str, what: str) -> dict[str, Any]:
+    ours, others = ([run[what] for run in told[name]] for name in ("ours", below))
+    found: dict[str, Any] = quotients(ours, others)
+    return found
 
 
-def _fill(url: str, scratch: Path, minutes: int) -> None:
-    """Write rows as the worker does, through its own serialisers."""
+def _drawn(seed: int) -> Rows:
+    """Return the rows of one asset: two venues, a log-normal worth and a price that walks."""
+    draw, state = random.Random(seed), flow.FlowState(changed=set())
+    price, first = 97_000.0, load.START // 60 // flow.DAY * flow.DAY
+    for minute in range(first, first + DAYS * flow.DAY + TODAY):
+        price += draw.gauss(0, 10)
+        for venue in VENUES:
+            worths = (grid_usd(draw.lognormvariate(12, 1.5)) for _ in range(2))
+            flow.add(state, minute, venue, *worths)
+        flow.add_range(state, minute, round(price + 9, 1), round(price - 9, 1))
+        state.minutes[minute].upto = minute * 60 + 59
+        if minute % flow.HOUR == 34:
+            flow.settle(state, minute - 65)
+    held = {row: flow.row(state, *row) for row in sorted(state.changed or ())}
+    return {row: content for row, content in held.items() if content is not None}
+
+
+def _fill(url: str, scratch: Path, assets: int) -> dict[str, Any]:
+    """Write rows as the worker does, through its own serialisers; return what was written."""
     settings = Settings(kafka_url=url, group="recovery", data_dir=str(scratch / "filler"))
     app = create_app(settings, Params())
-    table = app.tables["minutes"]
-    topics = [f"recovery-detect-{name}-changelog" for name in ("minutes", "assets", "market")]
-    admin = AdminClient({"bootstrap.servers": url})
+    table = app.tables["flows"]
+    topics = [f"recovery-detect-{name}-changelog" for name in ("flows", "assets", "market")]
+    _create(url, topics)
+    # As Faust's producer sends: not compressed once more.
+    to = kafka.producer(settings, **{"compression.type": "none", "linger.ms": 5})
+    sizes = {flow.DAY: 0, flow.HOUR: 0, 1: 0}
+    counts, drawn = dict(sizes), [_drawn(SEED + number) for number in range(DRAWN)]
+    for asset in range(assets):
+        for row, value in drawn[asset % DRAWN].items():
+            bucket = tables.bucket_of(f"A{asset}", *row)
+            key, _ = table.changelog_topic.prepare_key(bucket, table.key_serializer)
+            where = asset % rig.PARTITIONS
+            to.produce(topics[0], key=key, value=value, partition=where, headers={"term": b"1"})
+            sizes[row[1]] += len(key) + len(value)
+            counts[row[1]] += 1
+        while len(to) > 10_000:  # the queue of librdkafka ends at a gigabyte
+            to.poll(0.05)
+    to.flush()
+    return {
+        "assets": assets,
+        "days": DAYS,
+        "rows": sum(counts.values()),
+        "bytes": sum(sizes.values()),
+        "rows_by_minutes": {str(width): count for width, count in counts.items()},
+        "bytes_by_minutes": {str(width): size for width, size in sizes.items()},
+    }
+
+
+def _create(url: str, topics: list[str]) -> None:
+    """Create the changelogs as Faust would, but for good: nothing is compacted while we read."""
+    admin = AdminClient({"bootstrap.servers": url})  # ends what it was asked when it goes
     made = admin.create_topics(
         [
             NewTopic(
-                t, 1 if "market" in t else rig.PARTITIONS, 1, config={"cleanup.policy": "compact"}
+                topic,
+                1 if "market" in topic else rig.PARTITIONS,
+                1,
+                config={"cleanup.policy": "compact", "min.compaction.lag.ms": "86400000"},
             )
-            for t in topics
+            for topic in topics
         ]
     )
     for future in made.values():
         future.result()
-    to = load.producer(url)
-    cell = MinuteFlow({"binance": [10_000.5, 20_000.25]}, load.START, 101.5, 99.5)
-    value, _ = table.changelog_topic.prepare_value(
-        msgspec.to_builtins(cell), table.value_serializer
-    )
-    for asset in range(ASSETS):
-        for minute in range(minutes):
-            bucket = (f"A{asset}", table.window.current((load.START // 60 + minute) * 60.0))
-            key, _ = table.changelog_topic.prepare_key(bucket, table.key_serializer)
-            to.produce(
-                topics[0],
-                key=key,
-                value=value,
-                partition=asset % rig.PARTITIONS,
-                headers={"term": b"1"},
-            )
-        to.poll(0)
-    to.flush()

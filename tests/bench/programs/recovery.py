@@ -1,12 +1,13 @@
-"""Faust's state back from its changelog: from the first row applied to "recovery complete"."""
+"""Faust's state back from its changelog: from the first request to "recovery complete"."""
 
 import os
+import resource
+from pathlib import Path
 from typing import Any
-
-from faust.tables.recovery import Recovery
 
 from bench.meter import Meter, arguments
 from streams.agents import tables
+from streams.agents.recovery import QuickRecovery
 from streams.app import create_app, work
 from streams.params import Params
 from streams.settings import Settings
@@ -15,26 +16,36 @@ from streams.settings import Settings
 def main() -> None:
     """Start the worker; end when it has its state."""
     url, wanted, name = arguments()
-    meter = Meter(wanted, skip=1)
-    apply, completed = tables.StateTable.apply_changelog_batch, Recovery.on_recovery_completed
+    meter = Meter(wanted, skip=0)
+    take, read = tables.StateTable.take, QuickRecovery._read
+    completed = QuickRecovery.on_recovery_completed
+    before: list[int] = []
 
-    def applied(self: Any, batch: Any) -> None:
-        events = list(batch)
-        apply(self, events)
-        meter.seen += len(events)
-        if meter.seen < wanted:
-            meter.add(0)
+    async def reads(self: Any, *args: Any) -> None:
+        before.append(_resident())
+        meter.add(0)
+        await read(self, *args)
+
+    def taken(self: Any, partition: int, rows: list[tables.Row]) -> None:
+        take(self, partition, rows)
+        meter.seen += len(rows)
 
     async def done(self: Any, generation_id: int = 0) -> None:
         await completed(self, generation_id)
         if meter.add(0):
-            meter.tell()
+            meter.tell({"grown_bytes": _resident() - before[0]})
             os._exit(0)
 
-    tables.StateTable.apply_changelog_batch = applied  # type: ignore[method-assign]
-    Recovery.on_recovery_completed = done  # type: ignore[method-assign]
+    QuickRecovery._read = reads  # type: ignore[method-assign]
+    tables.StateTable.take = taken  # type: ignore[method-assign]
+    QuickRecovery.on_recovery_completed = done  # type: ignore[method-assign]
     settings = Settings(kafka_url=url, group="recovery", data_dir=f"./{name}")
     work(create_app(settings, Params()))
+
+
+def _resident() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
 
 
 main()

@@ -1,0 +1,115 @@
+"""The state that a worker has when its recovery is over, from changelogs on a real broker."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer
+from confluent_kafka.admin import ConfigResource, ResourceType
+
+from streams import topics_admin
+
+ROOT = Path(__file__).resolve().parents[2]
+TOPIC = "undertow-detect-flows-changelog"
+#: Starts a worker; when it has recovered, tells its rows of flow and what came Faust's way.
+WORKER = """
+import json, os, sys
+from streams.agents import recovery, tables
+from streams.app import create_app, work
+from streams.params import Params
+from streams.settings import Settings
+
+app = create_app(Settings(kafka_url=sys.argv[1], data_dir=sys.argv[2], partitions=4), Params())
+completed, one_by_one = recovery.QuickRecovery.on_recovery_completed, []
+apply = tables.StateTable.apply_changelog_batch
+
+async def done(self, generation_id=0):
+    await completed(self, generation_id)
+    flows = app.tables["flows"]
+    rows = [[n, *key, value.decode()] for n in range(4) for key, value in flows.of_partition(n)]
+    terms = [flows.term(n) for n in range(4)]
+    told = {"rows": sorted(rows), "terms": terms, "one_by_one": len(one_by_one)}
+    print("TOLD" + json.dumps(told), file=sys.__stdout__, flush=True)
+    os._exit(0)
+
+def applied(self, batch):
+    batch = list(batch)
+    one_by_one.extend(batch)
+    apply(self, batch)
+
+recovery.QuickRecovery.on_recovery_completed = done
+tables.StateTable.apply_changelog_batch = applied
+work(app)
+"""
+
+
+def recovered(url: str, folder: Path) -> dict[str, Any]:
+    """Run a worker until it has its state; return what it tells."""
+    command = [sys.executable, "-c", WORKER, url, str(folder)]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    [told] = [line for line in done.stdout.splitlines() if line.startswith("TOLD")] or [""]
+    assert told, done.stderr[-2_000:]
+    found: dict[str, Any] = json.loads(told[4:])
+    return found
+
+
+def key(asset: str, minute: int) -> bytes:
+    return orjson.dumps([asset, [minute * 60.0, minute * 60.0 + 59.9]])
+
+
+def write(to: Producer, partition: int, minute: int, value: bytes | None, term: int) -> None:
+    headers = {"term": str(term).encode()}
+    name = key(f"A{partition}", minute)
+    to.produce(TOPIC, key=name, value=value, partition=partition, headers=headers)
+
+
+def test_every_row_comes_back_but_those_deleted_or_of_a_worker_replaced(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    empty = recovered(clean_topics, tmp_path)
+    assert empty == {"rows": [], "terms": [0] * 4, "one_by_one": 0}
+    to = Producer({"bootstrap.servers": clean_topics})
+    for minute in range(2_500):  # more than are read at once
+        write(to, 0, minute, b"old", 1)
+    for minute in range(2_500):
+        write(to, 0, minute, b"%d" % minute if minute % 2 else None, 1)
+    write(to, 1, 7, b"of the first", 1)
+    begins = {"begins": b"2"}
+    to.produce(TOPIC, key=b'["#1.2",[0.0,0.0]]', value=b"", partition=1, headers=begins)
+    write(to, 1, 7, b"of the second", 2)
+    write(to, 1, 7, b"late, of the first", 1)
+    write(to, 1, 8, b"late, of the first", 1)
+    assert to.flush(10) == 0
+    # A transaction's marker, like a compacted row, leaves nothing to read at the end.
+    sure = Producer({"bootstrap.servers": clean_topics, "transactional.id": "t"})
+    sure.init_transactions(10)
+    sure.begin_transaction()
+    write(sure, 2, 9, b"behind it a marker", 1)
+    sure.commit_transaction(10)
+    told = recovered(clean_topics, tmp_path)
+    odd = {minute: f"{minute}" for minute in range(1, 2_500, 2)}
+    assert {row[2][0] // 60: row[3] for row in told["rows"] if row[0] == 0} == odd
+    assert [row[3] for row in told["rows"] if row[0]] == ["of the second", "behind it a marker"]
+    assert told["terms"] == [1, 2, 1, 0]
+    assert told["one_by_one"] == 0
+
+
+def test_the_broker_keeps_little_of_a_changelog_uncompacted(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    recovered(clean_topics, tmp_path)
+    resource = ConfigResource(ResourceType.TOPIC, TOPIC)
+    admin = topics_admin.admin_client(clean_topics)
+    [asked] = admin.describe_configs([resource]).values()
+    found = {name: entry.value for name, entry in asked.result().items()}
+    assert found["cleanup.policy"] == "compact"
+    assert found["min.compaction.lag.ms"] == "600000"
+    assert found["min.cleanable.dirty.ratio"] == "0.2"
+    assert found["segment.bytes"] == str(64 * 2**20)
