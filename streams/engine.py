@@ -19,9 +19,18 @@ from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFindi
 from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
-from schemas.words import SECOND, PositionSide, grid_usd
+from schemas.words import SECOND, FeedClass, PositionSide, grid_usd
 from streams import inflows
-from streams.detectors import darkness, direction, flow, log_rate, taker, totals, watermark
+from streams.detectors import (
+    darkness,
+    direction,
+    flow,
+    log_rate,
+    taker,
+    totals,
+    volatility,
+    watermark,
+)
 from streams.detectors import episode as episodes
 from streams.episode_findings import View, cascade_finding, corrected
 from streams.params import Params
@@ -63,6 +72,7 @@ class AssetState(msgspec.Struct):
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
+    price: volatility.VolatilityState = msgspec.field(default_factory=volatility.VolatilityState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
     onsets: list[int] = []
@@ -232,7 +242,10 @@ def _take_bars(
         net = sum(grid_usd(bar.buy_usd) - grid_usd(bar.sell_usd) for bar in bars)
         taker.take(params.flow, state.tape, second, net)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
-    return max(bar.high for bar in bars), min(bar.low for bar in bars)
+    high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
+    if state.sides:
+        volatility.take(params.volatility, state.price, second, high, low)
+    return high, low
 
 
 def _judge_sides(
@@ -272,7 +285,7 @@ def _judge_sides(
             high=fills[0],
             low=fills[1],
         )
-        _add_flow(params, asset, side, state, held.rate, now)
+        _beyond_orders(params, asset, side, state, held.rate, feed_class, now)
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
@@ -293,21 +306,30 @@ def _judge_sides(
         findings.append(pulse)
 
 
-def _add_flow(
+def _beyond_orders(
     params: Params,
     asset: str,
     side: PositionSide,
     state: AssetState,
     rate: log_rate.RateState,
+    feed_class: FeedClass,
     now: episodes.Second,
 ) -> None:
-    """Judge by Z30+flow where all that is shown is the latest order, and the tape is there."""
+    """Add flow where all that is shown is the latest order; take off what volatility is owed."""
     threshold = params.flow_threshold(asset)
-    if threshold is None or not log_rate.only_latest(rate):
+    if threshold is not None and log_rate.only_latest(rate):
+        more = taker.added(params.flow, state.tape, now.second, side, rate.active)
+        if more is not None:
+            now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
+    if feed_class == "throttled" and now.score_name == "Z30":
         return
-    more = taker.added(params.flow, state.tape, now.second, side, rate.active)
-    if more is not None:
-        now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
+    threshold = params.volatility_threshold(asset, feed_class)
+    if threshold is None:
+        return
+    less = volatility.owed(params.volatility, state.price, now.second)
+    if less is not None:
+        now.score, now.threshold = now.score - less, threshold
+        now.score_name = "Z30-vol" if now.score_name == "Z30" else "Z30+flow-vol"
 
 
 def _follow(

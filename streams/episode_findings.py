@@ -8,7 +8,7 @@ import msgspec
 from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
-from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
+from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide, ScoreName
 from streams.detectors import episode as episodes
 from streams.detectors import log_rate, totals
 from streams.detectors.totals import Total
@@ -65,9 +65,7 @@ def cascade_finding(
         ts_detect=(now.second + 1 + params.grace_s) * SECOND,
         log_rate=now.score,
         threshold=now.threshold,
-        threshold_is_default=(
-            params.onset if now.score_name == "Z30" else params.flow
-        ).thresholds_are_default,
+        threshold_is_default=_is_default(params, asset, view.feed_class, now.score_name),
         feed_class=view.feed_class,
         coverage=coverage,
         orders=running.orders,
@@ -90,6 +88,13 @@ def cascade_finding(
         venue_low_usd=[part.low or 0.0 for part in told],
         venue_high_usd=[part.high or 0.0 for part in told],
     )
+
+
+def _is_default(params: Params, asset: str, feed_class: FeedClass, score: ScoreName) -> bool:
+    if score == "Z30":
+        return params.onset.is_default(asset, feed_class)
+    of = params.flow if score == "Z30+flow" else params.volatility
+    return of.thresholds_are_default
 
 
 def _totals(

@@ -14,9 +14,9 @@ import msgspec
 from streams.evaluate import bars, exhaustion, market, protocol, tables, whales
 from streams.evaluate.drawn import drawn
 from streams.evaluate.events import Weeks, alarms
-from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, Found, History
+from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, PRODUCT, Found, History
 from streams.evaluate.whale_paths import Judged, judged
-from streams.params import WhaleParams
+from streams.params import OnsetParams, WhaleParams
 from streams.simulate.market import core
 from streams.simulate.market.feeds import RULES
 from streams.simulate.market.params import Market
@@ -25,8 +25,6 @@ T = TypeVar("T")
 S = TypeVar("S")
 #: Hears what was done last, how many parts are done, and of how many.
 Tell = Callable[[str, int, int], None]
-#: The score that the product computes (streams/detectors/log_rate.py).
-OURS = "Z30"
 
 
 class Case(NamedTuple):
@@ -55,14 +53,14 @@ MARKET_FEEDS = ("full", "latest_100", "three_latest")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run does. The seeds of the bars are 171, 172 and 271 to 273."""
+    """What a run does. The seeds of the bars are 171, 172 and 281 to 283."""
 
     calibrate_on: tuple[int, ...] = (171, 172)
-    seeds: tuple[int, ...] = (271, 272, 273)
+    seeds: tuple[int, ...] = (281, 282, 283)
     days: int = 120
     cases: tuple[Case, ...] = FEEDS + MORE
     whales: bool = True
-    ours: str = OURS
+    ours: str = PRODUCT
     workers: int = 2
 
 
@@ -181,7 +179,7 @@ def _exhaustion(
         view = protocol.seen(market_of, history, rule, False)
         series = score.parts[0](view)
         at = scored[history.asset][plan.ours][BUDGET].threshold.value
-        found = alarms(series, at, score.rearm_below, 300)
+        found = alarms(series, at, score.rearm_below, OnsetParams().rearm_s)
         return exhaustion.ends(history, view.feed, series, at, found)
 
     known, fresh = (
