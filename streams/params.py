@@ -211,9 +211,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def volatility_threshold(self, asset: str, feed_class: FeedClass) -> float | None:
         """Return the threshold with volatility in nats, None where it is not to be used."""
-        calibrated = (
-            self.onset.thresholds_are_default or not self.volatility.thresholds_are_default
-        )
+        calibrated = self.onset.thresholds_are_default or not self.volatility.thresholds_are_default
         by_class = self.volatility.cascade.get(asset, self.volatility.cascade.get("*", {}))
         return by_class.get(feed_class) if calibrated else None
 

@@ -2,7 +2,8 @@
 
     Z30-vol = Z30 - weight * ln(V / usual)
 
-V: move between minutes' mid prices (20 min memory), usual: its 7-day mean. A restless
+V: move between minutes' mid prices (20 min memory, the running minute as if it had ended),
+usual: its 7-day mean. A restless
 market closes more positions by itself, so the same burst says less of a cascade. Developed
 on simulator seeds 151-154; where all venues are throttled and no flow is added, Z30 is better.
 """
@@ -20,8 +21,12 @@ _TIMES, _MORE, _LEAST = 10.0, 1e-3, 1e-6
 
 
 class VolatilityState(msgspec.Struct):
-    """The open minute's fill range, the last closed one's ln mid, mean moves; `age` in minutes."""
+    """The open minute's fill range, the last closed one's ln mid, mean moves; `age` in minutes.
 
+    `last` is the ln mid of the last second or bar.
+    """
+
+    last: float = 0.0
     minute: int = 0
     high: float = 0.0
     low: float = 0.0
@@ -41,7 +46,7 @@ def take(
     known = state.minute == minute
     state.high = max(state.high, high) if known else high
     state.low = min(state.low, low) if known else low
-    state.minute = minute
+    state.minute, state.last = minute, math.log((high + low) / 2)
 
 
 def owed(params: VolatilityParams, state: VolatilityState, second: int) -> float | None:
@@ -50,7 +55,8 @@ def owed(params: VolatilityParams, state: VolatilityState, second: int) -> float
     _pass(params, state, minute)
     if state.age < params.min_history_min or minute - state.closed > GAP_MIN:
         return None
-    wild = math.log((state.recent + _LEAST) / (state.usual + _LEAST))
+    recent = state.recent + (abs(state.last - state.mid) - state.recent) / params.tau_min
+    wild = math.log((recent + _LEAST) / (state.usual + _LEAST))
     return params.weight * min(max(wild, -params.limit), params.limit)
 
 

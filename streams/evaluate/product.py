@@ -29,26 +29,30 @@ def owed(log_price: Either, kind: type[np.floating] = np.float32) -> Either:
     """Return what volatility takes off Z, (T,) nats, as detectors/volatility.py does."""
     minutes = log_price[: len(log_price) // 60 * 60].astype(np.float64).reshape(-1, 60)
     mid = np.log((np.exp(minutes.max(axis=1)) + np.exp(minutes.min(axis=1))) / 2)
-    by_minute = _owed(
-        mid, _PARAMS.weight, _PARAMS.tau_min, _PARAMS.baseline_min, _PARAMS.limit,
-        _PARAMS.min_history_min,
+    out = np.zeros(len(log_price), kind)
+    _owed(
+        log_price, mid, _PARAMS.weight, _PARAMS.tau_min, _PARAMS.baseline_min, _PARAMS.limit,
+        _PARAMS.min_history_min, out,
     )  # fmt: skip
-    # A minute's move is known when it has ended.
-    return np.asarray(np.repeat(by_minute, 60)[: len(log_price)], kind)
+    return out
 
 
 @nb.njit(cache=True, nogil=True)
 def _owed(
-    mid: scores.Floats, weight: float, tau: int, baseline: int, limit: float, history: int
-) -> scores.Floats:
-    out = np.zeros(len(mid) + 1)
+    price: Either, mid: scores.Floats, weight: float, tau: int, baseline: int, limit: float,
+    history: int, out: Either,
+) -> None:  # fmt: skip
     recent = usual = 0.0
-    for k in range(1, len(mid)):
-        move = abs(mid[k] - mid[k - 1])
-        recent += (move - recent) / min(k, tau)
-        move = min(move, 10 * usual + 1e-3)
-        usual += (move - usual) / min(k, baseline)
-        if k >= history:
-            wild = np.log((recent + 1e-6) / (usual + 1e-6))
-            out[k + 1] = weight * min(max(wild, -limit), limit)
-    return out
+    for k in range(1, len(mid) + 1):
+        # Moves up to minute k - 1 are known in minute k.
+        if k > 1:
+            move = abs(mid[k - 1] - mid[k - 2])
+            recent += (move - recent) / min(k - 1, tau)
+            move = min(move, 10 * usual + 1e-3)
+            usual += (move - usual) / min(k - 1, baseline)
+        if k - 1 < history:
+            continue
+        for t in range(k * 60, min(k * 60 + 60, len(out))):
+            now = recent + (abs(price[t] - mid[k - 1]) - recent) / tau
+            wild = np.log((now + 1e-6) / (usual + 1e-6))
+            out[t] = weight * min(max(wild, -limit), limit)
