@@ -323,13 +323,14 @@ def _beyond_orders(
             now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
     if feed_class == "throttled" and now.score_name == "Z30":
         return
-    threshold = params.volatility_threshold(asset, feed_class)
-    if threshold is None:
+    usual, less = params.volatility, volatility.owed(params.volatility, state.price, now.second)
+    if less is None:
         return
-    less = volatility.owed(params.volatility, state.price, now.second)
-    if less is not None:
-        now.score, now.threshold = now.score - less, threshold
-        now.score_name = "Z30-vol" if now.score_name == "Z30" else "Z30+flow-vol"
+    now.score -= less
+    if now.score_name == "Z30":
+        now.threshold, now.score_name = now.threshold - usual.lower, "Z30-vol"
+    else:
+        now.threshold, now.score_name = now.threshold - usual.lower_with_flow, "Z30+flow-vol"
 
 
 def _follow(

@@ -8,7 +8,7 @@ import msgspec
 from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
-from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide, ScoreName
+from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
 from streams.detectors import episode as episodes
 from streams.detectors import log_rate, totals
 from streams.detectors.totals import Total
@@ -65,7 +65,11 @@ def cascade_finding(
         ts_detect=(now.second + 1 + params.grace_s) * SECOND,
         log_rate=now.score,
         threshold=now.threshold,
-        threshold_is_default=_is_default(params, asset, view.feed_class, now.score_name),
+        threshold_is_default=(
+            params.flow.thresholds_are_default
+            if "flow" in now.score_name
+            else params.onset.is_default(asset, view.feed_class)
+        ),
         feed_class=view.feed_class,
         coverage=coverage,
         orders=running.orders,
@@ -88,13 +92,6 @@ def cascade_finding(
         venue_low_usd=[part.low or 0.0 for part in told],
         venue_high_usd=[part.high or 0.0 for part in told],
     )
-
-
-def _is_default(params: Params, asset: str, feed_class: FeedClass, score: ScoreName) -> bool:
-    if score == "Z30":
-        return params.onset.is_default(asset, feed_class)
-    of = params.flow if score == "Z30+flow" else params.volatility
-    return of.thresholds_are_default
 
 
 def _totals(

@@ -53,7 +53,7 @@ def owed(params: VolatilityParams, state: VolatilityState, second: int) -> float
     """Return what the market's restlessness takes off Z in a second, nats; None if not told."""
     minute = second // 60
     _pass(params, state, minute)
-    if state.age < params.min_history_min or minute - state.closed > GAP_MIN:
+    if not params.weight or state.age < params.min_history_min or minute - state.closed > GAP_MIN:
         return None
     recent = state.recent + (abs(state.last - state.mid) - state.recent) / params.tau_min
     wild = math.log((recent + _LEAST) / (state.usual + _LEAST))
