@@ -187,7 +187,7 @@ def _called(held: Recording, found: list[msgspec.Struct], key: Key) -> Ints:
         f.ts_detect // SECOND - first
         for f in found
         if isinstance(f, CascadeFinding)
-        and f.phase == "onset"
+        and (f.phase == "onset" or (f.phase == "reignited" and f.log_rate >= f.threshold))
         and (f.asset, f.position_side) == key
     ]
     return np.array(sorted(at), np.int64)
