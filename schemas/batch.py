@@ -1,95 +1,154 @@
-"""Trades by the batch: decoded as `codec.decode` does, their fields compared on columns.
+"""Trades by the batch: their fields in columns (`schemas.scan` lays them out), compared there.
 
 payload {...}       one record
 payload [{...},..]  many trades in one message: each counts as if it had come alone
-rows that fail any check are named, and the caller asks `codec.decode` for the reason
+rows that fail any check are named, and messages that are not plainly trades are `odd`:
+for both the caller asks `codec.decode`
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.market import TradeRow
-from schemas.status import FeedStatus
-from schemas.words import MAX_AHEAD, check_words
+from schemas.market import Trade
+from schemas.words import MAX_AHEAD, MAX_MICROS, MIN_MICROS, check_words
 
-#: Distinct (venue, asset, instrument) remembered; then they are learnt anew.
+#: Distinct instruments remembered (under each of a venue's names); then they are learnt anew.
 WORDS = 65_536
-Row = TradeRow | FeedStatus
-
-_rows = msgspec.json.Decoder(TradeRow | FeedStatus | list[TradeRow])
+Ints = NDArray[np.int64]
 _parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class Words(dict[tuple[str, str, str], int]):
-    """Numbers for (venue, asset, instrument), -1 where they are malformed or disagree."""
+class Words:
+    """Numbers for what a trade's four names say, -1 where they are malformed or disagree.
+
+    `labels` are (venue, asset, instrument, venue_symbol); `words` numbers, and `known` lists,
+    the first three of them, as one instrument may go by several symbols.
+    """
 
     def __init__(self) -> None:
+        self.labels: list[tuple[str, str, str, str]] = []
         self.known: list[tuple[str, str, str]] = []
+        self._numbers: dict[tuple[str, str, str], int] = {}
+        self._of_label: list[int] = []
         self._dollars: list[bool] = []
-        self._as_array = np.zeros(0, dtype=np.bool_)
-
-    def __missing__(self, key: tuple[str, str, str]) -> int:
-        try:
-            dollars = check_words(*key)
-        except ValueError:
-            return -1  # not remembered: there may be any number of them
-        self[key] = code = len(self.known)
-        self.known.append(key)
-        self._dollars.append(dollars)
-        return code
-
-    def in_dollars(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return, for each number, whether its instrument is quoted in dollars; -1: no."""
-        if len(self._as_array) != len(self._dollars) + 1:
-            self._as_array = np.array([*self._dollars, False], dtype=np.bool_)
-        return self._as_array[numbers]
+        #: What `schemas.scan` finds labels by.
+        self.found: Any = None
+        self._arrays = np.full(1, -1, np.int64), np.zeros(1, np.bool_)
 
     def bounded(self) -> None:
         """Forget all when there are too many; numbers given out before no longer hold."""
-        if len(self.known) > WORDS:
-            self.clear()
+        if len(self.labels) > WORDS:
             self.__init__()  # type: ignore[misc]
+
+    def learn(self, venue: str, asset: str, instrument: str, venue_symbol: str) -> bool:
+        """Give new names the next label; return False where they are malformed or disagree."""
+        try:
+            dollars = check_words(venue, asset, instrument)
+        except ValueError:
+            return False  # not remembered: there may be any number of them
+        key = (venue, asset, instrument)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.known)
+            self.known.append(key)
+            self._dollars.append(dollars)
+        self.labels.append((*key, venue_symbol))
+        self._of_label.append(self._numbers[key])
+        return True
+
+    def words_of(self, labels: Ints) -> Ints:
+        """Return the number of each label's venue, asset and instrument; -1 stays."""
+        return self._as_arrays()[0][labels]
+
+    def in_dollars(self, words: Ints) -> NDArray[np.bool_]:
+        """Return, for each word, whether its instrument is quoted in dollars; -1: no."""
+        return self._as_arrays()[1][words]
+
+    def _as_arrays(self) -> tuple[Ints, NDArray[np.bool_]]:
+        if len(self._arrays[0]) != len(self.labels) + 1:
+            self._arrays = (
+                np.array([*self._of_label, -1], np.int64),
+                np.array([*self._dollars, False], np.bool_),
+            )
+        return self._arrays
 
 
 class Columns(NamedTuple):
-    """Trades column by column; `usd` is NaN where not known, `word` a number of Words."""
+    """Trades column by column; `usd` is NaN where not known, `word` and `label` as in Words."""
 
     event_id: list[str]
-    word: NDArray[np.int64]
+    word: Ints
+    label: Ints
     buys: NDArray[np.bool_]
     price: NDArray[np.float64]
     quantity: NDArray[np.float64]
     usd: NDArray[np.float64]
-    ts_event: NDArray[np.int64]
-    ts_recv: NDArray[np.int64]
+    ts_event: Ints
+    ts_recv: Ints
 
     def only(self, rows: NDArray[np.bool_]) -> "Columns":
         """Return some of the rows."""
-        ids = [event_id for event_id, kept in zip(self.event_id, rows, strict=True) if kept]
+        ids = [
+            event_id for event_id, kept in zip(self.event_id, rows.tolist(), strict=True) if kept
+        ]
         return Columns(ids, *(column[rows] for column in self[1:]))  # type: ignore[arg-type]
 
-
-def decode(payloads: Sequence[bytes | None]) -> list[Row | list[TradeRow] | None]:
-    """Decode messages of `trades`; None for what is no record, or not certainly one."""
-    try:
-        # One call for a joined batch is no faster, and could read across messages.
-        return [_rows.decode(payload) for payload in payloads]  # type: ignore[arg-type]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):
-        return [_one(payload) for payload in payloads]
+    def part(self, first: int, last: int) -> "Columns":
+        """Return the rows from `first` to before `last`."""
+        if first == 0 and last == len(self.event_id):
+            return self
+        return Columns(*(column[first:last] for column in self))  # type: ignore[arg-type]
 
 
-def _one(payload: bytes | None) -> Row | list[TradeRow] | None:
-    if payload is None:
-        return None
-    try:
-        found: Row | list[TradeRow] = _rows.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return found
+class Trades(msgspec.Struct, frozen=True):
+    """Sound trades that were received within one second; `of` is numbered by `words`."""
+
+    words: Words
+    of: Columns
+
+    @property
+    def ts_recv(self) -> int:
+        """Return the latest time of receipt, microseconds."""
+        return int(self.of.ts_recv.max())
+
+    def __len__(self) -> int:
+        return len(self.of.event_id)
+
+    def records(self, rows: NDArray[np.bool_]) -> list[Trade]:
+        """Return some of the trades as records."""
+        of = self.of.only(rows)
+        names = [self.words.labels[label] for label in of.label.tolist()]
+        sides = np.where(of.buys, "buy", "sell").tolist()
+        worth = [None if x != x else x for x in of.usd.tolist()]
+        told = zip(of.event_id, names, sides, of.price.tolist(), of.quantity.tolist(), worth,
+                   of.ts_event.tolist(), of.ts_recv.tolist(), strict=True)  # fmt: skip
+        return [
+            Trade(event_id=i, venue=name[0], instrument=name[2], venue_symbol=name[3],
+                  asset=name[1], aggressor_side=side, price=price, quantity=quantity,
+                  notional_usd=usd, ts_event=event, ts_recv=recv)
+            for i, name, side, price, quantity, usd, event, recv in told
+        ]  # fmt: skip
+
+    def digest(self) -> bytes:
+        """Return bytes that tell these trades from others."""
+        return "\x1f".join(self.of.event_id).encode() + b"".join(
+            column.tobytes() for column in self.of[3:]
+        )
+
+
+class Scanned(NamedTuple):
+    """Trades of some messages in order; `message` and `element` (-1: no array) of each row.
+
+    `odd` are the messages, by their place, that are left to `codec.decode`.
+    """
+
+    of: Columns
+    message: Ints
+    element: Ints
+    odd: Ints
 
 
 def elements(payload: bytes) -> list[bytes] | None:
@@ -102,48 +161,27 @@ def elements(payload: bytes) -> list[bytes] | None:
         return None
 
 
-def columns(words: Words, rows: Sequence[TradeRow]) -> Columns:
-    """Lay rows out as columns."""
-    usd = [row.notional_usd for row in rows]
-    return Columns(
-        [row.event_id for row in rows],
-        np.array([words[row.venue, row.asset, row.instrument] for row in rows], dtype=np.int64),
-        np.array([row.aggressor_side == "buy" for row in rows], dtype=np.bool_),
-        np.array([row.price for row in rows], dtype=np.float64),
-        np.array([row.quantity for row in rows], dtype=np.float64),
-        np.array(usd, dtype=np.float64),
-        np.array([row.ts_event for row in rows], dtype=np.int64),
-        np.array([row.ts_recv for row in rows], dtype=np.int64),
-    )
-
-
-def together(pieces: Sequence[Columns]) -> Columns:
-    """Return columns one below the other."""
-    if len(pieces) == 1:
-        return pieces[0]
-    ids = [event_id for piece in pieces for event_id in piece.event_id]
-    columns = (np.concatenate([piece[n] for piece in pieces]) for n in range(1, len(pieces[0])))
-    return Columns(ids, *columns)
-
-
-def sound(words: Words, of: Columns, not_after: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows `Trade` and `codec.decode` would take: words, times and worth agree.
+def sound(words: Words, of: Columns, not_after: Ints) -> NDArray[np.bool_]:
+    """Return which rows `codec.decode` would take: words, ranges, times and worth agree.
 
     `not_after` is each row's latest believable time, microseconds.
     """
     good = of.word >= 0
+    good &= (of.price > 0) & (of.price <= 1e9) & (of.quantity > 0) & (of.quantity <= 1e15)
+    # A worth that is not known (NaN) is never wrong.
+    good &= ~(of.usd > 1e10)
+    good &= (of.ts_event >= MIN_MICROS) & (of.ts_recv >= MIN_MICROS)
     good &= of.ts_event <= np.minimum(of.ts_recv + MAX_AHEAD, not_after)
-    good &= of.ts_recv <= not_after
+    good &= of.ts_recv <= np.minimum(MAX_MICROS, not_after)
     product = of.price * of.quantity
     fits = (0.5 * product <= of.usd) & (of.usd <= 2.0 * product)
-    # The negation, as a worth that is not known (NaN) is never wrong.
     wrong = ~fits & (np.abs(of.usd - product) > 1.0)
     if wrong.any():
         good &= ~(wrong & words.in_dollars(of.word))
     return good
 
 
-def latest(stamps_ms: Sequence[int]) -> NDArray[np.int64]:
+def latest(stamps_ms: Sequence[int]) -> Ints:
     """Return the latest believable time of messages by Kafka's stamps; none: no limit."""
     stamps = np.array(stamps_ms, dtype=np.int64)
     return np.where(stamps < 0, np.iinfo(np.int64).max, stamps * 1_000 + MAX_AHEAD)

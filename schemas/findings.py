@@ -39,10 +39,32 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
     every second, so that `log_rate` is a floor and measures duration. `side_reason` is
     given where the orders' side is not told: what `position_side` was read from, or why not.
-    `score_name` says what `log_rate` and `threshold` are of. `estimate_usd` adds what
+    `score_name` says what `log_rate` and `threshold` are of; `threshold_is_default`: that one
+    was not fitted for this asset and class of feed. `estimate_usd` adds what
     throttled feeds left out, with its 95 % interval; None where a feed was silent or its
     coverage is not known. `venue_…` are the same for each of `venues`, the estimates empty
     where one of them is not known.
+    `reignition_probability`, when `exhausted`: that another fifth of all USD forced since onset
+    follows within half an hour; None for a class of feed or a score without fitted
+    weights, by simulated markets' weights while `reignition_is_default`.
+    `branching_ratio`: orders that one forced order sets off, with its 95 % interval, of the last
+    quarter of an hour since onset at most; 1 stands for 1 or more. None unless every venue is
+    complete, and with few orders. Interval and ratio hold for an outer rate that does not drift.
+    `impact_bps_per_musd`: `drawdown_bps` over `estimate_usd` in millions, `impact_low_…` and
+    `impact_high_…` over its interval. It holds whatever else moved the price, so it is from
+    above; without an estimate only `impact_high_…` is told, over the USD seen, which are a lower
+    bound. None without trades: no liquidation's own price enters.
+    `levels_swept`: of the levels, 10 basis points apart, beyond the worst fill of the first second,
+    those that fills passed for the first time while orders were forced (in the same bar of
+    trades); the rest of the way was made without. `price_before` and `price_worst` are the fills
+    that `drawdown_bps` runs between.
+    `lead_venues`: complete venues in the order in which their orders rose and fell, from 5 min
+    before the onset to 10 min after it at most; `lead_p_value`: of there being no such order, by
+    block shifts. Empty and None with fewer than two, or too few orders, or a silent feed. Who
+    comes first need not be the cause: contagion and a common shock look the same.
+    `open_interest_drop`: the share of open positions (in base units, over the instruments with a
+    reading before the episode and one since) that are gone, negative where they grew;
+    `ts_open_interest`: the oldest reading it rests on. None where no feed tells.
     """
 
     finding_id: Identity
@@ -78,12 +100,32 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     venue_estimate_usd: list[TotalUsd] = []
     venue_low_usd: list[TotalUsd] = []
     venue_high_usd: list[TotalUsd] = []
+    reignition_probability: Probability | None = None
+    reignition_is_default: bool = True
+    branching_ratio: Probability | None = None
+    branching_low: Probability | None = None
+    branching_high: Probability | None = None
+    impact_bps_per_musd: Finite | None = None
+    impact_low_bps_per_musd: Finite | None = None
+    impact_high_bps_per_musd: Finite | None = None
+    levels_swept: Count | None = None
+    price_before: Price | None = None
+    price_worst: Price | None = None
+    lead_venues: list[Name] = []
+    lead_p_value: Probability | None = None
+    open_interest_drop: Finite | None = None
+    ts_open_interest: Micros | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     """Onset (or end) of a market-wide cascade: the second largest excess decides.
 
     `coverage` is that of the least complete asset's evidence, `silent` all their silent feeds.
+    `lead_assets`, when `closed`: those of `assets` whose venues are all complete, in the order in
+    which their orders rose and fell, from 5 min before onset to 10 min after it at most;
+    `lead_p_value`: of there being no such order, by block shifts. Empty and None with fewer than
+    two. The order of onset seconds says less: who is larger passes its threshold earlier. Nor is
+    who comes first the cause: contagion and a common shock look the same.
     """
 
     finding_id: Identity
@@ -99,6 +141,8 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     params_version: Identity
     coverage: Coverage = "unknown"
     silent: list[Identity] = []
+    lead_assets: list[Asset] = []
+    lead_p_value: Probability | None = None
 
 
 class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling"):
@@ -147,7 +191,11 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
 
 
 class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
-    """One asset's largest excess (log-rate minus threshold) in one closed second."""
+    """One asset's largest excess (log-rate minus threshold) in one closed second.
+
+    `orders`: forced orders of each second since the last pulse, of 300 at most, up to this one;
+    empty where not every venue is complete, or one was silent.
+    """
 
     asset: Asset
     ts_event: Micros
@@ -155,6 +203,7 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     feed_class: FeedClass
     coverage: Coverage = "unknown"
     silent: list[Identity] = []
+    orders: list[Count] = []
 
 
 class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):

@@ -18,6 +18,7 @@ from schemas.words import (
     Price,
     PriceKind,
     Quantity,
+    TotalUsd,
     Version,
     check_times,
     check_version,
@@ -108,3 +109,26 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
                 f"closing a {self.position_side} is a {expected}, "
                 f"not a {self.order_side} - at `$.order_side`"
             )
+
+
+class OpenInterest(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="open_interest"):
+    """How much is open in one instrument at one instant, as its venue gives it.
+
+    `quantity` in base units; its worth, where given, falls with the price too, so it tells
+    nothing of closed positions. Told on `liquidations`, whose feed knows it: one word on time
+    speaks for both.
+    """
+
+    event_id: Identity
+    venue: Name
+    instrument: Instrument
+    venue_symbol: Identity
+    asset: Asset
+    quantity: Quantity
+    notional_usd: TotalUsd | None
+    ts_event: Micros
+    ts_recv: Micros
+
+    def __post_init__(self) -> None:
+        check_times(self.ts_event, self.ts_recv)
+        check_words(self.venue, self.asset, self.instrument)

@@ -6,7 +6,7 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
-from schemas.market import Liquidation, Trade
+from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 
@@ -37,8 +37,8 @@ TOPICS: dict[str, Topic] = {
             "raw prints, one a message, or many in a JSON array", many=True,
         ),
         Topic(
-            "liquidations", ("asset",), (Liquidation, FeedStatus), True, 60 * DAY_MS,
-            "forced orders",
+            "liquidations", ("asset",), (Liquidation, OpenInterest, FeedStatus), True, 60 * DAY_MS,
+            "forced orders, and what is open",
         ),
         Topic(
             "whale_transfers", ("asset",), (WhaleTransfer, FeedStatus), True, 60 * DAY_MS,

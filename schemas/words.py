@@ -47,7 +47,8 @@ Instrument = Annotated[str, Meta(max_length=40, extra_json_schema={"pattern": _I
 Identity = Annotated[str, Meta(min_length=1, max_length=200)]
 Text = Annotated[str, Meta(max_length=2000)]
 #: 2015-01-01 .. 2100-01-01, microseconds UTC.
-Micros = Annotated[int, Meta(ge=1_420_070_400_000_000, le=4_102_444_800_000_000)]
+MIN_MICROS, MAX_MICROS = 1_420_070_400_000_000, 4_102_444_800_000_000
+Micros = Annotated[int, Meta(ge=MIN_MICROS, le=MAX_MICROS)]
 Price = Annotated[float, Meta(gt=0, le=1e9)]
 Quantity = Annotated[float, Meta(gt=0, le=1e15)]
 #: One order or transfer above $10 B is a unit mistake, not an event.

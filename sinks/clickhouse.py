@@ -24,7 +24,7 @@ import msgspec
 from clickhouse_connect.driver import exceptions as driver
 
 from schemas import metrics
-from sinks.rows import COLUMNS, Coords, columns
+from sinks.rows import COLUMNS, Coords, Piece, columns, trade_table
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -108,9 +108,10 @@ class DataDirBusy(Exception):
 class Batch(NamedTuple):
     """Records of one table from offsets lo..hi (both included) of one topic partition.
 
-    `offsets` has one for each record. `epoch` names the topic's incarnation where offsets
-    can start over (a topic made anew, an embedded run): without it, new records at old
-    offsets would carry an old token and be dropped.
+    `offsets` has one for each record; trades may also come as columns, in `pieces`. `epoch`
+    names the topic's incarnation where offsets can start over (a topic made anew, an
+    embedded run): without it, new records at old offsets would carry an old token and be
+    dropped.
     """
 
     table: str
@@ -121,6 +122,12 @@ class Batch(NamedTuple):
     records: Sequence[msgspec.Struct]
     offsets: Sequence[int]
     epoch: str = ""
+    pieces: Sequence[Piece] = ()
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows it makes."""
+        return len(self.records) + sum(len(piece.offsets) for piece in self.pieces)
 
     @property
     def token(self) -> str:
@@ -292,20 +299,24 @@ class Writer:
         Returns only when ClickHouse has it. Keep batches at 100,000 records or fewer:
         beyond a block the token no longer covers the whole. Raises SinkError.
         """
-        if not batch.records:
-            return 0
-        (retry or self._retry).run(lambda: self._insert_once(batch), batch.table, batch.token)
-        return len(batch.records)
+        if batch.rows:
+            (retry or self._retry).run(lambda: self._insert_once(batch), batch.table, batch.token)
+        return batch.rows
 
     def _insert_once(self, batch: Batch) -> None:
         coords = Coords(batch.topic, batch.partition, batch.offsets)
+        settings = {**_INSERT_SETTINGS, "insert_deduplication_token": batch.token}
+        if batch.pieces:
+            whole = trade_table(batch.records, batch.pieces, coords)
+            self._client.insert_arrow(batch.table, whole, settings=settings)
+            return
         self._client.insert(
             batch.table,
             columns(batch.table, batch.records, coords),
             column_names=COLUMNS[batch.table],
             column_types=self._types_of(batch.table),
             column_oriented=True,
-            settings={**_INSERT_SETTINGS, "insert_deduplication_token": batch.token},
+            settings=settings,
         )
 
     def _types_of(self, table: str) -> list[Any]:

@@ -10,29 +10,27 @@ decodable belong to the stage before, which has written their dead letters.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+import numpy as np
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
 
-from schemas import batch, codec, metrics
+from schemas import batch, codec, metrics, scan
 from schemas.codec import InvalidRecord
-from schemas.market import TradeRow
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD
 from sinks.clickhouse import Batch, Intents, Writer
 from sinks.membership import TOPICS, Buffer, Membership, Place, Stopped, check, topic_ids
-from sinks.rows import NOT_STORED, table_of
+from sinks.rows import NOT_STORED, Piece, table_of
 
 __all__ = ["TOPICS", "run"]
 
 log = logging.getLogger("undertow.sink")
 POLL = 5_000
-#: Messages decoded at a time.
-CHUNK = 500
 #: Rows held over all partitions before they are written whatever their age.
-MAX_BUFFERED = 100_000
+MAX_BUFFERED = 200_000
 #: librdkafka's own queue beside that, kilobytes.
 QUEUED = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10}
 
@@ -105,20 +103,20 @@ def _take_all(
             count = _fitting(buffer, those, batch_rows)
             _take(buffer, place, those[:count])
             those = those[count:]
-            if len(buffer.records) >= batch_rows and buffer.until < 0:
+            if buffer.rows >= batch_rows and buffer.until < 0:
                 _flush(ours, _filled(ours.buffers, batch_rows), writer, intents)
 
 
 def _filled(buffers: dict[Place, Buffer], batch_rows: int) -> list[Place]:
     """Return the partitions worth writing when one is full: one intent and commit for all."""
     enough = batch_rows // 2
-    return [p for p, b in buffers.items() if b.until < 0 and len(b.records) > enough]
+    return [p for p, b in buffers.items() if b.until < 0 and b.rows > enough]
 
 
 def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
     """Return how many messages go into the buffer before it may have to be written."""
     if buffer.until < 0:
-        return min(CHUNK, max(1, batch_rows - len(buffer.records)))
+        return max(1, batch_rows - buffer.rows)
     return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
 
 
@@ -126,30 +124,30 @@ def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:
     if buffer.hi < 0:
         buffer.since = time.monotonic()
     buffer.hi = messages[-1].offset() or 0
-    if place[0] == "trades":
-        found = _trades(place, messages)
-    else:
-        found = [stored(place, m.offset() or 0, m) for m in messages]
-    for message, records in zip(messages, found, strict=True):
+    alone = _by_the_batch(buffer, messages) if place[0] == "trades" else messages
+    for message in alone:
+        offset = message.offset() or 0
+        records = stored(place, offset, message)
         buffer.records += records
-        buffer.offsets += [message.offset() or 0] * len(records)
+        buffer.offsets += [offset] * len(records)
+        buffer.rows += len(records)
 
 
-def _trades(place: Place, messages: list[Message]) -> list[Sequence[msgspec.Struct]]:
-    """Return what `stored` does for each message, those that are sound trades all at once."""
-    rows = batch.decode([message.value() for message in messages])
-    at = [n for n, row in enumerate(rows) if type(row) is TradeRow]
-    words = batch.Words()
-    of = batch.columns(words, [rows[n] for n in at])  # type: ignore[misc]
-    not_after = batch.latest([messages[n].timestamp()[1] for n in at])
-    found: list[Sequence[msgspec.Struct]] = [()] * len(messages)
-    for n, good in zip(at, batch.sound(words, of, not_after).tolist(), strict=True):
-        if good:
-            found[n] = (rows[n],)  # type: ignore[assignment]
-    for n, records in enumerate(found):
-        if not records:
-            found[n] = stored(place, messages[n].offset() or 0, messages[n])
-    return found
+def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
+    """Take what is plainly trades as columns; return the messages that are to be decoded alone."""
+    found = scan.scanned(buffer.words, list(map(Message.value, messages)))
+    stamps = batch.latest([stamp for _, stamp in map(Message.timestamp, messages)])
+    good = batch.sound(buffer.words, found.of, stamps[found.message])
+    # A message of many is taken as a whole, or decoded as one.
+    alone = np.zeros(len(messages), np.bool_)
+    alone[found.odd] = alone[found.message[~good]] = True
+    good &= ~alone[found.message]
+    of = found.of if good.all() else found.of.only(good)
+    if of.event_id:
+        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+        buffer.pieces.append(Piece(buffer.words.labels, of, offsets[found.message[good]]))
+        buffer.rows += len(of.event_id)
+    return [messages[n] for n in np.flatnonzero(alone).tolist()]
 
 
 def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
@@ -176,7 +174,7 @@ def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
 def _due(buffers: dict[Place, Buffer], flush_s: float) -> list[Place]:
     """Return the partitions whose oldest record has waited, or whose repeated range is whole."""
     now = time.monotonic()
-    full = sum(len(buffer.records) for buffer in buffers.values()) >= MAX_BUFFERED
+    full = sum(buffer.rows for buffer in buffers.values()) >= MAX_BUFFERED
     return [
         place
         for place, buffer in buffers.items()
@@ -210,14 +208,19 @@ def _flush(ours: Membership, places: list[Place], writer: Writer, intents: Inten
 def _batches(place: Place, buffer: Buffer) -> list[Batch]:
     """Split a range by table: the cascades topic fills two."""
     by_table: dict[str, tuple[list[msgspec.Struct], list[int]]] = {}
+    if buffer.pieces:
+        by_table["trades"] = [], []
     for record, offset in zip(buffer.records, buffer.offsets, strict=True):
         records, offsets = by_table.setdefault(table_of(record), ([], []))
         records.append(record)
         offsets.append(offset)
     return [
-        Batch(table, *place, buffer.lo, buffer.hi, records, offsets, buffer.epoch)
+        Batch(
+            table, *place, buffer.lo, buffer.hi, records, offsets, buffer.epoch,
+            buffer.pieces if table == "trades" else (),
+        )
         for table, (records, offsets) in by_table.items()
-    ]
+    ]  # fmt: skip
 
 
 def _note_written(batch: Batch, rows: int) -> None:
@@ -225,7 +228,10 @@ def _note_written(batch: Batch, rows: int) -> None:
     metrics.ROWS.labels(batch.table).inc(rows)
     # Of the first record, which waited longest: one for each would cost more than the
     # insert. Bars carry no receipt.
-    first = batch.records[0]
-    told = getattr(first, "ts_detect", None) or getattr(first, "ts_recv", None)
+    if batch.pieces:
+        told: float | None = float(batch.pieces[0].of.ts_recv[0])
+    else:
+        first = batch.records[0]
+        told = getattr(first, "ts_detect", None) or getattr(first, "ts_recv", None)
     if told is not None:
         metrics.DELAY.labels("written").observe(max(0.0, time.time() - told / 1e6))

@@ -24,8 +24,9 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
-from schemas import metrics
+from schemas import batch, metrics
 from sinks.clickhouse import Intents, Retry
+from sinks.rows import Piece
 
 log = logging.getLogger("undertow.sink")
 TOPICS = (
@@ -76,7 +77,8 @@ class Stopped(Exception):
 class Buffer(msgspec.Struct):
     """Undelivered records of one partition from offset `lo`; `until` ends a repeated range.
 
-    `epoch` is the topic's own id.
+    `epoch` is the topic's own id. Trades that were checked by the batch wait as columns in
+    `pieces`, by the `words` of this partition; `rows` counts both.
     """
 
     epoch: str
@@ -84,8 +86,11 @@ class Buffer(msgspec.Struct):
     since: float
     hi: int = -1
     until: int = -1
+    rows: int = 0
     records: list[msgspec.Struct] = []
     offsets: list[int] = []
+    pieces: list[Piece] = []
+    words: Any = msgspec.field(default_factory=batch.Words)
 
 
 def topic_ids(conf: Mapping[str, Any]) -> dict[str, str]:
@@ -289,5 +294,5 @@ class Membership:
 
 def _empty(buffer: Buffer) -> None:
     buffer.lo, buffer.hi, buffer.until = buffer.hi + 1, -1, -1
-    buffer.records, buffer.offsets = [], []
+    buffer.records, buffer.offsets, buffer.pieces, buffer.rows = [], [], [], 0
     buffer.since = time.monotonic()

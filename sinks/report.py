@@ -174,7 +174,7 @@ def _episodes(ask: _Asker) -> list[dict[str, Any]]:
         " max(t.orders) AS orders, max(t.notional_usd) AS notional_usd,"
         " max(t.drawdown_bps) AS drawdown_bps, max(t.wave) AS waves,"
         " countIf(t.phase = 'reignited') AS reignitions,"
-        " any(t.threshold_is_default) AS threshold_is_default,"
+        " max(t.threshold_is_default) AS threshold_is_default,"
         " argMax(t.coverage, (t.ts_event, t.ts_detect, t.kafka_offset)) AS coverage,"
         " argMax(tuple(t.estimate_usd), (t.ts_event, t.notional_usd)).1 AS estimate_usd,"
         " argMax(tuple(t.estimate_low_usd), (t.ts_event, t.notional_usd)).1 AS estimate_low_usd,"

@@ -9,10 +9,14 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from schemas.bars import Bar
+from schemas.batch import Columns
 from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
-from schemas.market import Liquidation, Trade, TradeRow
+from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 
@@ -20,6 +24,7 @@ from schemas.status import DeadLetter, FeedStatus
 TABLES: dict[type[msgspec.Struct], str] = {
     Trade: "trades",
     Liquidation: "liquidations",
+    OpenInterest: "open_interest",
     WhaleTransfer: "whale_transfers",
     FeedStatus: "feed_status",
     Bar: "bars",
@@ -29,8 +34,6 @@ TABLES: dict[type[msgspec.Struct], str] = {
     Alert: "alerts",
     DeadLetter: "dead_letters",
 }
-#: Also trades that were checked by the batch.
-_TABLES = TABLES | {TradeRow: "trades"}
 #: Records that only carry evidence from one detector to the next.
 NOT_STORED: frozenset[type[msgspec.Struct]] = frozenset({AssetPulse})
 
@@ -55,9 +58,17 @@ class Coords(NamedTuple):
     offsets: Sequence[int]
 
 
+class Piece(NamedTuple):
+    """Sound trades in columns, the names that their `label` numbers, and an offset for each."""
+
+    labels: Sequence[tuple[str, str, str, str]]
+    of: Columns
+    offsets: NDArray[np.int64]
+
+
 def table_of(record: msgspec.Struct) -> str:
     """Return the table `record` belongs to; raises KeyError for one that is not stored."""
-    return _TABLES[type(record)]
+    return TABLES[type(record)]
 
 
 def columns(table: str, records: Sequence[msgspec.Struct], coords: Coords) -> list[list[Any]]:
@@ -75,3 +86,57 @@ def columns(table: str, records: Sequence[msgspec.Struct], coords: Coords) -> li
     filled.append([coords.partition] * count)
     filled.append(list(coords.offsets))
     return filled
+
+
+def trade_table(records: Sequence[msgspec.Struct], pieces: Sequence[Piece], coords: Coords) -> Any:
+    """Return trades as one Arrow table, in COLUMNS; `coords` has the offsets of `records`.
+
+    A quarter of what lists cost, and ClickHouse reads it without holding the interpreter.
+    Raises as `columns` does.
+    """
+    tables = [_of_piece(piece, coords) for piece in pieces]
+    if records:
+        told = dict(zip(COLUMNS["trades"], columns("trades", records, coords), strict=True))
+        tables.append(pa.table([pa.array(told[f.name], f.type) for f in _ARROW], _ARROW))
+    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+
+
+_WORD = pa.dictionary(pa.int32(), pa.string())
+_KINDS = {
+    "event_id": pa.string(),
+    "ts_event": pa.timestamp("us", "UTC"),
+    "ts_recv": pa.timestamp("us", "UTC"),
+    "kafka_partition": pa.uint32(),
+    "kafka_offset": pa.int64(),
+} | dict.fromkeys(("price", "quantity", "notional_usd"), pa.float64())
+_ARROW = pa.schema([(name, _KINDS.get(name, _WORD)) for name in COLUMNS["trades"]])
+
+
+def _of_piece(piece: Piece, coords: Coords) -> Any:
+    of, count = piece.of, len(piece.of.event_id)
+    used, row = np.unique(of.label, return_inverse=True)
+    names = [piece.labels[label] for label in used.tolist()]
+    told = {
+        "event_id": pa.array(of.event_id, pa.string()),
+        "aggressor_side": _words(["sell", "buy"], of.buys.astype(np.int32)),
+        "price": of.price,
+        "quantity": of.quantity,
+        "notional_usd": pa.array(of.usd, mask=np.isnan(of.usd)),
+        "ts_event": of.ts_event,
+        "ts_recv": of.ts_recv,
+        "kafka_topic": _words([coords.topic], np.zeros(count, np.int32)),
+        "kafka_partition": np.full(count, coords.partition, np.uint32),
+        "kafka_offset": piece.offsets,
+    }
+    for place, name in enumerate(("venue", "asset", "instrument", "venue_symbol")):
+        told[name] = _words([label[place] for label in names], row)
+    arrays = [told[f.name] for f in _ARROW]
+    return pa.table([x if isinstance(x, pa.Array) else pa.array(x).cast(f.type)
+                     for x, f in zip(arrays, _ARROW, strict=True)], _ARROW)  # fmt: skip
+
+
+def _words(names: list[str], row: NDArray[Any]) -> Any:
+    """Return a column of words: a dictionary may hold none twice."""
+    once = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    numbers = np.array([once[name] for name in names], np.int32)
+    return pa.DictionaryArray.from_arrays(numbers[row], pa.array(list(once), pa.string()))

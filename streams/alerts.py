@@ -47,6 +47,9 @@ def _cascade(finding: CascadeFinding) -> Alert | None:
     seen = "at least " if finding.coverage != "full" else ""
     basis = "default threshold" if finding.threshold_is_default else "calibrated threshold"
     forced = _FORCED.get(finding.position_side, "positions of unknown side being closed")
+    again = ""
+    if finding.reignition_probability is not None:
+        again = f", another fifth within half an hour: {finding.reignition_probability:.0%} likely"
     fall = "" if finding.drawdown_bps is None else f", move {finding.drawdown_bps / 100:.2f} %"
     return _alert(
         finding,
@@ -57,7 +60,7 @@ def _cascade(finding: CascadeFinding) -> Alert | None:
         title=f"{finding.asset} {finding.position_side} liquidations: {finding.phase}",
         text=f"{forced}: {seen}{usd(finding.notional_usd)} in {finding.orders:,} orders since "
         f"onset, {finding.score_name} {finding.log_rate:.2f} against {finding.threshold:.2f}"
-        f" ({basis}){fall}",
+        f" ({basis}){fall}{again}",
     )
 
 

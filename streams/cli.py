@@ -92,7 +92,7 @@ def run(
     rate = _speed(speed)
     try:
         params = load_params(settings.params)
-        opened = _open(source, seed, hours)
+        opened = _open(source, seed, hours, by_the_run=True)
         with ops.serving(settings) as ops_url, Embedded(settings, params) as shell:
             heard = signal_heard()
             if shell.url:
@@ -358,11 +358,13 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _open(source: Path | None, seed: int, hours: float) -> Any:
+def _open(source: Path | None, seed: int, hours: float, by_the_run: bool = False) -> Any:
     from streams.sources.generated import generated_source
     from streams.sources.open import open_source
 
-    return generated_source(seed, hours) if source is None else open_source(source)
+    if source is None:
+        return generated_source(seed, hours)
+    return open_source(source, by_the_run)
 
 
 def _speed(text: str) -> float | None:

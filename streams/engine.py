@@ -16,18 +16,21 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
-from schemas.market import Liquidation
+from schemas.market import Liquidation, OpenInterest
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
-from schemas.words import SECOND, FeedClass, PositionSide, grid_usd
+from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
 from streams.detectors import (
+    beyond_orders,
     darkness,
     direction,
     flow,
+    interest,
+    lead,
     log_rate,
+    recent,
     taker,
-    totals,
     volatility,
     watermark,
 )
@@ -42,7 +45,7 @@ DAY = 86_400
 CLOSED_KEPT = 32
 
 Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
-DataRecord = Liquidation | Bar | WhaleTransfer
+DataRecord = Liquidation | OpenInterest | Bar | WhaleTransfer
 
 
 class OpenSecond(msgspec.Struct):
@@ -52,6 +55,7 @@ class OpenSecond(msgspec.Struct):
     orders: dict[PositionSide, dict[str, log_rate.VenueSecond]] = {}
     bars: list[Bar] = []
     transfers: list[WhaleTransfer] = []
+    open_interest: list[OpenInterest] = []
     #: Of orders told in an earlier second, or in this one: they enter no score.
     corrections: list[Liquidation] = []
 
@@ -61,6 +65,7 @@ class SideState(msgspec.Struct):
 
     rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
     episode: episodes.Episode | None = None
+    counts: dict[str, recent.Counts] = {}
 
 
 class AssetState(msgspec.Struct):
@@ -71,9 +76,13 @@ class AssetState(msgspec.Struct):
     sides: dict[PositionSide, SideState] = {}
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
+    #: The side and second of the last pulse.
+    pulsed: tuple[str, int] = ("", 0)
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
     price: volatility.VolatilityState = msgspec.field(default_factory=volatility.VolatilityState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
+    #: Open interest as told last.
+    readings: dict[str, interest.Reading] = {}
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
     onsets: list[int] = []
     #: The last finding of each episode that ended lately.
@@ -142,6 +151,8 @@ def second_of(record: DataRecord) -> int:
     """
     if isinstance(record, Bar):
         return record.ts_close // SECOND - 1
+    if isinstance(record, OpenInterest):
+        return record.ts_event // SECOND
     return (record.ts_event if record.version == 1 else record.ts_recv) // SECOND
 
 
@@ -149,10 +160,15 @@ def _put(cell: OpenSecond, record: DataRecord) -> bool:
     if isinstance(record, Bar):
         cell.bars.append(record)
         return True
-    told = record.event_id if record.version == 1 else f"{record.event_id}\x1f{record.version}"
+    told = record.event_id
+    if not isinstance(record, OpenInterest) and record.version > 1:
+        told = f"{told}\x1f{record.version}"
     if told in cell.ids:
         return False
     cell.ids.add(told)
+    if isinstance(record, OpenInterest):
+        cell.open_interest.append(record)
+        return True
     if isinstance(record, WhaleTransfer):
         cell.transfers.append(record)
         return True
@@ -218,6 +234,7 @@ def _close_until(
         cell = state.open.pop(second, None) or OpenSecond()
         state.at = second
         high, low = _take_bars(params, state, second, cell.bars)
+        interest.take(state.readings, cell.open_interest)
         findings += _correct_closed(params, state, second, cell.corrections)
         _judge_sides(params, shard, asset, state, second, cell, (high, low), findings)
         if cell.transfers:
@@ -266,6 +283,7 @@ def _judge_sides(
     silent = darkness.silent_feeds(shard.inputs, second, second)
     quiet_venues = darkness.venues_of(silent)
     pulse: AssetPulse | None = None
+    loudest: PositionSide = "unknown"
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
         shown = cell.orders.get(side, {})
@@ -273,6 +291,7 @@ def _judge_sides(
         since = held.rate.at or min(shard.born or second, second) - 1
         elapsed = max(1, watched(second) - watched(since))
         _, score = log_rate.step(params.onset, held.rate, second, elapsed, shown)
+        recent.take(held.counts, second, shown)
         feed_class = log_rate.feed_class(held.rate, quiet_venues)
         if held.episode is not None and elapsed < second - since:
             episodes.skip_dark(held.episode)
@@ -285,11 +304,19 @@ def _judge_sides(
             high=fills[0],
             low=fills[1],
         )
-        _beyond_orders(params, asset, side, state, held.rate, feed_class, now)
+        beyond_orders.judge(
+            params, asset, side, state.tape, state.price, held.rate, feed_class, now
+        )
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
-        view = View(feed_class, darkness.silent_feeds(shard.inputs, begun, second))
+        view = View(
+            feed_class,
+            darkness.silent_feeds(shard.inputs, begun, second),
+            held.counts,
+            bool(darkness.silent_feeds(shard.inputs, begun - lead.BEFORE_S, second)),
+            state.readings,
+        )
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
         if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
@@ -301,36 +328,24 @@ def _judge_sides(
                 coverage="unknown" if silent else log_rate.coverage(held.rate),
                 silent=silent,
             )
+            loudest = side
     state.active = any(held.episode for held in state.sides.values())
     if pulse is not None:
-        findings.append(pulse)
+        findings.append(_with_orders(shard, state, loudest, second, pulse))
 
 
-def _beyond_orders(
-    params: Params,
-    asset: str,
-    side: PositionSide,
-    state: AssetState,
-    rate: log_rate.RateState,
-    feed_class: FeedClass,
-    now: episodes.Second,
-) -> None:
-    """Add flow where all that is shown is the latest order; take off what volatility is owed."""
-    threshold = params.flow_threshold(asset)
-    if threshold is not None and log_rate.only_latest(rate):
-        more = taker.added(params.flow, state.tape, now.second, side, rate.active)
-        if more is not None:
-            now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
-    if feed_class == "throttled" and now.score_name == "Z30":
-        return
-    usual, less = params.volatility, volatility.owed(params.volatility, state.price, now.second)
-    if less is None:
-        return
-    now.score -= less
-    if now.score_name == "Z30":
-        now.threshold, now.score_name = now.threshold - usual.lower, "Z30-vol"
-    else:
-        now.threshold, now.score_name = now.threshold - usual.lower_with_flow, "Z30+flow-vol"
+def _with_orders(
+    shard: Shard, state: AssetState, side: PositionSide, second: int, pulse: AssetPulse
+) -> AssetPulse:
+    """Give a pulse the orders since the last one, where every venue shows them all."""
+    first = second - lead.BEFORE_S + 1
+    if state.pulsed[0] == side:
+        first = max(first, state.pulsed[1] + 1)
+    state.pulsed = (side, second)
+    if pulse.coverage != "full" or darkness.silent_feeds(shard.inputs, first, second):
+        return pulse
+    orders = recent.added(state.sides[side].counts, first, second)
+    return msgspec.structs.replace(pulse, orders=orders)
 
 
 def _follow(
@@ -350,14 +365,17 @@ def _follow(
             return
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         held.episode = episodes.open_episode(now, side, before)
+        held.episode.interest = interest.before(state.readings, now.second)
     running = held.episode
     if side == "unknown" and (running.side == "unknown" or running.tier == "watch"):
         told = direction.infer(params.episode, state.flows, now.second)
         before = flow.extremes(state.flows, now.second // 60, params.episode.reference_min)
         episodes.turn(running, *told, before)
-    _add_up(params, running, held.rate, shown)
+    episodes.add_up(params.onset, running, held.rate, shown)
     closed = running.side if side == "unknown" else side
     _, entered = episodes.step(params.onset, params.episode, running, closed, now)
+    if entered and running.tier == "cascade" and not view.silent_around:
+        running.lead = lead.of_venues(held.counts, running.called, now.second, running.lead)
     for phase in entered:
         if phase == "onset":
             state.onsets = [s for s in state.onsets if s > now.second - 46 * DAY] + [now.second]
@@ -370,24 +388,6 @@ def _follow(
         lately = [f for f in state.closed if f.ts_event > (now.second - DAY) * SECOND]
         state.closed = [*lately[1 - CLOSED_KEPT :], ended]
         held.episode = None
-
-
-def _add_up(
-    params: Params,
-    running: episodes.Episode,
-    rate: log_rate.RateState,
-    shown: dict[str, log_rate.VenueSecond],
-) -> None:
-    for stream, second in shown.items():
-        seen = running.streams.get(stream)
-        if seen is None:
-            seen = running.streams[stream] = totals.Seen(second.coverage)
-        if sum(count for count, _ in second.entries) > len(second.entries):
-            # A recorder's batches: how many seconds they fill is not told.
-            seen.coverage = "unknown" if seen.coverage != "full" else "full"
-        usd = sum(worth or 0.0 for _, worth in second.entries)
-        factor = log_rate.unthrottle(rate.venues[stream].b30, params.onset.tau_count_s)
-        totals.add(seen, usd, factor)
 
 
 def _correct_closed(

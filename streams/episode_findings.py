@@ -9,17 +9,21 @@ from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
+from streams.detectors import branching, interest, log_rate, reignition, totals
 from streams.detectors import episode as episodes
-from streams.detectors import log_rate, totals
+from streams.detectors.recent import Counts
 from streams.detectors.totals import Total
 from streams.params import Params
 
 
 class View(NamedTuple):
-    """How much of an episode the feeds showed."""
+    """How much of an episode the feeds showed; `silent_around`: not all, or not before it."""
 
     feed_class: FeedClass
     silent: list[str]
+    counts: dict[str, Counts]
+    silent_around: bool
+    readings: dict[str, interest.Reading]
 
 
 def corrected(counted: CascadeFinding, corrections: list[Liquidation]) -> Iterator[CascadeFinding]:
@@ -53,6 +57,11 @@ def cascade_finding(
     whole, parts = _totals(params, running, view, venues)
     known = [part for part in parts if part.estimate is not None]
     told = known if len(known) == len(parts) else []
+    drawdown = episodes.drawdown_bps(running)
+    gone = interest.drop(view.readings, running.interest, running.onset)
+    ratio = None
+    if running.tier == "cascade" and view.feed_class == "full" and coverage == "full":
+        ratio = branching.of_episode(view.counts, running.onset, now.second)
     return CascadeFinding(
         finding_id=natural_id(episode_id, phase, now.second),
         episode_id=episode_id,
@@ -76,7 +85,7 @@ def cascade_finding(
         notional_usd=running.usd,
         peak_usd_per_s=running.peak_rate,
         ts_peak=running.peak_at * SECOND if running.peak_at else None,
-        drawdown_bps=episodes.drawdown_bps(running),
+        drawdown_bps=drawdown,
         price_onset=running.price_onset,
         venues=venues,
         params_version=params.version,
@@ -91,7 +100,31 @@ def cascade_finding(
         venue_estimate_usd=[part.estimate or 0.0 for part in told],
         venue_low_usd=[part.low or 0.0 for part in told],
         venue_high_usd=[part.high or 0.0 for part in told],
+        reignition_probability=(
+            reignition.stated(params.reignition, view.feed_class, running, now)
+            if phase == "exhausted"
+            else None
+        ),
+        reignition_is_default=params.reignition.weights_are_default,
+        branching_ratio=None if ratio is None else ratio.point,
+        branching_low=None if ratio is None else ratio.low,
+        branching_high=None if ratio is None else ratio.high,
+        impact_bps_per_musd=_impact(drawdown, whole.estimate),
+        impact_low_bps_per_musd=_impact(drawdown, whole.high),
+        impact_high_bps_per_musd=_impact(drawdown, running.usd if whole.low is None else whole.low),
+        levels_swept=episodes.levels_swept(running),
+        price_before=running.reference,
+        price_worst=running.extreme,
+        lead_venues=running.lead.order if running.lead else [],
+        lead_p_value=running.lead.p_value if running.lead else None,
+        open_interest_drop=gone.share if gone else None,
+        ts_open_interest=gone.second * SECOND if gone else None,
     )
+
+
+def _impact(drawdown_bps: float | None, usd: float | None) -> float | None:
+    """Return the move per million dollars forced, basis points; None where either is missing."""
+    return None if drawdown_bps is None or not usd else round(drawdown_bps / (usd / 1e6), 4)
 
 
 def _totals(

@@ -19,6 +19,12 @@ DEFAULT_CASCADE: dict[str, dict[str, float]] = {
 DEFAULT_FLOW: dict[str, float] = {"BTC": 7.6, "ETH": 7.7, "*": 7.3}
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
+#: Fitted on simulator seeds 171, 172 under the rules of each class of feed.
+DEFAULT_REIGNITION: dict[str, tuple[float, float, float, float, float]] = {
+    "full": (-0.3303, -0.01, -1.3033, -0.7195, 0.3969),
+    "mixed": (-1.0544, -0.1756, -1.5978, -0.5099, 0.3435),
+    "throttled": (-1.0118, -0.0877, -2.3156, -0.6008, 0.4497),
+}
 MAJORS = ("ADA", "AVAX", "BCH", "BNB", "BTC", "DOGE", "DOT", "ETH", "LINK", "LTC", "SOL", "XRP")
 DEFAULT_MULTIPLIERS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "latest_per_second": (
@@ -125,10 +131,21 @@ class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exhausted_share: float = 0.05
     exhausted_hold_s: int = 120
     reference_min: int = 5
+    #: How far price levels lie apart.
+    level_bps: float = 10.0
     #: Where the side is not told: minutes read, and what is too little to tell by.
     direction_min: int = 5
     direction_lean: float = 0.02
     direction_move_bps: float = 10.0
+
+
+class ReignitionParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of streams.detectors.reignition by class of feed; a class without states none."""
+
+    weights: dict[str, tuple[float, float, float, float, float]] = msgspec.field(
+        default_factory=lambda: dict(DEFAULT_REIGNITION)
+    )
+    weights_are_default: bool = True
 
 
 class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -192,6 +209,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow: FlowParams = FlowParams()
     volatility: VolatilityParams = VolatilityParams()
     episode: EpisodeParams = EpisodeParams()
+    reignition: ReignitionParams = ReignitionParams()
     market: MarketParams = MarketParams()
     whale: WhaleParams = WhaleParams()
     totals: TotalsParams = TotalsParams()

@@ -86,6 +86,16 @@ def night(seed: int = 7, seconds: int = 2_400, burst_at: int = 1_500) -> list[Ev
     return sorted(events, key=lambda e: e[0])
 
 
+def complete_night() -> list[Event]:
+    """The same night through feeds that show every order."""
+    return [
+        (second, topic, msgspec.structs.replace(record, coverage="full"))
+        if isinstance(record, Liquidation)
+        else (second, topic, record)
+        for second, topic, record in night()
+    ]
+
+
 def deposit(second: int, **changes: Any) -> WhaleTransfer:
     """A transfer into bybit, told as it happens."""
     values: dict[str, Any] = {

@@ -35,7 +35,7 @@ RETRY_WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 MAX_RETRY_AFTER_US = 24 * 3600 * SECOND_US
 TIMEOUT_S = 15.0
 #: How long a new alert may lie before the deliverer looks.
-POLL_S = 0.25
+POLL_S = 0.05
 
 _GONE = 410
 _THROTTLING = frozenset({429, 502, 503, 504})

@@ -24,6 +24,8 @@ from streams.settings import Settings
 
 log = logging.getLogger("undertow.detect")
 BATCH = 1_000
+#: How long a record waits for others at most, seconds.
+WITHIN_S = 0.05
 #: No rebalance, recovery or absence of the broker keeps Faust from asking for records so long.
 STUCK_S = 120.0
 #: An input that gives nothing for so long, though it is asked, has nothing more to read.
@@ -47,6 +49,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
     held_by: list[int] = [-1]
     held_since: list[float] = [0.0]
     came_at: dict[tuple[str, int], float] = {}
+    market_heard: dict[int, int] = {}
 
     def hold_back(numbers: Iterable[int]) -> None:
         since = time.monotonic() - DRAINED_S
@@ -60,6 +63,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             # After a rebalance memory may be ahead of the changelog, or not ours.
             live.clear()
             came_at.clear()
+            market_heard.clear()
             held_since[0] = time.monotonic()
             held_by[0] = generation
         if not events:
@@ -77,7 +81,8 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         share.note(len(events), refused)
         for number in sorted(touched):
             word = pipeline.shard_clock(live[number].shard, number, partitions)
-            if word is not None:
+            if word is not None and word.ts_event != market_heard.get(number):
+                market_heard[number] = word.ts_event
                 outgoing.add("market_evidence", word)
         await outgoing.delivered()
         if not await progress.confirmed(generation):
@@ -91,7 +96,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 
     @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
-        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, 0.25)):
+        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, WITHIN_S)):
             try:
                 await apply(batch)
             except Exception as problem:

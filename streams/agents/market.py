@@ -8,7 +8,7 @@ from schemas import codec
 from schemas.codec import InvalidRecord
 from streams import kafka, pipeline
 from streams.agents import shards, tables
-from streams.agents.detect import BATCH, Outgoing, stop_before_commit
+from streams.agents.detect import BATCH, WITHIN_S, Outgoing, stop_before_commit
 from streams.agents.progress import COMMIT_EVERY_S, Progress
 from streams.detectors import contagion
 from streams.params import Params
@@ -51,7 +51,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
-        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, 0.25)):
+        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, WITHIN_S)):
             try:
                 await apply(batch)
             except Exception as problem:

@@ -153,10 +153,25 @@ class CommittedConsumer(driver.Consumer):
             yield tp, message
 
 
+class TrackingProducer(driver.Producer):
+    """Faust's producer, but what waits to be sent keeps its topic's leader known.
+
+    Before it tracks any topic aiokafka 0.14 knows all; once it meets an unknown one it asks for
+    that alone and forgets the rest. What then waits for those goes out when somebody sends there
+    again: never, where the sender waits for just that.
+    """
+
+    async def send(self, topic: str, *args: Any, **kwargs: Any) -> Any:
+        """Send as Faust does, the topic tracked first."""
+        self._ensure_producer().client.add_topic(topic)
+        return await super().send(topic, *args, **kwargs)
+
+
 class CommittedTransport(driver.Transport):
-    """Faust's aiokafka transport with a CommittedConsumer."""
+    """Faust's aiokafka transport with a CommittedConsumer and a TrackingProducer."""
 
     Consumer = CommittedConsumer
+    Producer = TrackingProducer
 
 
 class CommittedApp(faust.App):

@@ -11,7 +11,7 @@ from schemas.findings import AssetPulse, MarketFinding
 from schemas.identity import natural_id
 from schemas.status import FeedStatus
 from schemas.words import SECOND, Coverage, FeedClass, Phase
-from streams.detectors import watermark
+from streams.detectors import lead, recent, watermark
 from streams.params import Params
 
 
@@ -22,6 +22,7 @@ class Pulse(msgspec.Struct, array_like=True):
     feed_class: FeedClass
     coverage: Coverage
     silent: list[str]
+    orders: list[int] = []
 
 
 class MarketState(msgspec.Struct):
@@ -32,8 +33,13 @@ class MarketState(msgspec.Struct):
     onset: int | None = None
     last_above: int = 0
     assets: list[str] = []
+    threshold_is_default: bool = True
     coverage: Coverage = "unknown"
     silent: list[str] = []
+    #: Orders a second of each asset that pulses; who led, once that was looked at.
+    counts: dict[str, recent.Counts] = {}
+    looked: bool = False
+    led: lead.Lead | None = None
 
 
 def step(
@@ -44,7 +50,7 @@ def step(
         second = record.ts_event // SECOND
         if record.asset in params.market.majors and second >= state.clock.now // SECOND:
             state.pending.setdefault(second, {})[record.asset] = Pulse(
-                record.excess, record.feed_class, record.coverage, record.silent
+                record.excess, record.feed_class, record.coverage, record.silent, record.orders
             )
         return state, []
     found: list[MarketFinding] = []
@@ -54,24 +60,28 @@ def step(
             found += _expire(params, state, second)
             found += _judge(params, state, second, state.pending.pop(second))
         found += _expire(params, state, frontier)
+        _forget(state, frontier)
     return state, found
 
 
 def _judge(
     params: Params, state: MarketState, second: int, pulses: dict[str, Pulse]
 ) -> list[MarketFinding]:
+    _count(state, second, pulses)
     if len(pulses) < 2:
         return []
     ranked = sorted(pulses.items(), key=lambda p: (-p[1].excess, p[0]))
     excess = ranked[1][1].excess
-    threshold = params.market.threshold[ranked[1][1].feed_class]
+    feed_class = ranked[1][1].feed_class
+    threshold = params.market.threshold[feed_class]
     if excess < threshold:
         return []
     state.last_above = second
     if state.onset is not None:
         return []
-    state.onset = second
+    state.onset, state.looked, state.led = second, False, None
     state.assets = sorted(asset for asset, pulse in pulses.items() if pulse.excess >= threshold)
+    state.threshold_is_default = params.market.is_default(feed_class)
     state.coverage = words.least_complete(p.coverage for p in pulses.values())
     state.silent = sorted({feed for p in pulses.values() for feed in p.silent})
     return [_finding(params, state, "onset", second, excess, threshold)]
@@ -81,9 +91,36 @@ def _expire(params: Params, state: MarketState, frontier: int) -> list[MarketFin
     ends = state.last_above + params.market.rearm_s
     if state.onset is None or frontier <= ends:
         return []
+    _look(state, ends)
     finding = _finding(params, state, "closed", ends, 0.0, 0.0)
-    state.onset = None
+    state.onset = state.led = None
     return [finding]
+
+
+def _count(state: MarketState, second: int, pulses: dict[str, Pulse]) -> None:
+    """Keep the orders that pulses tell; look who led before the window is forgotten."""
+    if state.onset is not None and second >= state.onset + lead.AFTER_S:
+        _look(state, second)
+    for asset, pulse in pulses.items():
+        if pulse.orders:
+            recent.follow(state.counts.setdefault(asset, recent.Counts()), second, pulse.orders)
+        else:
+            state.counts.pop(asset, None)
+
+
+def _look(state: MarketState, second: int) -> None:
+    if state.onset is None or state.looked:
+        return
+    held = {asset: counts for asset, counts in state.counts.items() if asset in state.assets}
+    state.looked, state.led = True, lead.of_assets(held, state.onset, second)
+
+
+def _forget(state: MarketState, frontier: int) -> None:
+    """Drop what the next pulse will tell again."""
+    if state.onset is None:
+        stale = [a for a, kept in state.counts.items() if kept.end < frontier - lead.BEFORE_S]
+        for asset in stale:
+            del state.counts[asset]
 
 
 def _finding(
@@ -100,8 +137,10 @@ def _finding(
         assets=list(state.assets),
         excess=excess,
         threshold=threshold,
-        threshold_is_default=params.market.thresholds_are_default,
+        threshold_is_default=state.threshold_is_default,
         params_version=params.version,
         coverage=state.coverage,
         silent=list(state.silent),
+        lead_assets=state.led.order if state.led else [],
+        lead_p_value=state.led.p_value if state.led else None,
     )

@@ -9,10 +9,15 @@
 Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-arming).
 """
 
+import math
+from collections.abc import Mapping
+
 import msgspec
 
 from schemas.words import Phase, PositionSide, ScoreName, Tier
 from streams.detectors import totals
+from streams.detectors.lead import Lead
+from streams.detectors.log_rate import RateState, VenueSecond, unthrottle
 from streams.params import EpisodeParams, OnsetParams
 
 
@@ -50,14 +55,24 @@ class Episode(msgspec.Struct):
     low_score_since: int | None = None
     #: The score was low for long enough that reaching its threshold is news.
     rested: bool = False
+    #: Score less threshold, the most of any second.
+    largest_excess: float = -math.inf
     reference: float | None = None
     extreme: float | None = None
     price_onset: float | None = None
+    levels: int = 0
+    #: Whether anything was forced since the last fill.
+    forced: bool = False
     #: What is read from price and flow where orders do not tell their side.
     side: PositionSide = "unknown"
     side_reason: str = ""
     #: USD by stream, for the estimate of what throttled ones left out.
     streams: dict[str, totals.Seen] = {}
+    #: The second of its onset, and which venues led then.
+    called: int = 0
+    lead: Lead | None = None
+    #: Base units open as it began, by venue and instrument.
+    interest: dict[str, float] = {}
 
 
 def opens(params: OnsetParams, now: Second) -> bool:
@@ -85,6 +100,7 @@ def step(
             episode.tier = "cascade"
             episode.rested = False
             episode.phase = "onset"
+            episode.called = now.second
             entered.append("onset")
     else:
         entered += _waves(params, episode, now)
@@ -98,6 +114,22 @@ def step(
     return episode, entered
 
 
+def add_up(
+    params: OnsetParams, episode: Episode, rate: RateState, shown: Mapping[str, VenueSecond]
+) -> None:
+    """Add a closed second's USD by stream, and what throttles hid of it."""
+    for stream, second in shown.items():
+        seen = episode.streams.get(stream)
+        if seen is None:
+            seen = episode.streams[stream] = totals.Seen(second.coverage)
+        if sum(count for count, _ in second.entries) > len(second.entries):
+            # A recorder's batches: how many seconds they fill is not told.
+            seen.coverage = "unknown" if seen.coverage != "full" else "full"
+        usd = sum(worth or 0.0 for _, worth in second.entries)
+        factor = unthrottle(rate.venues[stream].b30, params.tau_count_s)
+        totals.add(seen, usd, factor)
+
+
 def turn(
     episode: Episode, side: PositionSide, reason: str, before: tuple[float | None, float | None]
 ) -> None:
@@ -105,6 +137,7 @@ def turn(
     if side != episode.side:
         episode.reference = before[1] if side == "short" else before[0]
         episode.extreme = None
+        episode.levels = 0
     episode.side, episode.side_reason = side, reason
 
 
@@ -123,12 +156,24 @@ def drawdown_bps(episode: Episode) -> float | None:
     return round(abs(episode.extreme / episode.reference - 1.0) * 1e4, 2)
 
 
+def levels_swept(episode: Episode) -> int | None:
+    """Return how many price levels fills passed for the first time while orders were forced.
+
+    Levels lie `level_bps` apart in log price. Counted from the worst fill of the first second
+    with one; None without fills. A coarse bar of trades is one step: what was forced within it
+    counts for all of its way.
+    """
+    return None if episode.extreme is None else episode.levels
+
+
 def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now: Second) -> None:
+    episode.largest_excess = max(episode.largest_excess, now.score - now.threshold)
     episode.orders += now.orders
     episode.usd += now.usd
     episode.rate += (now.usd - episode.rate) / params.tau_rate_s
     if episode.rate > episode.peak_rate:
         episode.peak_rate, episode.peak_at = episode.rate, now.second
+    episode.forced = episode.forced or now.orders > 0
     worst = now.high if side == "short" else now.low
     if worst is None:
         return
@@ -136,8 +181,16 @@ def _accumulate(params: EpisodeParams, episode: Episode, side: PositionSide, now
         episode.price_onset = worst
     if episode.reference is None:
         episode.reference = worst
+    before = worst if episode.extreme is None else episode.extreme
     pick = max if side == "short" else min
-    episode.extreme = worst if episode.extreme is None else pick(episode.extreme, worst)
+    episode.extreme = pick(before, worst)
+    if episode.forced:
+        episode.levels += abs(_level(params, episode.extreme) - _level(params, before))
+    episode.forced = False
+
+
+def _level(params: EpisodeParams, price: float) -> int:
+    return math.floor(math.log(price) * 1e4 / params.level_bps)
 
 
 def _waves(params: EpisodeParams, episode: Episode, now: Second) -> list[Phase]:

@@ -13,12 +13,13 @@ from uuid import uuid4
 
 import msgspec
 
+from schemas.batch import Trades
 from streams import clock, pipeline
 from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 2
+FORMAT = 3
 _DIGEST = 16
 
 
@@ -122,7 +123,9 @@ def write(path: Path, content: bytes) -> None:
 
 def digest_of(item: Item) -> bytes:
     """Return what tells one item of a source from others."""
-    return _digest(msgspec.msgpack.encode(item))
+    topic, record = item
+    content = record.digest() if isinstance(record, Trades) else msgspec.msgpack.encode(record)
+    return _digest(topic.encode() + content)
 
 
 def _digest(content: bytes) -> bytes:

@@ -7,8 +7,10 @@ from itertools import islice
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 
 from schemas import metrics
+from schemas.batch import Trades
 from schemas.findings import Alert
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import RAW_TOPICS
@@ -16,6 +18,7 @@ from streams import ops, pipeline, refusals
 from streams.embedded.checkpoint import Checkpoint, digest_of, encode
 from streams.embedded.rows import Rows
 from streams.params import Params
+from streams.rollup.fold import fold_columns
 from streams.sources import Item, Source
 from streams.sources.pace import paced
 
@@ -99,7 +102,7 @@ def _behind(source: Source, run: Checkpoint, ears: Ears) -> Iterator[Item]:
             ops.come_round(ready=False)
             ears.tell(last[1].ts_event, records)
         elif not isinstance(last[1], DeadLetter):
-            records += 1
+            records += len(last[1]) if isinstance(last[1], Trades) else 1
     if run.items and (last is None or digest_of(last) != run.last):
         raise SourceChanged
     return items
@@ -121,6 +124,9 @@ def _take(
         counts["letters", "recording"] += 1
         rows.put(record)
         return
+    if isinstance(record, Trades):
+        _take_run(run, record, rows, counts)
+        return
     counts["taken", topic] += 1
     step = pipeline.step(params, run.state, topic, record)
     if isinstance(record, FeedStatus):
@@ -134,6 +140,27 @@ def _take(
         counts["found", to] += to != "bars"
         if isinstance(output, Alert):
             notify(output)
+
+
+def _take_run(run: Checkpoint, trades: Trades, rows: Rows, counts: Counts) -> None:
+    """Take in trades by the batch: what `_take` does for each of them."""
+    count, late = len(trades), run.state.fold.late
+    counts["taken", "trades"] += count
+    run.records += count
+    again = fold_columns(run.state.fold, trades.words, trades.of, np.ones(count, np.bool_))
+    late = run.state.fold.late - late
+    run.tally.late += late
+    counts["refused", "trades", "late"] += late
+    if again:
+        kept = np.ones(count, np.bool_)
+        kept[again] = False
+        counts["refused", "trades", "duplicate"] += len(again)
+        counts["letters", "trades"] += len(again)
+        for record in trades.records(~kept):
+            rows.refuse("trades", record, *refusals.LETTERS["duplicate"])
+        trades = Trades(trades.words, trades.of.only(kept))
+    if len(trades):
+        rows.put_trades(trades)
 
 
 def _store(

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from schemas import metrics
+from schemas.batch import Trades
 from schemas.status import DeadLetter
 from sinks import clickhouse
-from sinks.rows import TABLES, table_of
+from sinks.rows import TABLES, Piece, table_of
 from streams import clock, kafka
 from streams.embedded.checkpoint import Tally
 
@@ -42,6 +44,7 @@ class Rows:
         self._flush_s = flush_s
         self._shown_at = time.monotonic()
         self._open: dict[str, list[msgspec.Struct]] = {}
+        self._trades: list[Trades] = []
         self._queue: queue.Queue[clickhouse.Batch | bytes | None] = queue.Queue(QUEUE)
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._write, name="rows", daemon=True)
@@ -63,6 +66,14 @@ class Rows:
         batch.append(record)
         if len(batch) >= self._size:
             self._hand_over(table)
+
+    def put_trades(self, trades: Trades) -> None:
+        """Add trades in columns; raises as `put` does."""
+        waiting = len(self._open.setdefault("trades", [])) + sum(map(len, self._trades))
+        if waiting and waiting + len(trades) > self._size:
+            self._hand_over("trades")
+            self._open["trades"] = []
+        self._trades.append(trades)
 
     def refuse(self, topic: str, record: msgspec.Struct, field: str, reason: str) -> None:
         """Add the dead letter of a record that was not taken in."""
@@ -102,13 +113,22 @@ class Rows:
     def _hand_over(self, table: str) -> None:
         self._check()
         records = self._open.pop(table)
-        lo = self._tally.written.get(table, 0)
-        hi = lo + len(records) - 1
-        self._tally.written[table] = hi + 1
-        offsets = range(lo, hi + 1)
-        self._queue.put(
-            clickhouse.Batch(table, self._run, 0, lo, hi, records, offsets, self._attempt)
-        )
+        lo = at = self._tally.written.get(table, 0)
+        at += len(records)
+        pieces = []
+        for trades in self._trades if table == "trades" else ():
+            pieces.append(Piece(trades.words.labels, trades.of, np.arange(at, at + len(trades))))
+            at += len(trades)
+        if table == "trades":
+            self._trades = []
+        self._tally.written[table] = at
+        if at > lo:
+            offsets = range(lo, lo + len(records))
+            self._queue.put(
+                clickhouse.Batch(
+                    table, self._run, 0, lo, at - 1, records, offsets, self._attempt, pieces
+                )
+            )
 
     def _check(self) -> None:
         if self._failed:

@@ -1,29 +1,25 @@
 """Is "exhausted" calibrated? A stated probability of re-ignition against what followed.
 
-The product's own lifecycle (streams.detectors.episode) is stepped through every called
-episode. Each time it says exhausted, a probability is stated that of all that was forced
-since onset, another fifth will follow within half an hour; logistic in what is known then,
-fitted on the calibration seeds. Without it an end is a guess: detection.md section 1 (.165).
+The product's own lifecycle (streams.detectors.episode) is stepped through every episode. Each
+time it says exhausted, streams.detectors.reignition states a probability, here with weights
+fitted on the calibration seeds and, beside it, with those that the product ships.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from streams.detectors import episode as life
+from streams.detectors import reignition
+from streams.detectors.reignition import FEATURES, SHARE, WITHIN_S
 from streams.evaluate.binomial import clopper_pearson
-from streams.evaluate.events import Floats, Ints
+from streams.evaluate.events import SKIP, Floats
 from streams.evaluate.protocol import History
 from streams.evaluate.scores import Floats32, Shown, second_usd
-from streams.params import EpisodeParams, OnsetParams
+from streams.params import EpisodeParams, OnsetParams, ReignitionParams
 
-WITHIN_S = 1800
-SHARE = 0.20
-LONGEST_S = 6 * 3600
 _RIDGE = 1.0
-FEATURES = ("intercept", "excess", "largest_excess", "log_age_600_s", "log_waves")
 
 
 class Ends(NamedTuple):
@@ -33,33 +29,31 @@ class Ends(NamedTuple):
     again: Floats
 
 
-def ends(past: History, feed: Shown, score: Floats32, at: float, found: Ints) -> Ends:
-    """Step the lifecycle from each alarm in `found` (score `at` or above) to its close."""
-    usd = second_usd(feed)
+def ends(past: History, feed: Shown, score: Floats32, at: float) -> Ends:
+    """Step the lifecycle through a history whose cascade threshold is `at`."""
+    usd = second_usd(feed).tolist()
     onset, params = OnsetParams(), EpisodeParams()
-    known, again, free = [], [], 0
-    for first in found.tolist():
+    known: list[list[float]] = []
+    again: list[bool] = []
+    free, last = SKIP, len(score) - WITHIN_S - 1
+    for first in np.flatnonzero(score[:last] >= at - onset.watch_below).tolist():
         if first < free:
             continue
-        last = min(first + LONGEST_S, len(score) - WITHIN_S - 1)
-        span = zip(score[first:last].tolist(), usd[first:last].tolist(), strict=True)
-        it, highest = life.Episode(onset=first, tier="cascade", phase="onset"), -math.inf
-        for second, (z, worth) in enumerate(span, start=first):
-            highest = max(highest, z - at)
-            now = life.Second(second, z, at, int(worth > 0), worth, None, None)
-            it, phases = life.step(onset, params, it, "long", now)
+        it = life.Episode(onset=first)
+        for second in range(first, last):
+            free, worth = second + 1, usd[second]
+            now = life.Second(second, float(score[second]), at, worth > 0, worth, None, None)
+            _, phases = life.step(onset, params, it, "long", now)
             if "exhausted" in phases:
-                age = max(second - first, 1) / 600
-                known.append([1.0, z - at, highest, math.log(age), math.log(it.wave)])
+                known.append(reignition.known(it, now))
                 again.append(_flares_up(past.truth.usd, first, second))
-            free = second
-            if "closed" in phases:
+            if it.phase == "closed":
                 break
     return Ends(np.array(known).reshape(-1, len(FEATURES)), np.array(again, np.float64))
 
 
 def _flares_up(total: Floats, first: int, now: int) -> bool:
-    so_far = total[now + 1] - total[max(first - 300, 0)]
+    so_far = total[now + 1] - total[first]
     return bool(total[now + 1 + WITHIN_S] - total[now + 1] >= SHARE * so_far)
 
 
@@ -69,16 +63,16 @@ def fitted(rows: Ends) -> Floats:
     ridge = _RIDGE * np.eye(len(FEATURES))
     ridge[0, 0] = 0
     for _ in range(30):
-        p = stated(weights, rows.known)
+        p = stated(weights.tolist(), rows.known)
         slope = rows.known.T @ (rows.again - p) - ridge @ weights
         curve = (rows.known * (p * (1 - p))[:, None]).T @ rows.known + ridge
         weights = weights + np.linalg.solve(curve + 1e-9 * np.eye(len(weights)), slope)
     return weights
 
 
-def stated(weights: Floats, known: Floats) -> Floats:
-    """Return the probability of re-ignition that each row states."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(known @ weights, -30, 30))), np.float64)
+def stated(weights: Sequence[float], known: Floats) -> Floats:
+    """Return the probability of re-ignition that each row states, as the product does."""
+    return np.array([reignition.probability(weights, row) for row in known.tolist()])
 
 
 def joined(rows: Sequence[Ends]) -> Ends:
@@ -104,17 +98,30 @@ def bins(likely: Floats, happened: Floats, width: float = 0.1) -> list[dict[str,
 def report(calibration: Ends, test: Ends) -> dict[str, Any]:
     """Fit on one, state on the other; every figure of exhaustion."""
     weights = fitted(calibration)
-    likely = stated(weights, test.known)
+    likely = stated(weights.tolist(), test.known)
     made = bins(likely, test.again)
     base = float(calibration.again.mean())
     return {
         "ends": len(likely),
         "reignited": float(test.again.mean()) if len(likely) else None,
         "weights": dict(zip(FEATURES, weights.tolist(), strict=True)),
+        "shipped": _shipped(test),
         "brier": float(((likely - test.again) ** 2).mean()),
         "brier_base": float(((base - test.again) ** 2).mean()),
         "bins": made,
-        "worst_error": max(
-            (abs(b["predicted"] - b["observed"]) for b in made if b["n"] >= 50), default=None
-        ),
+        "worst_error": _worst(made),
     }
+
+
+def _shipped(test: Ends) -> dict[str, Any]:
+    weights = ReignitionParams().weights["full"]
+    likely = stated(weights, test.known)
+    return {
+        "weights": dict(zip(FEATURES, weights, strict=True)),
+        "brier": float(((likely - test.again) ** 2).mean()),
+        "worst_error": _worst(bins(likely, test.again)),
+    }
+
+
+def _worst(made: list[dict[str, Any]]) -> float | None:
+    return max((abs(b["predicted"] - b["observed"]) for b in made if b["n"] >= 50), default=None)

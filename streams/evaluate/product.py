@@ -4,7 +4,7 @@
     at least one venue complete         ──> Z30-vol
     otherwise                           ──> Z30               Z measures duration there
 
-Equals streams/engine.py's choice where all inputs are told (tests hold the parts together).
+Equals the choice of detectors/beyond_orders.py where all is told (tests hold the parts together).
 """
 
 import numba as nb

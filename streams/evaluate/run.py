@@ -13,10 +13,10 @@ import msgspec
 
 from streams.evaluate import bars, exhaustion, market, protocol, tables, whales
 from streams.evaluate.drawn import drawn
-from streams.evaluate.events import Weeks, alarms
+from streams.evaluate.events import Weeks
 from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, PRODUCT, Found, History
 from streams.evaluate.whale_paths import Judged, judged
-from streams.params import OnsetParams, WhaleParams
+from streams.params import WhaleParams
 from streams.simulate.market import core
 from streams.simulate.market.feeds import RULES
 from streams.simulate.market.params import Market
@@ -179,8 +179,7 @@ def _exhaustion(
         view = protocol.seen(market_of, history, rule, False)
         series = score.parts[0](view)
         at = scored[history.asset][plan.ours][BUDGET].threshold.value
-        found = alarms(series, at, score.rearm_below, OnsetParams().rearm_s)
-        return exhaustion.ends(history, view.feed, series, at, found)
+        return exhaustion.ends(history, view.feed, series, at)
 
     known, fresh = (
         exhaustion.joined(

@@ -1,30 +1,26 @@
 """Messages of one trades partition into its fold: by the batch, and one by one where it must.
 
-messages ──> rows ──runs of trades──> columns ──> fold_columns
-               └──a word on time, or what is not certainly sound──> codec.decode ──> fold
+messages ──scan──> columns ──runs of trades──> fold_columns
+             └──a word on time, or what is not certainly sound──> codec.decode ──> fold
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 from confluent_kafka import Message
 
-from schemas import batch, codec
-from schemas.batch import Columns, Words
+from schemas import batch, codec, scan
+from schemas.batch import Scanned, Words
 from schemas.codec import InvalidRecord
-from schemas.market import Trade, TradeRow
+from schemas.market import Trade
 from schemas.status import DeadLetter, FeedStatus
 from streams import clock, kafka, refusals
 from streams.params import Params
 from streams.rollup import fold
 
-#: Messages decoded before they are laid out in columns: what fits a core's own cache.
-CHUNK = 500
-
-#: Which message, which element of its array (0 where it is none), and what is wrong.
+#: Which message, which element of its array (-1 where it is none), and what is wrong.
 Problem = tuple[int, int, InvalidRecord]
 
 
@@ -40,23 +36,6 @@ class Partition(msgspec.Struct):
     position: int
     clock_told: tuple[int, str] = (0, "")
     letters: list[DeadLetter] = []
-
-
-class Rows(NamedTuple):
-    """Rows in order, and for each its message and, of an array's trades, which one it is."""
-
-    rows: Sequence[batch.Row | None]
-    message: Sequence[int]
-    element: Sequence[int | None]
-
-
-class Run(NamedTuple):
-    """Trades in columns that wait to be folded together, with where each came from."""
-
-    pieces: list[Columns]
-    stamps: list[int]
-    message: list[int]
-    element: list[int | None]
 
 
 def take(params: Params, words: Words, part: Partition, messages: list[Message]) -> int:
@@ -78,90 +57,63 @@ def take(params: Params, words: Words, part: Partition, messages: list[Message])
 
 def _fold(params: Params, words: Words, part: Partition, messages: list[Message]) -> list[Problem]:
     """Fold messages; return what was refused, by the message's place."""
-    words.bounded()
+    if not messages:
+        return []
+    found = scan.scanned(words, list(map(Message.value, messages)))
+    odd = found.odd.tolist()
+    # Rows before the first odd message, between it and the next, and so on.
+    cuts = [0, *np.searchsorted(found.message, found.odd).tolist(), len(found.message)]
     problems: list[Problem] = []
-    run = Run([], [], [], [])
-    for first in range(0, len(messages), CHUNK):
-        chunk = messages[first : first + CHUNK]
-        flat = _flat(batch.decode([message.value() for message in chunk]), first)
-        odd = [place for place, row in enumerate(flat.rows) if type(row) is not TradeRow]
-        for before, place in pairwise([-1, *odd, len(flat.rows)]):
-            _lay(run, words, flat, messages, before + 1, place)
-            if place < len(flat.rows):
-                problems += _fold_run(params, words, part, messages, run)
-                run = Run([], [], [], [])
-                number = flat.message[place]
-                problems += _alone(params, part, messages, number, flat.element[place])
-    problems += _fold_run(params, words, part, messages, run)
+    for (first, last), number in zip(pairwise(cuts), [*odd, None], strict=True):
+        if first < last:
+            problems += _fold_run(params, words, part, messages, found, first, last)
+        if number is not None:
+            problems += _alone(params, part, messages, number, -1)
     return problems
 
 
-def _flat(rows: Sequence[batch.Row | list[TradeRow] | None], first: int) -> Rows:
-    """Lay the trades of arrays out beside the others; messages are counted from `first`."""
-    if not any(type(row) is list for row in rows):
-        return Rows(rows, range(first, first + len(rows)), [None] * len(rows))  # type: ignore[arg-type]
-    flat: list[batch.Row | None] = []
-    message: list[int] = []
-    element: list[int | None] = []
-    for number, row in enumerate(rows, first):
-        if isinstance(row, list) and row:
-            flat += row
-            message += [number] * len(row)
-            element += range(len(row))
-        else:  # an array of nothing is no record
-            flat.append(None if isinstance(row, list) else row)
-            message.append(number)
-            element.append(None)
-    return Rows(flat, message, element)
-
-
-def _lay(run: Run, words: Words, flat: Rows, messages: list[Message], start: int, end: int) -> None:
-    """Add rows to a run; their structs may go, which are most of what a flood allocates."""
-    if start == end:
-        return
-    whole = start == 0 and end == len(flat.rows)
-    rows = flat.rows if whole else flat.rows[start:end]
-    run.pieces.append(batch.columns(words, rows))  # type: ignore[arg-type]
-    numbers = flat.message[start:end]
-    run.stamps.extend([messages[number].timestamp()[1] for number in numbers])
-    run.message.extend(numbers)
-    run.element.extend(flat.element[start:end])
-
-
 def _fold_run(
-    params: Params, words: Words, part: Partition, messages: list[Message], run: Run
+    params: Params,
+    words: Words,
+    part: Partition,
+    messages: list[Message],
+    found: Scanned,
+    first: int,
+    last: int,
 ) -> Iterator[Problem]:
-    if not run.pieces:
-        return
-    of = batch.together(run.pieces)
-    good = batch.sound(words, of, batch.latest(run.stamps))
+    """Fold trades that no word on time parts."""
+    of = found.of.part(first, last)
+    at, element = found.message[first:last], found.element[first:last]
+    told = messages[at[0] : at[-1] + 1]
+    stamps = batch.latest([stamp for _, stamp in map(Message.timestamp, told)])
+    good = batch.sound(words, of, stamps[at - at[0]])
     again = fold.fold_columns(part.state, words, of, good)
     for row in np.flatnonzero(~good).tolist():
-        yield from _alone(params, part, messages, run.message[row], run.element[row])
+        yield from _alone(params, part, messages, int(at[row]), int(element[row]))
     for row in again:
-        number, element = run.message[row], run.element[row]
-        yield number, element or 0, _refused(part, messages[number], "duplicate", element)
+        number, place = int(at[row]), int(element[row])
+        yield number, place, _refused(part, messages[number], "duplicate", place)
 
 
 def _alone(
-    params: Params, part: Partition, messages: list[Message], number: int, element: int | None
+    params: Params, part: Partition, messages: list[Message], number: int, element: int
 ) -> Iterator[Problem]:
     """Take in one message, or one element of its array, as exactly as can be."""
     message = messages[number]
     payload = message.value()
     pieces = None if payload is None else batch.elements(payload)
-    if element is None and not pieces:
-        told = _exact(params, part, message, payload, None)
-        yield from ((number, 0, problem) for problem in told)
+    if element < 0 and not pieces:
+        told = _exact(params, part, message, payload, -1)
+        yield from ((number, -1, problem) for problem in told)
         return
     for place, piece in enumerate(pieces or ()):
-        if element in (None, place):
+        if element in (-1, place):
             told = _exact(params, part, message, piece, place)
             yield from ((number, place, problem) for problem in told)
 
 
 def _exact(
-    params: Params, part: Partition, message: Message, payload: bytes | None, element: int | None
+    params: Params, part: Partition, message: Message, payload: bytes | None, element: int
 ) -> Iterator[InvalidRecord]:
     offset = message.offset() or 0
     refused: str | None = None
@@ -179,14 +131,14 @@ def _exact(
         yield _refused(part, message, refused, element)
 
 
-def _refused(part: Partition, message: Message, why: str, element: int | None) -> InvalidRecord:
+def _refused(part: Partition, message: Message, why: str, element: int) -> InvalidRecord:
     field, reason = refusals.LETTERS[why]
     offset = message.offset() or 0
     return InvalidRecord("trades", part.number, offset, _within(element, field), reason)
 
 
-def _within(element: int | None, field: str) -> str:
-    return field if element is None else f"[{element}].{field}".rstrip(".")
+def _within(element: int, field: str) -> str:
+    return field if element < 0 else f"[{element}].{field}".rstrip(".")
 
 
 def _letters(messages: list[Message], problems: list[Problem]) -> Iterator[DeadLetter]:

@@ -28,6 +28,8 @@ Reader = Callable[[str], msgspec.Struct | None]
 Accept = Callable[[int, Any], Any]
 Row = TypeVar("Row", bound=msgspec.Struct)
 
+#: A line's number (from 1), its text, and its record or what is wrong with it.
+Outcome = tuple[int, str, Any]
 #: What can go wrong with a file's bytes part-way, none of it fatal to the rest.
 BROKEN_FILE = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 
@@ -207,9 +209,16 @@ def items_of(path: Path, read: Reader, accept: Accept, topic: str | None = None)
     A dead letter carries the last good time before it, at the file's start the first
     good one after it. `topic` overrides what the record's type says.
     """
+    return with_dead_letters(path, _outcomes(path, read, accept), topic)
+
+
+def with_dead_letters(
+    path: Path, outcomes: Iterable[Outcome], topic: str | None = None
+) -> Iterator[Item]:
+    """Yield records under their topics (or under `topic`), as `items_of` says."""
     last = 0
     waiting: list[tuple[int, UnreadableFrame, str]] = []
-    for number, text, got in _outcomes(path, read, accept):
+    for number, text, got in outcomes:
         if isinstance(got, UnreadableFrame):
             waiting.append((number, got, text))
             if not last and len(waiting) <= _MAX_WAITING:
@@ -222,7 +231,7 @@ def items_of(path: Path, read: Reader, accept: Accept, topic: str | None = None)
     yield from _dead(path, waiting, last or _EARLIEST)
 
 
-def _outcomes(path: Path, read: Reader, accept: Accept) -> Iterator[tuple[int, str, Any]]:
+def _outcomes(path: Path, read: Reader, accept: Accept) -> Iterator[Outcome]:
     """(line number, text, its record or the complaint) for every line but headers."""
     number = 0
     try:
@@ -237,8 +246,13 @@ def _outcomes(path: Path, read: Reader, accept: Accept) -> Iterator[tuple[int, s
             if got is not None:
                 yield number, text, got
     except BROKEN_FILE as problem:
-        reason = f"the file breaks off after line {number}: {problem}"
-        yield number, "", UnreadableFrame("", reason)
+        yield broken_off(number, problem)
+
+
+def broken_off(number: int, problem: BaseException) -> Outcome:
+    """Return what is said of a file whose bytes end wrongly after line `number`."""
+    reason = f"the file breaks off after line {number}: {problem}"
+    return number, "", UnreadableFrame("", reason)
 
 
 def _once(path: Path, first_seen: dict[str, str], keep_repeats: bool) -> Accept:

@@ -17,6 +17,7 @@ from streams.sources.lines import (
     identity_of,
     items_of,
     time_of,
+    with_dead_letters,
 )
 
 #: Topics that are input; the rest of a dump is what was concluded from them.
@@ -24,22 +25,24 @@ READ = (*RAW_TOPICS, "bars")
 GAP_AFTER_S = 600.0
 
 
-def ndjson_source(path: Path | Sequence[Path]) -> Source:
+def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Source:
     """Read a dump in the order in which it was written, merged over files by receipt.
 
     The order within a file is kept, because a FeedStatus line speaks for the lines
     before it. Bars are read only where there are no trades, of which they are the sums.
-    Raises SourceError when nothing is there.
+    `by_the_run` gives trades as `schemas.batch.Trades` where many follow each other. Raises
+    SourceError when nothing is there.
     """
     files = data_files(path, recognises)
     topics = {topic_of(file) for file in files}
     if "trades" in topics:
         files = [file for file in files if topic_of(file) != "bars"]
+    parts = [_keyed(file, by_the_run) for file in files]
     without_trades = "bars" in topics and "trades" not in topics
     return Source(
         name=f"dump of {', '.join(sorted(str(topic_of(file)) for file in files))}",
         identity=identity_of("ndjson", files),
-        items=(item for _, item in merge(*map(_keyed, files), key=lambda pair: pair[0])),
+        items=(item for _, item in merge(*parts, key=lambda pair: pair[0])),
         span=None,
         gap_after_s=GAP_AFTER_S,
         clocked=BARS_CLOCKED if without_trades else RAW_TOPICS,
@@ -57,13 +60,20 @@ def topic_of(path: Path) -> str | None:
     return name.removesuffix(".ndjson") if name.endswith(".ndjson") else None
 
 
-def _keyed(path: Path) -> Iterator[tuple[int, Item]]:
+def _keyed(path: Path, by_the_run: bool) -> Iterator[tuple[int, Item]]:
     """Each item under the latest time of receipt so far, which orders the merge."""
     topic = topic_of(path)
     if topic not in READ:
         raise SourceError(f"{path}: {topic!r} is not an input topic ({', '.join(READ)})")
+    if topic == "trades" and by_the_run:
+        # Only here: what compiles the scanner is slow to load.
+        from streams.sources.runs import outcomes
+
+        items = with_dead_letters(path, outcomes(path), topic)
+    else:
+        items = items_of(path, lambda line: _decoded(topic, line), _as_it_is, topic)
     latest = 0
-    for item in items_of(path, lambda line: _decoded(topic, line), _as_it_is, topic):
+    for item in items:
         latest = max(latest, time_of(item[1]))
         yield latest, item
 

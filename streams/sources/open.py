@@ -51,11 +51,12 @@ FAMILIES = (
 SUPPORTED = "\n".join(f"  {family.what}" for family in FAMILIES)
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, by_the_run: bool = False) -> Source:
     """Open a recording (a file, or a folder of them) as one stream ordered by receipt.
 
     Forms may be mixed in a folder: they merge by time. Files of no known form beside
-    known ones are named in the source's `name`. Raises SourceError, one line, when
+    known ones are named in the source's `name`. `by_the_run`: our own dumps give trades as
+    `schemas.batch.Trades` where many follow each other. Raises SourceError, one line, when
     nothing is there or nothing is recognised.
     """
     if not path.exists():
@@ -75,7 +76,13 @@ def open_source(path: Path) -> Source:
     if not chosen:
         forms = "; ".join(family.what for family in FAMILIES)
         raise SourceError(f"{path}: not a recording in a known form; looked for {forms}")
-    source = _together([family.source(found) for family, found in chosen.items()])
+    sources = [
+        ndjson.ndjson_source(found, True)
+        if by_the_run and family.source is ndjson.ndjson_source
+        else family.source(found)
+        for family, found in chosen.items()
+    ]
+    source = _together(sources)
     if others:
         listed = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
         source = replace(source, name=f"{source.name} (not read: {listed})")

@@ -6,6 +6,7 @@ record 10.2   record 10.9 │ alive 10.0 │ record 11.3 │ … 40 min nothing 
 
 from collections.abc import Iterator
 
+from schemas.batch import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND, FeedState
 from streams.sources import Item, Source
@@ -35,6 +36,14 @@ def paced(source: Source, not_after: int) -> Iterator[Item]:
             yield topic, record
             continue
         received = _received(record)
+        if isinstance(record, Trades) and received > not_after:
+            believable = record.of.ts_recv <= not_after
+            for _ in range(int((~believable).sum())):
+                yield "dead_letters", _future(source, topic, number, not_after)
+            if not believable.any():
+                continue
+            record = Trades(record.words, record.of.only(believable))
+            received = record.ts_recv
         if received > not_after:
             yield "dead_letters", _future(source, topic, number, not_after)
             continue

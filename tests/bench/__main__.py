@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import figures, growth, latency, load, recovery, rig, storage, throughput
+from bench import figures, growth, latency, load, recovery, rig, scaling, storage, throughput
 from bench.say import say
 from streams import local_kafka
 
@@ -35,6 +35,7 @@ def main() -> None:
             _part(told, "sink", lambda: storage.sink(url, scratch, quick, rounds))
             _part(told, "flood", lambda: throughput.measure(url, scratch, quick, rounds))
             few = 1 if quick else 3
+            _part(told, "workers", lambda: scaling.measure(url, scratch, quick, few))
             _part(told, "recovery", lambda: recovery.measure(url, scratch, quick, few))
         _part(told, "latency", lambda: latency.measure(scratch / "latency", quick))
         _part(told, "run", lambda: storage.embedded(scratch, quick, rounds))
@@ -76,9 +77,12 @@ def report(told: dict[str, Any]) -> list[str]:
     return [*made, "", f"written: {rig.BUILD / 'bench.json'} and bench.svg"]
 
 
-def shown(of: dict[str, float]) -> str:
+def shown(of: dict[str, float | str]) -> str:
     """Return percentiles as a line; other facts as they are."""
-    return ", ".join(f"{name} {value:,.0f}" for name, value in of.items())
+    return ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{name} {value:,.0f}"
+        for name, value in of.items()
+    )
 
 
 def machine() -> dict[str, Any]:

@@ -4,7 +4,8 @@
       └──> Kafka ──> `undertow stack` (rollup, detect, notify, sink) ──> webhook, row
 
 Both include what the design waits for: a second is judged one to two seconds after it began
-to be told (the feed's word comes once a second, grace is one), bars are flushed every 0.5 s.
+to be told (the feed's word comes once a second, grace is one). A level at which a stage fell
+behind is named saturated: its latencies are those of a queue, and grow with its length.
 """
 
 import json
@@ -22,7 +23,7 @@ from typing import Any
 from confluent_kafka import Producer
 from hdrh.histogram import HdrHistogram
 
-from bench import load, rig
+from bench import backlog, load, rig
 from bench.say import say
 from schemas import codec
 from schemas.identity import natural_id
@@ -64,14 +65,8 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
             _warm_up(feed, webhooks)
             looking.start()
             for name, rate in LEVELS.items():
-                sent = feed.play(name, rate, seconds)
-                feed.rest(set(sent), (webhooks, rows))
-                found[name] = {
-                    "webhook": _percentiles(sent, webhooks),
-                    "row": _percentiles(sent, rows),
-                    "feed": {"rate": feed.achieved},
-                }
-                say(f"latency at {name}/s (fed {feed.achieved:,.0f}/s): {found[name]}")
+                found[name] = _level(feed, name, rate, seconds, (webhooks, rows))
+                say(f"latency at {name}/s: {found[name]}")
         finally:
             stop.set()
             stack.send_signal(signal.SIGINT)
@@ -81,6 +76,28 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
                 stack.kill()
             server.shutdown()
     return {"latency_ms": found}
+
+
+def _level(
+    feed: "Feed", name: str, rate: int, seconds: float, seen: tuple[Times, Times]
+) -> dict[str, Any]:
+    """Play one level; return percentiles, the rate fed and who fell behind."""
+    begin = feed.watch.look(time.time())
+    sent = feed.play(name, rate, seconds / 2)
+    rates = [feed.achieved]
+    half = feed.watch.look(time.time())
+    sent |= feed.play(f"{name}h", rate, seconds / 2)
+    rates.append(feed.achieved)
+    end = feed.watch.look(time.time())
+    feed.rest(set(sent), seen)
+    return {
+        "webhook": _percentiles(sent, seen[0]),
+        "row": _percentiles(sent, seen[1]),
+        "feed": {
+            "rate": sum(rates) / len(rates),
+            "saturated": ", ".join(backlog.saturated(begin, half, end)) or "no",
+        },
+    }
 
 
 def _percentiles(sent: Times, seen: Times) -> dict[str, float]:
@@ -154,11 +171,16 @@ def _warm_up(feed: "Feed", webhooks: Times) -> None:
 
 
 class Feed:
-    """Writes as a venue's feed would, stamped with the wall clock."""
+    """Writes as a venue's feed would, stamped with the wall clock.
+
+    An instrument's trades of one tick are one message, as of one frame of a venue's.
+    """
 
     def __init__(self, url: str) -> None:
+        self.watch = backlog.Watch(url)
         self._to: Producer = load.producer(url)
         self._assets = [trade.asset for trade in load.trades(20_000)]
+        self._forms = {asset: _form(asset) for asset in set(self._assets)}
         self._number = 0
         self._said = 0
         self.achieved = 0.0
@@ -169,8 +191,7 @@ class Feed:
         while (now := time.time()) < began + seconds:
             # Behind, it hurries, but not so that onsets and the time wait for it.
             due = min(int((now - began) * rate), sent + int(5 * TICK_S * rate) + 1)
-            for _ in range(sent, due):
-                self._trade(now)
+            self._trades(due - sent, int(now * 1e6))
             sent = due
             if len(onsets) < (now - began) * 10:
                 asset = f"{name.upper()}N{len(onsets)}"
@@ -189,17 +210,15 @@ class Feed:
             self._say(time.time())
             self._to.poll(0.05)
 
-    def _trade(self, now: float) -> None:
-        self._number += 1
-        asset, stamp = self._assets[self._number % len(self._assets)], int(now * 1e6)
-        self._put(
-            "trades",
-            f"binance:{asset}-USDT-PERP",
-            b'{"type":"trade","event_id":"%d","venue":"binance","instrument":"%b-USDT-PERP",'
-            b'"venue_symbol":"%bUSDT","asset":"%b","aggressor_side":"buy","price":100.5,'
-            b'"quantity":1.5,"notional_usd":150.75,"ts_event":%d,"ts_recv":%d}'
-            % (self._number, *[asset.encode()] * 3, stamp, stamp),
-        )
+    def _trades(self, count: int, stamp: int) -> None:
+        of: dict[str, list[bytes]] = {}
+        for number in range(self._number, self._number + count):
+            asset = self._assets[number % len(self._assets)]
+            of.setdefault(asset, []).append(self._forms[asset] % (number, stamp, stamp))
+        self._number += count
+        for asset, trades in of.items():
+            value = trades[0] if len(trades) == 1 else b"[" + b",".join(trades) + b"]"
+            self._put("trades", f"binance:{asset}-USDT-PERP", value)
 
     def _onset(self, asset: str, now: float) -> None:
         stamp = int(now * 1e6)
@@ -239,3 +258,13 @@ class Feed:
                 return
             except BufferError:
                 self._to.poll(0.05)
+
+
+def _form(asset: str) -> bytes:
+    """Return a trade of an asset with its id and both times left open."""
+    return (
+        b'{"type":"trade","event_id":"%%d","venue":"binance","instrument":"%b-USDT-PERP",'
+        b'"venue_symbol":"%bUSDT","asset":"%b","aggressor_side":"buy","price":100.5,'
+        b'"quantity":1.5,"notional_usd":150.75,"ts_event":%%d,"ts_recv":%%d}'
+        % ((asset.encode(),) * 3)
+    )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from confluent_kafka import Producer
 
-from schemas import codec
+from schemas import codec, scan
+from schemas.batch import Columns, Trades, Words
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
@@ -47,6 +48,23 @@ def trades(
             ts_event=stamp,
             ts_recv=stamp + 40_000,
         )
+
+
+def runs(count: int, per_run: int = PER_SECOND, first: int = 0) -> Iterator[Trades]:
+    """Yield `count` trades as `trades` makes them, in columns, each run a second of receipt."""
+    words = Words()
+    pattern = columns_of(words, list(trades(per_run)))
+    for at in range(first, first + count, per_run):
+        stamps = START * SECOND + (at + np.arange(per_run)) * SECOND // PER_SECOND
+        ids = list(map(str, range(6_000_000_000 + at, 6_000_000_000 + at + per_run)))
+        yield Trades(
+            words, pattern._replace(event_id=ids, ts_event=stamps, ts_recv=stamps + 40_000)
+        )
+
+
+def columns_of(words: Words, given: list[Trade]) -> Columns:
+    """Lay trades out as their messages would be."""
+    return scan.scanned(words, [codec.encode(trade) for trade in given]).of
 
 
 def alive(second: int, producer: str = "bench") -> FeedStatus:

@@ -329,6 +329,32 @@ LIFE = [
 ]
 
 
+def test_an_episode_has_the_fields_that_explain_it_as_told_last(client):
+    insert(
+        client,
+        [
+            step("exhausted", 8, reignition_probability=0.25, branching_ratio=0.5,
+                 impact_high_bps_per_musd=9.0, levels_swept=3, price_worst=98.0),
+            step("closed", 60, impact_bps_per_musd=4.0, impact_high_bps_per_musd=5.0,
+                 levels_swept=7, price_worst=97.0),
+        ],
+    )  # fmt: skip
+    [row] = named(client, "SELECT * FROM episodes")
+    assert (row["reignition_probability"], row["branching_ratio"]) == (0.25, 0.5)
+    assert (row["impact_bps_per_musd"], row["impact_low"], row["impact_high"]) == (4.0, None, 5.0)
+    assert (row["levels_swept"], row["price_worst"], row["price_before"]) == (7, 97.0, None)
+
+
+def test_episodes_stored_before_impact_was_told_keep_it(client):
+    client.command(
+        "INSERT INTO cascades (finding_id, episode_id, asset, phase, ts_event, notional_usd,"
+        " drawdown_bps, estimate_usd, estimate_high_usd)"
+        " VALUES ('f', 'e', 'BTC', 'closed', 9, 2e6, 100, 4e6, 5e6)"
+    )
+    [row] = named(client, "SELECT * FROM episodes")
+    assert (row["impact_bps_per_musd"], row["impact_low"], row["impact_high"]) == (25, 20, 50)
+
+
 def test_an_episode_is_one_row_folded_from_its_steps(client):
     other = step("watch", 5, episode_id="e2", finding_id="x", asset="ETH")
     steps = [*LIFE, other, *LIFE]

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nights import PARAMS, Event, Item, clocked, disturbed_night, night
+from nights import PARAMS, Event, Item, clocked, complete_night, disturbed_night, night
 
 from schemas.findings import CascadeFinding, MarketFinding, WhaleFinding
 from schemas.status import FeedStatus
@@ -29,7 +29,7 @@ def by_id(outputs: list[Item]) -> list[bytes]:
     return sorted(topic.encode() + msgspec.json.encode(record) for topic, record in outputs)
 
 
-@pytest.fixture(scope="module", params=[night, disturbed_night])
+@pytest.fixture(scope="module", params=[night, disturbed_night, complete_night])
 def events(request: pytest.FixtureRequest) -> list[Event]:
     made: list[Event] = request.param()
     return made

@@ -7,13 +7,13 @@ import pytest
 from nights import START, Event, clocked, liquidation, night
 
 from schemas.bars import Bar
-from schemas.findings import CascadeFinding
+from schemas.findings import CascadeFinding, MarketFinding
 from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams import engine, pipeline
 from streams.engine import INPUTS, Shard
-from streams.params import FlowParams, OnsetParams, Params, VolatilityParams
+from streams.params import FlowParams, MarketParams, OnsetParams, Params, VolatilityParams
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
 
@@ -111,6 +111,29 @@ def test_a_finding_names_its_inputs() -> None:
     assert onset.venues == ["binance", "bybit"]
     assert onset.params_version == PARAMS.version
     assert onset.ts_onset <= onset.ts_event < onset.ts_detect
+
+
+def test_a_threshold_is_called_default_by_asset_and_class_of_feed() -> None:
+    onset = msgspec.structs.replace(
+        PARAMS.onset,
+        thresholds_are_default=False,
+        calibrated={"BTC": ("mixed",), "ETH": ("full",)},
+    )
+    market = MarketParams(thresholds_are_default=False, calibrated=("full",))
+    state = pipeline.State()
+    params = Params(onset=onset, market=market)
+    found = [
+        record
+        for topic, item in clocked(night())
+        for _, record in pipeline.step(params, state, topic, item).outputs
+    ]
+    of_asset = {
+        (f.asset, f.feed_class, f.threshold_is_default)
+        for f in found
+        if isinstance(f, CascadeFinding)
+    }
+    assert of_asset == {("BTC", "mixed", False), ("ETH", "mixed", True)}
+    assert [f.threshold_is_default for f in found if isinstance(f, MarketFinding)] == [True, True]
 
 
 def test_where_all_shows_the_latest_order_only_the_tape_is_read_too_and_the_finding_says_so() -> (

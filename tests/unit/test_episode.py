@@ -100,3 +100,27 @@ def test_a_score_that_was_low_for_less_is_not_called_again() -> None:
 def test_a_watch_that_rested_before_its_onset_is_called_once() -> None:
     _, told = live([(4.4, 1e5)] + [(3.0, 1e5)] * 150 + [(5.5, 1e6)] * 30)
     assert [phase for phase in phases(told) if phase in ("onset", "reignited")] == ["onset"]
+
+
+def test_levels_are_swept_where_fills_pass_them_for_the_first_time_while_orders_are_forced() -> (
+    None
+):
+    falls = {0: 100.0, 1: 99.0, 2: 99.5, 3: 99.0, 4: 98.0, 5: 97.0}
+    forced = [(5.5, 1e5)] * 5 + [(5.5, 0.0)]
+    long, _ = live(forced, "long", falls)
+    # From 100 to 98, 202 basis points in log price; the way back, and 97, are left out.
+    assert episodes.levels_swept(long) in (20, 21)
+    assert (long.reference, long.extreme) == (100.0, 97.0)
+    short, _ = live(forced, "short", {s: 1e4 / p for s, p in falls.items()})
+    assert episodes.levels_swept(short) in (20, 21)
+
+
+def test_a_coarse_bar_counts_what_was_forced_within_it() -> None:
+    forced = [(5.5, 0.0), (5.5, 1e5), (5.5, 0.0), (5.5, 0.0)]
+    swept, _ = live(forced, "long", {0: 100.0, 2: 99.0, 3: 98.0})
+    assert episodes.levels_swept(swept) == 10
+
+
+def test_without_fills_no_level_is_known() -> None:
+    without, _ = live([(5.5, 1e5)] * 12)
+    assert episodes.levels_swept(without) is None

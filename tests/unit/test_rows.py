@@ -8,7 +8,7 @@ import pytest
 
 from schemas.bars import Bar
 from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
-from schemas.market import Liquidation, Trade
+from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import TOPICS
@@ -27,6 +27,10 @@ SAMPLES: list[tuple[str, msgspec.Struct]] = [
         asset="ETH", position_side="long", order_side=None, price=None, price_kind=None,
         quantity=None, notional_usd=None, coverage="latest_per_second", stream="s",
         ts_event=T, ts_recv=T,
+    )),
+    ("open_interest", OpenInterest(
+        event_id="o1", venue="okx", instrument="ETH-USDT-PERP", venue_symbol="ETH-USDT-SWAP",
+        asset="ETH", quantity=2.5, notional_usd=None, ts_event=T, ts_recv=T,
     )),
     ("whale_transfers", WhaleTransfer(
         event_id="w1", provider="whale_alert", chain="ethereum", asset="ETH",

@@ -1,15 +1,16 @@
 """What the sink takes from many messages at once is what it takes from each."""
 
 import json
+from typing import Any
 
-import msgspec
 from confluent_kafka import Message
 
 from schemas import codec
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from sinks import consumer
-from sinks.rows import table_of
+from sinks.membership import Buffer
+from sinks.rows import Coords, table_of, trade_table
 
 NOW = 1_763_683_200_000_000
 PLACE = ("trades", 2)
@@ -51,13 +52,49 @@ def messages() -> list[Message]:
     ]
 
 
+def taken(given: list[Message]) -> Buffer:
+    buffer = Buffer("epoch", 0, 0.0)
+    consumer._take(buffer, PLACE, given)
+    return buffer
+
+
+def rows(buffer: Buffer) -> list[dict[str, Any]]:
+    coords = Coords(*PLACE, buffer.offsets)
+    told = trade_table(buffer.records, buffer.pieces, coords).to_pylist()
+    return sorted(told, key=lambda row: (row["kafka_offset"], row["event_id"]))
+
+
 def test_trades_taken_together_are_those_taken_one_by_one() -> None:
-    alone = [consumer.stored(PLACE, m.offset() or 0, m) for m in messages()]
-    together = consumer._trades(PLACE, messages())
-    as_rows = [[msgspec.to_builtins(record) for record in found] for found in together]
-    assert as_rows == [[msgspec.to_builtins(record) for record in found] for found in alone]
-    assert [len(found) for found in together] == [1, 0, 0, 1, 0, 0, 2, 0, 0, 0]
-    assert {table_of(record) for found in together for record in found} == {"trades"}
+    alone = Buffer("epoch", 0, 0.0)
+    for message in messages():
+        for record in consumer.stored(PLACE, message.offset() or 0, message):
+            alone.records.append(record)
+            alone.offsets.append(message.offset() or 0)
+    together = taken(messages())
+    assert rows(together) == rows(alone)
+    assert [row["kafka_offset"] for row in rows(together)] == [0, 3, 6, 6]
+    assert together.rows == 4
+    assert sum(len(piece.offsets) for piece in together.pieces) == 2
+    assert {table_of(record) for record in together.records} == {"trades"}
+
+
+def test_a_venue_may_call_one_instrument_by_several_symbols() -> None:
+    named = [TRADE | {"event_id": str(n), "venue_symbol": f"BTC{n % 2}"} for n in range(4)]
+    found = taken(
+        [
+            Message(
+                topic="trades",
+                partition=2,
+                offset=n,
+                value=json.dumps(one).encode(),
+                timestamp=(1, NOW // 1_000),
+            )
+            for n, one in enumerate(named)
+        ]
+    )
+    assert found.records == []
+    assert [row["venue_symbol"] for row in rows(found)] == ["BTC0", "BTC1", "BTC0", "BTC1"]
+    assert {row["instrument"] for row in rows(found)} == {"BTC-USDT-PERP"}
 
 
 def test_an_array_gives_its_sound_trades_in_their_order() -> None:

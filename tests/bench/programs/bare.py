@@ -4,15 +4,14 @@ import orjson
 from confluent_kafka import Consumer
 
 from bench.meter import Meter, arguments
+from streams.rollup.worker import FETCH
 
 
 def main() -> None:
     """Read to the end of what is wanted."""
     url, wanted, name = arguments()
-    # With librdkafka's default of 1,000 ms it idles whenever its queue was full for a moment.
-    tuned = {"fetch.queue.backoff.ms": 10, "queued.min.messages": 200_000}
     conf = {"bootstrap.servers": url, "group.id": name, "auto.offset.reset": "earliest"}
-    consumer = Consumer(conf | tuned)
+    consumer = Consumer(conf | FETCH)  # tuned as the rollup is
     consumer.subscribe(["trades"])
     meter = Meter(wanted)
     sums: dict[tuple[str, int], float] = {}

@@ -14,7 +14,7 @@ from streams.params import Params
 from streams.settings import Settings
 from streams.sources import Item, Source
 
-PART = 50_000
+PART = 100_000
 
 
 def rss_mb() -> float:
@@ -27,12 +27,14 @@ def main() -> None:
     """Play trades from memory through the embedded shell."""
     _, wanted, _ = arguments()
     seen: list[float] = []
+    taken = [0]
 
     def items() -> Iterator[Item]:
-        for first in range(0, wanted, PART):
-            for trade in load.trades(PART, first=first):
-                yield "trades", trade
-            seen.append(rss_mb())
+        for trades in load.runs(wanted):
+            yield "trades", trades
+            taken[0] += len(trades)
+            if taken[0] % PART == 0:
+                seen.append(rss_mb())
 
     source = Source("bench", "bench", items(), None, 3600.0)
     ears = Ears(tell=lambda *_: None, say=lambda _: None, stop=lambda: False)

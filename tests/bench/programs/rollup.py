@@ -4,9 +4,10 @@ With the argument `plain` bars are flushed and offsets committed one after the o
 """
 
 import sys
+from queue import SimpleQueue
 from typing import Any
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.meter import Meter, arguments
 from schemas import metrics
@@ -17,12 +18,16 @@ from streams.settings import Settings
 
 
 class Plain:
-    """A producer without transactions under the calls of one with: at least once."""
+    """A producer without transactions under the calls of one with: at least once.
+
+    Offsets go out by the consumer's own thread: confluent-kafka lets one thread at a time into
+    a consumer, and one that only consumes need never let another in.
+    """
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        self.consumer: Any = None
         self._offsets: list[TopicPartition] = []
+        self._flushed: SimpleQueue[list[TopicPartition]] = SimpleQueue()
         self.produce, self.poll = producer.produce, producer.poll
 
     def init_transactions(self, timeout: float) -> None: ...
@@ -34,7 +39,12 @@ class Plain:
 
     def commit_transaction(self, timeout: float) -> None:
         self._producer.flush()
-        self.consumer.commit(offsets=self._offsets, asynchronous=False)
+        self._flushed.put(self._offsets)
+
+    def commit_flushed(self, consumer: Consumer) -> None:
+        """Commit what lies behind flushed bars."""
+        while not self._flushed.empty():
+            consumer.commit(offsets=self._flushed.get(), asynchronous=False)
 
 
 def without_transactions() -> None:
@@ -46,12 +56,12 @@ def without_transactions() -> None:
         made.append(Plain(real_producer(settings, **left)))
         return made[-1]
 
-    def consumer(conf: dict[str, Any]) -> Any:
-        made[-1].consumer = real_consumer(conf)
-        return made[-1].consumer
+    def each_round(consumer: Consumer) -> None:
+        made[-1].commit_flushed(consumer)
+        real_round(consumer)
 
-    real_producer, real_consumer = kafka.producer, worker.Consumer
-    kafka.producer, worker.Consumer = producer, consumer  # type: ignore[assignment,misc]
+    real_producer, real_round = kafka.producer, kafka.each_round
+    kafka.producer, kafka.each_round = producer, each_round
 
 
 def main() -> None:

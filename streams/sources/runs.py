@@ -1,0 +1,110 @@
+"""Our own dumps of trades by the block: runs of trades as columns, all else line by line.
+
+block of lines ──scan──> trades of one second of receipt, LEAST or more  -> one Trades
+                   └──> fewer, words on time, what is not plainly a trade -> one by one, exactly
+"""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from schemas import batch, scan
+from schemas.batch import Ints, Trades
+from schemas.codec import InvalidRecord, decode
+from schemas.words import SECOND
+from streams.clock import not_after
+from streams.feeds.frames import UnreadableFrame
+from streams.sources.lines import BROKEN_FILE, Outcome, broken_off
+
+#: Bytes read at a time. Where a run ends depends on it, and a checkpoint counts runs.
+BLOCK = 2 << 20
+#: Trades that are worth columns of their own.
+LEAST = 32
+
+
+def outcomes(path: Path) -> Iterator[Outcome]:
+    """Yield (line number, text, record or complaint) in the file's order; a run has no text."""
+    words, before, latest = batch.Words(), 0, 0
+    try:
+        for text, ends in _blocks(path):
+            for outcome in _of_block(words, text, ends, before, latest):
+                yield outcome
+                latest = max(latest, getattr(outcome[2], "ts_recv", 0))
+            before += len(ends)
+    except BROKEN_FILE as problem:
+        yield broken_off(before, problem)
+
+
+def _blocks(path: Path) -> Iterator[tuple[bytes, Ints]]:
+    """Yield whole lines and where each ends; a last line needs no newline."""
+    rest, problem = b"", None
+    opened: Any = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        while problem is None:
+            block, problem = _filled(file)
+            if not block and problem is None:
+                break
+            whole, newline, rest = (rest + block).rpartition(b"\n")
+            if newline:
+                yield _padded(whole + newline)
+        if rest:
+            yield _padded(rest + b"\n")
+    if problem is not None:
+        raise problem
+
+
+def _filled(file: IO[bytes]) -> tuple[bytes, BaseException | None]:
+    """Read a block; where the file breaks off, what there was of it and the reason."""
+    parts, size = [], 0
+    try:
+        while size < BLOCK and (part := file.read1(BLOCK - size)):  # type: ignore[attr-defined]
+            parts.append(part)
+            size += len(part)
+    except BROKEN_FILE as problem:
+        return b"".join(parts), problem
+    return b"".join(parts), None
+
+
+def _padded(lines: bytes) -> tuple[bytes, Ints]:
+    ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == 10) + 1
+    return lines + bytes(scan.PADDING), ends
+
+
+def _of_block(
+    words: batch.Words, text: bytes, ends: Ints, before: int, latest: int
+) -> Iterator[Outcome]:
+    found, limit = scan.scanned_text(words, text, ends), not_after()
+    good = batch.sound(words, found.of, np.full(len(found.message), limit)) & (found.element < 0)
+    received = np.maximum.accumulate(np.maximum(found.of.ts_recv, latest)) // SECOND
+    # A run ends where a line is left out or where a second of receipt begins.
+    apart = np.ones(len(good) + 1, np.bool_)
+    apart[1:-1] = (np.diff(found.message) != 1) | (np.diff(received) != 0) | ~good[1:] | ~good[:-1]
+    cuts = np.flatnonzero(apart)
+    line = 0
+    for first, last in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
+        if last - first < LEAST:
+            continue
+        at = int(found.message[first])
+        yield from _exactly(text, ends, before, line, at, limit)
+        yield before + at + 1, "", Trades(words, found.of.part(first, last))
+        line = at + last - first
+    yield from _exactly(text, ends, before, line, len(ends), limit)
+
+
+def _exactly(
+    text: bytes, ends: Ints, before: int, first: int, last: int, limit: int
+) -> Iterator[Outcome]:
+    for line in range(first, last):
+        own = text[int(ends[line - 1]) if line else 0 : int(ends[line])]
+        told = own.decode(errors="replace").rstrip("\r\n")
+        if before + line == 0:
+            told = told.removeprefix("\ufeff")
+        if told.strip():
+            try:
+                got = decode("trades", told.encode(), not_after=limit)
+            except InvalidRecord as problem:
+                got = UnreadableFrame(problem.field, problem.reason)
+            yield before + line + 1, told, got

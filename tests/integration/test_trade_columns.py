@@ -1,0 +1,66 @@
+"""Trades handed to ClickHouse as columns are the rows that records would have made."""
+
+from typing import Any
+
+import pytest
+
+from schemas import batch, codec, scan
+from schemas.market import Trade
+from schemas.words import SECOND
+from sinks.clickhouse import Batch, Writer, open_client
+from sinks.migrate import migrate
+from sinks.rows import COLUMNS, Piece
+
+T = 1_763_683_200 * SECOND
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    made = open_client("chdb", tmp_path_factory.mktemp("data"))
+    migrate(made, "undertow")
+    yield made
+    made.close()
+
+
+def trade(n: int) -> Trade:
+    asset = ("BTC", "ETH", "SOL")[n % 3]
+    return Trade(
+        event_id=f"t{n}", venue=("binance", "bybit")[n % 2], instrument=f"{asset}-USDT-PERP",
+        venue_symbol=f"{asset}USDT", asset=asset, aggressor_side=("buy", "sell")[n // 2 % 2],
+        price=100.1 + n, quantity=0.1 * (n + 1), notional_usd=None if n % 7 == 0 else (100.1 + n) * 0.1 * (n + 1),
+        ts_event=T + n * 1_001, ts_recv=T + n * 1_001 + 7,
+    )  # fmt: skip
+
+
+def piece(words: batch.Words, trades: list[Trade], first: int) -> Piece:
+    found = scan.scanned(words, [codec.encode(one) for one in trades])
+    assert not len(found.odd)
+    return Piece(words.labels, found.of, found.message + first)
+
+
+def rows(client: Any, topic: str) -> list[tuple[Any, ...]]:
+    names = ", ".join(name for name in COLUMNS["trades"] if name != "kafka_topic")
+    ask = f"SELECT {names} FROM trades WHERE kafka_topic = '{topic}' ORDER BY kafka_offset"
+    return list(client.query(ask).result_rows)
+
+
+def test_columns_and_records_make_the_same_rows_and_a_repeat_makes_none(client: Any) -> None:
+    trades = [trade(n) for n in range(200)]
+    as_records = Batch("trades", "records", 3, 0, 199, trades, range(200))
+    words = batch.Words()
+    pieces = [piece(words, trades[:120], 0), piece(words, trades[120:150], 120)]
+    mixed = Batch("trades", "columns", 3, 0, 199, trades[150:], range(150, 200), pieces=pieces)
+    writer = Writer(client)
+    assert writer.insert(as_records) == writer.insert(mixed) == writer.insert(mixed) == 200
+    assert rows(client, "columns") == rows(client, "records")
+    assert len(rows(client, "columns")) == 200
+
+
+def test_a_batch_at_its_largest_is_one_block_under_its_token(client: Any) -> None:
+    words, size = batch.Words(), 100_000
+    trades = [trade(n) for n in range(size)]
+    whole = Batch("trades", "large", 0, 0, size - 1, [], [], pieces=[piece(words, trades, 0)])
+    writer = Writer(client)
+    assert writer.insert(whole) == writer.insert(whole) == size
+    ask = "SELECT count() FROM trades WHERE kafka_topic = 'large'"
+    assert client.query(ask).result_rows == [(size,)]

@@ -1,0 +1,171 @@
+"""What the scanner takes is what the codec takes, to the bit; what it leaves, it leaves whole."""
+
+import json
+import random
+import struct
+from typing import Any
+
+import msgspec
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import batch, codec, scan
+from schemas.batch import Trades
+from schemas.codec import InvalidRecord
+from schemas.market import Trade
+
+T = 1_763_683_200_000_000
+TRADE = Trade(
+    event_id="6000000001", venue="binance", instrument="BTC-USDT-PERP", venue_symbol="BTCUSDT",
+    asset="BTC", aggressor_side="sell", price=90_000.5, quantity=0.25, notional_usd=22_500.125,
+    ts_event=T, ts_recv=T + 1,
+)  # fmt: skip
+NO_LIMIT = np.iinfo(np.int64).max
+
+
+def taken(payloads: list[bytes | None]) -> tuple[list[tuple[int, int, Trade]], set[int]]:
+    """Sound trades with their message and element, and the messages left alone."""
+    words = batch.Words()
+    found = scan.scanned(words, payloads)
+    good = batch.sound(words, found.of, np.full(len(found.message), NO_LIMIT))
+    records = Trades(words, found.of).records(good)
+    places = zip(found.message[good].tolist(), found.element[good].tolist(), strict=True)
+    left = set(found.odd.tolist()) | set(found.message[~good].tolist())
+    return [(*place, record) for place, record in zip(places, records, strict=True)], left
+
+
+def decoded(payload: bytes) -> Any:
+    try:
+        return codec.decode("trades", payload)
+    except InvalidRecord:
+        return None
+
+
+def bits(record: Trade) -> tuple[Any, ...]:
+    told = msgspec.structs.astuple(record)
+    return tuple(struct.pack("<d", x) if isinstance(x, float) else x for x in told)
+
+
+def agrees(payloads: list[bytes]) -> int:
+    """Hold what is taken against the codec; return how many that were."""
+    found, left = taken(list(payloads))
+    for number, element, record in found:
+        assert element == -1
+        assert bits(decoded(payloads[number])) == bits(record), payloads[number]
+    assert {number for number, *_ in found} | left == set(range(len(payloads)))
+    return len(found)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.floats(1e-30, 1e9), st.floats(1e-12, 1e15), st.none() | st.floats(0, 1e10),
+    st.sampled_from([None, (",", ":"), (" , ", " : ")]), st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_any_number_and_any_order_of_fields_reads_as_the_codec_reads_it(
+    price, quantity, worth, separators, draw
+) -> None:
+    told = msgspec.to_builtins(TRADE) | {
+        "price": price, "quantity": quantity, "notional_usd": worth,
+    }  # fmt: skip
+    fields = list(told.items())
+    draw.shuffle(fields)
+    agrees([json.dumps(dict(fields), separators=separators).encode(), codec.encode(TRADE)])
+
+
+def test_decimals_of_every_length_are_rounded_as_python_rounds_them() -> None:
+    draw = random.Random(7)
+    payloads = []
+    for _ in range(20_000):
+        digits = str(draw.randrange(10 ** draw.randint(1, 19)))
+        point = draw.randint(0, len(digits))
+        number = f"{digits[:point] or 0}.{digits[point:] or 0}"
+        number = number.lstrip("0") if not number.startswith("0.") else number
+        number = f"{'0' if number.startswith('.') else ''}{number}"
+        power = draw.choice(["", "", f"e{draw.randint(-30, 5)}", f"E+{draw.randint(0, 3)}"])
+        payloads.append(codec.encode(TRADE).replace(b"90000.5", (number + power).encode()))
+        payloads[-1] = payloads[-1].replace(b"22500.125", b"null")
+    words = batch.Words()
+    found = scan.scanned(words, payloads)
+    prices = [float(json.loads(payloads[n])["price"]) for n in found.message.tolist()]
+    assert found.of.price.tolist() == prices
+    assert len(prices) > 19_000
+
+
+def test_halfway_decimals_round_to_even() -> None:
+    # Between two neighbouring floats: the exact tie, and one digit to either side of it.
+    numbers = ["9007199254740993", "9007199254740992.9", "9007199254740993.1",
+               "4503599627370497.5", "1.00000000000000011", "8.0000000000000008882"]  # fmt: skip
+    payloads = [
+        codec.encode(TRADE).replace(b'"quantity":0.25', f'"quantity":{x}'.encode()) for x in numbers
+    ]
+    found = scan.scanned(batch.Words(), payloads)
+    told = dict(zip(found.message.tolist(), found.of.quantity.tolist(), strict=True))
+    assert told == {n: float(numbers[n]) for n in told}
+    assert set(told) >= {0, 1, 2, 3, 4}
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 4))
+def test_a_damaged_message_is_read_as_the_codec_reads_it_or_left(seed, damages) -> None:
+    draw = random.Random(seed)
+    payload = bytearray(codec.encode(TRADE))
+    for _ in range(damages):
+        place = draw.randrange(len(payload))
+        what = draw.randrange(3)
+        if what == 0:
+            payload[place] = (
+                draw.choice(b'0123456789.,:"{}[]e-+ \\\n\x00\xff')
+                if draw.random() < 0.8
+                else draw.randrange(256)
+            )
+        elif what == 1:
+            del payload[place]
+        else:
+            payload.insert(place, draw.choice(b'0123456789.,:"{}[] \\'))
+    agrees([codec.encode(TRADE), bytes(payload), codec.encode(TRADE)])
+
+
+def test_no_message_borrows_from_the_next() -> None:
+    whole = codec.encode(TRADE)
+    for cut in range(1, len(whole)):
+        found, left = taken([whole[:cut], whole[cut:], b"[" + whole, b"]", whole])
+        assert [number for number, *_ in found] == [4]
+        assert left == {0, 1, 2, 3}
+
+
+def test_an_array_is_taken_whole_or_left_whole() -> None:
+    one, bad = codec.encode(TRADE), b'{"type":"trade"}'
+    found, left = taken(
+        [b"[" + one + b" , " + one + b"]", b"[" + one + b"," + bad + b"]", b"[]", None]
+    )
+    assert [place[:2] for place in found] == [(0, 0), (0, 1)]
+    assert left == {1, 2, 3}
+
+
+def test_words_are_learnt_once_and_malformed_ones_never() -> None:
+    words = batch.Words()
+    payloads = [
+        codec.encode(TRADE).replace(b'"binance"', f'"{venue}"'.encode())
+        for venue in (["binance", "bybit", "?", "binance", "?", "bybit"])
+    ]
+    for _ in range(2):
+        found = scan.scanned(words, payloads)
+        assert found.of.label.tolist() == [0, 1, -1, 0, -1, 1]
+        assert found.of.word.tolist() == [0, 1, -1, 0, -1, 1]
+    assert [label[0] for label in words.labels] == ["binance", "bybit"]
+
+
+def test_too_many_words_are_forgotten_and_learnt_anew(monkeypatch) -> None:
+    monkeypatch.setattr(batch, "WORDS", 50)
+    words = batch.Words()
+    for first in range(0, 200, 40):
+        trades = [
+            msgspec.structs.replace(TRADE, asset=f"A{n}", instrument=f"A{n}-USDT-PERP")
+            for n in range(first, first + 40)
+        ]
+        found = scan.scanned(words, [codec.encode(trade) for trade in trades])
+        assert [words.known[word][1] for word in found.of.word.tolist()] == [
+            trade.asset for trade in trades
+        ]
+        assert len(words.labels) <= 90

@@ -1,0 +1,111 @@
+"""A dump read by the run is the dump read line by line."""
+
+import gzip
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from nights import PARAMS
+
+from schemas import codec
+from schemas.batch import Trades
+from schemas.market import Trade
+from schemas.status import DeadLetter, FeedStatus
+from schemas.words import SECOND
+from streams import pipeline
+from streams.clock import not_after
+from streams.rollup import fold
+from streams.sources import runs
+from streams.sources.ndjson import ndjson_source
+from streams.sources.pace import paced
+
+T = 1_763_683_200
+
+
+def lines(count: int, seed: int = 3) -> list[bytes]:
+    """Floods and trickles, words on time, repeats, late ones and lines that are no records."""
+    draw, made, at = random.Random(seed), [], T * SECOND
+    for n in range(count):
+        at += draw.choice([200, 200, 200, 200, 900, 30_000 if n % 97 == 0 else 200])
+        asset = "ETH" if n % 3 == 2 and n % 613 else "BTC"
+        price = round(draw.uniform(90, 110), 2)
+        trade = Trade(
+            event_id=f"t{n if n % 400 else n - 1}", venue="binance", instrument=f"{asset}-USDT-PERP",
+            venue_symbol=f"{asset}USDT", asset=asset, aggressor_side=draw.choice(["buy", "sell"]),
+            price=price, quantity=0.5, notional_usd=draw.choice([price * 0.5, None]),
+            ts_event=at - (5 * SECOND if n % 501 == 0 else 0), ts_recv=at + draw.randrange(50_000),
+        )  # fmt: skip
+        made.append(codec.encode(trade))
+        if n % 613 == 0:
+            made += [b"", b"{broken", b"[" + made[-1] + b"]", made[-1].replace(b"BTC-", b"DOGE-")]
+    return made
+
+
+def played(path: Path, by_the_run: bool) -> tuple[list[Any], pipeline.State, set[int]]:
+    """Everything stored and concluded, in a form that does not know runs, and the runs' lengths."""
+    state, told, lengths = pipeline.State(), [], set()
+    for topic, record in paced(ndjson_source(path, by_the_run), not_after()):
+        if isinstance(record, Trades):
+            lengths.add(len(record))
+            for trade in record.records(record.of.price > 0):
+                told.append((topic, trade))
+                pipeline.step(PARAMS, state, topic, trade)
+        elif isinstance(record, DeadLetter):
+            # Stamped with the last time before it: of the run, or of its last trade.
+            told.append((topic, msgspec.structs.replace(record, ts_recv=T * SECOND)))
+        else:
+            told.append((topic, record))
+            told += pipeline.step(PARAMS, state, topic, record).outputs
+    return told, state, lengths
+
+
+@pytest.mark.parametrize("name", ["trades.ndjson", "trades.ndjson.gz"])
+def test_runs_hold_the_records_of_the_lines_in_their_order(tmp_path, monkeypatch, name) -> None:
+    # Small, so that runs end at blocks too.
+    monkeypatch.setattr(runs, "BLOCK", 60_000)
+    path = tmp_path / name
+    content = b"\n".join(lines(3_000))
+    path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    told, state, lengths = played(path, by_the_run=True)
+    plainly, state_plainly, none = played(path, by_the_run=False)
+    assert told == plainly
+    assert msgspec.msgpack.encode(state.shard) == msgspec.msgpack.encode(state_plainly.shard)
+    assert not none
+    assert min(lengths) >= runs.LEAST
+    assert max(lengths) > 150
+    assert sum(isinstance(record, DeadLetter) for _, record in told) == 15
+
+
+def test_folding_a_run_is_folding_its_trades(tmp_path) -> None:
+    path = tmp_path / "trades.ndjson"
+    path.write_bytes(b"\n".join(line for line in lines(2_000) if line))
+    whole, single = fold.FoldState(), fold.FoldState()
+    refused = 0
+    for _, record in paced(ndjson_source(path, by_the_run=True), not_after()):
+        if isinstance(record, Trades):
+            everything = record.of.price > 0
+            again = fold.fold_columns(whole, record.words, record.of, everything)
+            told = [fold.fold(single, trade) for trade in record.records(everything)]
+            assert again == [n for n, why in enumerate(told) if why == "duplicate"]
+            refused += len(again)
+        elif isinstance(record, FeedStatus):
+            assert fold.tell_time(whole, record, PARAMS) == fold.tell_time(single, record, PARAMS)
+    assert refused > 0
+    assert whole.late == single.late > 0
+    assert whole.ids == single.ids
+    assert sorted(map(codec.encode, fold.drain(whole))) == sorted(
+        map(codec.encode, fold.drain(single))
+    )
+
+
+def test_a_file_that_breaks_off_gives_what_was_whole(tmp_path) -> None:
+    path = tmp_path / "trades.ndjson.gz"
+    content = b"\n".join(line for line in lines(20_000) if line)
+    path.write_bytes(gzip.compress(content)[:-2_000])
+    items = list(ndjson_source(path, by_the_run=True).items)
+    letter = items[-1][1]
+    assert isinstance(letter, DeadLetter)
+    assert "breaks off" in letter.reason
+    assert sum(len(r) for _, r in items if isinstance(r, Trades)) > 5_000
