@@ -30,7 +30,7 @@ SHOWN = (
 @click.command()
 @click.option("--quick", is_flag=True, help="22 days of one seed each way, no whales; a minute")
 @click.option("--calibrate-on", help="seeds that thresholds are fitted on, 171,172")
-@click.option("--seeds", help="seeds that are judged, 271,272,273")
+@click.option("--seeds", help="seeds that are judged, 281,282,283")
 @click.option("--days", type=click.IntRange(15, 400), help="simulated days of each seed [120]")
 @click.option("--score", help="the score held against the bars [the product's]")
 @click.option(

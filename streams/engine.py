@@ -23,6 +23,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams import inflows
 from streams.detectors import (
+    beyond_orders,
     darkness,
     direction,
     flow,
@@ -31,6 +32,7 @@ from streams.detectors import (
     log_rate,
     recent,
     taker,
+    volatility,
     watermark,
 )
 from streams.detectors import episode as episodes
@@ -80,6 +82,7 @@ class AssetState(msgspec.Struct):
     #: The side and second of the last pulse.
     pulsed: tuple[str, int] = ("", 0)
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
+    price: volatility.VolatilityState = msgspec.field(default_factory=volatility.VolatilityState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
     #: Open interest as told last.
     readings: dict[str, interest.Reading] = {}
@@ -263,7 +266,10 @@ def _take_bars(
     apart = crc32(bars[0].asset.encode()) % SETTLE_APART_MIN
     flow.settle(state.flows, second // 60 - 60 - apart)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
-    return max(bar.high for bar in bars), min(bar.low for bar in bars)
+    high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
+    if state.sides:
+        volatility.take(params.volatility, state.price, second, high, low)
+    return high, low
 
 
 def _judge_sides(
@@ -305,7 +311,9 @@ def _judge_sides(
             high=fills[0],
             low=fills[1],
         )
-        _add_flow(params, asset, side, state, held.rate, now)
+        beyond_orders.judge(
+            params, asset, side, state.tape, state.price, held.rate, feed_class, now
+        )
         if held.rate.age < params.onset.min_history_s:
             continue
         begun = held.episode.onset if held.episode else second
@@ -345,23 +353,6 @@ def _with_orders(
         return pulse
     orders = recent.added(state.sides[side].counts, first, second)
     return msgspec.structs.replace(pulse, orders=orders)
-
-
-def _add_flow(
-    params: Params,
-    asset: str,
-    side: PositionSide,
-    state: AssetState,
-    rate: log_rate.RateState,
-    now: episodes.Second,
-) -> None:
-    """Judge by Z30+flow where all that is shown is the latest order, and the tape is there."""
-    threshold = params.flow_threshold(asset)
-    if threshold is None or not log_rate.only_latest(rate):
-        return
-    more = taker.added(params.flow, state.tape, now.second, side, rate.active)
-    if more is not None:
-        now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
 
 
 def _follow(

@@ -75,9 +75,9 @@ def cascade_finding(
         log_rate=now.score,
         threshold=now.threshold,
         threshold_is_default=(
-            params.onset.is_default(asset, view.feed_class)
-            if now.score_name == "Z30"
-            else params.flow.thresholds_are_default
+            params.flow.thresholds_are_default
+            if "flow" in now.score_name
+            else params.onset.is_default(asset, view.feed_class)
         ),
         feed_class=view.feed_class,
         coverage=coverage,

@@ -135,12 +135,12 @@ def _learn(
         return told
     p, name = outcome.p_value, inflow.sender
     telling.p_value, telling.judged = p, second
-    likely = whale_evidence.learn(state.evidence, p)
+    # What the sender's own deposits may have led to is the sender's.
+    share = whale_evidence.credit(usd, [r[:2] for r in rivals if not name or r[2] != name])
+    likely = whale_evidence.learn(state.evidence, p, share)
     told["posterior"] = None if likely is None else round(likely, 6)
     if name:
         span = _span(params, inflow)
-        # What the sender's own deposits may have led to is the sender's.
-        share = whale_evidence.credit(usd, [r[:2] for r in rivals if r[2] != name])
         telling.factor = whale_evidence.multiply(state.evidence, name, p, share, span, second)
         told["address_e"] = _address_e(state, name)
     return told

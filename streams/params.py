@@ -65,8 +65,11 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     #: Watch tier lies this far below (detection.md 4.3: 7 a week against 1 a week).
     watch_below: float = 0.65
+    #: An episode ends when the score was this far below the threshold for `rearm_s`; one that
+    #: is still open is called again after `again_s` of it (4.3: 60 s find more than 300 s).
     rearm_below: float = 1.4
     rearm_s: int = 300
+    again_s: int = 120
     thresholds_are_default: bool = True
     #: Classes of feed that an asset's thresholds were fitted on; empty: all that are given.
     calibrated: dict[str, tuple[FeedClass, ...]] = {}
@@ -97,6 +100,23 @@ class FlowParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stale_s: int = 60
     cascade: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_FLOW))
     thresholds_are_default: bool = True
+
+
+class VolatilityParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Z30-vol, where a venue is complete or flow is added: minutes and nats.
+
+    Thresholds are those without it, less `lower`: on simulator seeds 151-154 it was .17 to .22
+    for each asset on complete and mixed feeds, .31 to .46 beside flow. No weight: switched off.
+    """
+
+    weight: float = 0.35
+    tau_min: int = 20
+    baseline_min: int = 7 * 1440
+    min_history_min: int = 60
+    #: So that no crash can silence itself: at most this many nats of volatility count.
+    limit: float = 2.0
+    lower: float = 0.19
+    lower_with_flow: float = 0.4
 
 
 class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -187,6 +207,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stale_after_s: int = 300
     onset: OnsetParams = OnsetParams()
     flow: FlowParams = FlowParams()
+    volatility: VolatilityParams = VolatilityParams()
     episode: EpisodeParams = EpisodeParams()
     reignition: ReignitionParams = ReignitionParams()
     market: MarketParams = MarketParams()

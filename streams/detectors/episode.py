@@ -4,6 +4,7 @@
       ^                      │                                     ^               │   │
       └── Z low for 300 s ───┴──────────── closed <── Z low ───────┼───────────────┘   │
                                                                    └── reignited <─────┘
+    Z low for 120 s, then Z >= cascade: reignited too, from any phase of an open cascade
 
 Rules and their error rates: detection.md section 1 (lifecycle) and 4.3 (re-arming).
 """
@@ -52,6 +53,8 @@ class Episode(msgspec.Struct):
     below_half_since: int | None = None
     faded_since: int | None = None
     low_score_since: int | None = None
+    #: The score was low for long enough that reaching its threshold is news.
+    rested: bool = False
     #: Score less threshold, the most of any second.
     largest_excess: float = -math.inf
     reference: float | None = None
@@ -95,6 +98,7 @@ def step(
             entered.append("watch")
         if now.score >= now.threshold:
             episode.tier = "cascade"
+            episode.rested = False
             episode.phase = "onset"
             episode.called = now.second
             entered.append("onset")
@@ -102,6 +106,8 @@ def step(
         entered += _waves(params, episode, now)
         entered += _peak(params, episode, now)
         entered += _exhaustion(params, episode, now)
+        entered += _again(episode, now, entered)
+    _rest(onset, episode, now)
     if _calm_again(onset, episode, now):
         episode.phase = "closed"
         entered.append("closed")
@@ -232,12 +238,32 @@ def _exhaustion(params: EpisodeParams, episode: Episode, now: Second) -> list[Ph
     return ["exhausted"]
 
 
-def _calm_again(params: OnsetParams, episode: Episode, now: Second) -> bool:
+def _again(episode: Episode, now: Second, entered: list[Phase]) -> list[Phase]:
+    """Call a cascade that comes while the episode of a burst before it is still open."""
+    if "reignited" in entered:
+        episode.rested = False
+    if not episode.rested or now.score < now.threshold:
+        return []
+    episode.rested = False
+    if "wave" not in entered:
+        episode.wave += 1
+    episode.falling, episode.wave_peak, episode.faded_since = False, episode.rate, None
+    episode.phase = "reignited"
+    return ["reignited"]
+
+
+def _rest(params: OnsetParams, episode: Episode, now: Second) -> None:
     if now.score >= now.threshold - params.rearm_below:
         episode.low_score_since = None
-        return False
+        return
     if episode.low_score_since is None:
         episode.low_score_since = now.second
-    if now.second - episode.low_score_since < params.rearm_s:
+    if now.second - episode.low_score_since >= params.again_s - 1:
+        episode.rested = True
+
+
+def _calm_again(params: OnsetParams, episode: Episode, now: Second) -> bool:
+    low = episode.low_score_since
+    if low is None or now.second - low < params.rearm_s:
         return False
     return episode.tier == "watch" or episode.phase == "exhausted"

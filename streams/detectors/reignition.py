@@ -37,9 +37,9 @@ def stated(
 ) -> float | None:
     """Return the probability told when `episode` is called exhausted; None without weights.
 
-    The weights are of Z30: none is stated where another score decided.
+    None too where flow helped to decide: the weights are not of such an excess.
     """
     weights = params.weights.get(feed_class)
-    if weights is None or now.score_name != "Z30":
+    if weights is None or "flow" in now.score_name:
         return None
     return round(probability(weights, known(episode, now)), 4)

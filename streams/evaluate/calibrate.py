@@ -6,7 +6,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from streams.evaluate.events import WEEKLY, Floats32, Truth, Watch, alarms, false_alarms
+from streams.evaluate.events import (
+    REARM_S,
+    WEEKLY,
+    Floats32,
+    Truth,
+    Watch,
+    alarms,
+    false_alarms,
+)
 
 #: Candidates inside the bracket that the interval is read from.
 _GRID = 40
@@ -25,7 +33,7 @@ def threshold(
     series: Sequence[tuple[Truth, Floats32]],
     budget: float = 1.0,
     rearm_below: float = 1.4,
-    rearm_s: int = 300,
+    rearm_s: int = REARM_S,
     watch: Watch = WEEKLY,
     seed: int = 1,
 ) -> Threshold:
@@ -49,7 +57,7 @@ def lowest(
     series: Sequence[tuple[Truth, Floats32]],
     budget: float = 1.0,
     rearm_below: float = 1.4,
-    rearm_s: int = 300,
+    rearm_s: int = REARM_S,
     watch: Watch = WEEKLY,
 ) -> float:
     """Return the lowest threshold with at most `budget` false alarms a week on `series`.

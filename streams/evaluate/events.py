@@ -19,7 +19,8 @@ Ints = npt.NDArray[np.int64]
 WEEK = 7 * 86_400
 BEFORE = 300
 AFTER = 1800
-REARM_S = 300
+#: As OnsetParams.again_s: then an episode that is still open is called again.
+REARM_S = 120
 #: Baselines start empty, so alarms and episodes of the first day are not counted.
 SKIP = 86_400
 

@@ -27,6 +27,7 @@ from streams.clock import not_after
 from streams.evaluate import drawn, recorded, tables
 from streams.evaluate.calibrate import lowest
 from streams.evaluate.events import (
+    REARM_S,
     SKIP,
     WEEK,
     Ints,
@@ -40,6 +41,7 @@ from streams.evaluate.events import (
     judge,
 )
 from streams.evaluate.protocol import CONTENDERS, Seen, rows
+from streams.evaluate.protocol import PRODUCT as OURS
 from streams.evaluate.recorded import Key, Recording
 from streams.evaluate.scores import z30
 from streams.params import Params
@@ -185,7 +187,7 @@ def _called(held: Recording, found: list[msgspec.Struct], key: Key) -> Ints:
         f.ts_detect // SECOND - first
         for f in found
         if isinstance(f, CascadeFinding)
-        and f.phase == "onset"
+        and (f.phase == "onset" or (f.phase == "reignited" and f.log_rate >= f.threshold))
         and (f.asset, f.position_side) == key
     ]
     return np.array(sorted(at), np.int64)
@@ -195,7 +197,7 @@ def _rivals(
     held: Recording, keys: list[Key], truths: list[Truth], ours: list[Ints], watch: Watch
 ) -> Mapping[str, Weeks]:
     blocks = (len(truths[0].usd) - 1 - watch.skip) // watch.block
-    found: dict[str, list[Ints]] = {name: [] for name in CONTENDERS if name != "MAXC"}
+    found: dict[str, list[Ints]] = {name: [] for name in CONTENDERS if name not in ("MAXC", OURS)}
     for key, truth, called in zip(keys, truths, ours, strict=True):
         feed = recorded.feed(held, key)
         view = Seen(feed, np.zeros(0, np.float32), _pressure(held, key))
@@ -204,7 +206,7 @@ def _rivals(
             score = CONTENDERS[name]
             series = score.parts[0](view) if len(feed.at) else np.zeros(feed.seconds, np.float32)
             value = lowest([(truth, series)], budget, score.rearm_below, watch=watch)
-            at.append(alarms(series, value, score.rearm_below, 300))
+            at.append(alarms(series, value, score.rearm_below, REARM_S))
     pairs = [(0, truth) for truth in truths]
     return {name: judge(pairs, at, watch) for name, at in found.items()}
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from streams.evaluate import scores
+from streams.evaluate import product, scores
 from streams.evaluate.calibrate import Threshold, lowest, threshold
-from streams.evaluate.events import Ints, Truth, Weeks, alarms, judge
+from streams.evaluate.events import REARM_S, Ints, Truth, Weeks, alarms, judge
 from streams.evaluate.scores import Floats32, Shown
 from streams.simulate.market import feeds, labels
 from streams.simulate.market.feeds import FeedRule, Orders
@@ -107,7 +107,7 @@ def of_asset(
             value = lowest(history, budget, score.rearm_below)
             at[budget] = Threshold(value, value, value, float("nan"))
         found[name] = {
-            budget: Found(made, [alarms(s, made.value, score.rearm_below, 300) for s in series])
+            budget: Found(made, [alarms(s, made.value, score.rearm_below, REARM_S) for s in series])
             for budget, made in at.items()
         }
     return found
@@ -146,8 +146,11 @@ def _half(tau_orders: int, tau_usd: int, which: str, winsor: float) -> Callable[
     return part
 
 
-#: Z30 and its rivals, by the names of detection.md.
+#: The product's own score, which has other names by feed.
+PRODUCT = "Undertow"
+#: It and its rivals, by the names of detection.md; Z30 exactly as its section 8 writes it.
 CONTENDERS: dict[str, Score] = {
+    PRODUCT: Score((lambda v: product.undertow(v.feed, v.taker, v.price),)),
     "Z30": Score((lambda v: scores.z30(v.feed),)),
     "Z30+flow": Score((lambda v: scores.z30_flow(v.feed, v.taker),)),
     "MAXC": Score((_half(60, 10, "usd", 50.0), _half(60, 10, "orders", 50.0))),

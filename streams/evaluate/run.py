@@ -14,7 +14,7 @@ import msgspec
 from streams.evaluate import bars, exhaustion, market, protocol, tables, whales
 from streams.evaluate.drawn import drawn
 from streams.evaluate.events import Weeks
-from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, Found, History
+from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, PRODUCT, Found, History
 from streams.evaluate.whale_paths import Judged, judged
 from streams.params import WhaleParams
 from streams.simulate.market import core
@@ -25,8 +25,6 @@ T = TypeVar("T")
 S = TypeVar("S")
 #: Hears what was done last, how many parts are done, and of how many.
 Tell = Callable[[str, int, int], None]
-#: The score that the product computes (streams/detectors/log_rate.py).
-OURS = "Z30"
 
 
 class Case(NamedTuple):
@@ -55,14 +53,14 @@ MARKET_FEEDS = ("full", "latest_100", "three_latest")
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a run does. The seeds of the bars are 171, 172 and 271 to 273."""
+    """What a run does. The seeds of the bars are 171, 172 and 281 to 283."""
 
     calibrate_on: tuple[int, ...] = (171, 172)
-    seeds: tuple[int, ...] = (271, 272, 273)
+    seeds: tuple[int, ...] = (281, 282, 283)
     days: int = 120
     cases: tuple[Case, ...] = FEEDS + MORE
     whales: bool = True
-    ours: str = OURS
+    ours: str = PRODUCT
     workers: int = 2
 
 

@@ -87,7 +87,10 @@ def _over_weeks(values: Flags | Floats, block: Ints) -> Pair:
 def online(path: Judged) -> Floats:
     """Return the posterior that each finding of a path would carry; NaN where it has none."""
     evidence = Evidence()
-    told = [None if np.isnan(p) else whale_evidence.learn(evidence, float(p)) for p in path.p]
+    told = [
+        None if np.isnan(p) else whale_evidence.learn(evidence, float(p), float(share))
+        for p, share in zip(path.p, path.credit, strict=True)
+    ]
     return np.array([np.nan if x is None else x for x in told])
 
 

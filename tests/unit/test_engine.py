@@ -3,6 +3,7 @@
 import random
 
 import msgspec
+import pytest
 from nights import START, Event, clocked, liquidation, night
 
 from schemas.bars import Bar
@@ -12,7 +13,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams import engine, pipeline
 from streams.engine import INPUTS, Shard
-from streams.params import FlowParams, MarketParams, OnsetParams, Params
+from streams.params import FlowParams, MarketParams, OnsetParams, Params, VolatilityParams
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
 
@@ -169,3 +170,22 @@ def dimmed(events: list[Event]) -> list[Event]:
             dim = msgspec.structs.replace(record, venue="binance", coverage="latest_per_second")
             shown[second, record.asset] = (second, topic, dim)
     return sorted([*kept, *shown.values()], key=lambda e: e[0])
+
+
+def test_volatility_is_taken_off_where_a_venue_is_complete_and_the_finding_says_so() -> None:
+    for weight, name, lower in ((0.35, "Z30-vol", 0.19), (0.0, "Z30", 0.0)):
+        usual = VolatilityParams(weight=weight, lower=0.19, min_history_min=5)
+        params = msgspec.structs.replace(PARAMS, volatility=usual)
+        state = pipeline.State()
+        found = [
+            record
+            for topic, item in clocked(night())
+            for _, record in pipeline.step(params, state, topic, item).outputs
+            if isinstance(record, CascadeFinding)
+        ]
+        onsets = {f.asset: f for f in found if f.phase == "onset"}
+        assert (onsets["BTC"].score_name, onsets["BTC"].feed_class) == (name, "mixed")
+        threshold = params.onset.threshold("BTC", "mixed")
+        assert onsets["BTC"].threshold == pytest.approx(threshold - lower)
+        # There is no tape of ETH.
+        assert {f.score_name for f in found if f.asset == "ETH"} == {"Z30"}

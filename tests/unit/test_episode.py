@@ -84,6 +84,24 @@ def test_without_fills_there_is_no_drawdown() -> None:
     assert episodes.drawdown_bps(without) is None
 
 
+def test_a_cascade_that_follows_a_burst_within_its_open_episode_is_called_again_once() -> None:
+    """The second burst neither doubles a trough nor follows exhaustion: its score alone tells."""
+    burst, pause = [(5.5, 1e6)] * 30, [(3.0, 5e5)] * 125
+    _, told = live(burst + pause + [(5.0, 7e5)] * 30)
+    assert told[-1] == (155, "reignited")
+    assert phases(told).count("onset") == 1
+
+
+def test_a_score_that_was_low_for_less_is_not_called_again() -> None:
+    _, told = live([(5.5, 1e6)] * 30 + [(3.0, 5e5)] * 118 + [(5.0, 7e5)] * 30)
+    assert "reignited" not in phases(told)
+
+
+def test_a_watch_that_rested_before_its_onset_is_called_once() -> None:
+    _, told = live([(4.4, 1e5)] + [(3.0, 1e5)] * 150 + [(5.5, 1e6)] * 30)
+    assert [phase for phase in phases(told) if phase in ("onset", "reignited")] == ["onset"]
+
+
 def test_levels_are_swept_where_fills_pass_them_for_the_first_time_while_orders_are_forced() -> (
     None
 ):

@@ -60,9 +60,18 @@ def test_the_report_is_one_file_that_loads_nothing(result: dict[str, Any]) -> No
         assert word in page
 
 
-def test_a_score_set_against_itself_differs_by_nothing(result: dict[str, Any]) -> None:
-    flow = result["ours_less_rival"]["full"]["Z30+flow"]["damage_to_come"]
-    assert flow == {"value": 0.0, "interval": [0.0, 0.0]}
+def test_the_product_is_judged_and_plain_z30_is_its_rival(result: dict[str, Any]) -> None:
+    assert result["score"] == "Undertow"
+    assert result["damage_to_come"] == result["rivals"]["Undertow"]["damage_to_come"]
+    for case, rivals in result["ours_less_rival"].items():
+        assert "Undertow" not in rivals
+        told = {bar["bar"]: bar["reached"] for bar in result["bars"]}
+        if not case.startswith("giants_"):
+            high = rivals["Z30"]["damage_to_come"]["interval"][1]
+            assert told[f"not worse than Z30, {case}: upper end of difference"] is (high >= 0)
+    # Flow is added on no complete feed, so that there it is Z30 itself.
+    full = result["ours_less_rival"]["full"]
+    assert full["Z30+flow"] == full["Z30"]
 
 
 def truth(cascades: list[tuple[int, int, int]]) -> Truth:

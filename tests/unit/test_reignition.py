@@ -45,7 +45,9 @@ def test_nothing_is_stated_of_feeds_or_scores_without_fitted_weights() -> None:
     params = ReignitionParams(weights={"full": (0.0, 0.0, 0.0, 0.0, 0.0)})
     assert reignition.stated(params, "full", ENDED, at(1_600)) == 0.5
     assert reignition.stated(params, "mixed", ENDED, at(1_600)) is None
-    assert reignition.stated(params, "full", ENDED, at(1_600, "Z30+flow")) is None
+    assert reignition.stated(params, "full", ENDED, at(1_600, "Z30-vol")) == 0.5
+    for name in ("Z30+flow", "Z30+flow-vol"):
+        assert reignition.stated(params, "full", ENDED, at(1_600, name)) is None
 
 
 def test_only_exhaustion_is_told_with_a_probability_and_its_alert_says_it(

@@ -1,5 +1,7 @@
 """What many whale tests say together, on p-values and transfers whose truth is known."""
 
+import math
+
 import msgspec
 import numpy as np
 import pytest
@@ -15,24 +17,26 @@ from streams.detectors.whale_evidence import Evidence
 AT = START // 60 * 60 + 3_600
 
 
-def two_groups(n: int, pi0: float, a: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """p-values and whether each is of the second group."""
+def two_groups(n: int, pi0: float, shift: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """p-values in steps of 1/1501, and whether each is of the second group."""
     draw = np.random.default_rng(seed)
     other = draw.random(n) >= pi0
-    return np.where(other, draw.random(n) ** (1 / a), draw.random(n)), other
+    z = draw.normal(np.where(other, shift, 0.0))
+    p = np.array([math.erfc(x / math.sqrt(2)) / 2 for x in z])
+    return np.maximum(np.ceil(p * 1_501), 1) / 1_501, other
 
 
 def test_the_fit_finds_the_groups_that_made_the_p_values() -> None:
-    p, _ = two_groups(20_000, 0.85, 0.2, seed=1)
-    groups = whale_evidence.fit(list(p))
-    assert groups is not None
-    # Storey counts the second group's own large p-values as the first's: 0.15 * 0.13 * 2.
-    assert groups.pi0 == pytest.approx(0.89, abs=0.02)
-    assert groups.a == pytest.approx(0.2, abs=0.05)
+    for n, shift in enumerate(whale_evidence.SHIFTS):
+        p, _ = two_groups(20_000, 0.85, shift, seed=1)
+        groups = whale_evidence.fit(list(p))
+        assert groups is not None
+        assert groups.pi0 == pytest.approx(0.85, abs=0.02)
+        assert groups.weights[n] > 0.75
 
 
 def test_the_posterior_is_as_often_right_as_it_says() -> None:
-    p, other = two_groups(25_000, 0.85, 0.1, seed=2)
+    p, other = two_groups(25_000, 0.85, 2.4, seed=2)
     groups = whale_evidence.fit(list(p[:5_000]))
     assert groups is not None
     likely = np.array([whale_evidence.posterior(float(x), groups) for x in p[5_000:]])
@@ -43,11 +47,30 @@ def test_the_posterior_is_as_often_right_as_it_says() -> None:
 
 
 def test_a_smaller_p_value_never_has_a_smaller_posterior() -> None:
-    groups = whale_evidence.fit(list(two_groups(300, 0.9, 0.3, seed=3)[0]))
+    groups = whale_evidence.fit(list(two_groups(300, 0.9, 1.5, seed=3)[0]))
     assert groups is not None
     likely = [whale_evidence.posterior(p, groups) for p in (1 / 1501, 0.01, 0.1, 0.5, 1.0)]
     assert likely == sorted(likely, reverse=True)
     assert 0 <= likely[-1] < 1 - groups.pi0 < likely[0] <= 1
+
+
+def test_sellers_that_pile_up_on_the_finest_p_value_are_told_as_such() -> None:
+    p, other = two_groups(500, 0.85, 4.0, seed=5)
+    floor = 1 / 1_501
+    groups = whale_evidence.fit(list(p))
+    assert groups is not None
+    assert (p == floor).sum() > 40
+    assert whale_evidence.posterior(floor, groups) == pytest.approx(
+        other[p == floor].mean(), abs=0.03
+    )
+
+
+def test_of_a_posterior_only_the_share_of_the_credit_is_an_inflows_own() -> None:
+    p = list(two_groups(100, 0.85, 3.0, seed=6)[0])
+    whole = whale_evidence.learn(Evidence(p_values=list(p)), 0.01)
+    part = whale_evidence.learn(Evidence(p_values=list(p)), 0.01, share=0.25)
+    assert whole is not None
+    assert part == pytest.approx(whole / 4)
 
 
 def test_p_values_of_nobody_selling_give_small_posteriors_and_never_a_share_of_none() -> None:
