@@ -106,7 +106,8 @@ class VolatilityParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Z30-vol, where a venue is complete or flow is added: minutes and nats.
 
     Thresholds are those without it, less `lower`: on simulator seeds 151-154 it was .17 to .22
-    for each asset on complete and mixed feeds, .31 to .46 beside flow. No weight: switched off.
+    for each asset on complete and mixed feeds, .31 to .46 beside flow. Never used beside
+    calibrated thresholds while `lower` is a default. No weight: switched off.
     """
 
     weight: float = 0.35
@@ -117,6 +118,7 @@ class VolatilityParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limit: float = 2.0
     lower: float = 0.19
     lower_with_flow: float = 0.4
+    lower_is_default: bool = True
 
 
 class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -218,6 +220,10 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Return the threshold of Z30+flow in nats, None where it is not to be used."""
         calibrated = self.onset.thresholds_are_default or not self.flow.thresholds_are_default
         return self.flow.cascade.get(asset, self.flow.cascade.get("*")) if calibrated else None
+
+    def counts_volatility(self, threshold_is_default: bool) -> bool:
+        """Return whether volatility goes with a threshold: a calibrated one is not to be shifted."""
+        return threshold_is_default or not self.volatility.lower_is_default
 
     @property
     def version(self) -> str:

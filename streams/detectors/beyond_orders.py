@@ -32,11 +32,15 @@ def judge(
             now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
     if feed_class == "throttled" and now.score_name == "Z30":
         return
+    with_flow = now.score_name == "Z30+flow"
+    default = params.onset.is_default(asset, feed_class)
+    if with_flow:
+        default = params.flow.thresholds_are_default
     usual, less = params.volatility, volatility.owed(params.volatility, price, now.second)
-    if less is None:
+    if less is None or not params.counts_volatility(default):
         return
     now.score -= less
-    if now.score_name == "Z30":
+    if not with_flow:
         now.threshold, now.score_name = now.threshold - usual.lower, "Z30-vol"
     else:
         now.threshold, now.score_name = now.threshold - usual.lower_with_flow, "Z30+flow-vol"

@@ -27,7 +27,6 @@ from streams.clock import not_after
 from streams.evaluate import drawn, recorded, tables
 from streams.evaluate.calibrate import lowest
 from streams.evaluate.events import (
-    REARM_S,
     SKIP,
     WEEK,
     Ints,
@@ -205,8 +204,8 @@ def _rivals(
         for name, at in found.items():
             score = CONTENDERS[name]
             series = score.parts[0](view) if len(feed.at) else np.zeros(feed.seconds, np.float32)
-            value = lowest([(truth, series)], budget, score.rearm_below, watch=watch)
-            at.append(alarms(series, value, score.rearm_below, REARM_S))
+            value = lowest([(truth, series)], budget, score.rearm_below, score.rearm_s, watch)
+            at.append(alarms(series, value, score.rearm_below, score.rearm_s))
     pairs = [(0, truth) for truth in truths]
     return {name: judge(pairs, at, watch) for name, at in found.items()}
 

@@ -44,6 +44,7 @@ class Score(NamedTuple):
 
     parts: tuple[Callable[[Seen], Floats32], ...]
     rearm_below: float = 1.4
+    rearm_s: int = REARM_S
 
 
 class Found(NamedTuple):
@@ -102,12 +103,14 @@ def of_asset(
         limits = _limits(score, known)
         history = [(h.truth, _joined(score, view, limits)) for h, view in known]
         series = [_joined(score, view, limits) for view in fresh]
-        at = {BUDGET: threshold(history, BUDGET, score.rearm_below)}
+        at = {BUDGET: threshold(history, BUDGET, score.rearm_below, score.rearm_s)}
         for budget in curve:
-            value = lowest(history, budget, score.rearm_below)
+            value = lowest(history, budget, score.rearm_below, score.rearm_s)
             at[budget] = Threshold(value, value, value, float("nan"))
         found[name] = {
-            budget: Found(made, [alarms(s, made.value, score.rearm_below, REARM_S) for s in series])
+            budget: Found(
+                made, [alarms(s, made.value, score.rearm_below, score.rearm_s) for s in series]
+            )
             for budget, made in at.items()
         }
     return found
@@ -123,7 +126,9 @@ def _limits(score: Score, known: Sequence[tuple[History, Seen]]) -> list[float]:
     if len(score.parts) == 1:
         return [0.0]
     return [
-        lowest([(h.truth, part(view)) for h, view in known], BUDGET, score.rearm_below)
+        lowest(
+            [(h.truth, part(view)) for h, view in known], BUDGET, score.rearm_below, score.rearm_s
+        )
         for part in score.parts
     ]
 
@@ -151,7 +156,7 @@ PRODUCT = "Undertow"
 #: It and its rivals, by the names of detection.md; Z30 exactly as its section 8 writes it.
 CONTENDERS: dict[str, Score] = {
     PRODUCT: Score((lambda v: product.undertow(v.feed, v.taker, v.price),)),
-    "Z30": Score((lambda v: scores.z30(v.feed),)),
+    "Z30": Score((lambda v: scores.z30(v.feed),), rearm_s=300),
     "Z30+flow": Score((lambda v: scores.z30_flow(v.feed, v.taker),)),
     "MAXC": Score((_half(60, 10, "usd", 50.0), _half(60, 10, "orders", 50.0))),
     "lr10": Score((lambda v: scores.lr10(v.feed),)),

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from streams.detectors import volatility
+from streams.detectors import beyond_orders, volatility
+from streams.detectors.episode import Second
+from streams.detectors.log_rate import RateState, VenueRate
+from streams.detectors.taker import TakerState
 from streams.detectors.volatility import VolatilityState
 from streams.evaluate import product, scores
-from streams.params import VolatilityParams
+from streams.params import OnsetParams, Params, VolatilityParams
 
 PARAMS, DAY = VolatilityParams(), 1_440 * 60
 
@@ -81,6 +84,28 @@ def test_bars_of_a_minute_tell_what_bars_of_a_second_do() -> None:
     volatility.owed(PARAMS, fine, 7_200)
     volatility.owed(PARAMS, coarse, 7_200)
     assert (fine.recent, fine.usual, fine.mid) == (coarse.recent, coarse.usual, coarse.mid)
+
+
+def test_a_calibrated_threshold_is_not_shifted_unless_the_shift_was_fitted_too() -> None:
+    own = OnsetParams(
+        cascade={"*": dict.fromkeys(("full", "mixed", "throttled"), 5.0)},
+        thresholds_are_default=False, calibrated={"BTC": ("full",)},
+    )  # fmt: skip
+    price = VolatilityState()
+    for second, paid in enumerate(np.exp(walk(2 * 3_600, 1e-4, seed=8)).tolist()):
+        volatility.take(PARAMS, price, second, paid, paid)
+    fitted = VolatilityParams(lower_is_default=False)
+    for params, feed_class, name in (
+        (Params(), "full", "Z30-vol"),
+        (Params(onset=own), "full", "Z30"),
+        (Params(onset=own), "mixed", "Z30-vol"),
+        (Params(onset=own, volatility=fitted), "full", "Z30-vol"),
+    ):
+        now = Second(7_200, 6.0, 5.0, 1, 1e4, None, None)
+        rate = RateState(venues={"bybit": VenueRate(coverage="full")})
+        beyond_orders.judge(params, "BTC", "long", TakerState(), price, rate, feed_class, now)
+        assert now.score_name == name
+        assert (now.threshold == 5.0) == (name == "Z30")
 
 
 def test_the_product_uses_it_where_a_venue_is_complete_or_flow_says_how_much() -> None:
