@@ -222,7 +222,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.flow.cascade.get(asset, self.flow.cascade.get("*")) if calibrated else None
 
     def counts_volatility(self, threshold_is_default: bool) -> bool:
-        """Return whether volatility goes with a threshold: a calibrated one is not to be shifted."""
+        """Return whether volatility goes with a threshold: a calibrated one is not shifted."""
         return threshold_is_default or not self.volatility.lower_is_default
 
     @property
