@@ -182,7 +182,7 @@ def live(at, step, batch_rows, flush_s, kill_at):
 
 lives = st.lists(
     st.tuples(
-        st.integers(5, 40), st.integers(4, 25), st.sampled_from([0.0, 60.0]), st.integers(0, 20)
+        st.integers(5, 40), st.integers(4, 25), st.sampled_from([0.0, 0.3]), st.integers(0, 20)
     ),
     max_size=3,
 )
