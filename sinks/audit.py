@@ -25,6 +25,7 @@ from sinks.rows import TABLES, table_of
 KEYS: dict[str, tuple[str, ...]] = {
     "trades": ("asset", "venue", "instrument", "ts_event", "event_id"),
     "liquidations": ("asset", "venue", "ts_event", "event_id"),
+    "open_interest": ("asset", "venue", "instrument", "ts_event", "event_id"),
     "whale_transfers": ("asset", "chain", "event_id"),
     "feed_status": ("producer", "ts_event", "state", "parts", "part"),
     "bars": ("asset", "venue", "instrument", "ts_open", "kafka_partition", "kafka_offset"),
