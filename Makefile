@@ -56,7 +56,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints.txt
-	@echo "installing into $(VENV) (about 200 MB, ClickHouse's engine is most of it)" >&2
+	@echo "installing into $(VENV) (about 300 MB, ClickHouse's engine is most of it)" >&2
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e .
 	@touch $@
 
