@@ -18,36 +18,50 @@ class Names:
     """Numbers by the four names of a row: a hash table over their bytes, compared in full."""
 
     def __init__(self) -> None:
-        self._texts: list[bytes] = []
-        self._marks: list[int] = []
-        self._sizes: list[list[int]] = []
-        self._table: tuple[Any, ...] = ()
+        self._count = self._bytes = 0
+        self._slots = np.full(1024, -1, np.int64)
+        self._marks = np.zeros(256, np.uint64)
+        self._places = np.zeros(256, np.int64)
+        self._sizes = np.zeros((256, 4), np.int64)
+        self._own = np.zeros(8192, np.uint8)
 
     def find(self, text: bytes, spans: Ints, mark: Marks) -> Ints:
         """Return each row's number, UNKNOWN where its names have none; `mark` is their hash."""
-        if not self._table:
-            self._table = self._laid_out()
-        return np.asarray(_find(np.frombuffer(text, np.uint8), spans, mark, *self._table))
+        held = self._slots, self._marks, self._own, self._places, self._sizes
+        return np.asarray(_find(np.frombuffer(text, np.uint8), spans, mark, *held))
 
     def add(self, names: list[bytes], mark: int) -> None:
         """Give four names, whose hash is `mark`, the next number, counted from 0."""
-        self._texts += names
-        self._sizes.append([len(name) for name in names])
-        self._marks.append(mark)
-        self._table = ()
+        number, whole = self._count, b"".join(names)
+        if number == len(self._marks):
+            self._marks, self._places = _longer(self._marks), _longer(self._places)
+            self._sizes = _longer(self._sizes)
+        while self._bytes + len(whole) > len(self._own):
+            self._own = _longer(self._own)
+        self._marks[number], self._places[number] = mark, self._bytes
+        self._sizes[number] = [len(name) for name in names]
+        self._own[self._bytes : self._bytes + len(whole)] = np.frombuffer(whole, np.uint8)
+        self._count, self._bytes = number + 1, self._bytes + len(whole)
+        first = number
+        if 2 * self._count > len(self._slots):
+            first, self._slots = 0, np.full(2 * len(self._slots), -1, np.int64)
+        _place(self._slots, self._marks, first, self._count)
 
-    def _laid_out(self) -> tuple[Any, ...]:
-        size = max(1024, 1 << (2 * len(self._marks)).bit_length())
-        slots = np.full(size, -1, np.int64)
-        for number, mark in enumerate(self._marks):
-            at = mark % size
-            while slots[at] >= 0:
-                at = (at + 1) % size
-            slots[at] = number
-        sizes = np.array(self._sizes, np.int64).reshape(-1, 4)
-        whole = sizes.sum(axis=1)
-        own = np.frombuffer(b"".join(self._texts), np.uint8)
-        return slots, np.array(self._marks, np.uint64), own, np.cumsum(whole) - whole, sizes
+
+def _longer(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array twice as long, what it held in front."""
+    return np.concatenate((array, np.zeros_like(array)))
+
+
+@compiled
+def _place(slots: Ints, marks: Marks, first: int, last: int) -> None:
+    """Put the numbers from `first` to before `last` where their marks are looked for."""
+    most = np.uint64(len(slots) - 1)
+    for number in range(first, last):
+        at = np.int64(marks[number] & most)
+        while slots[at] >= 0:
+            at = (at + 1) & np.int64(most)
+        slots[at] = number
 
 
 @compiled

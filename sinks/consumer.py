@@ -28,7 +28,7 @@ from sinks.rows import NOT_STORED, Piece, table_of
 __all__ = ["TOPICS", "run"]
 
 log = logging.getLogger("undertow.sink")
-POLL = 5_000
+POLL = 20_000
 #: Rows held over all partitions before they are written whatever their age.
 MAX_BUFFERED = 200_000
 #: librdkafka's own queue beside that, kilobytes.

@@ -1,6 +1,5 @@
 """The Faust app: create_app(settings) and nothing at import."""
 
-import gc
 import logging
 import os
 import ssl
@@ -10,7 +9,7 @@ from typing import Any
 
 import faust
 
-from streams import slots
+from streams import ops, slots
 from streams.agents import detect, market, recovery
 from streams.agents.transport import CommittedApp, java_partitioner
 from streams.params import Params
@@ -72,10 +71,7 @@ class Worker(faust.Worker):
 
 def work(app: Any) -> None:
     """Run the app until SIGTERM or SIGINT, then end the process."""
-    # State is millions of small objects that stay: looking through them for cycles as often
-    # as Python would is a tenth of a recovery.
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 20)
+    ops.collect_less()
     Worker(app).execute_from_commandline()
 
 

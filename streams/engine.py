@@ -205,8 +205,7 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     shard.frontier = frontier
     for asset in sorted(shard.busy):
         state = shard.assets[asset]
-        _close_until(params, shard, asset, state, frontier, findings)
-        if _next_second(params, state) is None:
+        if _close_until(params, shard, asset, state, frontier, findings) is None:
             shard.busy.discard(asset)
     return findings
 
@@ -229,16 +228,19 @@ def _close_until(
     state: AssetState,
     frontier: int,
     findings: list[Finding],
-) -> None:
+) -> int | None:
+    """Judge the seconds before `frontier`; return the next one that needs judging."""
     while True:
         second = _next_second(params, state)
         if second is None or second >= frontier:
-            return
+            return second
         cell = state.open.pop(second, None) or OpenSecond()
         state.at = second
         high, low = _take_bars(params, state, second, cell.bars)
-        interest.take(state.readings, cell.open_interest)
-        findings += _correct_closed(params, state, second, cell.corrections)
+        if cell.open_interest:
+            interest.take(state.readings, cell.open_interest)
+        if cell.corrections:
+            findings += _correct_closed(params, state, second, cell.corrections)
         _judge_sides(params, shard, asset, state, second, cell, (high, low), findings)
         if cell.transfers:
             findings += inflows.take(
@@ -263,8 +265,9 @@ def _take_bars(
         taker.take(params.flow, state.tape, second, net)
     # An hour back: no bar is longer, so none can open before that any more. And not all
     # assets in the same minute, as a day's packing takes a millisecond each.
-    apart = crc32(bars[0].asset.encode()) % SETTLE_APART_MIN
-    flow.settle(state.flows, second // 60 - 60 - apart)
+    if second // 60 - 60 >= state.flows.settled + 60:
+        apart = crc32(bars[0].asset.encode()) % SETTLE_APART_MIN
+        flow.settle(state.flows, second // 60 - 60 - apart)
     flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
     high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
     if state.sides:

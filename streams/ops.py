@@ -8,6 +8,7 @@ With http_token set the last asks for it; the first two carry no data.
 """
 
 import contextlib
+import gc
 import logging
 import socket
 import threading
@@ -54,6 +55,15 @@ def serving(settings: Settings) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def collect_less() -> None:
+    """Have the collector look for cycles less often: records by the thousand hold none.
+
+    Looking took a tenth of rollup's time, and a tenth to a fifth of a recovery's.
+    """
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
 
 
 def come_round(ready: bool = True) -> None:

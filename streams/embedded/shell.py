@@ -16,7 +16,7 @@ import orjson
 
 from sinks import clickhouse, migrate, sql_endpoint
 from sinks.report import report
-from streams import score
+from streams import ops, score
 from streams.embedded import alerts, checkpoint
 from streams.embedded.checkpoint import Checkpoint
 from streams.embedded.loop import Ears, SourceChanged, drive
@@ -95,6 +95,7 @@ class Embedded:
         fast as it goes. Raises Stopped, NoSpace, CannotRun for a source that has changed
         since, and sinks.clickhouse.SinkError when the database does not take a batch.
         """
+        ops.collect_less()
         with _space_needed(self.data_dir):
             kept = self.data_dir / checkpoint.NAME
             if fresh:

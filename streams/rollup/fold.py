@@ -117,11 +117,13 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
         size = len(names)
     trades = np.bincount(cell, minlength=size)
     seen = np.flatnonzero(trades)
-    keys = []
-    for name in (seen if names is None else names[seen]).tolist():
-        venue, asset, instrument = words.known[name // span]
-        keys.append((asset, venue, instrument, first + name % span))
-    held = [state.sums.get(key) for key in keys]
+    word, after = np.divmod(seen if names is None else names[seen], span)
+    known = map(words.known.__getitem__, word.tolist())
+    keys = [
+        (asset, venue, instrument, second)
+        for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
+    ]
+    held = list(map(state.sums.get, keys))
     usd = np.rint(of.usd * GRID) / GRID
     high, low = np.full(size, -np.inf), np.full(size, np.inf)
     np.maximum.at(high, cell, of.price)

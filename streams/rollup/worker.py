@@ -7,7 +7,6 @@ A restarted worker re-reads a little before its committed offset, to know the id
 the clock it knew before; bars of that stretch are dropped, they were told.
 """
 
-import gc
 import logging
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas import batch, metrics
-from streams import clock, kafka, refusals, slots
+from streams import clock, kafka, ops, refusals, slots
 from streams.params import Params
 from streams.rollup import fold
 from streams.rollup.commit import ANSWER_S, Commits, Cut
@@ -55,9 +54,7 @@ def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> Non
     refusals.TooManyRefused.
     """
     worker = slots.claim(settings.data_dir, "rollup")
-    # Messages come and go by the thousand and hold no cycles: looking for them costs a tenth.
-    gc.freeze()
-    gc.set_threshold(200_000, 20, 20)
+    ops.collect_less()
     share = refusals.Share(settings.dead_letter_limit)
     while not stopping():
         try:

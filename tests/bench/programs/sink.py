@@ -4,8 +4,8 @@ import logging
 
 from bench.meter import Meter, arguments
 from schemas import metrics
-from sinks import clickhouse, consumer, migrate
-from streams import kafka
+from sinks import clickhouse, migrate
+from streams import stack
 from streams.settings import Settings
 
 
@@ -13,19 +13,12 @@ def main() -> None:
     """Run the sink's loop until the wanted rows are committed."""
     url, wanted, name = arguments()
     logging.disable()
-    settings = Settings(kafka_url=url, group=name)
+    settings = Settings(kafka_url=url, group=name, data_dir=".")
     client = clickhouse.open_client("chdb", ".")
     migrate.migrate(client, "undertow")
     meter = Meter(wanted)
     rows = metrics.ROWS.labels("trades")._value
-    consumer.run(
-        kafka.consumer_conf(settings, "sink"),
-        clickhouse.Writer(client),
-        clickhouse.Intents(client),
-        batch_rows=settings.batch_rows,
-        flush_s=settings.flush_s,
-        stopping=lambda: meter.add(int(rows.get()) - meter.seen),
-    )
+    stack.run_sink(settings, client, lambda: meter.add(int(rows.get()) - meter.seen))
     meter.tell()
 
 
