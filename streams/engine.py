@@ -329,7 +329,10 @@ def _judge_sides(
         )
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
-        if excess > params.market.pulse_floor and (pulse is None or excess > pulse.excess):
+        # Most pulses in a cascade would be of others, of which the market detector makes nothing.
+        if asset not in params.market.majors or excess <= params.market.pulse_floor:
+            continue
+        if pulse is None or excess > pulse.excess:
             pulse = AssetPulse(
                 asset=asset,
                 ts_event=second * SECOND,
@@ -404,8 +407,6 @@ def _correct_closed(
     params: Params, state: AssetState, second: int, corrections: list[Liquidation]
 ) -> Iterator[CascadeFinding]:
     """Yield what corrections mean for episodes that have ended."""
-    if not corrections:
-        return
     detected = (second + 1 + params.grace_s) * SECOND
     for ended in state.closed:
         for finding in corrected(ended, corrections):
