@@ -330,9 +330,8 @@ def _judge_sides(
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
         # Most pulses in a cascade would be of others, of which the market detector makes nothing.
-        if asset not in params.market.majors or excess <= params.market.pulse_floor:
-            continue
-        if pulse is None or excess > pulse.excess:
+        heard = asset in params.market.majors and excess > params.market.pulse_floor
+        if heard and (pulse is None or excess > pulse.excess):
             pulse = AssetPulse(
                 asset=asset,
                 ts_event=second * SECOND,
