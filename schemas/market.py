@@ -30,8 +30,13 @@ from schemas.words import (
 CLOSING_ORDER: dict[str, str] = {"long": "sell", "short": "buy"}
 
 
-class TradeRow(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
-    """A trade's fields, each checked by itself; `schemas.batch` checks them against each other."""
+class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
+    """One print on a venue's tape; `price` is always a fill.
+
+    `aggressor_side` is the taker's. `quantity` in base units, `notional_usd` NULL
+    where the quote currency has no known dollar worth. Trades are never corrected: a
+    tape takes nothing back.
+    """
 
     event_id: Identity
     venue: Name
@@ -44,15 +49,6 @@ class TradeRow(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade")
     notional_usd: NotionalUsd | None
     ts_event: Micros
     ts_recv: Micros
-
-
-class Trade(TradeRow, frozen=True, kw_only=True, gc=False, tag="trade"):
-    """One print on a venue's tape; `price` is always a fill.
-
-    `aggressor_side` is the taker's. `quantity` in base units, `notional_usd` NULL
-    where the quote currency has no known dollar worth. Trades are never corrected: a
-    tape takes nothing back.
-    """
 
     def __post_init__(self) -> None:
         check_times(self.ts_event, self.ts_recv)
