@@ -1,17 +1,16 @@
 """A dump read by the run is the dump read line by line."""
 
 import gzip
-import random
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from dumps import SECOND_0, lines
 from nights import PARAMS
 
 from schemas import codec
 from schemas.batch import Trades
-from schemas.market import Trade
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND
 from streams import pipeline
@@ -20,27 +19,6 @@ from streams.rollup import fold
 from streams.sources import runs
 from streams.sources.ndjson import ndjson_source
 from streams.sources.pace import paced
-
-T = 1_763_683_200
-
-
-def lines(count: int, seed: int = 3) -> list[bytes]:
-    """Floods and trickles, words on time, repeats, late ones and lines that are no records."""
-    draw, made, at = random.Random(seed), [], T * SECOND
-    for n in range(count):
-        at += draw.choice([200, 200, 200, 200, 900, 30_000 if n % 97 == 0 else 200])
-        asset = "ETH" if n % 3 == 2 and n % 613 else "BTC"
-        price = round(draw.uniform(90, 110), 2)
-        trade = Trade(
-            event_id=f"t{n if n % 400 else n - 1}", venue="binance", instrument=f"{asset}-USDT-PERP",
-            venue_symbol=f"{asset}USDT", asset=asset, aggressor_side=draw.choice(["buy", "sell"]),
-            price=price, quantity=0.5, notional_usd=draw.choice([price * 0.5, None]),
-            ts_event=at - (5 * SECOND if n % 501 == 0 else 0), ts_recv=at + draw.randrange(50_000),
-        )  # fmt: skip
-        made.append(codec.encode(trade))
-        if n % 613 == 0:
-            made += [b"", b"{broken", b"[" + made[-1] + b"]", made[-1].replace(b"BTC-", b"DOGE-")]
-    return made
 
 
 def played(path: Path, by_the_run: bool) -> tuple[list[Any], pipeline.State, set[int]]:
@@ -54,7 +32,7 @@ def played(path: Path, by_the_run: bool) -> tuple[list[Any], pipeline.State, set
                 pipeline.step(PARAMS, state, topic, trade)
         elif isinstance(record, DeadLetter):
             # Stamped with the last time before it: of the run, or of its last trade.
-            told.append((topic, msgspec.structs.replace(record, ts_recv=T * SECOND)))
+            told.append((topic, msgspec.structs.replace(record, ts_recv=SECOND_0 * SECOND)))
         else:
             told.append((topic, record))
             told += pipeline.step(PARAMS, state, topic, record).outputs
