@@ -23,7 +23,7 @@ from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD
 from sinks.clickhouse import Batch, Intents, Writer
 from sinks.membership import TOPICS, Buffer, Membership, Place, Stopped, check, topic_ids
-from sinks.rows import NOT_STORED, Piece, table_of
+from sinks.rows import NOT_STORED, packed, table_of
 
 __all__ = ["TOPICS", "run"]
 
@@ -145,7 +145,7 @@ def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
     of = found.of if good.all() else found.of.only(good)
     if of.event_id:
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
-        buffer.pieces.append(Piece(buffer.words.labels, of, offsets[found.message[good]]))
+        buffer.pieces.append(packed(buffer.words.labels, of, offsets[found.message[good]]))
         buffer.rows += len(of.event_id)
     return [messages[n] for n in np.flatnonzero(alone).tolist()]
 

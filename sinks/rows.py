@@ -59,11 +59,22 @@ class Coords(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Sound trades in columns, the names that their `label` numbers, and an offset for each."""
+    """Sound trades in columns, the names that their `label` numbers, and an offset for each.
+
+    `ids` are Arrow's: the words that `of` had them in take six times the memory while they wait.
+    """
 
     labels: Sequence[tuple[str, str, str, str]]
     of: Columns
+    ids: Any
     offsets: NDArray[np.int64]
+
+
+def packed(
+    labels: Sequence[tuple[str, str, str, str]], of: Columns, offsets: NDArray[np.int64]
+) -> Piece:
+    """Return trades as they wait for their insert."""
+    return Piece(labels, of._replace(event_id=[]), pa.array(of.event_id, pa.string()), offsets)
 
 
 def table_of(record: msgspec.Struct) -> str:
@@ -113,11 +124,11 @@ _ARROW = pa.schema([(name, _KINDS.get(name, _WORD)) for name in COLUMNS["trades"
 
 
 def _of_piece(piece: Piece, coords: Coords) -> Any:
-    of, count = piece.of, len(piece.of.event_id)
+    of, count = piece.of, len(piece.offsets)
     used, row = np.unique(of.label, return_inverse=True)
     names = [piece.labels[label] for label in used.tolist()]
     told = {
-        "event_id": pa.array(of.event_id, pa.string()),
+        "event_id": piece.ids,
         "aggressor_side": _words(["sell", "buy"], of.buys.astype(np.int32)),
         "price": of.price,
         "quantity": of.quantity,

@@ -57,18 +57,13 @@ def serving(settings: Settings) -> Iterator[str]:
         server.server_close()
 
 
-def collect_less(young: int = 200_000) -> None:
+def collect_less() -> None:
     """Have the collector look for cycles less often: records by the thousand hold none.
 
-    Looking took a tenth of rollup's time, and a tenth to a fifth of a recovery's. Who inserts
-    columns looks after fewer `young` objects: what the driver leaves in cycles are whole batches.
+    Looking took a tenth of rollup's time, and a tenth to a fifth of a recovery's.
     """
     gc.freeze()
-    gc.set_threshold(young, 20, 20)
-
-
-#: Young objects between two looks of a process that inserts columns.
-INSERTING = 5_000
+    gc.set_threshold(200_000, 20, 20)
 
 
 def come_round(ready: bool = True) -> None:

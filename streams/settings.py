@@ -54,7 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_urls: str = ""
     webhook_allow_private: str = ""
     flush_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
-    batch_rows: Annotated[int, Meta(ge=1, le=100_000)] = 50_000
+    batch_rows: Annotated[int, Meta(ge=1, le=100_000)] = 100_000
     checkpoint_s: Annotated[float, Meta(ge=0.01, le=3600)] = 5.0
     dead_letter_limit: Annotated[float, Meta(gt=0, le=1)] = 0.9
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"

@@ -137,7 +137,7 @@ def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -
 
     Raises sinks.clickhouse.SinkError, and KafkaException for what does not pass.
     """
-    ops.collect_less(ops.INSERTING)
+    ops.collect_less()
     conf = kafka.consumer_conf(settings, "sink", slots.claim(settings.data_dir, "sink"))
     while not stopping():
         try:

@@ -100,8 +100,16 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
         store: Any = self.data
         values, owners = store.data, store._key_partition
         windowed = self.window is not None
+        read, said, current = self._read.get(partition, -1), None, False
         for offset, name, value, headers in rows:
-            if not self._is_current(partition, offset, headers):
+            if offset <= read:
+                self._terms[partition] = 0  # read anew from its beginning
+                said = None
+            read = offset
+            # Mostly one worker's rows follow each other.
+            if said is None or headers != said:
+                said, current = headers, self._is_current(partition, headers)
+            if not current:
                 continue
             key: Any = name
             if windowed:
@@ -113,15 +121,13 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
             else:
                 values[key] = value
                 owners[key] = partition
+        self._read[partition] = read
 
-    def _is_current(self, partition: int, offset: int, headers: Headers) -> bool:
+    def _is_current(self, partition: int, headers: Headers) -> bool:
         term, begins = 0, False
         for name, told in headers or ():
             if name in (_TERM, _BEGINS):
                 term, begins = int(told), name == _BEGINS
-        if offset <= self._read.get(partition, -1):
-            self._terms[partition] = 0  # read anew from its beginning
-        self._read[partition] = offset
         highest = self._terms.get(partition, 0)
         if term < highest:
             return False

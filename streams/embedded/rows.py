@@ -13,12 +13,12 @@ from schemas import metrics
 from schemas.batch import Trades
 from schemas.status import DeadLetter
 from sinks import clickhouse
-from sinks.rows import TABLES, Piece, table_of
+from sinks.rows import TABLES, Piece, packed, table_of
 from streams import clock, kafka
 from streams.embedded.checkpoint import Tally
 
 #: Batches waiting for chDB at most: what bounds memory when it is slower than the source.
-QUEUE = 8
+QUEUE = 2
 
 
 class Rows:
@@ -44,7 +44,7 @@ class Rows:
         self._flush_s = flush_s
         self._shown_at = time.monotonic()
         self._open: dict[str, list[msgspec.Struct]] = {}
-        self._trades: list[Trades] = []
+        self._trades: list[Piece] = []
         self._queue: queue.Queue[clickhouse.Batch | bytes | None] = queue.Queue(QUEUE)
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._write, name="rows", daemon=True)
@@ -69,11 +69,12 @@ class Rows:
 
     def put_trades(self, trades: Trades) -> None:
         """Add trades in columns; raises as `put` does."""
-        waiting = len(self._open.setdefault("trades", [])) + sum(map(len, self._trades))
+        waiting = len(self._open.setdefault("trades", []))
+        waiting += sum(len(one.offsets) for one in self._trades)
         if waiting and waiting + len(trades) > self._size:
             self._hand_over("trades")
             self._open["trades"] = []
-        self._trades.append(trades)
+        self._trades.append(packed(trades.words.labels, trades.of, np.arange(len(trades))))
 
     def refuse(self, topic: str, record: msgspec.Struct, field: str, reason: str) -> None:
         """Add the dead letter of a record that was not taken in."""
@@ -116,9 +117,9 @@ class Rows:
         lo = at = self._tally.written.get(table, 0)
         at += len(records)
         pieces = []
-        for trades in self._trades if table == "trades" else ():
-            pieces.append(Piece(trades.words.labels, trades.of, np.arange(at, at + len(trades))))
-            at += len(trades)
+        for one in self._trades if table == "trades" else ():
+            pieces.append(one._replace(offsets=one.offsets + at))
+            at += len(one.offsets)
         if table == "trades":
             self._trades = []
         self._tally.written[table] = at

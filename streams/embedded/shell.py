@@ -95,7 +95,7 @@ class Embedded:
         fast as it goes. Raises Stopped, NoSpace, CannotRun for a source that has changed
         since, and sinks.clickhouse.SinkError when the database does not take a batch.
         """
-        ops.collect_less(ops.INSERTING)
+        ops.collect_less()
         with _space_needed(self.data_dir):
             kept = self.data_dir / checkpoint.NAME
             if fresh:

@@ -9,7 +9,7 @@ from schemas.market import Trade
 from schemas.words import SECOND
 from sinks.clickhouse import Batch, Writer, open_client
 from sinks.migrate import migrate
-from sinks.rows import COLUMNS, Piece
+from sinks.rows import COLUMNS, Piece, packed
 
 T = 1_763_683_200 * SECOND
 
@@ -35,7 +35,7 @@ def trade(n: int) -> Trade:
 def piece(words: batch.Words, trades: list[Trade], first: int) -> Piece:
     found = scan.scanned(words, [codec.encode(one) for one in trades])
     assert not len(found.odd)
-    return Piece(words.labels, found.of, found.message + first)
+    return packed(words.labels, found.of, found.message + first)
 
 
 def rows(client: Any, topic: str) -> list[tuple[Any, ...]]:
