@@ -27,7 +27,8 @@ NOTHING_YET_S = 0.005
 
 def consumer_conf(settings: Settings) -> dict[str, Any]:
     """Return the settings of the consumer that reads changelogs; it joins no group."""
-    own = {"enable.partition.eof": True, "fetch.queue.backoff.ms": 10}
+    # The broker tells a partition's end by an answer without rows, which it else puts off.
+    own = {"enable.partition.eof": True, "fetch.queue.backoff.ms": 10, "fetch.wait.max.ms": 20}
     return kafka.consumer_conf(settings, "detect-recovery") | own
 
 
@@ -79,6 +80,7 @@ class QuickRecovery(Recovery):
                 # Not awaited in a thread: what a thread is at cannot be cancelled.
                 messages = reader.consume(BATCH, 0)
                 left -= self._take(messages)
+                left = {tp for tp in left if offsets[tp] < ends[tp]}
                 if messages:
                     consumer.heard()
                 await asyncio.sleep(0 if messages else NOTHING_YET_S)
