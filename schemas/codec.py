@@ -7,6 +7,7 @@ import msgspec
 
 from schemas.topics import TOPICS
 
+_ENCODER = msgspec.json.Encoder()
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 
 
@@ -64,7 +65,7 @@ def decode(
 
 def encode(record: msgspec.Struct) -> bytes:
     """Encode one record as JSON."""
-    return msgspec.json.encode(record)
+    return _ENCODER.encode(record)
 
 
 def validated(record: Any) -> Any:

@@ -95,7 +95,7 @@ class AssetState(msgspec.Struct):
 class Shard(msgspec.Struct):
     """The assets of one partition, and how far event time has come for them.
 
-    `born` is the second in which liquidations were first watched.
+    `born`: when liquidations were first watched. `busy`: the next second to judge, by asset.
     """
 
     inputs: dict[str, watermark.InputClock] = msgspec.field(
@@ -103,7 +103,7 @@ class Shard(msgspec.Struct):
     )
     away: darkness.Darkness = msgspec.field(default_factory=darkness.Darkness)
     assets: dict[str, AssetState] = {}
-    busy: set[str] = set()
+    busy: dict[str, int] = {}
     frontier: int = 0
     born: int = 0
     late: dict[str, int] = {}
@@ -137,13 +137,14 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     cell = state.open.get(second)
     if cell is None:
         cell = state.open[second] = OpenSecond()
-    shard.busy.add(record.asset)
+    shard.busy[record.asset] = min(second, shard.busy.get(record.asset, second))
     return Step([], None if _put(cell, record) else "duplicate")
 
 
-def under_way(params: Params, shard: Shard) -> set[str]:
-    """Return the assets that have a second to judge; what `busy` holds."""
-    return {a for a, state in shard.assets.items() if _next_second(params, state) is not None}
+def under_way(params: Params, shard: Shard) -> dict[str, int]:
+    """Return what `busy` holds, from the assets alone."""
+    due = ((asset, _next_second(params, state)) for asset, state in shard.assets.items())
+    return {asset: second for asset, second in due if second is not None}
 
 
 def second_of(record: DataRecord) -> int:
@@ -203,10 +204,11 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     if frontier <= shard.frontier:
         return findings
     shard.frontier = frontier
-    for asset in sorted(shard.busy):
-        state = shard.assets[asset]
-        if _close_until(params, shard, asset, state, frontier, findings) is None:
-            shard.busy.discard(asset)
+    for asset in sorted(a for a, second in shard.busy.items() if second < frontier):
+        del shard.busy[asset]
+        due = _close_until(params, shard, asset, shard.assets[asset], frontier, findings)
+        if due is not None:
+            shard.busy[asset] = due
     return findings
 
 
@@ -415,6 +417,5 @@ def _correct_closed(
 def _with_silences(shard: Shard, verdict: WhaleFinding) -> WhaleFinding:
     first, last = verdict.ts_event // SECOND, verdict.ts_window_end // SECOND
     silent = darkness.silent_feeds(shard.inputs, first, last)
-    if not silent:
-        return verdict
-    return msgspec.structs.replace(verdict, coverage="unknown", silent=silent)
+    replace = msgspec.structs.replace
+    return replace(verdict, coverage="unknown", silent=silent) if silent else verdict

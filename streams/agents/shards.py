@@ -118,9 +118,11 @@ def apply(
     if isinstance(record, FeedStatus):
         if offset <= live.offsets.get(topic, -1):
             return None
-        live.dirty |= live.shard.busy
         live.offsets[topic] = offset
-        return engine.step(params, live.shard, topic, record)
+        due = dict(live.shard.busy)
+        told = engine.step(params, live.shard, topic, record)
+        live.dirty |= {asset for asset, second in due.items() if second < live.shard.frontier}
+        return told
     cell = (record.asset, engine.second_of(record))
     applied = live.second_offsets.get(cell, {})
     if offset <= applied.get(topic, -1):

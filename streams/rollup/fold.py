@@ -124,17 +124,22 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
         for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
     ]
     held = list(map(state.sums.get, keys))
+    begun = held.count(None) < len(held)
     usd = np.rint(of.usd * GRID) / GRID
     high, low = np.full(size, -np.inf), np.full(size, np.inf)
     np.maximum.at(high, cell, of.price)
     np.minimum.at(low, cell, of.price)
-    so_far = [0.0 if sums is None else sums[2] for sums in held]
-    quantity = np.bincount(
-        np.concatenate((seen, cell)), np.concatenate((so_far, of.quantity)), size
-    )
+    at, added = cell, of.quantity
+    if begun:
+        so_far = [0.0 if sums is None else sums[2] for sums in held]
+        at, added = np.concatenate((seen, cell)), np.concatenate((so_far, added))
+    quantity = np.bincount(at, added, size)
     bought = np.bincount(cell, np.where(of.buys, usd, 0.0), size)
     sold = np.bincount(cell, np.where(of.buys, 0.0, usd), size)
     new = np.stack((high, low, quantity, bought, sold, trades), axis=1)[seen].tolist()
+    if not begun:
+        state.sums.update(zip(keys, new, strict=True))
+        return
     for key, sums, more in zip(keys, held, new, strict=True):
         if sums is None:
             state.sums[key] = more

@@ -1,7 +1,7 @@
 """What a record costs with 10 to 5,000 instruments: a trade in rollup, a bar in detect.
 
-In processor time, of the second half of the seconds: by then most instruments have been met. A
-few instruments share each second's own cost among few bars.
+In processor time, of the second half of the seconds, when every instrument has been met: what a
+new one costs, it costs once. A few instruments share each second's own cost among few bars.
 """
 
 import gc
@@ -15,8 +15,7 @@ from bench import load
 from bench.figures import quotients, spread
 from bench.say import say
 from schemas import batch, codec
-from schemas.bars import Bar
-from streams import engine
+from streams import engine, ops
 from streams.params import Params
 from streams.rollup import fold
 from streams.rollup.take import Partition, take
@@ -29,11 +28,14 @@ STAMP_MS = (load.START + 600) * 1_000
 
 
 def measure(quick: bool, rounds: int) -> dict[str, Any]:
-    """Return microseconds a record by size; the growth is the worse of the two stages."""
+    """Return microseconds a record by size; the growth is the worse of the two stages.
+
+    Each stage decodes what it takes and encodes what it gives, as in a worker.
+    """
     seconds = SECONDS if quick else 4 * SECONDS
     taken: dict[str, dict[int, list[float]]] = {"rollup": {}, "detect": {}}
     given = {size: _messages(size, seconds) for size in SIZES}
-    gc.freeze()  # or looking for cycles among all these messages would be most of the cost
+    ops.collect_less()  # as the workers do, else looking through these messages is most of the cost
     for _ in range(rounds):
         for size in SIZES:
             trades, bars = _rollup(given[size])
@@ -54,10 +56,11 @@ def measure(quick: bool, rounds: int) -> dict[str, Any]:
 
 
 def _messages(instruments: int, seconds: int) -> list[list[Message]]:
-    """One list a second: its trades, then the feed's word."""
+    """One list a second: its trades, then the feed's word. All instruments are in the first."""
     made: list[list[Message]] = [[] for _ in range(seconds)]
     offsets = count()
-    for number, trade in enumerate(load.trades(seconds * PER_SECOND, instruments, PER_SECOND), 1):
+    trades = load.trades(seconds * PER_SECOND, instruments, PER_SECOND, met=PER_SECOND)
+    for number, trade in enumerate(trades, 1):
         second = (number - 1) // PER_SECOND
         made[second].append(_message(next(offsets), codec.encode(trade)))
         if number % PER_SECOND == 0:
@@ -69,7 +72,7 @@ def _message(offset: int, value: bytes) -> Message:
     return Message(topic="trades", partition=0, offset=offset, value=value, timestamp=(1, STAMP_MS))
 
 
-def _rollup(given: list[list[Message]]) -> tuple[float, list[list[Bar]]]:
+def _rollup(given: list[list[Message]]) -> tuple[float, list[list[bytes]]]:
     part, words, params = Partition(0, fold.FoldState(), 0, 0), batch.Words(), Params()
     bars = []
     gc.collect()
@@ -77,22 +80,20 @@ def _rollup(given: list[list[Message]]) -> tuple[float, list[list[Bar]]]:
         if second == len(given) // 2:
             began = time.process_time()
         take(params, words, part, messages)
-        bars.append(fold.drain(part.state))
+        bars.append([codec.encode(bar) for bar in fold.drain(part.state)])
         part.live_from = part.position
-        for bar in bars[-1]:
-            codec.encode(bar)
     cost = time.process_time() - began
     return cost / sum(map(len, given[len(given) // 2 :])) * 1e6, bars
 
 
-def _detect(given: list[list[Bar]]) -> float:
+def _detect(given: list[list[bytes]]) -> float:
     shard, params = engine.Shard(), Params()
     gc.collect()
     for second, bars in enumerate(given):
         if second == len(given) // 2:
             began = time.process_time()
         for bar in bars:
-            engine.step(params, shard, "bars", bar)
+            engine.step(params, shard, "bars", codec.decode("bars", bar))
         for topic in engine.INPUTS:
             engine.step(params, shard, topic, load.alive(second + 1))
     cost = time.process_time() - began

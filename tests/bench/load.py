@@ -22,18 +22,23 @@ SKEW = 1.4
 
 
 def trades(
-    count: int, instruments: int = 600, per_second: int = PER_SECOND, first: int = 0
+    count: int, instruments: int = 600, per_second: int = PER_SECOND, first: int = 0, met: int = 0
 ) -> Iterator[Trade]:
-    """Yield `count` trades in event-time order, about 240 bytes each as JSON."""
+    """Yield `count` trades in event-time order, about 240 bytes each as JSON.
+
+    The instruments of the first `met` go round, so that each has been seen.
+    """
     draw = np.random.default_rng(1 + first)
     weights = 1.0 / np.arange(1, instruments + 1) ** SKEW
-    which = draw.choice(instruments, count, p=weights / weights.sum()).tolist()
+    which = draw.choice(instruments, count, p=weights / weights.sum())
+    which[:met] = np.arange(met) % instruments
+    chosen = which.tolist()
     prices = np.round(100 * np.exp(0.01 * draw.standard_normal(count)), 2).tolist()
     quantities = np.round(draw.exponential(2.0, count) + 0.001, 3).tolist()
     sides = draw.choice(["buy", "sell"], count).tolist()
     names = ["BTC"] + [f"A{rank}" for rank in range(1, instruments)]
     for number in range(count):
-        asset = names[which[number]]
+        asset = names[chosen[number]]
         stamp = START * SECOND + (first + number) * SECOND // per_second
         yield Trade(
             event_id=str(6_000_000_000 + first + number),
