@@ -93,18 +93,17 @@ class AssetState(msgspec.Struct):
 
 
 class Shard(msgspec.Struct):
-    """The assets of one partition, and how far event time has come for them.
-
-    `born`: when liquidations were first watched. `busy`: the next second to judge, by asset.
-    """
+    """The assets of one partition, and how far event time has come for them."""
 
     inputs: dict[str, watermark.InputClock] = msgspec.field(
         default_factory=lambda: {name: watermark.InputClock() for name in INPUTS}
     )
     away: darkness.Darkness = msgspec.field(default_factory=darkness.Darkness)
     assets: dict[str, AssetState] = {}
+    #: The next second to judge of each asset that has one.
     busy: dict[str, int] = {}
     frontier: int = 0
+    #: The second in which liquidations were first watched.
     born: int = 0
     late: dict[str, int] = {}
 
@@ -416,6 +415,6 @@ def _correct_closed(
 
 def _with_silences(shard: Shard, verdict: WhaleFinding) -> WhaleFinding:
     first, last = verdict.ts_event // SECOND, verdict.ts_window_end // SECOND
-    silent = darkness.silent_feeds(shard.inputs, first, last)
-    replace = msgspec.structs.replace
-    return replace(verdict, coverage="unknown", silent=silent) if silent else verdict
+    if silent := darkness.silent_feeds(shard.inputs, first, last):
+        return msgspec.structs.replace(verdict, coverage="unknown", silent=silent)
+    return verdict
