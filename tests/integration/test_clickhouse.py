@@ -1,5 +1,6 @@
 """Batches through the real engine (chDB): what was sent is what is read, once."""
 
+import gc
 import inspect
 import random
 import subprocess
@@ -159,6 +160,16 @@ def test_the_same_token_again_changes_nothing(client):
     for _ in range(3):
         assert insert(client, records) == 10
     assert one(client, "SELECT count() FROM liquidations") == 10
+
+
+def test_what_was_inserted_is_not_kept_alive_by_the_driver(client):
+    gc.collect()
+    records = [liquidation(n, venue_symbol="".join(["B", str(n)])) for n in range(3)]
+    symbol = records[0].venue_symbol
+    insert(client, records)
+    del records
+    # By this test and by the call that counts.
+    assert sys.getrefcount(symbol) == 2
 
 
 def test_the_same_event_under_another_token_is_one_row_when_read_with_final(client):
@@ -619,6 +630,22 @@ def test_a_migration_that_changed_after_it_was_applied_is_an_error(client, monke
     monkeypatch.setattr(migrations, "migrations", lambda: changed)
     with pytest.raises(MigrationError, match="was changed after"):
         migrate(client, client.database)
+
+
+def test_a_setting_that_the_server_does_not_have_is_left_out_and_all_else_is_an_error(
+    engine, monkeypatch
+):
+    whole = migrations.migrations()
+    unknown = migrations.Migration("9998_x.sql", "ALTER TABLE trades MODIFY SETTING nope = 1;")
+    wrong = migrations.Migration(
+        "9999_y.sql", "ALTER TABLE trades MODIFY SETTING index_granularity_bytes = 'x';"
+    )
+    name = f"test_{next(_numbers)}"
+    monkeypatch.setattr(migrations, "migrations", lambda: [*whole, unknown])
+    assert migrate(engine, name)[-1] == "9998_x.sql"
+    monkeypatch.setattr(migrations, "migrations", lambda: [*whole, unknown, wrong])
+    with pytest.raises(MigrationError, match="9999_y"):
+        migrate(engine, name)
 
 
 def test_a_migration_that_stopped_half_way_is_finished_by_the_next_run(engine, monkeypatch):

@@ -64,3 +64,12 @@ def test_a_batch_at_its_largest_is_one_block_under_its_token(client: Any) -> Non
     assert writer.insert(whole) == writer.insert(whole) == size
     ask = "SELECT count() FROM trades WHERE kafka_topic = 'large'"
     assert client.query(ask).result_rows == [(size,)]
+
+
+def test_a_trade_told_twice_in_one_batch_is_one_when_read_with_final(client: Any) -> None:
+    told = [trade(n) for n in (1, 2, 1)]
+    both = Batch("trades", "twice", 0, 0, 2, [], [], pieces=[piece(batch.Words(), told, 0)])
+    assert Writer(client).insert(both) == 3
+    assert len(rows(client, "twice")) == 3
+    ask = "SELECT count() FROM trades FINAL WHERE kafka_topic = 'twice'"
+    assert client.query(ask).result_rows == [(2,)]
