@@ -5,13 +5,14 @@ new one costs, it costs once. A few instruments share each second's own cost amo
 """
 
 import gc
+import os
 import time
 from itertools import count
 from typing import Any
 
 from confluent_kafka import Message
 
-from bench import load
+from bench import load, rig
 from bench.figures import quotients, spread
 from bench.say import say
 from schemas import batch, codec
@@ -36,11 +37,13 @@ def measure(quick: bool, rounds: int) -> dict[str, Any]:
     taken: dict[str, dict[int, list[float]]] = {"rollup": {}, "detect": {}}
     given = {size: _messages(size, seconds) for size in SIZES}
     ops.collect_less()  # as the workers do, else looking through these messages is most of the cost
+    os.sched_setaffinity(0, rig.OURS)
     for _ in range(rounds):
         for size in SIZES:
             trades, bars = _rollup(given[size])
             taken["rollup"].setdefault(size, []).append(trades)
             taken["detect"].setdefault(size, []).append(_detect(bars))
+    os.sched_setaffinity(0, rig.CORES)
     growth = {stage: quotients(costs[SIZES[-1]], costs[SIZES[0]]) for stage, costs in taken.items()}
     for stage, costs in taken.items():
         shown = ", ".join(f"{size:,}: {spread(of)['median']:.2f} us" for size, of in costs.items())
