@@ -12,7 +12,7 @@ from nights import PARAMS, START, clocked, deposit, disturbed_night
 from schemas.bars import Bar
 from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
-from streams import pipeline
+from streams import engine, pipeline
 from streams.agents import shards, tables
 from streams.rollup import fold
 
@@ -28,6 +28,29 @@ def test_a_row_stays_small_while_one_input_lags(sent: list[Message]) -> None:
     rows = [*shards.second_writes(live), *shards.writes(live)]
     assert len(rows) > 500
     assert max(len(value) for _, value in rows if value) < 10_000
+
+
+def test_an_asset_is_looked_at_and_stored_just_when_a_second_of_it_is_due(
+    sent: list[Message],
+) -> None:
+    live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
+    judged = waiting = 0
+    for topic, offset, record in sent:
+        held = encoded(live) if isinstance(record, FeedStatus) else {}
+        shards.apply(PARAMS, live, topic, offset, record)
+        assert live.shard.busy == engine.under_way(PARAMS, live.shard)
+        if held:
+            changed = {name for name, state in encoded(live).items() if state != held[name]}
+            assert live.dirty == changed
+            judged += len(changed)
+            waiting += len(live.shard.busy.keys() - changed)
+            live.dirty.clear()
+    assert judged > 500
+    assert waiting > 500
+
+
+def encoded(live: shards.LiveShard) -> dict[str, bytes]:
+    return {name: msgspec.msgpack.encode(state) for name, state in live.shard.assets.items()}
 
 
 class Kept:
