@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -25,6 +26,8 @@ DEFAULT_REIGNITION: dict[str, tuple[float, float, float, float, float]] = {
     "mixed": (-1.0544, -0.1756, -1.5978, -0.5099, 0.3435),
     "throttled": (-1.0118, -0.0877, -2.3156, -0.6008, 0.4497),
 }
+#: Minutes back that are surely at hand one by one: the flow of an hour ago may be packed.
+MINUTES_NEAR = 60
 MAJORS = ("ADA", "AVAX", "BCH", "BNB", "BTC", "DOGE", "DOT", "ETH", "LINK", "LTC", "SOL", "XRP")
 DEFAULT_MULTIPLIERS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "latest_per_second": (
@@ -132,11 +135,11 @@ class EpisodeParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     peak_hold_s: int = 30
     exhausted_share: float = 0.05
     exhausted_hold_s: int = 120
-    reference_min: int = 5
+    reference_min: Annotated[int, msgspec.Meta(ge=1, le=MINUTES_NEAR)] = 5
     #: How far price levels lie apart.
     level_bps: float = 10.0
     #: Where the side is not told: minutes read, and what is too little to tell by.
-    direction_min: int = 5
+    direction_min: Annotated[int, msgspec.Meta(ge=1, le=MINUTES_NEAR)] = 5
     direction_lean: float = 0.02
     direction_move_bps: float = 10.0
 

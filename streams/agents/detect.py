@@ -77,6 +77,8 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             touched.add(number)
             came_at[event.message.topic, number] = time.monotonic()
             progress.take(event.message)
+            if live[number].wanting:
+                await shards.bring_days(live[number], flows)
             refused += _take(params, live[number], event.message, outgoing)
         share.note(len(events), refused)
         for number in sorted(touched):
@@ -166,6 +168,8 @@ async def _store(
         for key, value in shards.writes(shard)
     ]
     await asyncio.gather(*sent)
+    for shard in held:
+        shards.put_days_away(shard)
 
 
 class Outgoing:

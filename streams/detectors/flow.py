@@ -5,7 +5,8 @@
                   midnight        `settled`
 
 An hour is packed once it lies a whole hour back: no bar is longer, so none can still open
-in it. Where something is kept never changes what is read.
+in it. Where something is kept never changes what is read. Nothing but the test of a whale's
+deposit reads days; a shell that stores them may put them away until there is one.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,12 +29,13 @@ class FlowState(msgspec.Struct):
     """Minutes by number since the epoch; packed hours and days by their first minute.
 
     All before `settled` is packed. `changed` are the rows that a shell has yet to store, or
-    to delete where they are gone; None where no shell stores rows.
+    to delete where they are gone; None where no shell stores rows. A day that is None is put
+    away: whoever stores rows has it.
     """
 
     minutes: dict[int, MinuteFlow] = {}
     hours: dict[int, bytes] = {}
-    days: dict[int, bytes] = {}
+    days: dict[int, bytes | None] = {}
     settled: int = 0
     oldest_kept: int = 0
     changed: set[Row] | None = None
@@ -121,10 +123,26 @@ def row(state: FlowState, start: int, width: int) -> bytes | None:
     return (state.hours if width == HOUR else state.days).get(start)
 
 
-def restore(state: FlowState, rows: dict[Row, bytes]) -> None:
+def put_away(state: FlowState) -> None:
+    """Let go of the days' bytes; all of them must be stored."""
+    state.days = dict.fromkeys(state.days)
+
+
+def away(state: FlowState) -> list[Row]:
+    """Return the days that must be brought back before a deposit is judged."""
+    return [(start, DAY) for start, held in state.days.items() if held is None]
+
+
+def bring_back(state: FlowState, days: dict[int, bytes]) -> None:
+    """Put days back, by their first minute."""
+    state.days |= days
+
+
+def restore(state: FlowState, rows: dict[Row, bytes | None]) -> None:
     """Take back stored rows; those that a packed one already holds are marked as gone.
 
-    A shell that dies between storing what was packed and deleting its parts has both.
+    Days may be None, put away. A shell that dies between storing what was packed and deleting
+    its parts has both.
     """
     state.days = {start: held for (start, width), held in rows.items() if width == DAY}
     state.settled = max((start + DAY for start in state.days), default=0)
@@ -135,10 +153,10 @@ def restore(state: FlowState, rows: dict[Row, bytes]) -> None:
         if start < state.settled:
             _mark(state, start, width)
         elif width == HOUR:
-            state.hours[start] = rows[start, width]
+            state.hours[start] = _here(rows[start, width])
             state.settled = start + HOUR
         else:
-            state.minutes[start] = _decode_minute(rows[start, width])
+            state.minutes[start] = _decode_minute(_here(rows[start, width]))
 
 
 def count(state: FlowState) -> int:
@@ -150,11 +168,21 @@ def oldest(state: FlowState) -> int | None:
     """Return the first minute that has anything and is not forgotten."""
     for packed in (state.days, state.hours):
         for start in sorted(packed):
-            known = np.flatnonzero(flow_block.unpack(packed[start]).known()) + start
+            known = np.flatnonzero(_unpacked(packed[start]).known()) + start
             kept = known[known >= state.oldest_kept]
             if kept.size:
                 return int(kept[0])
     return min(state.minutes, default=None)
+
+
+def _unpacked(packed: bytes | None) -> Columns:
+    return flow_block.unpack(_here(packed))
+
+
+def _here(held: bytes | None) -> bytes:
+    if held is None:
+        raise LookupError("flow that was put away is read: bring its days back first")
+    return held
 
 
 def cells(state: FlowState, first: int, last: int) -> list[MinuteFlow]:
@@ -209,7 +237,7 @@ def _packed(state: FlowState, start: int, end: int) -> Iterator[tuple[int, Colum
     for width, rows in ((DAY, state.days), (HOUR, state.hours)):
         for first, packed in rows.items():
             if first < end and first + width > start:
-                yield first, flow_block.unpack(packed)
+                yield first, _unpacked(packed)
 
 
 def _lay(made: FlowMatrix, venue: str, first: int, columns: Columns, start: int, end: int) -> None:

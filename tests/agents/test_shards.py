@@ -1,7 +1,9 @@
 """A shard that dies between any two writes goes on as if it had not."""
 
+import asyncio
+import itertools
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +16,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
 from streams import engine, pipeline
 from streams.agents import shards, tables
+from streams.detectors import flow
 from streams.rollup import fold
 
 Message = tuple[str, int, msgspec.Struct]
@@ -63,6 +66,24 @@ class Kept:
         return iter(list(self.rows.items()))
 
 
+class KeptFlows(Kept):
+    """The same for rows of flow: a day is said to be left there, and read when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def of_partition(self, _: int) -> Iterator[tuple[Any, Any]]:
+        for key, value in list(self.rows.items()):
+            begin, end = key[1]
+            yield key, tables.Left(7) if end - begin > tables.LONG_S else value
+
+    async def read_left(self, _: int, keys: Iterable[Any]) -> dict[Any, bytes]:
+        found = {key: self.rows[key] for key in keys}
+        self.asked += len(found)
+        return found
+
+
 def messages() -> list[Message]:
     """The night as detect sees it: bars instead of trades, an offset for each topic."""
     out: list[tuple[str, msgspec.Struct]] = []
@@ -102,6 +123,8 @@ def detect(
         effects: list[Any] = []
         batch = sent[acked : acked + 400]
         for topic, offset, record in batch:
+            if live.wanting:
+                asyncio.run(shards.bring_days(live, SimpleNamespace(table=flows)))
             step = shards.apply(PARAMS, live, topic, offset, record)
             for _, finding in pipeline.routed(step.findings if step else []):
                 effects.append(("finding", msgspec.json.encode(finding), None))
@@ -121,6 +144,8 @@ def detect(
             live = None
         else:
             acked += len(batch)
+            if isinstance(flows, KeptFlows):
+                shards.put_days_away(live)
     return delivered
 
 
@@ -138,12 +163,12 @@ def test_dying_between_any_two_effects_changes_no_finding(sent: list[Message], s
 
 
 def a_day_and_more() -> list[Message]:
-    """Bars by the minute for 27 hours, with deposits whose windows are judged on the way."""
+    """Bars by the minute for 30 hours, with deposits whose windows are judged on the way."""
     draw = random.Random(3)
     out: list[tuple[str, msgspec.Struct]] = []
-    for second in range(START, START + 27 * 3_600, 60):
+    for second in range(START, START + 30 * 3_600, 60):
         hour, rest = divmod(second - START, 3_600)
-        if rest == 600 and hour in (3, 9, 14, 20, 25):
+        if rest == 600 and hour in (3, 9, 14, 20, 25, 28):
             made = deposit(second + 5, event_id=f"deposit {hour}")
             out.append(("whale_transfers", made))
         for venue in ("bybit", "binance"):
@@ -185,6 +210,40 @@ def test_dying_amid_packing_loses_and_doubles_no_flow(seed: int) -> None:
     assert detect(sent, deaths, disturbed) == verdicts
     assert next(deaths, None) is None
     assert disturbed.rows == undisturbed.rows
+
+
+def test_days_left_in_the_changelog_are_read_for_a_deposit_and_change_no_verdict() -> None:
+    sent = a_day_and_more()
+    here, left = Kept(), KeptFlows()
+    verdicts = detect(sent, iter(()), here)
+    assert detect(sent, iter(()), left) == verdicts
+    # One day, for the deposit of the last hours.
+    assert left.asked == 1
+    assert left.rows == here.rows
+    assert detect(sent, iter(range(0, 200, 9)), left) == verdicts
+
+
+def test_days_are_here_while_a_deposit_waits_and_away_before_and_after() -> None:
+    live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
+    flows, seen = KeptFlows(), []
+    for topic, offset, record in a_day_and_more():
+        if live.wanting:
+            asyncio.run(shards.bring_days(live, SimpleNamespace(table=flows)))
+        shards.apply(PARAMS, live, topic, offset, record)
+        for name, row, content in shards.flow_writes(live):
+            flows.rows[tables.bucket_of(name, *row)] = content
+        list(shards.writes(live))
+        shards.put_days_away(live)
+        state = live.shard.assets.get("BTC")
+        if state is None or not state.flows.days:
+            continue
+        here = not flow.away(state.flows)
+        waits = bool(state.whales.waiting) or any(c.transfers for c in state.open.values())
+        assert here == waits or (topic == "whale_transfers" and bool(live.wanting))
+        seen.append(here)
+    changes = [b for a, b in itertools.pairwise(seen) if a != b]
+    assert not seen[0]
+    assert changes == [True, False] * 2  # the deposits of hours 25 and 28
 
 
 def test_bars_are_not_added_twice_when_their_minute_was_stored_first(sent: list[Message]) -> None:

@@ -4,6 +4,7 @@ QUICK=1 in the environment takes smaller inputs: the same figures in under three
 """
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
@@ -13,37 +14,66 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
+
 from bench import figures, growth, latency, load, recovery, rig, scaling, storage, throughput
 from bench.say import say
 from streams import local_kafka
 
+PARTS = ("sink", "flood", "workers", "recovery", "latency", "run", "memory", "growth")
 
-def main() -> None:
-    """Measure part by part; a part that fails is told and left out."""
-    quick = os.environ.get("QUICK", "") not in ("", "0")
-    rounds = 2 if quick else 5
+
+@click.command()
+@click.option(
+    "--quick/--long",
+    default=os.environ.get("QUICK", "") not in ("", "0"),
+    help="Smaller inputs, under three minutes; else about twenty. [default: QUICK, else long]",
+)
+@click.option("--only", default=",".join(PARTS), show_default=True, help="Parts, comma separated.")
+def main(quick: bool, only: str) -> None:
+    """Measure Undertow beside its limits and its peers, on this machine, in one go.
+
+    Prints ratios with their bars, and writes build/bench.json and build/bench.svg. Absolute
+    figures are worth something only while nothing else runs.
+    """
+    wanted = only.split(",")
+    if unknown := sorted(set(wanted) - set(PARTS)):
+        raise click.BadParameter(f"no such part: {', '.join(unknown)}", param_hint="--only")
     told: dict[str, Any] = {"quick": quick, "machine": machine(), "versions": versions()}
     rig.BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="undertow-bench-") as name:
-        scratch = Path(name)
-        with rig.broker(scratch / "flood") as url:
-            # A tenth more than anyone takes: the end of a topic is not a flood.
-            count = int(1.1 * throughput.COUNTS["bare"][0 if quick else 1])
-            size = load.fill(url, count, rig.PARTITIONS)
-            say(f"{count:,} trades of {size:.0f} bytes in Kafka; programs on core {rig.OURS}")
-            # First: the sink would also take the bars that the rollups write.
-            _part(told, "sink", lambda: storage.sink(url, scratch, quick, rounds))
-            _part(told, "flood", lambda: throughput.measure(url, scratch, quick, rounds))
-            few = 1 if quick else 3
-            _part(told, "workers", lambda: scaling.measure(url, scratch, quick, few))
-            _part(told, "recovery", lambda: recovery.measure(url, scratch, quick, few))
-        _part(told, "latency", lambda: latency.measure(scratch / "latency", quick))
-        _part(told, "run", lambda: storage.embedded(scratch, quick, rounds))
-        _part(told, "memory", lambda: storage.memory(scratch, quick))
-        _part(told, "growth", lambda: growth.measure(quick, rounds))
+        _measure(told, wanted, Path(name), quick)
     (rig.BUILD / "bench.json").write_text(json.dumps(told, indent=2) + "\n")
     figures.plot(told.get("rates", {}), rig.BUILD / "bench.svg")
     print(*report(told), sep="\n")
+
+
+def _measure(told: dict[str, Any], wanted: list[str], scratch: Path, quick: bool) -> None:
+    """Measure part by part; a part that fails is told and left out."""
+    rounds, few = (2, 1) if quick else (5, 3)
+    on_kafka = {  # the sink first: it would also take the bars that the rollups write
+        "sink": lambda url: storage.sink(url, scratch, quick, rounds),
+        "flood": lambda url: throughput.measure(url, scratch, quick, rounds),
+        "workers": lambda url: scaling.measure(url, scratch, quick, few),
+        "recovery": lambda url: recovery.measure(url, scratch, quick, few),
+    }
+    alone = {
+        "latency": lambda: latency.measure(scratch / "latency", quick),
+        "run": lambda: storage.embedded(scratch, quick, rounds),
+        "memory": lambda: storage.memory(scratch, quick),
+        "growth": lambda: growth.measure(quick, rounds),
+    }
+    if on_kafka.keys() & set(wanted):
+        with rig.broker(scratch / "flood") as url:
+            if set(wanted) & {"sink", "flood", "workers"}:
+                # A tenth more than anyone takes: the end of a topic is not a flood.
+                count = int(1.1 * throughput.COUNTS["bare"][0 if quick else 1])
+                size = load.fill(url, count, rig.PARTITIONS)
+                say(f"{count:,} trades of {size:.0f} bytes in Kafka; programs on core {rig.OURS}")
+            for name in [n for n in on_kafka if n in wanted]:
+                _part(told, name, functools.partial(on_kafka[name], url))
+    for name in [n for n in alone if n in wanted]:
+        _part(told, name, alone[name])
 
 
 def _part(told: dict[str, Any], name: str, measure: Callable[[], dict[str, Any]]) -> None:

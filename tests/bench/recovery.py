@@ -62,6 +62,7 @@ def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]
             "vs_keeping_by_processor_time": _quotients(told, "keeping", "cpu_s"),
             "seconds_for_2000_assets": spread([run["seconds"] * ASSETS / assets for run in ours]),
             "resident_bytes_an_asset": spread([run["grown_bytes"] / assets for run in ours]),
+            "days_of_one_asset_ms": spread([run["days_s"] * 1e3 for run in ours]),
         },
     }
 

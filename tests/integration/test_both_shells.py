@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -18,11 +19,12 @@ import msgspec
 import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, Producer, TopicPartition
-from nights import PARAMS, disturbed_night, write_ndjson
+from nights import PARAMS, START, Event, deposit, disturbed_night, trade, write_ndjson
 from standardwebhooks import Webhook
 
 from schemas import codec
 from schemas.topics import TOPICS
+from streams.params import WhaleParams
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBib3RoIHNoZWxscyB0ZXN0"
 FINDINGS = ("cascades", "market_cascades", "whale_selling", "alerts")
@@ -94,7 +96,7 @@ class Stack:
 
     def __init__(self, data_dir: Path, environ: dict[str, str]) -> None:
         self.data_dir = data_dir
-        data_dir.mkdir()
+        data_dir.mkdir(exist_ok=True)
         self.log = data_dir / "stack.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
@@ -227,6 +229,55 @@ def _bad_messages_become_dead_letters(stack: Stack, bootstrap: str, sent: dict[s
     assert {letter["topic"] for letter in letters} == set(BAD)
     assert all(int(x["partition"]) == 1 and int(x["offset"]) >= 0 and x["reason"] for x in letters)
     assert {t: stack.rows(f"SELECT count() AS n FROM {t}")[0]["n"] for t in sent} == before
+
+
+def days_of_trades() -> list[Event]:
+    """A trade a minute on two venues for three days, and deposits on the last two."""
+    draw = random.Random(5)
+    events: list[Event] = []
+    for second in range(START, START + 3 * 86_400, 60):
+        events += [
+            (second, "trades", trade(second, venue, draw, 0)) for venue in ("binance", "bybit")
+        ]
+        day, rest = divmod(second - START, 86_400)
+        if day and rest in (6 * 3_600, 18 * 3_600):
+            made = deposit(second, event_id=f"deposit {day} {rest}")
+            events.append((second, "whale_transfers", made))
+    return events
+
+
+def test_days_of_flow_left_in_the_changelog_lead_to_the_same_verdicts(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    events = days_of_trades()
+    half = START + 3 * 43_200
+    write_ndjson(events, tmp_path / "whole")
+    write_ndjson([event for event in events if event[0] < half], tmp_path / "1")
+    write_ndjson([event for event in events if event[0] >= half], tmp_path / "2")
+    whale = WhaleParams(placebos_min=900, placebos_max=5_000, window_min=5, scale_min=10)
+    params = msgspec.structs.replace(PARAMS, whale=whale)
+    (tmp_path / "params.json").write_bytes(msgspec.json.encode(params))
+    environ = {"UNDERTOW_PARAMS": str(tmp_path / "params.json"), "UNDERTOW_SQL_PORT": "0"}
+    source = ("--source", str(tmp_path / "whole"), "--data-dir", str(tmp_path / "a"))
+    ran = undertow("run", *source, **environ)
+    assert ran.returncode == 0, ran.stderr
+    here = embedded_rows(tmp_path / "a", "whale_selling")
+    # More placebos than one day and the hours not yet packed have.
+    assert sorted(row["placebos"] for row in here) == [596, 836, 1076, 1316]
+    assert sum(row["p_value"] is not None for row in here) == 2
+    count = "SELECT toInt32(count()) AS n FROM whale_selling"
+    for name, told in (("1", 1), ("2", 4)):
+        stack = Stack(tmp_path / "b", environ | {"KAFKA_URL": clean_topics})
+        try:
+            fed = undertow("replay", str(tmp_path / name), "--kafka-url", clean_topics)
+            assert fed.returncode == 0, fed.stderr
+            stack.wait_for("verdicts", count, [told])
+        finally:
+            log = stack.log.read_text()
+            rows = stack.rows(columns("whale_selling"))
+            stack.stop()
+    assert rows == here
+    assert "of flow read back" in log
 
 
 def test_the_bad_messages_are_bad() -> None:

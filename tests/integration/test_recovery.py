@@ -1,5 +1,6 @@
 """The state that a worker has when its recovery is over, from changelogs on a real broker."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -8,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streams import topics_admin
+from streams.agents import left, recovery
+from streams.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPIC = "undertow-detect-flows-changelog"
@@ -30,9 +34,13 @@ apply = tables.StateTable.apply_changelog_batch
 async def done(self, generation_id=0):
     await completed(self, generation_id)
     flows = app.tables["flows"]
-    rows = [[n, *key, value.decode()] for n in range(4) for key, value in flows.of_partition(n)]
+    held = [(n, key, value) for n in range(4) for key, value in flows.of_partition(n)]
+    rows = [[n, *key, value.decode()] for n, key, value in held if isinstance(value, bytes)]
+    keys = [key for n, key, value in held if isinstance(value, tables.Left)]
+    left = await flows.read_left(1, keys)
+    left = {round(key[1][0] / 86400): value.decode() for key, value in left.items()}
     terms = [flows.term(n) for n in range(4)]
-    told = {"rows": sorted(rows), "terms": terms, "one_by_one": len(one_by_one)}
+    told = {"rows": sorted(rows), "terms": terms, "one_by_one": len(one_by_one), "left": left}
     print("TOLD" + json.dumps(told), file=sys.__stdout__, flush=True)
     os._exit(0)
 
@@ -74,7 +82,7 @@ def test_every_row_comes_back_but_those_deleted_or_of_a_worker_replaced(
     clean_topics: str, tmp_path: Path
 ) -> None:
     empty = recovered(clean_topics, tmp_path)
-    assert empty == {"rows": [], "terms": [0] * 4, "one_by_one": 0}
+    assert empty == {"rows": [], "terms": [0] * 4, "one_by_one": 0, "left": {}}
     to = Producer({"bootstrap.servers": clean_topics})
     for minute in range(2_500):  # more than are read at once
         write(to, 0, minute, b"old", 1)
@@ -113,3 +121,49 @@ def test_the_broker_keeps_little_of_a_changelog_uncompacted(
     assert found["min.compaction.lag.ms"] == "600000"
     assert found["min.cleanable.dirty.ratio"] == "0.2"
     assert found["segment.bytes"] == str(64 * 2**20)
+
+
+def day(asset: str, number: int) -> bytes:
+    return orjson.dumps([asset, [number * 86_400.0, number * 86_400.0 + 86_399.9]])
+
+
+def test_rows_of_a_day_stay_in_the_changelog_and_are_read_back_from_there(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    recovered(clean_topics, tmp_path)
+    to = Producer({"bootstrap.servers": clean_topics})
+    term = {"term": b"1"}
+    for number in range(30):
+        for text in ("stale", "fresh"):
+            value = f"{text} {number}".encode() * 400
+            to.produce(TOPIC, key=day("BTC", number), value=value, partition=1, headers=term)
+            write(to, 1, number, b"a minute", 1)
+    to.produce(TOPIC, key=day("BTC", 0), value=None, partition=1, headers=term)
+    assert to.flush(10) == 0
+    told = recovered(clean_topics, tmp_path)
+    assert sum(row[3] == "a minute" for row in told["rows"]) == 30
+    assert told["left"] == {str(n): f"fresh {n}" * 400 for n in range(1, 30)}
+
+
+def test_a_row_that_is_not_there_any_more_is_told_with_its_place(clean_topics: str) -> None:
+    sure = Producer({"bootstrap.servers": clean_topics, "transactional.id": "t"})
+    sure.init_transactions(10)
+    for _ in range(2):
+        sure.begin_transaction()
+        sure.produce("bars", value=b"row", partition=2)
+        sure.commit_transaction(10)
+    conf = recovery.consumer_conf(Settings(kafka_url=clean_topics))
+    rows = asyncio.run(left.read(conf, "bars", 2, [2, 0]))
+    assert rows == {0: b"row", 2: b"row"}
+    for marker in (1, 3):  # nothing to read: one before a row, one at the end
+        with pytest.raises(left.RowGone, match=rf"bars\[2\]@{marker} is not there"):
+            asyncio.run(left.read(conf, "bars", 2, [0, marker]))
+
+
+def test_a_broker_that_does_not_answer_is_told_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(left, "GIVE_UP_S", 1.0)
+    conf = recovery.consumer_conf(Settings(kafka_url="127.0.0.1:1"))
+    with pytest.raises(left.RowGone, match=r"bars\[2\]@7 does not come: .*"):
+        asyncio.run(left.read(conf, "bars", 2, [7]))

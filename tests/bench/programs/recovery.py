@@ -1,7 +1,11 @@
-"""Faust's state back from its changelog: from the first request to "recovery complete"."""
+"""Faust's state back from its changelog: from the first request to "recovery complete".
+
+And then the days of one asset, as a whale's deposit asks for them.
+"""
 
 import os
 import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,8 @@ def main() -> None:
     async def done(self: Any, generation_id: int = 0) -> None:
         await completed(self, generation_id)
         if meter.add(0):
-            meter.tell({"grown_bytes": _resident() - before[0]})
+            grown = _resident() - before[0]
+            meter.tell({"grown_bytes": grown, "days_s": await _days(self.app.tables["flows"])})
             os._exit(0)
 
     QuickRecovery._read = reads  # type: ignore[method-assign]
@@ -41,6 +46,19 @@ def main() -> None:
     QuickRecovery.on_recovery_completed = done  # type: ignore[method-assign]
     settings = Settings(kafka_url=url, group="recovery", data_dir=f"./{name}")
     work(create_app(settings, Params()))
+
+
+async def _days(flows: Any) -> float:
+    began = time.perf_counter()
+    keys = [
+        key
+        for key, held in flows.of_partition(0)
+        if key[0] == "A0" and isinstance(held, tables.Left)
+    ]
+    found = await flows.read_left(0, keys)
+    if len(found) != len(keys) or not found:
+        raise AssertionError(f"{len(found)} of {len(keys)} days")
+    return time.perf_counter() - began
 
 
 def _resident() -> int:

@@ -1,0 +1,56 @@
+"""Single rows read back from a changelog by their offsets."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+#: Half of what a worker may be without records before it ends itself.
+GIVE_UP_S = 60.0
+NOTHING_YET_S = 0.002
+#: A request brings the batch that begins with the row, and hardly more.
+_CONF = {"fetch.message.max.bytes": 1_024, "queued.min.messages": 1}
+
+
+class RowGone(Exception):
+    """A row is not where it was written; the message says which."""
+
+
+async def read(
+    conf: dict[str, Any], topic: str, partition: int, offsets: Iterable[int]
+) -> dict[int, bytes]:
+    """Return the rows at these offsets of one partition.
+
+    Raises RowGone where one is deleted, or the broker does not answer within a minute.
+    """
+    reader, found = Consumer(conf | _CONF), {}
+    deadline = time.monotonic() + GIVE_UP_S
+    at = -1
+    try:
+        for offset in sorted(offsets):
+            place = TopicPartition(topic, partition, offset)
+            if at < 0:
+                reader.assign([place])
+            elif offset != at + 1:
+                reader.seek(place)
+            found[offset] = await _next(reader, place, deadline)
+            at = offset
+    finally:
+        reader.close()
+    return found
+
+
+async def _next(reader: Any, place: TopicPartition, deadline: float) -> bytes:
+    where, problem = f"{place.topic}[{place.partition}]@{place.offset}", None
+    while time.monotonic() < deadline:
+        for message in reader.consume(1, 0):
+            problem = message.error()
+            if problem is None and message.offset() == place.offset and message.value() is not None:
+                return bytes(message.value())
+            if problem is None or problem.code() == KafkaError._PARTITION_EOF:
+                raise RowGone(f"{where} is not there any more")
+        # What else goes wrong with a broker librdkafka mends by itself, or it lasts.
+        await asyncio.sleep(NOTHING_YET_S)
+    raise RowGone(f"{where} does not come: {problem or 'no answer'}")
