@@ -101,6 +101,9 @@ def _take_all(
                 _flush(ours, [place], writer, intents)
                 continue
             count = _fitting(buffer, those, batch_rows)
+            if not count:
+                _flush(ours, [place], writer, intents)
+                continue
             _take(buffer, place, those[:count])
             those = those[count:]
             if buffer.rows >= batch_rows and buffer.until < 0:
@@ -114,10 +117,19 @@ def _filled(buffers: dict[Place, Buffer], batch_rows: int) -> list[Place]:
 
 
 def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
-    """Return how many messages go into the buffer before it may have to be written."""
-    if buffer.until < 0:
-        return max(1, batch_rows - buffer.rows)
-    return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
+    """Return how many messages go into the buffer before it must be written.
+
+    One token covers no more than a block: a message of many trades counts as all of them.
+    """
+    if buffer.until >= 0:
+        return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
+    rows = buffer.rows
+    for count, message in enumerate(messages):
+        # A record is an object: no payload has more of them than braces.
+        rows += max(1, (message.value() or b"").count(b"{"))
+        if rows > batch_rows:
+            return count or int(not buffer.rows)
+    return len(messages)
 
 
 def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:

@@ -181,6 +181,33 @@ def test_what_kafka_holds_is_in_the_tables_once(clean_topics, url):
     assert one(url, "SELECT sum(trades) FROM bars_1s") == 5
 
 
+def test_no_insert_has_more_rows_than_said_though_messages_have_many(
+    clean_topics, url, monkeypatch
+):
+    sizes, insert = [], Writer.insert
+
+    def noted(self, batch, retry=None):
+        sizes.append(batch.rows)
+        return insert(self, batch, retry)
+
+    monkeypatch.setattr(Writer, "insert", noted)
+    numbers = iter(range(10_000))
+    of_many = [
+        b"[" + b",".join(codec.encode(trade(next(numbers))) for _ in range(size)) + b"]"
+        for size in [1, 30, 7, 120, 199, 200] * 9 + [250]
+    ]
+    send(clean_topics, "trades", [x for one in of_many for x in (one, trade(next(numbers)), b"{")])
+    with sinking(clean_topics, url, flush_s=2.0):
+        until_committed(clean_topics, "trades", 3 * len(of_many))
+    count = next(numbers)
+    assert audited(clean_topics, url).clean
+    assert one(url, "SELECT count() FROM trades") == sum(sizes) == count
+    # A message is taken as a whole.
+    assert sorted(sizes)[-1] == 250
+    assert sorted(sizes)[-2] <= 200
+    assert len(sizes) < count / 100
+
+
 @pytest.mark.parametrize("kind", ["503", "reset_before", "reset_after", "timeout_after"])
 def test_a_server_that_fails_so_loses_and_doubles_nothing(clean_topics, url, kind):
     with sinking(clean_topics, url):
