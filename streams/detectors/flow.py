@@ -120,12 +120,14 @@ def row(state: FlowState, start: int, width: int) -> bytes | None:
     if width == 1:
         cell = state.minutes.get(start)
         return None if cell is None else msgspec.msgpack.encode(cell)
-    return (state.hours if width == HOUR else state.days).get(start)
+    packed = state.hours if width == HOUR else state.days
+    return _here(packed[start]) if start in packed else None
 
 
 def put_away(state: FlowState) -> None:
-    """Let go of the days' bytes; all of them must be stored."""
-    state.days = dict.fromkeys(state.days)
+    """Let go of the bytes of the days that are stored."""
+    unstored = state.changed or set()
+    state.days = {s: held if (s, DAY) in unstored else None for s, held in state.days.items()}
 
 
 def away(state: FlowState) -> list[Row]:

@@ -154,3 +154,25 @@ def test_an_asset_of_two_venues_needs_less_than_45_kb_a_day_however_long_it_is_k
     assert len(state.hours) <= 24
     assert len(state.minutes) <= 2 * HOUR
     assert max(map(len, state.days.values())) < 45_000
+
+
+def test_days_that_are_put_away_are_brought_back_as_they_were_and_never_read_as_nothing() -> None:
+    plain, state = twins(3, 3 * DAY, late=0)
+    span = ("binance", FIRST, max(plain.minutes))
+    unstored = max(state.days)
+    state.changed = {(unstored, DAY)}
+    before = dict(state.days)
+    flow.put_away(state)
+    gone = flow.away(state)
+    assert gone == [(start, DAY) for start in before if start != unstored]
+    with pytest.raises(LookupError, match="put away"):
+        flow.matrix(state, *span)
+    # A shell would take nothing for deleted.
+    with pytest.raises(LookupError, match="put away"):
+        flow.row(state, *gone[0])
+    flow.bring_back(state, {start: before[start] or b"" for start, _ in gone})
+    assert not flow.away(state)
+    same(flow.matrix(plain, *span), flow.matrix(state, *span))
+    flow.put_away(state)
+    flow.forget(state, gone[0][0] + DAY)
+    assert flow.row(state, *gone[0]) is None
