@@ -79,6 +79,14 @@ _INSERT_SETTINGS = {
 #: of what ClickHouse spent on a trade.
 _TRADES_SETTINGS = _INSERT_SETTINGS | {"optimize_on_insert": 0}
 
+#: The embedded engine shares its memory with us. What merges compile to compare keys is up to
+#: 40 MB of
+#: code and its compiler; at most two merges at once, each of which takes some 20 MB.
+_CHDB_OPTIONS = {
+    "compile_sort_description": "0",
+    "background_merges_mutations_concurrency_ratio": "1",
+}
+
 #: How long a server may take over one insert before it is tried again, seconds.
 SINK_TIMEOUT_S = 15.0
 #: What a log line keeps of a failure: the driver's words quote its whole URL.
@@ -226,10 +234,12 @@ def _open_server(url: str, tls: Mapping[str, Any], timeout_s: float) -> Any:
 def _open_chdb(path: Path) -> Any:
     path.mkdir(parents=True, exist_ok=True)
     # Heard only while chDB is being loaded: what a merge leaves free goes back to the system
-    # within half a second instead of five, some 50 MB of a long run's 750.
-    os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:500")
+    # within a tenth of a second instead of five, some 50 MB of a long run's 750.
+    os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0")
     try:
-        return clickhouse_connect.get_client(interface="chdb", path=str(path))
+        return clickhouse_connect.get_client(
+            interface="chdb", path=str(path), chdb_options=_CHDB_OPTIONS
+        )
     except driver.ProgrammingError as problem:
         if is_locked(path):
             raise DataDirBusy(path) from problem

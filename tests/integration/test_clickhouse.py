@@ -5,6 +5,7 @@ import inspect
 import random
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from itertools import count
 
@@ -170,6 +171,29 @@ def test_what_was_inserted_is_not_kept_alive_by_the_driver(client):
     del records
     # By this test and by the call that counts.
     assert sys.getrefcount(symbol) == 2
+
+
+def test_removing_many_parts_at_once_leaves_no_hundred_threads(client):
+    for table, column in (("trades", "ts_event"), ("bars", "ts_open")):
+        client.command(f"SYSTEM STOP MERGES {table}")
+        for n in range(150):
+            client.command(f"INSERT INTO {table} ({column}) VALUES ({T // SECOND + n})")
+        client.command(f"SYSTEM START MERGES {table}")
+        client.command(f"OPTIMIZE TABLE {table} FINAL")
+    parts = (
+        "SELECT count() FROM system.parts"
+        " WHERE database = currentDatabase() AND table IN ('trades', 'bars')"
+    )
+    deadline = time.monotonic() + 90
+    while (left := one(client, parts)) > 2:
+        assert time.monotonic() < deadline, f"{left} parts"
+        time.sleep(0.2)
+    assert one(client, "SELECT value FROM system.metrics WHERE metric = 'GlobalThread'") < 60
+
+
+def test_no_code_is_compiled_for_merges(client):
+    asked = "SELECT value FROM system.settings WHERE name = 'compile_sort_description'"
+    assert one(client, asked) == "0"
 
 
 def test_the_same_event_under_another_token_is_one_row_when_read_with_final(client):
