@@ -80,8 +80,7 @@ _INSERT_SETTINGS = {
 _TRADES_SETTINGS = _INSERT_SETTINGS | {"optimize_on_insert": 0}
 
 #: The embedded engine shares its memory with us. What merges compile to compare keys is up to
-#: 40 MB of
-#: code and its compiler; at most two merges at once, each of which takes some 20 MB.
+#: 40 MB of code and its compiler; at most two merges at once, each of which takes some 20 MB.
 _CHDB_OPTIONS = {
     "compile_sort_description": "0",
     "background_merges_mutations_concurrency_ratio": "1",

@@ -102,7 +102,8 @@ def _take_all(
                 continue
             count = _fitting(buffer, those, batch_rows)
             if not count:
-                _flush(ours, [place], writer, intents)
+                also = _filled(ours.buffers, batch_rows)
+                _flush(ours, list(dict.fromkeys([place, *also])), writer, intents)
                 continue
             _take(buffer, place, those[:count])
             those = those[count:]

@@ -134,6 +134,37 @@ def test_rows_of_another_table_are_left_alone() -> None:
     assert held(table) == {}
 
 
+def test_a_day_is_kept_until_the_changelog_has_it_and_then_its_place() -> None:
+    app = App("t", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
+    flows = tables.flow_table(app, "flows", 1).table
+    day, hour = (tables.bucket_of("BTC", 1_440, minutes) for minutes in (1_440, 60))
+
+    async def told() -> list[Any]:
+        sent = [asyncio.get_running_loop().create_future() for _ in range(4)]
+        waiting = iter(sent)
+
+        class Slow(Recorder):
+            async def send(self, **_: Any) -> Any:
+                return next(waiting)
+
+        flows.changelog_topic = Slow("slow")
+        for key, value in ((day, b"one"), (hour, b"two"), (day, b"three"), (day, None)):
+            await flows.put(key, value, 0)
+            if value == b"three":
+                seen = [held(flows)]
+                for future, offset in zip(sent[:2], (41, 42), strict=True):
+                    future.set_result(SimpleNamespace(offset=offset))
+                await asyncio.sleep(0)
+                seen.append(held(flows))
+                sent[2].set_result(SimpleNamespace(offset=43))
+                await asyncio.sleep(0)
+                seen.append(held(flows))
+        return [*seen, held(flows)]
+
+    both = {day: b"three", hour: b"two"}
+    assert asyncio.run(told()) == [both, both, {day: tables.Left(43), hour: b"two"}, {hour: b"two"}]
+
+
 def test_minutes_are_never_deleted_by_their_age() -> None:
     app = App("t", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
     windowed = tables.flow_table(app, "flows", 1)
