@@ -17,9 +17,16 @@ ENDS_WITHIN_S = 20
 @contextmanager
 def running(environ: dict[str, str], *args: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command, and end it by SIGTERM: within the bound and with exit code 0."""
+    with program(environ, "-m", "streams.cli", *args, log=log) as process:
+        yield process
+
+
+@contextmanager
+def program(environ: dict[str, str], *args: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Python program of a test's own, and end it as a command is ended."""
     with log.open("wb") as err:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streams.cli", *args],
+            [sys.executable, *args],
             cwd=ROOT, env=os.environ | environ, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
         )  # fmt: skip
     try:

@@ -26,7 +26,8 @@ log = logging.getLogger("undertow.detect")
 BATCH = 1_000
 #: How long a record waits for others at most, seconds.
 WITHIN_S = 0.05
-#: No rebalance, recovery or absence of the broker keeps Faust from asking for records so long.
+#: No rebalance, recovery or absence of the broker keeps Faust so long from asking for records
+#: or handing one on, nor a broker that answers a batch from its end.
 STUCK_S = 120.0
 #: An input that gives nothing for so long, though it is asked, has nothing more to read.
 DRAINED_S = 5.0
@@ -100,19 +101,29 @@ def register(app: Any, params: Params, settings: Settings) -> None:
     async def detect(stream: Any) -> None:
         async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, WITHIN_S)):
             try:
-                await apply(batch)
+                with progress.at_work():
+                    await apply(batch)
             except Exception as problem:
                 stop_before_commit("detect", batch, problem)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def commit_when_quiet() -> None:
-        if app.consumer.idle_s() > STUCK_S:
-            log.critical("nothing was fetched for %.0f s: ending, to begin anew", STUCK_S)
+        if why := stuck(app.consumer.idle_s(), progress):
+            log.critical("%s: ending, to begin anew", why)
             end()
         await progress.commit()
         if progress.still(held_by[0]):
             hold_back(live)
         observed.alive(app, progress.in_touch())
+
+
+def stuck(idle_s: float, progress: Progress) -> str:
+    """Return what has not moved for too long, empty while all does."""
+    if idle_s > STUCK_S:
+        return f"nothing was fetched or handed on for {idle_s:.0f} s"
+    if progress.in_touch() and progress.at_work_s() > STUCK_S:
+        return f"one batch has taken {progress.at_work_s():.0f} s"
+    return ""
 
 
 def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> bool:

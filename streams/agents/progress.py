@@ -6,7 +6,8 @@ commit here what is done.
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from schemas import metrics
@@ -37,6 +38,20 @@ class Progress:
         self._safe: dict[Any, int] = {}
         self._committed_at = 0.0
         self._heard_at = 0.0
+        self._began_at = 0.0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Time what is done with one batch, for `at_work_s`."""
+        self._began_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._began_at = 0.0
+
+    def at_work_s(self) -> float:
+        """Return for how long the batch at hand has been worked on; 0 between batches."""
+        return time.monotonic() - self._began_at if self._began_at else 0.0
 
     async def own(self, batch: list[Any]) -> tuple[int, list[Any]]:
         """Wait out a rebalance; return the generation and the events that belong to it.

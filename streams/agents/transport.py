@@ -108,7 +108,7 @@ class CommittedConsumer(driver.Consumer):
         self.held: set[Any] = set()
         self._held_in = -1
         self._generation = -1
-        self._asked_at = time.monotonic()
+        self._moved_at = time.monotonic()
         self._before: dict[tuple[Any, int], int | None] = {}
 
     def _new_consumer_thread(self) -> Any:
@@ -134,13 +134,13 @@ class CommittedConsumer(driver.Consumer):
         return fetched.records
 
     def idle_s(self) -> float:
-        """Return for how long nothing has been asked for: seconds at most, while all is well."""
-        return time.monotonic() - self._asked_at
+        """Return for how long nothing was asked for nor handed on: seconds, while all is well."""
+        return time.monotonic() - self._moved_at
 
     def heard(self) -> None:
-        """Note that all is well though nothing is asked for: recovery reads by itself."""
+        """Note that things move: recovery reads by itself, and one fetch may take an hour."""
         metrics.LAST_ROUND.set_to_current_time()
-        self._asked_at = time.monotonic()
+        self._moved_at = time.monotonic()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:
         """Yield (partition, message) as fetched, with `previous` set."""
@@ -155,6 +155,7 @@ class CommittedConsumer(driver.Consumer):
             # seek of a rebalance: whole runs of records vanish. Our state knows what it has.
             self._read_offset[tp] = None
             yield tp, message
+            self.heard()
 
 
 class TrackingProducer(driver.Producer):

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from streams.agents import detect
+from streams.agents import progress as progress_module
 from streams.agents.progress import Hole, Progress
 
 
@@ -102,3 +104,19 @@ def test_a_replaced_worker_is_not_confirmed() -> None:
 
     host.consumer._commit = refuse
     assert not asyncio.run(progress.confirmed(1))
+
+
+def test_a_batch_that_does_not_end_is_stuck_and_a_broker_away_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host = app()
+    progress = Progress(host)
+    take_all(progress, event(5, None), event(6, 5))
+    asyncio.run(progress.confirmed(1))
+    monkeypatch.setattr(detect, "STUCK_S", 0.0)
+    assert detect.stuck(-1.0, progress) == ""
+    with progress.at_work():
+        assert "one batch" in detect.stuck(-1.0, progress)
+        monkeypatch.setattr(progress_module, "SILENT_S", -1.0)  # the broker has not answered
+        assert detect.stuck(-1.0, progress) == ""
+    assert "handed on" in detect.stuck(1.0, progress)

@@ -1,0 +1,60 @@
+"""A worker before a large backlog, on a real broker: slow is not stuck."""
+
+from pathlib import Path
+
+import stages
+from confluent_kafka import Consumer, Producer, TopicPartition
+from nights import START
+
+from schemas import codec
+from schemas.status import FeedStatus
+from schemas.words import SECOND
+from streams import engine
+
+#: A worker that takes a millisecond a message, and may stand still for a second and a half.
+SLOW = """
+import sys, time
+from streams.agents import detect, shards
+from streams.app import create_app, work
+from streams.params import Params
+from streams.settings import Settings
+
+apply, detect.STUCK_S = shards.apply, 1.5
+
+def slow(*told):
+    time.sleep(0.001)
+    return apply(*told)
+
+shards.apply = slow
+work(create_app(Settings(kafka_url=sys.argv[1], data_dir=sys.argv[2], partitions=4), Params()))
+"""
+MESSAGES = 3_000
+ENVIRON = {"PYTHONPATH": str(stages.ROOT)}
+
+
+def committed(bootstrap: str) -> int:
+    reader = Consumer({"bootstrap.servers": bootstrap, "group.id": "undertow-detect"})
+    places = [TopicPartition("liquidations", number) for number in range(4)]
+    total = sum(max(0, at.offset) for at in reader.committed(places, timeout=10))
+    reader.close()
+    return total
+
+
+def test_one_fetch_that_takes_longer_than_it_may_stand_still_is_worked_through(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    to = Producer({"bootstrap.servers": clean_topics})
+    word = codec.encode(FeedStatus(producer="x", state="alive", ts_event=START * SECOND))
+    for number in range(4):
+        for topic in engine.INPUTS:
+            to.produce(topic, word, partition=number)
+        for _ in range(MESSAGES - 1):
+            to.produce("liquidations", word, partition=number)
+    assert to.flush(10) == 0
+    log = tmp_path / "log"
+    with stages.program(ENVIRON, "-c", SLOW, clean_topics, str(tmp_path), log=log) as worker:
+        stages.until(
+            lambda: worker.poll() is not None or committed(clean_topics) == 4 * MESSAGES,
+            "all is committed, or the worker ends itself",
+        )
+        assert worker.poll() is None
