@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from streams import cli_calibrate, cli_checks, cli_evaluate, cli_simulate, store
+from streams import cli_calibrate, cli_checks, cli_evaluate, cli_parse, cli_simulate, store
 from streams import settings as settings_module
 from streams.logs import log_to_stderr
 from streams.options import (
@@ -392,6 +392,7 @@ main.add_command(cli_checks.webhooks)
 main.add_command(cli_simulate.simulate)
 main.add_command(cli_evaluate.evaluate)
 main.add_command(cli_calibrate.calibrate)
+main.add_command(cli_parse.parse)
 
 if __name__ == "__main__":
     main()

@@ -3,26 +3,24 @@
 Formats: reference/wire-formats.md 3.1 and 3.2 (Binance's futures websocket docs).
 """
 
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import msgspec
 
 from schemas.identity import natural_id
 from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, PriceKind, grid_usd
-from streams.feeds.checks import (
+from schemas.words import Coverage, PriceKind
+from streams.feeds.checks import Millis, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
+from streams.feeds.frames import (
     NOT_A_FRAME,
-    Millis,
-    PriceIn,
-    PriceOrZero,
-    SizeIn,
-    SizeOrZero,
-    Word,
-    checked,
-    trade,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    control,
     unreadable,
 )
-from streams.feeds.frames import UnreadableFrame
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
 from streams.feeds.symbols import is_inverse, split_symbol
 
 ALL_MARKET = "!forceOrder@arr"
@@ -32,6 +30,17 @@ _COIN_M = 2
 class _Envelope(msgspec.Struct, gc=False):
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw()
+    id: int | str | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Named(msgspec.Struct, gc=False):
+    e: str = ""
+
+
+class _Routed(msgspec.Struct, gc=False):
+    data: _Named | None = None
+    e: str = ""
     id: int | str | None = None
     error: msgspec.Raw = msgspec.Raw()
 
@@ -64,6 +73,7 @@ class _AggTrade(msgspec.Struct, gc=False):
     st: int = 0
 
 
+_ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 _FORCE_ORDER = msgspec.json.Decoder(_ForceOrder, strict=False)
 _AGG_TRADE = msgspec.json.Decoder(_AggTrade, strict=False)
@@ -73,63 +83,57 @@ _NOTHING = msgspec.Raw()
 # {"stream":"!forceOrder@arr","data":{"e":"forceOrder","E":1791565603055,"o":{"s":"BTCUSDT",
 #  "S":"SELL","o":"LIMIT","f":"IOC","q":"0.190","p":"82338.30","ap":"82651.90","X":"FILLED",
 #  "l":"0.155","z":"0.190","T":1791565602120,"ps":"BTCUSDT","st":1}}}
-def parse_force_order(frame: bytes, ts_recv: int) -> list[Liquidation]:
-    """Read one forceOrder message (raw or stream-wrapped); an acknowledgement gives [].
+def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one forceOrder message (raw or stream-wrapped); an order without a fill is nothing.
 
     S is the ORDER's side: SELL closes a long. What traded is z at ap, not q, l or p.
     Raises UnreadableFrame. Source: wire-formats.md 3.1, 3.2; times in microseconds.
     """
-    try:
-        stream, body = _unwrap(frame)
-        if body is None:
-            return []
-        event = _FORCE_ORDER.decode(body)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
+    stream, event = _event(frame, _FORCE_ORDER)
+    if isinstance(event, Parsed):
+        return event
     order = event.o
+    if order.z == 0:
+        return Parsed([], [])
+    instrument = instruments[order.s]
+    _check_product(instrument, order.st or event.st)
     stream = stream or ALL_MARKET
-    contracts = counts_contracts(order.s, order.st or event.st)
-    return [
-        forced_order(
-            symbol=order.s,
-            side=order.S,
-            orig_quantity=order.q,
-            order_price=order.p,
-            average_price=order.ap,
-            filled=order.z,
-            ts_event=order.T * 1000,
-            ts_recv=ts_recv,
-            stream=stream,
-            coverage=_coverage(stream, contracts),
-            contracts=contracts,
-        )
-    ]
+    record = forced_order(
+        instrument=instrument,
+        side=order.S,
+        orig_quantity=order.q,
+        order_price=order.p,
+        average_price=order.ap,
+        filled=order.z,
+        ts_event=order.T * 1000,
+        ts_recv=ts_recv,
+        stream=stream,
+        coverage=_coverage(stream, instrument.unit != "base"),
+    )
+    return Parsed([record], [])
 
 
 # {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1626992741575,"a":16599292,
 #  "s":"CTKUSDT","p":"1.01100","q":"10","f":23961322,"l":23961322,"T":1626992741421,"m":false}}
-def parse_agg_trade(frame: bytes, ts_recv: int) -> list[Trade]:
-    """Read one aggTrade message (raw or stream-wrapped); an acknowledgement gives [].
+def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one aggTrade message (raw or stream-wrapped).
 
     m says the buyer was the maker: m=true means the taker SOLD. Raises UnreadableFrame.
     Source: wire-formats.md 3.1 (excludes insurance-fund and ADL prints); microseconds.
     """
-    try:
-        _, body = _unwrap(frame)
-        if body is None:
-            return []
-        event = _AGG_TRADE.decode(body)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-    contracts = counts_contracts(event.s, event.st)
-    return [
-        agg_trade(event.s, event.a, event.p, event.q, event.T * 1000, event.m, ts_recv, contracts)
-    ]
+    _, event = _event(frame, _AGG_TRADE)
+    if isinstance(event, Parsed):
+        return event
+    instrument = instruments[event.s]
+    _check_product(instrument, event.st)
+    ts_event = event.T * 1000
+    record = agg_trade(instrument, event.a, event.p, event.q, ts_event, event.m, ts_recv)
+    return Parsed([record], [])
 
 
 def forced_order(
     *,
-    symbol: str,
+    instrument: Instrument,
     side: Literal["BUY", "SELL"],
     orig_quantity: float,
     order_price: float,
@@ -139,59 +143,52 @@ def forced_order(
     ts_recv: int,
     stream: str,
     coverage: Coverage,
-    contracts: bool,
 ) -> Liquidation:
     """Build the Liquidation of one forced order as Binance tells it (venue units).
 
     notional = filled * average price; in COIN-M contracts * contract size, and base =
     that / price. Without an average price the order's limit stands in, labelled so.
-    Raises UnreadableFrame when nothing was filled, since then nothing was sold.
+    Raises UnreadableFrame, also when nothing was filled, since then nothing was sold.
     """
-    asset, instrument, multiplier = split_symbol(symbol)
     if filled == 0:
         raise UnreadableFrame("z", "nothing was filled, so nothing was sold")
+    symbol = instrument.venue_symbol
     kind: PriceKind = "average_fill" if average_price else "order_limit"
     price = average_price or order_price
     if not price:
         raise UnreadableFrame("ap", "neither an average nor an order price")
-    if contracts:
-        worth = filled * contract_usd(asset)
-        quantity = worth / price
-    else:
-        worth = filled * price
-        quantity = filled
     facts = (symbol, side, ts_event // 1000, orig_quantity, order_price, average_price, filled)
-    return checked(
-        lambda: Liquidation(
-            event_id=natural_id("binance", "cm" if contracts else "um", *facts),
+    price, quantity, worth = sized(instrument, filled, price)
+    try:
+        return Liquidation(
+            event_id=natural_id("binance", "um" if instrument.unit == "base" else "cm", *facts),
             venue="binance",
-            instrument=instrument,
+            instrument=instrument.instrument,
             venue_symbol=symbol,
-            asset=asset,
+            asset=instrument.asset,
             position_side="long" if side == "SELL" else "short",
             order_side="sell" if side == "SELL" else "buy",
-            price=price / multiplier,
+            price=price,
             price_kind=kind,
-            quantity=quantity * multiplier,
-            notional_usd=grid_usd(worth),
+            quantity=quantity,
+            notional_usd=worth,
             coverage=coverage,
             stream=stream,
             ts_event=ts_event,
             ts_recv=ts_recv,
         )
-    )
+    except ValueError as problem:
+        raise unreadable(problem) from None
 
 
 def agg_trade(
-    symbol: str,
+    instrument: Instrument,
     agg_id: int | str,
     price: float,
     quantity: float,
     ts_event: int,
     buyer_is_maker: bool,
     ts_recv: int,
-    contracts: bool,
-    kind: str = "PERP",
 ) -> Trade:
     """Build the Trade of one aggregate trade (venue units; times in microseconds).
 
@@ -199,26 +196,65 @@ def agg_trade(
     raw prints that some vendors record have ids of their own: pass "raw:<id>").
     Raises UnreadableFrame.
     """
+    symbol = instrument.venue_symbol
+    spot = "spot:" if instrument.instrument.endswith("-SPOT") else ""
+    price, quantity, worth = sized(instrument, quantity, price)
+    try:
+        return Trade(
+            event_id=f"binance:{spot}{symbol}:{agg_id}",
+            venue="binance",
+            instrument=instrument.instrument,
+            venue_symbol=symbol,
+            asset=instrument.asset,
+            aggressor_side="sell" if buyer_is_maker else "buy",
+            price=price,
+            quantity=quantity,
+            notional_usd=worth,
+            ts_event=ts_event,
+            ts_recv=ts_recv,
+        )
+    except ValueError as problem:
+        raise unreadable(problem) from None
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str, kind: str = "PERP") -> Instrument:
+    """Return what the name says: COIN-M (plain USD) counts contracts, all others coins.
+
+    `kind` is PERP or SPOT for a name without a date. Raises UnreadableFrame("symbol").
+    """
     asset, instrument, multiplier = split_symbol(symbol, kind)
-    if contracts:
-        worth = quantity * contract_usd(asset)
-        quantity = worth / price
-    else:
-        worth = quantity * price
-        quantity *= multiplier
-        price /= multiplier
-    return trade(
-        f"binance:{'spot:' if kind == 'SPOT' else ''}{symbol}:{agg_id}",
+    contracts = is_inverse(instrument)
+    return Instrument(
+        venue_symbol=symbol,
+        asset=asset,
+        instrument=instrument,
+        unit="quote" if contracts else "base",
+        size=contract_usd(asset) if contracts else 1.0,
+        multiplier=multiplier,
+    )
+
+
+# {"symbol":"BTCUSD_PERP","pair":"BTCUSD","contractType":"PERPETUAL","contractSize":100,
+#  "baseAsset":"BTC","quoteAsset":"USD","marginAsset":"BTC"}  (/dapi/v1/exchangeInfo; /fapi has no
+#  contractSize: its quantities are coins)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of exchangeInfo says of `symbol`. Raises UnreadableFrame."""
+    if "baseAsset" not in row or "quoteAsset" not in row:
+        named = by_name(symbol)
+        size = float(row.get("contractSize", named.size))
+        return msgspec.structs.replace(named, size=size)
+    end = symbol.partition("_")[2]
+    kind = end if end.isdigit() else "PERP"
+    contracts = "contractSize" in row
+    return described(
         "binance",
-        instrument,
         symbol,
-        asset,
-        "sell" if buyer_is_maker else "buy",
-        price,
-        quantity,
-        worth,
-        ts_event,
-        ts_recv,
+        str(row["baseAsset"]),
+        str(row["quoteAsset"]),
+        kind,
+        "quote" if contracts else "base",
+        float(row.get("contractSize", 1.0)),
     )
 
 
@@ -227,27 +263,26 @@ def contract_usd(asset: str) -> float:
     return 100.0 if asset == "BTC" else 10.0
 
 
-def counts_contracts(symbol: str, st: int = 0) -> bool:
-    """Tell whether `symbol` trades in COIN-M contracts rather than base units.
-
-    `st` is the message's own word (1 USD-M, 2 COIN-M, 0 not said). Raises
-    UnreadableFrame when it contradicts the symbol: a wrong guess is wrong 100-fold.
-    """
-    inverse = is_inverse(split_symbol(symbol)[1])
-    if st and inverse != (st == _COIN_M):
-        raise UnreadableFrame("st", f"{st} does not fit the symbol {symbol}")
-    return inverse
+def _check_product(instrument: Instrument, st: int) -> None:
+    # st is the message's own word (1 USD-M, 2 COIN-M): a wrong guess is wrong 100-fold.
+    if st and (instrument.unit == "quote") != (st == _COIN_M):
+        raise UnreadableFrame("st", f"{st} does not fit the symbol {instrument.venue_symbol}")
 
 
-def _unwrap(frame: bytes) -> tuple[str, bytes | msgspec.Raw | None]:
-    envelope = _ENVELOPE.decode(frame)
-    if envelope.data != _NOTHING:
-        return envelope.stream, envelope.data
-    if envelope.error != _NOTHING:
-        raise UnreadableFrame("error", bytes(envelope.error)[:200].decode(errors="replace"))
-    if envelope.id is not None:
-        return "", None
-    return "", frame
+def _event(frame: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[str, Any]:
+    """Return the stream's name and the event; Parsed in its place for a reply to a request."""
+    try:
+        envelope = _ENVELOPE.decode(frame)
+        if envelope.data != _NOTHING:
+            return envelope.stream, decoder.decode(envelope.data)
+        if envelope.error != _NOTHING:
+            error = bytes(envelope.error).decode(errors="replace")
+            return "", control(Refusal("error", error[:200]))
+        if envelope.id is not None:
+            return "", control()
+        return "", decoder.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
 
 
 def _coverage(stream: str, contracts: bool) -> Coverage:
@@ -255,3 +290,18 @@ def _coverage(stream: str, contracts: bool) -> Coverage:
     if stream.startswith("!forceOrder") or (contracts and stream.endswith("@forceOrder")):
         return "latest_per_second"
     return "largest_per_second" if stream.endswith("@forceOrder") else "unknown"
+
+
+CHANNELS: dict[str, Parser] = {"forceOrder": parse_force_order, "aggTrade": parse_agg_trade}
+
+
+def route(frame: bytes) -> str:
+    """Return the event that a frame names, "" for a reply. Raises UnreadableFrame."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    event = routed.data.e if routed.data else routed.e
+    if not event and routed.id is None and routed.error == _NOTHING:
+        raise UnreadableFrame("e", "no event is named")
+    return event

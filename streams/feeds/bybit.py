@@ -1,30 +1,32 @@
-"""Bybit v5 derivatives: every liquidation, and public trades.
+"""Bybit v5 derivatives, linear and inverse: every liquidation, public trades, tickers.
 
 Formats: reference/wire-formats.md 3.3 (Bybit's v5 websocket docs).
 """
 
-from collections import Counter
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.identity import natural_id
 from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, grid_usd
-from streams.feeds.checks import (
+from schemas.words import Coverage
+from streams.feeds.checks import Millis, PriceIn, SizeIn, Word
+from streams.feeds.frames import (
     NOT_A_FRAME,
-    Millis,
-    PriceIn,
-    SizeIn,
-    Word,
-    checked,
-    trade,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
     unreadable,
 )
-from streams.feeds.frames import UnreadableFrame
-from streams.feeds.symbols import is_inverse, split_symbol
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.symbols import day_of, is_inverse, split_symbol
 
 Side = Literal["Buy", "Sell"]
+Items = TypeVar("Items")
 
 
 class _Liquidated(msgspec.Struct, gc=False):
@@ -44,88 +46,83 @@ class _Printed(msgspec.Struct, gc=False):
     i: Word
 
 
-class _Liquidations(msgspec.Struct, gc=False):
+class _Routed(msgspec.Struct, gc=False):
     topic: str = ""
-    data: list[_Liquidated] | None = None
+    op: str = ""
+
+
+class _Message(msgspec.Struct, Generic[Items], gc=False):
+    topic: str = ""
+    data: Items | None = None
     op: str = ""
     success: bool = True
     ret_msg: str = ""
 
 
-class _Prints(msgspec.Struct, gc=False):
-    topic: str = ""
-    data: list[_Printed] | None = None
-    op: str = ""
-    success: bool = True
-    ret_msg: str = ""
-
-
-_LIQUIDATIONS = msgspec.json.Decoder(_Liquidations, strict=False)
-_PRINTS = msgspec.json.Decoder(_Prints, strict=False)
+_ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+_LIQUIDATIONS = Kind(_Message, _Liquidated)
+_PRINTS = Kind(_Message, _Printed)
 
 
 # {"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1791565601482,"data":[
 #  {"T":1791565600992,"s":"BTCUSDT","S":"Buy","v":"0.006","p":"82396.90"},
 #  {"T":1791565601058,"s":"BTCUSDT","S":"Buy","v":"0.038","p":"82394.30"}]}
-def parse_all_liquidation(frame: bytes, ts_recv: int) -> list[Liquidation]:
-    """Read every item of one allLiquidation message; an acknowledgement gives [].
+def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every item of one allLiquidation message.
 
     S is the POSITION's side: Buy means a long was liquidated, the opposite of Binance's
     word. p is the bankruptcy price, not a fill. "snapshot" is always new data.
     Raises UnreadableFrame. Source: wire-formats.md 3.3; times in microseconds.
     """
-    try:
-        message = _LIQUIDATIONS.decode(frame)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-    if _is_reply(message, "allLiquidation.") or message.data is None:
-        return []
+    message, refusals = _LIQUIDATIONS.read(frame)
+    if (reply := _reply(message, "allLiquidation.")) is not None:
+        return reply
     # There is no id, and two orders in one message may agree in everything.
-    seen: Counter[tuple[object, ...]] = Counter()
-    records = []
-    for item in message.data:
+    seen: dict[tuple[object, ...], int] = {}
+
+    def build(item: _Liquidated) -> Liquidation:
         facts = (item.s, item.S, item.T, item.v, item.p)
-        records.append(
-            liquidated(
-                symbol=item.s,
-                position_side="long" if item.S == "Buy" else "short",
-                size=item.v,
-                bankruptcy_price=item.p,
-                ts_event=item.T * 1000,
-                ts_recv=ts_recv,
-                occurrence=seen[facts],
-                coverage="full",
-                stream=message.topic,
-            )
+        occurrence = seen.get(facts, 0)
+        seen[facts] = occurrence + 1
+        return liquidated(
+            instrument=instruments[item.s],
+            position_side="long" if item.S == "Buy" else "short",
+            size=item.v,
+            bankruptcy_price=item.p,
+            ts_event=item.T * 1000,
+            ts_recv=ts_recv,
+            occurrence=occurrence,
+            coverage="full",
+            stream=message.topic,
         )
-        seen[facts] += 1
-    return records
+
+    return built(message.data, build, refusals)
 
 
 # {"topic":"publicTrade.BTCUSD","type":"snapshot","ts":1680673823566,"data":[
 #  {"T":1680673823564,"s":"BTCUSD","S":"Buy","v":"5823","p":"28560.50","L":"PlusTick",
 #   "i":"0cbf2330-952d-5d03-a462-4bf826c867af","BT":false}]}
-def parse_public_trade(frame: bytes, ts_recv: int) -> list[Trade]:
-    """Read every print of one publicTrade message; an acknowledgement gives [].
+def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print of one publicTrade message.
 
     S is the taker's side; v is base units, on inverse contracts dollars. Block trades
     are prints too. Raises UnreadableFrame. Source: wire-formats.md 3.3; microseconds.
     """
-    try:
-        message = _PRINTS.decode(frame)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-    if _is_reply(message, "publicTrade.") or message.data is None:
-        return []
-    return [
-        public_trade(x.s, x.i, "buy" if x.S == "Buy" else "sell", x.v, x.p, x.T * 1000, ts_recv)
-        for x in message.data
-    ]
+    message, refusals = _PRINTS.read(frame)
+    if (reply := _reply(message, "publicTrade.")) is not None:
+        return reply
+
+    def build(item: _Printed) -> Trade:
+        instrument = instruments[item.s]
+        side: Literal["buy", "sell"] = "buy" if item.S == "Buy" else "sell"
+        return public_trade(instrument, item.i, side, item.v, item.p, item.T * 1000, ts_recv)
+
+    return built(message.data, build, refusals)
 
 
 def liquidated(
     *,
-    symbol: str,
+    instrument: Instrument,
     position_side: Literal["long", "short"],
     size: float,
     bankruptcy_price: float,
@@ -140,32 +137,33 @@ def liquidated(
     `size` is base units, on inverse contracts dollars; worth is taken at the bankruptcy
     price. `occurrence` counts equal items before it. Raises UnreadableFrame.
     """
-    asset, instrument, multiplier = split_symbol(symbol)
-    quantity, worth = _base_and_worth(instrument, size, bankruptcy_price)
+    symbol = instrument.venue_symbol
+    price, quantity, worth = sized(instrument, size, bankruptcy_price)
     facts = (symbol, position_side, ts_event // 1000, size, bankruptcy_price, occurrence)
-    return checked(
-        lambda: Liquidation(
+    try:
+        return Liquidation(
             event_id=natural_id("bybit", *facts),
             venue="bybit",
-            instrument=instrument,
+            instrument=instrument.instrument,
             venue_symbol=symbol,
-            asset=asset,
+            asset=instrument.asset,
             position_side=position_side,
             order_side="sell" if position_side == "long" else "buy",
-            price=bankruptcy_price / multiplier,
+            price=price,
             price_kind="bankruptcy",
-            quantity=quantity * multiplier,
-            notional_usd=grid_usd(worth),
+            quantity=quantity,
+            notional_usd=worth,
             coverage=coverage,
             stream=stream,
             ts_event=ts_event,
             ts_recv=ts_recv,
         )
-    )
+    except ValueError as problem:
+        raise unreadable(problem) from None
 
 
 def public_trade(
-    symbol: str,
+    instrument: Instrument,
     trade_id: str,
     aggressor_side: Literal["buy", "sell"],
     size: float,
@@ -177,38 +175,85 @@ def public_trade(
 
     Raises UnreadableFrame.
     """
+    symbol = instrument.venue_symbol
+    price, quantity, worth = sized(instrument, size, price)
+    try:
+        return Trade(
+            event_id=f"bybit:{symbol}:{trade_id}",
+            venue="bybit",
+            instrument=instrument.instrument,
+            venue_symbol=symbol,
+            asset=instrument.asset,
+            aggressor_side=aggressor_side,
+            price=price,
+            quantity=quantity,
+            notional_usd=worth,
+            ts_event=ts_event,
+            ts_recv=ts_recv,
+        )
+    except ValueError as problem:
+        raise unreadable(problem) from None
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str) -> Instrument:
+    """Return what the name says: plain USD is inverse, counted in dollars; others in coins.
+
+    Raises UnreadableFrame("symbol").
+    """
     asset, instrument, multiplier = split_symbol(symbol)
-    quantity, worth = _base_and_worth(instrument, size, price)
-    return trade(
-        f"bybit:{symbol}:{trade_id}",
-        "bybit",
-        instrument,
-        symbol,
-        asset,
-        aggressor_side,
-        price / multiplier,
-        quantity * multiplier,
-        worth,
-        ts_event,
-        ts_recv,
+    return Instrument(
+        venue_symbol=symbol,
+        asset=asset,
+        instrument=instrument,
+        unit="quote" if is_inverse(instrument) else "base",
+        multiplier=multiplier,
     )
 
 
-def _base_and_worth(instrument: str, size: float, price: float) -> tuple[float, float]:
-    """Base units (before the multiplier) and dollars of `size` at `price`."""
-    if is_inverse(instrument):
-        return size / price, size
-    return size, size * price
+# {"symbol":"BTCUSD","contractType":"InversePerpetual","baseCoin":"BTC","quoteCoin":"USD",
+#  "settleCoin":"BTC","deliveryTime":"0"}                          (/v5/market/instruments-info)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of instruments-info says of `symbol`. Raises UnreadableFrame."""
+    if "baseCoin" not in row or "quoteCoin" not in row:
+        return by_name(symbol)
+    inverse = str(row.get("contractType", "")).startswith("Inverse")
+    delivery = int(row.get("deliveryTime") or 0)
+    return described(
+        "bybit",
+        symbol,
+        str(row["baseCoin"]),
+        str(row["quoteCoin"]),
+        day_of(delivery * 1000) if delivery else "PERP",
+        "quote" if inverse else "base",
+    )
 
 
-def _is_reply(message: _Liquidations | _Prints, topic: str) -> bool:
-    """Tell a reply (subscribed, pong) from data; raises when it is neither, or a refusal."""
+def _reply(message: _Message[object], topic: str) -> Parsed | None:
+    """Return what a reply (subscribed, pong, refused) means, None for data of `topic`."""
     if message.topic.startswith(topic):
         if message.data is None:
             raise UnreadableFrame("data", "missing")
-        return False
+        return None
     if not message.success:
-        raise UnreadableFrame("success", f"refused: {message.ret_msg[:200]}")
+        return control(Refusal("success", f"refused: {message.ret_msg[:200]}"))
     if message.op and not message.topic:
-        return True
+        return control()
     raise UnreadableFrame("topic", f"{message.topic[:60]!r} is not {topic}*")
+
+
+CHANNELS: dict[str, Parser] = {
+    "allLiquidation": parse_all_liquidation,
+    "publicTrade": parse_public_trade,
+}
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for a reply. Raises UnreadableFrame."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if not routed.topic and not routed.op:
+        raise UnreadableFrame("topic", "neither a topic nor an op")
+    return routed.topic.partition(".")[0]

@@ -1,4 +1,14 @@
-"""What every parser shares: typed frames and the complaint about an unreadable one."""
+"""What every parser shares: what became of a frame, and how a bad item costs only itself."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.codec import field_and_reason
+
+#: What msgspec raises for bytes that are not the frame that was asked for.
+NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class UnreadableFrame(ValueError):
@@ -8,3 +18,107 @@ class UnreadableFrame(ValueError):
         super().__init__(f"{field or 'frame'}: {reason}")
         self.field = field
         self.reason = reason
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """Why one item of a frame, or the whole of it, is no record."""
+
+    field: str
+    reason: str
+
+
+class Parsed(msgspec.Struct, gc=False):
+    """What one frame held: its records, a refusal for each bad item, or a word of control.
+
+    `control`: an acknowledgement, a pong, a notice; a request of ours that the venue refused
+    is control with a refusal. All empty: nothing happened, as of an order without a fill.
+    """
+
+    records: list[Any]
+    refusals: list[Refusal]
+    control: bool = False
+
+
+def control(refused: Refusal | None = None) -> Parsed:
+    """Return what a frame of control means; `refused` where the venue refused our request."""
+    return Parsed([], [] if refused is None else [refused], True)
+
+
+def unreadable(problem: Exception) -> UnreadableFrame:
+    """Turn a decoder's or a record's complaint into UnreadableFrame(field, reason)."""
+    return UnreadableFrame(*field_and_reason(problem))
+
+
+class Kind:
+    """How one kind of message is decoded: whole, and where that fails item by item.
+
+    `message` is a generic msgspec Struct whose parameter is the type of the list at `path`,
+    a dotted name of one or two parts: `_Message[list[_Item]]` is decoded first.
+    """
+
+    def __init__(self, message: Any, item: Any, path: str = "data") -> None:
+        self._whole = msgspec.json.Decoder(message[list[item]], strict=False)
+        self._loose = msgspec.json.Decoder(message[list[msgspec.Raw]], strict=False)
+        self._item = msgspec.json.Decoder(item, strict=False)
+        self._path = path
+
+    def read(self, frame: bytes | msgspec.Raw) -> tuple[Any, dict[int, Refusal]]:
+        """Decode `frame`; where items are bad, None stands for each, with its refusal by place.
+
+        Raises UnreadableFrame when the frame is not of this kind at all.
+        """
+        try:
+            return self._whole.decode(frame), {}
+        except NOT_A_FRAME:
+            pass
+        try:
+            message = self._loose.decode(frame)
+        except NOT_A_FRAME as problem:
+            raise unreadable(problem) from None
+        holder = message
+        *above, name = self._path.split(".")
+        for part in above:
+            holder = getattr(holder, part)
+        refusals: dict[int, Refusal] = {}
+        items: list[Any] = []
+        for place, raw in enumerate(getattr(holder, name)):
+            try:
+                items.append(self._item.decode(raw))
+            except NOT_A_FRAME as problem:
+                items.append(None)
+                refusals[place] = _at(self._path, place, unreadable(problem))
+        setattr(holder, name, items)
+        return message, refusals
+
+
+def built(
+    items: Sequence[Any],
+    build: Callable[[Any], Any],
+    refusals: dict[int, Refusal] | None = None,
+    path: str = "data",
+) -> Parsed:
+    """Return the records that `build` makes of `items`, and why of each that gives none.
+
+    `build` returns None for an item that tells of nothing (no fill), and raises ValueError or
+    OverflowError for one that is no record. `refusals` are those that could not be decoded.
+    """
+    records = []
+    refused = refusals or {}
+    for place, item in enumerate(items):
+        if item is None:
+            continue
+        try:
+            record = build(item)
+        except (ValueError, OverflowError) as problem:
+            if not isinstance(problem, UnreadableFrame):
+                problem = unreadable(problem)
+            refused[place] = _at(path, place, problem)
+        else:
+            if record is not None:
+                records.append(record)
+    return Parsed(records, [refused[place] for place in sorted(refused)] if refused else [])
+
+
+def _at(path: str, place: int, problem: UnreadableFrame) -> Refusal:
+    dot = "." if problem.field else ""
+    return Refusal(f"{path}[{place}]{dot}{problem.field}", problem.reason)

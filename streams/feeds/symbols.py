@@ -1,7 +1,7 @@
 """Venue symbols -> (asset, instrument, multiplier), for Binance and Bybit alike."""
 
 import re
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from streams.feeds.frames import UnreadableFrame
@@ -49,7 +49,7 @@ def split_symbol(venue_symbol: str, kind: str = "PERP") -> tuple[str, str, float
         asset, quote = _asset_and_quote(venue_symbol, venue_symbol[:-4] + "USDC", kind)
     else:
         asset, quote = _asset_and_quote(venue_symbol, venue_symbol, kind)
-    asset, multiplier = _without_multiplier(asset)
+    asset, multiplier = without_multiplier(asset)
     if len(asset) > 20:
         raise UnreadableFrame("symbol", f"{venue_symbol[:60]!r} has too long an asset")
     return asset, f"{asset}-{quote}-{kind}", multiplier
@@ -74,7 +74,8 @@ def _asset_and_quote(venue_symbol: str, pair: str, kind: str) -> tuple[str, str]
     raise UnreadableFrame("symbol", f"{venue_symbol[:60]!r} is not a symbol in {', '.join(QUOTES)}")
 
 
-def _without_multiplier(asset: str) -> tuple[str, float]:
+def without_multiplier(asset: str) -> tuple[str, float]:
+    """Split a base that stands for many coins: 1000PEPE -> (PEPE, 1000.0)."""
     if asset == "1MBABYDOGE":
         return "BABYDOGE", 1e6
     if found := _MULTIPLIED.fullmatch(asset):
@@ -94,3 +95,8 @@ def _expiry(venue_symbol: str, day: str) -> str:
 def _last_friday(year: int, month: int) -> str:
     after = date(year + month // 12, month % 12 + 1, 1)
     return (after - timedelta(days=(after.weekday() - 5) % 7 + 1)).strftime("%y%m%d")
+
+
+def day_of(ts: int) -> str:
+    """Return the day of a time in microseconds as instruments name it: YYMMDD, in UTC."""
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=ts)).strftime("%y%m%d")

@@ -14,8 +14,8 @@ from msgspec import Meta
 from schemas.identity import natural_id
 from schemas.onchain import WhaleTransfer
 from schemas.words import OwnerKind, TransferKind, grid_usd
-from streams.feeds.checks import NOT_A_FRAME, SizeIn, Word, checked, unreadable
-from streams.feeds.frames import UnreadableFrame
+from streams.feeds.checks import SizeIn, Word, checked
+from streams.feeds.frames import NOT_A_FRAME, UnreadableFrame, unreadable
 
 PROVIDER = "whale_alert"
 

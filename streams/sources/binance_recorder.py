@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from schemas.market import Liquidation, Trade
-from streams.feeds.binance import agg_trade, counts_contracts, forced_order
+from streams.feeds.binance import agg_trade, by_name, forced_order
 from streams.feeds.checks import Millis, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Source
@@ -96,7 +96,7 @@ def _liquidation(cells: list[str]) -> Liquidation:
     symbol = _completed(order.symbol)
     ts_event = order.order_trade_time_ms * 1000
     return forced_order(
-        symbol=symbol,
+        instrument=by_name(symbol),
         side=order.side,
         orig_quantity=order.orig_qty,
         order_price=order.price,
@@ -106,7 +106,6 @@ def _liquidation(cells: list[str]) -> Liquidation:
         ts_recv=ts_event,  # not recorded
         stream="recorder",
         coverage="latest_per_second",
-        contracts=counts_contracts(symbol),
     )
 
 
@@ -114,14 +113,13 @@ def _trade(cells: list[str]) -> Trade:
     x = row(cells, _Print)
     symbol = _completed(x.symbol)
     return agg_trade(
-        symbol,
+        by_name(symbol),
         x.agg_id,
         x.price,
         x.qty,
         x.trade_ms * 1000,
         x.buyer_is_maker,
         x.recv_ms * 1000,
-        counts_contracts(symbol),
     )
 
 

@@ -1,23 +1,21 @@
 """The generated night as a source: raw venue messages through the real parsers."""
 
-from collections.abc import Callable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Iterator
 
 from schemas.identity import natural_id
 from schemas.status import DeadLetter
-from streams.feeds import binance, bybit, whale_alert
-from streams.feeds.frames import UnreadableFrame
+from streams.feeds import registry, whale_alert
+from streams.feeds.frames import Parsed, Refusal, UnreadableFrame
 from streams.simulate import night
 from streams.sources import Item, Source
 
-#: What reads each kind of message, and the topic of what it gives.
-PARSERS: dict[str, tuple[str, Callable[[bytes, int], Sequence[msgspec.Struct]]]] = {
-    "forceOrder": ("liquidations", binance.parse_force_order),
-    "aggTrade": ("trades", binance.parse_agg_trade),
-    "allLiquidation": ("liquidations", bybit.parse_all_liquidation),
-    "publicTrade": ("trades", bybit.parse_public_trade),
-    "alert": ("whale_transfers", whale_alert.parse_alert),
+#: The topic of what each kind of message gives.
+TOPIC_OF = {
+    "forceOrder": "liquidations",
+    "aggTrade": "trades",
+    "allLiquidation": "liquidations",
+    "publicTrade": "trades",
+    "alert": "whale_transfers",
 }
 
 
@@ -39,20 +37,29 @@ def generated_source(seed: int, hours: float) -> Source:
 
 def _parsed(frames: Iterator[night.Frame]) -> Iterator[Item]:
     for number, (ts_recv, venue, kind, frame) in enumerate(frames, 1):
-        topic, parse = PARSERS[kind]
-        try:
-            for record in parse(frame, ts_recv):
-                yield topic, record
-        except UnreadableFrame as problem:
+        parsed = parse(venue, kind, frame, ts_recv)
+        for record in parsed.records:
+            yield TOPIC_OF[kind], record
+        for refusal in parsed.refusals:
             yield (
                 "dead_letters",
                 DeadLetter(
                     topic=f"{venue}.{kind}",
                     partition=0,
                     offset=number,
-                    field=problem.field,
-                    reason=problem.reason,
+                    field=refusal.field,
+                    reason=refusal.reason,
                     raw=frame[:2_000].decode(errors="replace"),
                     ts_recv=ts_recv,
                 ),
             )
+
+
+def parse(venue: str, kind: str, frame: bytes, ts_recv: int) -> Parsed:
+    """Return what one raw message of the night holds; `kind` is a channel, or an alert."""
+    if kind != "alert":
+        return registry.parse(venue, kind, frame, registry.bundled(venue), ts_recv)
+    try:
+        return Parsed(list(whale_alert.parse_alert(frame, ts_recv)), [])
+    except UnreadableFrame as problem:
+        return Parsed([], [Refusal(problem.field, problem.reason)])

@@ -19,10 +19,9 @@ from msgspec import Meta
 
 from schemas.bars import Bar
 from schemas.words import MINUTE, grid_usd
-from streams.feeds.binance import contract_usd, counts_contracts
+from streams.feeds.binance import by_name
 from streams.feeds.checks import PriceIn, SizeOrZero, checked
 from streams.feeds.frames import UnreadableFrame
-from streams.feeds.symbols import split_symbol
 from streams.sources import Source
 from streams.sources.lines import (
     BARS_CLOCKED,
@@ -119,14 +118,15 @@ def reader_of(path: Path) -> Reader:
 
 
 def _bar(symbol: str, x: _Kline) -> Bar:
-    asset, instrument, multiplier = split_symbol(symbol)
+    instrument = by_name(symbol)
+    multiplier = instrument.multiplier
     if x.low > x.high:
         raise UnreadableFrame("low", f"{x.low} is above the high {x.high}")
     if x.taker_buy_quote_volume > x.quote_volume or x.taker_buy_volume > x.volume:
         raise UnreadableFrame("taker_buy_quote_volume", "takers bought more than was traded")
-    if counts_contracts(symbol):
+    if instrument.unit == "quote":
         # COIN-M counts volume in contracts and "quote" volume in coins.
-        worth, bought = (v * contract_usd(asset) for v in (x.volume, x.taker_buy_volume))
+        worth, bought = (v * instrument.size for v in (x.volume, x.taker_buy_volume))
         quantity = x.quote_volume
     else:
         worth, bought = x.quote_volume, x.taker_buy_quote_volume
@@ -134,8 +134,8 @@ def _bar(symbol: str, x: _Kline) -> Bar:
     return checked(
         lambda: Bar(
             venue="binance",
-            instrument=instrument,
-            asset=asset,
+            instrument=instrument.instrument,
+            asset=instrument.asset,
             ts_open=micros(x.open_time),
             width=MINUTE,
             high=x.high / multiplier,

@@ -19,6 +19,7 @@ from schemas.identity import natural_id
 from schemas.market import Liquidation, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
+from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item
 
@@ -111,8 +112,14 @@ def row(cells: Sequence[object], shape: type[Row]) -> Row:
 
 
 def micros(stamp: int) -> int:
-    """Return `stamp` in microseconds, given milliseconds or microseconds since 1970."""
-    return stamp * 1000 if stamp < 100_000_000_000_000 else stamp
+    """Return `stamp` in microseconds, given milliseconds or microseconds since 1970.
+
+    Raises UnreadableFrame for a time before 2015 or after 2100.
+    """
+    time = stamp * 1000 if stamp < 100_000_000_000_000 else stamp
+    if not MIN_MICROS <= time <= MAX_MICROS:
+        raise UnreadableFrame("ts_event", f"{time} us is not between 2015 and 2100")
+    return time
 
 
 def time_of(record: Any) -> int:

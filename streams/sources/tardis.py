@@ -18,9 +18,9 @@ from typing import Literal
 import msgspec
 
 from schemas.market import Liquidation, Trade
-from schemas.words import Coverage
+from schemas.words import Coverage, Micros
 from streams.feeds import bybit
-from streams.feeds.binance import agg_trade, counts_contracts, forced_order
+from streams.feeds.binance import agg_trade, by_name, forced_order
 from streams.feeds.checks import PriceIn, SizeIn, Word
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Source
@@ -50,8 +50,8 @@ _BYBIT_THROTTLED = 1_633_046_400_000_000
 class _Row(msgspec.Struct, array_like=True, gc=False):
     exchange: Word
     symbol: Word
-    timestamp: int
-    local_timestamp: int
+    timestamp: Micros
+    local_timestamp: Micros
     id: str
     side: Literal["buy", "sell"]
     price: PriceIn
@@ -116,18 +116,23 @@ def _trade(x: _Row) -> Trade:
         raise UnreadableFrame("id", "missing")
     if x.exchange == "bybit":
         return bybit.public_trade(
-            x.symbol, x.id, x.side, x.amount, x.price, x.timestamp, x.local_timestamp
+            bybit.by_name(x.symbol),
+            x.id,
+            x.side,
+            x.amount,
+            x.price,
+            x.timestamp,
+            x.local_timestamp,
         )
     # Binance numbers raw and aggregate trades apart, and Tardis records the raw ones.
     return agg_trade(
-        x.symbol,
+        by_name(x.symbol),
         f"raw:{x.id}",
         x.price,
         x.amount,
         x.timestamp,
         x.side == "sell",
         x.local_timestamp,
-        counts_contracts(x.symbol),
     )
 
 
@@ -138,7 +143,7 @@ def _liquidation(x: _Row, occurrence: int) -> Liquidation:
         if x.timestamp < _BYBIT_FULL:
             coverage = "latest_per_second" if x.timestamp >= _BYBIT_THROTTLED else "unknown"
         return bybit.liquidated(
-            symbol=x.symbol,
+            instrument=bybit.by_name(x.symbol),
             position_side="long" if x.side == "sell" else "short",
             size=x.amount,
             bankruptcy_price=x.price,
@@ -148,10 +153,11 @@ def _liquidation(x: _Row, occurrence: int) -> Liquidation:
             coverage=coverage,
             stream=stream,
         )
-    contracts = counts_contracts(x.symbol)
+    instrument = by_name(x.symbol)
+    contracts = instrument.unit == "quote"
     throttled: Coverage = "latest_per_second" if contracts else "largest_per_second"
     return forced_order(
-        symbol=x.symbol,
+        instrument=instrument,
         side="SELL" if x.side == "sell" else "BUY",
         orig_quantity=x.amount,
         order_price=x.price,
@@ -161,7 +167,6 @@ def _liquidation(x: _Row, occurrence: int) -> Liquidation:
         ts_recv=x.local_timestamp,
         stream=stream,
         coverage=throttled if x.timestamp >= _BINANCE_THROTTLED else "full",
-        contracts=contracts,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from schemas.market import Trade
-from streams.feeds.binance import agg_trade, counts_contracts
+from streams.feeds.binance import agg_trade, by_name
 from streams.feeds.checks import PriceIn, SizeIn
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Source
@@ -80,10 +80,8 @@ def reader_of(path: Path) -> Reader:
         kind = "PERP" if len(cells) == 7 else "SPOT"
         x = row(cells, _AggTrade)
         ts = micros(x.transact_time)
-        contracts = kind == "PERP" and counts_contracts(symbol)
-        return agg_trade(
-            symbol, x.agg_trade_id, x.price, x.quantity, ts, x.is_buyer_maker, ts, contracts, kind
-        )
+        instrument = by_name(symbol, kind)
+        return agg_trade(instrument, x.agg_trade_id, x.price, x.quantity, ts, x.is_buyer_maker, ts)
 
     return read
 

@@ -1,16 +1,12 @@
 """Bybit's liquidations name the position, its trades the taker."""
 
 import json
-from pathlib import Path
 
 import pytest
+from venues import FIXTURES, NO_FIXTURES, RECV, parsed, records, refused
 
 from schemas.words import grid_usd
-from streams.feeds.bybit import parse_all_liquidation, parse_public_trade
-from streams.feeds.frames import UnreadableFrame
 
-RECV = 1_791_565_601_600_000
-FIXTURES = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "ws_fixtures"
 ITEM = {"T": 1_791_565_600_992, "s": "BTCUSDT", "S": "Buy", "v": "0.006", "p": "82396.90"}
 PRINT = ITEM | {"i": "0cbf2330-952d-5d03-a462-4bf826c867af", "L": "PlusTick", "BT": False}
 
@@ -20,15 +16,23 @@ def frame(*items, topic="allLiquidation.BTCUSDT"):
     return json.dumps(message).encode()
 
 
+def liquidations(message, ts_recv=RECV):
+    return records("bybit", "allLiquidation", message, ts_recv=ts_recv)
+
+
+def trades(message):
+    return records("bybit", "publicTrade", message)
+
+
 def test_a_buy_update_is_a_long_position_liquidated_by_a_sell_order():
-    (record,) = parse_all_liquidation(frame(ITEM), RECV)
+    (record,) = liquidations(frame(ITEM))
     assert (record.position_side, record.order_side) == ("long", "sell")
-    (record,) = parse_all_liquidation(frame(ITEM | {"S": "Sell"}), RECV)
+    (record,) = liquidations(frame(ITEM | {"S": "Sell"}))
     assert (record.position_side, record.order_side) == ("short", "buy")
 
 
 def test_the_price_is_labelled_bankruptcy_and_the_feed_complete():
-    (record,) = parse_all_liquidation(frame(ITEM), RECV)
+    (record,) = liquidations(frame(ITEM))
     assert (record.price, record.price_kind) == (82_396.9, "bankruptcy")
     assert record.coverage == "full"
     assert record.notional_usd == grid_usd(0.006 * 82_396.9)
@@ -36,40 +40,37 @@ def test_the_price_is_labelled_bankruptcy_and_the_feed_complete():
 
 def test_every_item_of_a_message_is_read():
     items = [ITEM | {"v": str(size)} for size in (1, 2, 3)]
-    records = parse_all_liquidation(frame(*items), RECV)
-    assert [r.quantity for r in records] == [1, 2, 3]
+    assert [r.quantity for r in liquidations(frame(*items))] == [1, 2, 3]
 
 
 def test_two_equal_orders_in_one_message_are_two_and_a_redelivery_is_the_same_two():
-    first = parse_all_liquidation(frame(ITEM, ITEM), RECV)
-    again = parse_all_liquidation(frame(ITEM, ITEM), RECV + 7)
+    first = liquidations(frame(ITEM, ITEM))
+    again = liquidations(frame(ITEM, ITEM), RECV + 7)
     assert len({r.event_id for r in first}) == 2
     assert [r.event_id for r in first] == [r.event_id for r in again]
 
 
 def test_inverse_sizes_are_dollars():
     item = ITEM | {"s": "BTCUSD", "v": "1000", "p": "50000"}
-    (record,) = parse_all_liquidation(frame(item, topic="allLiquidation.BTCUSD"), RECV)
+    (record,) = liquidations(frame(item, topic="allLiquidation.BTCUSD"))
     assert (record.notional_usd, record.quantity) == (1000.0, 0.02)
-    (record,) = parse_public_trade(
-        frame(PRINT | {"s": "BTCUSD", "v": "1000", "p": "50000"}, topic="publicTrade.BTCUSD"), RECV
+    (record,) = trades(
+        frame(PRINT | {"s": "BTCUSD", "v": "1000", "p": "50000"}, topic="publicTrade.BTCUSD")
     )
     assert (record.notional_usd, record.quantity) == (1000.0, 0.02)
 
 
 def test_a_trades_side_is_the_takers_and_its_id_the_venues():
-    (record,) = parse_public_trade(frame(PRINT, topic="publicTrade.BTCUSDT"), RECV)
+    (record,) = trades(frame(PRINT, topic="publicTrade.BTCUSDT"))
     assert record.aggressor_side == "buy"
     assert record.event_id == f"bybit:BTCUSDT:{PRINT['i']}"
-    (record,) = parse_public_trade(frame(PRINT | {"S": "Sell"}, topic="publicTrade.BTCUSDT"), RECV)
+    (record,) = trades(frame(PRINT | {"S": "Sell"}, topic="publicTrade.BTCUSDT"))
     assert record.aggressor_side == "sell"
 
 
 def test_block_trades_are_prints_like_any_other():
-    records = parse_public_trade(
-        frame(PRINT, PRINT | {"BT": True, "i": "b"}, topic="publicTrade.BTCUSDT"), RECV
-    )
-    assert len(records) == 2
+    block = PRINT | {"BT": True, "i": "b"}
+    assert len(trades(frame(PRINT, block, topic="publicTrade.BTCUSDT"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -80,46 +81,45 @@ def test_block_trades_are_prints_like_any_other():
     ],
 )
 def test_replies_hold_no_records(reply):
-    assert parse_all_liquidation(reply, RECV) == []
-    assert parse_public_trade(reply, RECV) == []
+    for channel in ("allLiquidation", "publicTrade", None):
+        result = parsed("bybit", channel, reply)
+        assert (result.records, result.refusals, result.control) == ([], [], True)
 
 
 def test_a_refused_subscription_is_told():
     reply = b'{"success":false,"ret_msg":"error:handler not found","op":"subscribe"}'
-    with pytest.raises(UnreadableFrame, match="handler not found"):
-        parse_all_liquidation(reply, RECV)
+    result = parsed("bybit", "allLiquidation", reply)
+    assert result.control
+    assert "handler not found" in result.refusals[0].reason
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [({"v": "NaN"}, "data[0].v"), ({"p": "-1"}, "data[0].p"), ({"p": "inf"}, "data[0].p"),
-     ({"S": "Hold"}, "data[0].S"), ({"T": "x"}, "data[0].T"), ({"s": "X"}, "symbol")],
+     ({"S": "Hold"}, "data[0].S"), ({"T": "x"}, "data[0].T"), ({"s": "X"}, "data[0].symbol")],
 )  # fmt: skip
-def test_a_bad_item_names_its_field(changes, field):
-    for parse, topic in (
-        (parse_all_liquidation, "allLiquidation.X"),
-        (parse_public_trade, "publicTrade.X"),
-    ):
-        with pytest.raises(UnreadableFrame) as caught:
-            parse(frame(PRINT | changes, topic=topic), RECV)
-        assert caught.value.field == field
+def test_a_bad_item_names_its_field_and_costs_only_itself(changes, field):
+    for channel in ("allLiquidation", "publicTrade"):
+        good = PRINT | {"v": "7", "i": "good"}
+        result = parsed("bybit", channel, frame(good, PRINT | changes, topic=f"{channel}.X"))
+        assert [r.quantity for r in result.records] == [7]
+        assert [r.field for r in result.refusals] == [field.replace("0", "1")]
 
 
 @pytest.mark.parametrize(
     "bad", [b"", b"[]", b'{"topic":"tickers.BTCUSDT","data":[]}', b'{"topic":"allLiquidation.X"}']
 )
 def test_another_topic_or_no_data_is_unreadable(bad):
-    with pytest.raises(UnreadableFrame):
-        parse_all_liquidation(bad, RECV)
+    assert len(refused("bybit", "allLiquidation", bad)) == 1
 
 
-@pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"recorded frames are not at {FIXTURES}")
+@pytest.mark.skipif(not FIXTURES.is_dir(), reason=NO_FIXTURES)
 def test_recorded_frames_of_2026_read_as_they_were_captured():
     lines = (FIXTURES / "live_2026-10_liquidation_frames.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines if line]
     frames = [json.dumps(row["frame"]).encode() for row in rows if row["venue"] == "bybit"]
-    records = [r for f in frames for r in parse_all_liquidation(f, RECV)]
-    assert [(r.asset, r.quantity, r.position_side) for r in records] == [
+    told = [r for f in frames for r in liquidations(f)]
+    assert [(r.asset, r.quantity, r.position_side) for r in told] == [
         ("BTC", 0.006, "long"),
         ("BTC", 0.038, "long"),
         ("STRK", 2084.9, "long"),

@@ -1,0 +1,164 @@
+"""What one unit of a venue's quantity is: contract size, inverse or linear, base and quote."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from schemas.words import check_words, grid_usd
+from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
+from streams.feeds.symbols import without_multiplier
+
+#: What the venue counts: coins, money of the quote currency, or money of the settling coin
+#: whose worth in the quote is not in the message (quanto).
+Unit = Literal["base", "quote", "settle"]
+
+#: What a hint about an unknown instrument says.
+HINT = "give the venue's own metadata (--instruments FILE), or wait for a newer snapshot"
+
+#: Where the venues' metadata endpoints keep the list of their instruments.
+_LISTS = ("symbols", "result", "list", "data", "universe", "instruments", "markets")
+#: How the venues call a symbol in a row of that list.
+_SYMBOLS = ("symbol", "instId", "instrument_name", "name", "contract_code", "ticker")
+
+#: Symbols remembered a venue: far above any venue's listing, so that garbage cannot grow it.
+_MOST = 20_000
+
+
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One contract: its names, and what one unit of its quantity is.
+
+    A quantity of `n` is n * `size` of `unit`. `multiplier` coins are one base unit of the
+    symbol (1000PEPEUSDT: 1000), so prices are divided and quantities multiplied by it.
+    """
+
+    venue_symbol: str
+    asset: str
+    instrument: str
+    unit: Unit = "base"
+    size: float = 1.0
+    multiplier: float = 1.0
+    in_dollars: bool = True
+
+
+class Instruments(dict[str, Instrument]):
+    """A venue's instruments by its own symbols; `rule` answers for symbols that it lacks.
+
+    `source` and `date` (YYYY-MM-DD) say where the table comes from. `rule` raises
+    UnreadableFrame for a symbol that it cannot judge.
+    """
+
+    def __init__(
+        self,
+        rule: Callable[[str], Instrument],
+        known: dict[str, Instrument] | None = None,
+        source: str = "naming rule",
+        date: str = "",
+    ) -> None:
+        super().__init__(known or {})
+        self.rule = rule
+        self.source = source
+        self.date = date
+
+    def __missing__(self, symbol: str) -> Instrument:
+        instrument = self.rule(symbol)
+        if len(self) < _MOST:
+            self[symbol] = instrument
+        return instrument
+
+
+#: (frame, ts_recv in microseconds, the venue's instruments) -> what the frame held. Raises
+#: UnreadableFrame when nothing of the frame can be read.
+Parser = Callable[[bytes, int, Instruments], Parsed]
+
+
+def sized(instrument: Instrument, amount: float, price: float) -> tuple[float, float, float | None]:
+    """Return (price a coin, coins, worth in USD or None) of `amount` of the venue's units.
+
+    `price` is the venue's, in its quote currency. Raises UnreadableFrame for what lies
+    outside the ranges of a record, and for a quanto whose worth the price does not tell.
+    """
+    if instrument.unit == "base":
+        coins = amount * instrument.size
+        worth = coins * price
+    elif instrument.unit == "quote":
+        worth = amount * instrument.size
+        coins = worth / price
+    else:
+        raise UnreadableFrame("symbol", f"{instrument.venue_symbol} is quanto: no base quantity")
+    if instrument.multiplier != 1.0:
+        coins *= instrument.multiplier
+        price /= instrument.multiplier
+    # Written so that NaN fails every one of them.
+    if not 0.0 < price <= 1e9:
+        raise UnreadableFrame("price", f"{price!r} is not in (0, 1e9]")
+    if not 0.0 < coins <= 1e15:
+        raise UnreadableFrame("quantity", f"{coins!r} is not in (0, 1e15]")
+    if not instrument.in_dollars:
+        return price, coins, None
+    if not 0.0 <= worth <= 1e10:
+        raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, 1e10]")
+    return price, coins, grid_usd(worth)
+
+
+def described(
+    venue: str,
+    symbol: str,
+    base: str,
+    quote: str,
+    kind: str = "PERP",
+    unit: Unit = "base",
+    size: float = 1.0,
+) -> Instrument:
+    """Build an Instrument from what a venue says of it: `base` may be 1000PEPE.
+
+    `kind` is PERP, SPOT or the day of expiry, YYMMDD. Raises UnreadableFrame.
+    """
+    asset, multiplier = without_multiplier(base)
+    instrument = f"{asset}-{quote}-{kind}"
+    if not 0.0 < size <= 1e12:
+        raise UnreadableFrame("symbol", f"{symbol[:60]!r} has a contract size of {size!r}")
+    try:
+        dollars = check_words(venue, asset, instrument)
+    except ValueError as problem:
+        raise UnreadableFrame("symbol", f"{symbol[:60]!r}: {unreadable(problem).reason}") from None
+    return Instrument(
+        venue_symbol=symbol,
+        asset=asset,
+        instrument=instrument,
+        unit=unit,
+        size=size,
+        multiplier=multiplier,
+        in_dollars=dollars,
+    )
+
+
+def unknown(venue: str, symbol: str) -> UnreadableFrame:
+    """Return the complaint about a symbol whose contract size is not known."""
+    return UnreadableFrame("symbol", f"{symbol[:60]!r} is not an instrument of {venue}: {HINT}")
+
+
+def rows(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (symbol, its row) of a venue's metadata: its endpoint's answer, or a dict by symbol.
+
+    Raises ValueError where neither shape is found.
+    """
+    if isinstance(document, dict):
+        for name in _LISTS:
+            if isinstance(document.get(name), list | dict):
+                yield from rows(document[name])
+                return
+        for symbol, row in document.items():
+            if not isinstance(row, dict):
+                raise ValueError(f"{symbol!r} is not an instrument: {str(row)[:60]!r}")
+            yield symbol, row
+        return
+    if not isinstance(document, list):
+        raise ValueError(f"neither a list nor an object of instruments: {str(document)[:60]!r}")
+    for row in document:
+        symbol = (
+            next((row[k] for k in _SYMBOLS if k in row), None) if isinstance(row, dict) else None
+        )
+        if not isinstance(symbol, str):
+            raise ValueError(f"no symbol ({', '.join(_SYMBOLS)}) in {str(row)[:100]!r}")
+        yield symbol, row

@@ -1,0 +1,101 @@
+"""Every venue's channels and their parsers: bytes of a frame in, records and refusals out."""
+
+from collections.abc import Callable
+from functools import cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+import msgspec
+
+from streams.feeds import binance, bybit
+from streams.feeds.frames import Parsed, Refusal, UnreadableFrame
+from streams.feeds.instruments import Instrument, Instruments, Parser, rows
+
+
+class Venue(NamedTuple):
+    """One venue: its channels by their own names, and what its messages and symbols say.
+
+    `route` returns the channel that a frame names, "" for control, and raises UnreadableFrame.
+    `by_name` answers for symbols that are not in the metadata, `of_metadata` reads (symbol, row).
+    """
+
+    channels: dict[str, Parser]
+    route: Callable[[bytes], str]
+    by_name: Callable[[str], Instrument]
+    of_metadata: Callable[[str, dict[str, Any]], Instrument]
+
+
+VENUES: dict[str, Venue] = {
+    "binance": Venue(binance.CHANNELS, binance.route, binance.by_name, binance.of_metadata),
+    "bybit": Venue(bybit.CHANNELS, bybit.route, bybit.by_name, bybit.of_metadata),
+}
+
+
+def parse(
+    venue: str, channel: str | None, frame: bytes, instruments: Instruments, ts_recv: int
+) -> Parsed:
+    """Return what one frame of `venue` holds; total: whatever the bytes, nothing is raised.
+
+    `channel` is one of the venue's own, None where the frame is to tell; `ts_recv` in
+    microseconds. Raises KeyError for a venue or a channel that is not in VENUES.
+    """
+    entry = VENUES[venue]
+    try:
+        if channel is None:
+            channel = entry.route(frame)
+            if channel not in entry.channels:
+                if channel:
+                    reason = f"{channel[:60]!r} is not read: {', '.join(entry.channels)} are"
+                    raise UnreadableFrame("channel", reason)
+                channel = next(iter(entry.channels))
+        return entry.channels[channel](frame, ts_recv, instruments)
+    except UnreadableFrame as problem:
+        return Parsed([], [Refusal(problem.field, problem.reason)])
+
+
+def channel_named(venue: str, name: str) -> str:
+    """Return the channel that a subscription's name belongs to: btcusdt@aggTrade -> aggTrade.
+
+    Raises KeyError when the venue has none such.
+    """
+    channels = VENUES[venue].channels
+    # The longest first: `trades-all` also starts like `trades`.
+    for channel in sorted(channels, key=len, reverse=True):
+        if name == channel or channel in _parts(name):
+            return channel
+    raise KeyError(name)
+
+
+def _parts(name: str) -> set[str]:
+    """Every piece of a subscription's name: a.b@c -> a, b, c, a.b, ..."""
+    pieces = name.replace("@", "\0").replace(":", "\0").lstrip("!").split("\0")
+    dotted = [piece.split(".") for piece in pieces]
+    heads = {".".join(parts[:n]) for parts in dotted for n in range(1, len(parts) + 1)}
+    return heads | {part for parts in dotted for part in parts}
+
+
+@cache
+def bundled(venue: str) -> Instruments:
+    """Return the venue's instruments as of the snapshot in this package, else by their names."""
+    entry = VENUES[venue]
+    path = resources.files("streams.feeds") / "snapshot" / f"{venue}.json"
+    if not path.is_file():
+        return Instruments(entry.by_name)
+    snapshot = msgspec.json.decode(path.read_bytes())
+    return instruments_of(venue, snapshot["instruments"], snapshot["source"], snapshot["date"])
+
+
+def instruments_of(venue: str, document: Any, source: str, date: str = "") -> Instruments:
+    """Return the instruments of a venue's own metadata, decoded from JSON.
+
+    `document` is its endpoint's answer or an object by symbol. Raises ValueError where that
+    is neither, or a row does not say what a contract is.
+    """
+    entry = VENUES[venue]
+    known = {}
+    for symbol, row in rows(document):
+        try:
+            known[symbol] = entry.of_metadata(symbol, row)
+        except (TypeError, ValueError, OverflowError) as problem:
+            raise ValueError(f"{symbol}: {problem}") from None
+    return Instruments(entry.by_name, known, source, date)
