@@ -215,11 +215,10 @@ def _next_second(params: Params, state: AssetState) -> int | None:
     """Return the next second that needs judging, or None while nothing is under way."""
     if state.active:
         return state.at + 1
-    following = min(state.open) if state.open else None
-    for inflow in state.whales.waiting:
-        due = max(inflow.due_second(params.whale), state.at + 1)
-        following = due if following is None else min(following, due)
-    return following
+    following = [min(state.open)] if state.open else []
+    if (due := inflows.due_second(params, state.whales)) is not None:
+        following.append(max(due, state.at + 1))
+    return min(following, default=None)
 
 
 def _close_until(

@@ -4,8 +4,13 @@
                      └── version 2: takes its place,     └── removed ────> retracted
                          removed: it is dropped, nothing had been said
 
-A correction belongs to the second in which it was told, so it never reopens one.
+A correction belongs to the second in which it was told, so it never reopens one. What waits is
+kept in the order in which it is due: a second looks at what it judges, and at nothing else.
 """
+
+from bisect import bisect_left, insort
+from itertools import takewhile
+from operator import attrgetter
 
 import msgspec
 
@@ -24,6 +29,11 @@ from streams.params import Params
 #: An asset's state is one Kafka message, so the count keeps it well below a megabyte.
 KEPT_S = 7 * 86_400
 KEPT = 1_000
+#: Deposits of an asset that wait at most, for the same message: one more is told at once, untested.
+WAITING = 1_000
+_MINUTE = attrgetter("minute")
+#: An inflow's (USD, overlap of windows in [0, 1], sender) to another.
+Rival = tuple[float, float, str]
 
 
 class Telling(msgspec.Struct, array_like=True):
@@ -44,7 +54,7 @@ class Telling(msgspec.Struct, array_like=True):
 
 
 class Inflows(msgspec.Struct):
-    """One asset's inflows that wait for their window, and all tellings still known, in order."""
+    """One asset's inflows that wait, the first due first, and all tellings still known."""
 
     waiting: list[Inflow] = []
     told: dict[str, Telling] = {}
@@ -59,8 +69,11 @@ def take(
     transfers: list[WhaleTransfer],
     onsets: list[int],
 ) -> list[WhaleFinding]:
-    """Take in a closed second's transfers; return the retractions to which they lead."""
-    retractions = []
+    """Take in a closed second's transfers; return what is told of them at once.
+
+    Retractions, and deposits that find no room to wait.
+    """
+    told = []
     for transfer in sorted(transfers, key=lambda t: (t.ts_event, t.event_id, t.version)):
         name = transfer.event_id
         before = state.told.get(name)
@@ -71,17 +84,21 @@ def take(
             continue
         if before is not None and before.inflow is not None and before.verdict is not None:
             _unlearn(params, state, before, before.inflow)
-            retractions.append(
+            told.append(
                 _retraction(params, state, asset, second, transfer, before, before.inflow, onsets)
             )
         state.told.pop(name, None)
         state.told[name] = Telling(transfer.version, second, inflow)
-        if transfer.version > 1:
-            state.waiting = [i for i in state.waiting if i.event_id != name]
-        if inflow is not None:
-            state.waiting.append(inflow)
+        if before is not None and before.inflow is not None and before.verdict is None:
+            _withdraw(state, before.inflow)
+        if inflow is not None and len(state.waiting) < WAITING:
+            insort(state.waiting, inflow, key=_MINUTE)
+        elif inflow is not None:
+            reason = f"{WAITING} other deposits of the asset wait to be tested"
+            untested = Outcome("not_testable", reason)
+            told.append(_verdict(params, state, asset, second, inflow, untested, onsets))
     _forget(state, second)
-    return retractions
+    return told
 
 
 def judge(
@@ -93,29 +110,65 @@ def judge(
     onsets: list[int],
 ) -> list[WhaleFinding]:
     """Return the verdicts on the inflows whose window has passed by a closed second."""
-    found = []
-    for inflow in [i for i in state.waiting if i.due_second(params.whale) <= second]:
-        state.waiting.remove(inflow)
-        outcome = whale_selling.judge(params.whale, flows, inflow, onsets)
-        # Version 1 is not named: ids of what is never corrected stay what they were.
-        version = () if inflow.version == 1 else (inflow.version,)
-        telling = state.told.get(inflow.event_id) or Telling(inflow.version, second, inflow)
-        finding = msgspec.structs.replace(
-            _finding(
-                params,
-                asset,
-                second,
-                inflow,
-                outcome,
-                finding_id=natural_id("whale_selling", inflow.event_id, *version, params.version),
-                shared=bool(_rivals(params, state, inflow)),
-                onset_followed=whale_selling.followed_by_onset(params.whale, inflow, onsets),
-            ),
-            **_learn(params, state, second, inflow, outcome, telling),
+    due = list(takewhile(lambda i: i.due_second(params.whale) <= second, state.waiting))
+    del state.waiting[: len(due)]
+    return [
+        _verdict(
+            params,
+            state,
+            asset,
+            second,
+            inflow,
+            whale_selling.judge(params.whale, flows, inflow, onsets),
+            onsets,
         )
-        found.append(finding)
-        telling.verdict, telling.finding_id = finding.verdict, finding.finding_id
-    return found
+        for inflow in due
+    ]
+
+
+def due_second(params: Params, state: Inflows) -> int | None:
+    """Return the second in which the next verdict is due, None while nothing waits."""
+    return state.waiting[0].due_second(params.whale) if state.waiting else None
+
+
+def _withdraw(state: Inflows, inflow: Inflow) -> None:
+    """Take out one that waits: its next version takes its place."""
+    at = bisect_left(state.waiting, inflow.minute, key=_MINUTE)
+    while at < len(state.waiting) and state.waiting[at].minute == inflow.minute:
+        if state.waiting[at].event_id == inflow.event_id:
+            del state.waiting[at]
+        else:
+            at += 1
+
+
+def _verdict(
+    params: Params,
+    state: Inflows,
+    asset: str,
+    second: int,
+    inflow: Inflow,
+    outcome: Outcome,
+    onsets: list[int],
+) -> WhaleFinding:
+    # Version 1 is not named: ids of what is never corrected stay what they were.
+    version = () if inflow.version == 1 else (inflow.version,)
+    telling = state.told.get(inflow.event_id) or Telling(inflow.version, second, inflow)
+    rivals = _rivals(params, state, inflow)
+    finding = msgspec.structs.replace(
+        _finding(
+            params,
+            asset,
+            second,
+            inflow,
+            outcome,
+            finding_id=natural_id("whale_selling", inflow.event_id, *version, params.version),
+            shared=bool(rivals),
+            onset_followed=whale_selling.followed_by_onset(params.whale, inflow, onsets),
+        ),
+        **_learn(params, state, second, inflow, outcome, telling, rivals),
+    )
+    telling.verdict, telling.finding_id = finding.verdict, finding.finding_id
+    return finding
 
 
 def _learn(
@@ -125,9 +178,10 @@ def _learn(
     inflow: Inflow,
     outcome: Outcome,
     telling: Telling,
+    rivals: list[Rival],
 ) -> dict[str, float | None]:
     """Return what the asset's and the sender's other tests say of this one; remember it."""
-    usd, rivals = inflow.notional_usd, _rivals(params, state, inflow)
+    usd = inflow.notional_usd
     told: dict[str, float | None] = {
         "credit": round(whale_evidence.credit(usd, [r[:2] for r in rivals]), 6)
     }
@@ -226,8 +280,8 @@ def _finding(
     )
 
 
-def _rivals(params: Params, state: Inflows, inflow: Inflow) -> list[tuple[float, float, str]]:
-    """Return (USD, overlap, sender) of the venue's other inflows whose windows overlap."""
+def _rivals(params: Params, state: Inflows, inflow: Inflow) -> list[Rival]:
+    """Return the venue's other inflows whose windows overlap: at most KEPT are looked at."""
     window = params.whale.window_min * MINUTE
     others = (telling.inflow for telling in state.told.values())
     return [

@@ -90,7 +90,7 @@ TABLE: dict[str, str] = {
     "flush_s": "longest time a record waits for its batch, seconds",
     "batch_rows": "rows of one ClickHouse insert at most",
     "checkpoint_s": "seconds between the points that a stopped or killed `run` goes on from",
-    "dead_letter_limit": "share of dead letters among recent messages above which a stage stops",
+    "dead_letter_limit": "share unreadable of a partition's messages above which a stage stops",
     "log_level": "debug, info, warning or error",
     "log_format": "text, or json: one object a line",
 }

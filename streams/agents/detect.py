@@ -70,7 +70,6 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         if not events:
             return
         touched = set()
-        refused = 0
         for event in events:
             number = event.message.partition
             if number not in live:
@@ -80,8 +79,8 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             progress.take(event.message)
             if live[number].wanting:
                 await shards.bring_days(live[number], flows)
-            refused += _take(params, live[number], event.message, outgoing)
-        share.note(len(events), refused)
+            unreadable = _take(params, live[number], event.message, outgoing)
+            share.note(event.message.topic, number, 1, unreadable)
         for number in sorted(touched):
             word = pipeline.shard_clock(live[number].shard, number, partitions)
             if word is not None and word.ts_event != market_heard.get(number):
@@ -127,7 +126,7 @@ def stuck(idle_s: float, progress: Progress) -> str:
 
 
 def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> bool:
-    """Step a shard with one message; return whether it became a dead letter."""
+    """Step a shard with one message; return whether it could not be read."""
     topic, offset = message.topic, message.offset
     metrics.RECORDS.labels(topic).inc()
     not_after = clock.not_after_message(stamp(message))
@@ -150,7 +149,7 @@ def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgo
         outgoing.add("market_evidence", pulse)
     for target, finding in pipeline.routed(told.findings):
         outgoing.add(target, finding)
-    return told.refused in refusals.LETTERS
+    return False
 
 
 def stamp(message: Any) -> int | None:
@@ -212,12 +211,11 @@ class Outgoing:
 
 def stop_before_commit(agent: str, events: list[Any], problem: Exception) -> None:
     """Log where it happened and end the process: Faust would restart the agent and go on."""
-    where = sorted({(e.message.topic, e.message.partition) for e in events})
-    spans = [
-        f"{topic}[{number}]@"
-        f"{min(e.message.offset for e in events if e.message.partition == number)}"
-        for topic, number in where
-    ]
+    first: dict[str, int] = {}
+    for message in (event.message for event in events):
+        place = f"{message.topic}[{message.partition}]"
+        first[place] = min(message.offset, first.get(place, message.offset))
+    spans = [f"{place}@{offset}" for place, offset in sorted(first.items())]
     if isinstance(problem, refusals.TooManyRefused):
         log.critical("%s: stopping before the commit of %s: %s", agent, spans, problem)
     else:

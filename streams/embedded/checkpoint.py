@@ -19,7 +19,7 @@ from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 4
+FORMAT = 5
 _DIGEST = 16
 
 

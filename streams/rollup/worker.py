@@ -101,8 +101,7 @@ def _session(
             round_ = Round(settings.flush_s)
             while not stopping():
                 messages = consumer.consume(BATCH, timeout=round_.left_s())
-                refused = _take(params, words, owned, messages)
-                share.note(len(messages), refused)
+                refused = _take(params, words, owned, messages, share)
                 round_.note(len(messages), refused)
                 caught_up = len(messages) < BATCH
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
@@ -182,7 +181,11 @@ def _dropped(parts: list[TopicPartition], owned: dict[int, Partition], commits: 
 
 
 def _take(
-    params: Params, words: batch.Words, owned: dict[int, Partition], messages: list[Message]
+    params: Params,
+    words: batch.Words,
+    owned: dict[int, Partition],
+    messages: list[Message],
+    share: refusals.Share,
 ) -> int:
     """Fold what came, partition by partition; return how many became dead letters."""
     for problem in filter(None, map(Message.error, messages)):
@@ -190,11 +193,14 @@ def _take(
     of: dict[int | None, list[Message]] = {}
     for number, those in groupby(messages, Message.partition):
         of.setdefault(number, []).extend(those)
-    return sum(
-        take(params, words, owned[number], those)
-        for number, those in of.items()
-        if number is not None and number in owned
-    )
+    refused = 0
+    for number, run in of.items():
+        if number is not None and number in owned:
+            before = len(owned[number].letters)
+            refused += take(params, words, owned[number], run)
+            unreadable = refusals.unreadable(owned[number].letters[before:])
+            share.note("trades", number, len(run), unreadable)
+    return refused
 
 
 def _flush(

@@ -120,3 +120,13 @@ def test_a_batch_that_does_not_end_is_stuck_and_a_broker_away_is_not(
         monkeypatch.setattr(progress_module, "SILENT_S", -1.0)  # the broker has not answered
         assert detect.stuck(-1.0, progress) == ""
     assert "handed on" in detect.stuck(1.0, progress)
+
+
+def test_a_batch_that_failed_is_logged_by_each_topics_own_first_offset(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(detect, "end", lambda: None)
+    batch = [event(9, 8), event(7, 6), event(3, 2)]
+    batch[2].message.topic = "liquidations"
+    detect.stop_before_commit("detect", batch, ValueError("odd"))
+    assert "['bars[0]@7', 'liquidations[0]@3']" in caplog.text

@@ -9,7 +9,9 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams import engine, inflows, pipeline
+from streams.detectors.whale_selling import Inflow
 from streams.engine import INPUTS, Shard
+from streams.params import WhaleParams
 
 AT = START + 3_600
 DUE = AT + 6 * 60
@@ -126,7 +128,7 @@ def test_credit_is_not_shared_with_a_transfer_that_was_removed() -> None:
 def test_what_is_remembered_is_bounded_by_time_and_by_number() -> None:
     state = inflows.Inflows()
     many = [deposit(AT, event_id=f"d{n}") for n in range(inflows.KEPT + 50)]
-    assert inflows.take(PARAMS, state, "BTC", AT, many, []) == []
+    assert len(inflows.take(PARAMS, state, "BTC", AT, many, [])) == 50  # no room to wait
     assert len(state.told) == inflows.KEPT
     assert len(msgspec.msgpack.encode(state.told)) < 500_000
     inflows.take(PARAMS, state, "BTC", AT + inflows.KEPT_S + 1, [deposit(AT, event_id="x")], [])
@@ -180,3 +182,44 @@ def test_a_correction_that_concerns_no_episode_or_tape_is_harmless(found) -> Non
     assert cascades(anew) == cascades(found)
     [finding] = [f for f in anew if isinstance(f, WhaleFinding) and f.event_id == "ancient"]
     assert (finding.verdict, finding.reason) == ("not_testable", "the tape begins after the window")
+
+
+@pytest.mark.parametrize("many", [300, 3_000])
+def test_what_a_deposit_costs_does_not_grow_with_those_that_wait(
+    many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [0]
+    due = Inflow.due_second
+
+    def looked(inflow: Inflow, params: WhaleParams) -> int:
+        looks[0] += 1
+        return due(inflow, params)
+
+    monkeypatch.setattr(Inflow, "due_second", looked)
+    crowd = [deposit(AT + n % 300, event_id=f"deposit {n}") for n in range(many)]
+    found = verdicts(*crowd)
+    assert len(found) == many
+    assert looks[0] < 6 * many
+
+
+def test_a_deposit_that_finds_no_room_to_wait_is_told_at_once_and_never_judged_again() -> None:
+    crowd = [deposit(AT, event_id=f"deposit {n:04}") for n in range(inflows.WAITING + 2)]
+    late = again(crowd[-1], AT + 60, 2, notional_usd=5e7)
+    found = verdicts(*crowd, late)
+    refused = [f for f in found if "wait to be tested" in f.reason and f.verdict != "retracted"]
+    assert [f.event_id for f in refused] == ["deposit 1000", "deposit 1001", "deposit 1001"]
+    assert {f.ts_detect for f in refused[:2]} == {(AT + 1 + PARAMS.grace_s) * SECOND}
+    assert [f.verdict for f in found if f.event_id == "deposit 1001"] == [
+        "not_testable",
+        "retracted",
+        "not_testable",
+    ]
+    assert len(found) == len(crowd) + 2
+
+
+def test_verdicts_of_one_second_come_in_the_order_in_which_they_were_due() -> None:
+    early, late = deposit(AT, event_id="b"), deposit(AT + 120, event_id="a")
+    told_late = again(early, DUE + 600, 1, event_id="c")
+    moved = msgspec.structs.replace(told_late, version=2)
+    found = verdicts(late, early, again(moved, DUE + 600, 3))
+    assert [f.event_id for f in found] == ["b", "a", "c"]
