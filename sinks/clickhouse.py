@@ -25,6 +25,7 @@ import msgspec
 from clickhouse_connect.driver import exceptions as driver
 
 from schemas import metrics
+from schemas.redact import redacted
 from sinks.rows import COLUMNS, Coords, Piece, columns, trade_table
 
 log = logging.getLogger(__name__)
@@ -294,7 +295,7 @@ class Retry:
                     raise SinkError(table, token, problem, gave_up=False) from problem
                 if self.clock() - start + pause > self.give_up_after_s:
                     raise SinkError(table, token, problem, gave_up=True) from problem
-                cause = str(problem)[:_CAUSE]
+                cause = redacted(str(problem))[:_CAUSE]
                 log.warning("%s (%s) again in %.1f s: %s", table, token, pause, cause)
             metrics.RETRIES.labels("clickhouse").inc()
             self.sleep(pause)

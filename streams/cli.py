@@ -15,7 +15,7 @@ from rich.console import Console
 
 from streams import cli_calibrate, cli_checks, cli_evaluate, cli_parse, cli_simulate, store
 from streams import settings as settings_module
-from streams.logs import log_to_stderr
+from streams.logs import log_to_stderr, mask_stderr
 from streams.options import (
     Refused,
     option,
@@ -33,7 +33,14 @@ log = logging.getLogger("undertow")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-@click.group(context_settings=_CONTEXT, epilog="Every setting: `undertow settings`.")
+class _Masked(click.Group):
+    def main(self, *args: Any, **extra: Any) -> Any:
+        # Before the first word is read: a refused command line is printed too.
+        mask_stderr()
+        return super().main(*args, **extra)
+
+
+@click.group(cls=_Masked, context_settings=_CONTEXT, epilog="Every setting: `undertow settings`.")
 @click.version_option(package_name="undertow")
 def main() -> None:
     """Detect liquidation cascades while they start.

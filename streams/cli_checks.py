@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas.redact import redacted
 from streams import settings as settings_module
 from streams.options import Refused, option, settled, with_kafka
 from streams.settings import Settings
@@ -135,7 +136,7 @@ def list_deliveries(state: str | None, **given: Any) -> None:
                 delivery.state,
                 str(delivery.attempts),
                 f"{datetime.fromtimestamp(due // 10**6, UTC):%Y-%m-%d %H:%M:%S}" if due else "",
-                Text(delivery.last_error),
+                Text(redacted(delivery.last_error)),  # an older version kept it as it came
             )
         disabled = outbox.disabled()
     Console(width=None if sys.stdout.isatty() else 160).print(table)

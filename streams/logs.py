@@ -1,4 +1,4 @@
-"""Where diagnostics go: stderr, as text or as one JSON object a line."""
+"""Where diagnostics go: stderr, as text or as one JSON object a line, without secrets."""
 
 import json
 import logging
@@ -6,9 +6,12 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from types import TracebackType
+from typing import Any, TextIO
 
+from schemas.redact import redacted
 from streams.settings import Settings
 
 #: Kafka's clients tell of a broker that is away many times a second: once in this, seconds.
@@ -50,8 +53,35 @@ class Seldom(logging.Filter):
         return True
 
 
+class Masked:
+    """A text stream that no known secret passes: logs, tracebacks, warnings, refusals alike."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write `text` redacted; return its length, as its writer knows it."""
+        self._stream.write(redacted(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line redacted."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def mask_stderr() -> None:
+    """Let nothing reach stderr but through `Masked`, whatever this process prints there."""
+    if not isinstance(sys.stderr, Masked):
+        sys.stderr = Masked(sys.stderr)
+
+
 def log_to_stderr(settings: Settings) -> None:
     """Send diagnostics to stderr, those of an unexpected end too, in the form asked for."""
+    mask_stderr()
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
     handler.setFormatter(JsonLines() if settings.log_format == "json" else text)

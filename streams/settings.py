@@ -6,14 +6,17 @@ UNDERTOW_CONFIG, else its default.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from schemas.redact import MASK, keep_login, keep_path, keep_secret, redacted
 
 PREFIX = "UNDERTOW_"
 #: Also read without the prefix, as hosting platforms set them.
@@ -59,6 +62,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dead_letter_limit: Annotated[float, Meta(gt=0, le=1)] = 0.9
     log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
     log_format: Annotated[str, Meta(pattern="^(text|json)$")] = "text"
+
+    def __post_init__(self) -> None:
+        _keep_secrets(msgspec.structs.asdict(self))
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in masked(self).items())})"
+
+    # rich prints fields through this, and would print the secrets.
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(masked(self).items())
 
 
 TABLE: dict[str, str] = {
@@ -108,6 +121,8 @@ def load(
     values |= {name: environ[name.upper()] for name in PLAIN if name.upper() in environ}
     values |= _from_environment(environ)
     values |= {name: value for name, value in (given or {}).items() if value is not None}
+    # Before anything is checked, and perhaps quoted.
+    _keep_secrets(values)
     try:
         return _consistent(msgspec.convert(values, Settings, strict=False))
     except msgspec.ValidationError as problem:
@@ -117,6 +132,9 @@ def load(
 
 def _consistent(settings: Settings) -> Settings:
     """Return the settings, or raise SettingsError naming those that do not go together."""
+    _urls(settings)
+    if not re.fullmatch("[!-~]*", settings.http_token):
+        raise SettingsError("http_token: visible ASCII characters, without spaces or line breaks")
     security = settings.kafka_security
     logs_in = bool(settings.kafka_username or settings.kafka_password)
     if security.startswith("sasl") and not (settings.kafka_username and settings.kafka_password):
@@ -129,6 +147,29 @@ def _consistent(settings: Settings) -> Settings:
     _tls_files(settings, "kafka", None if kafka_tls else "kafka_security ssl or sasl_ssl")
     _tls_files(settings, "clickhouse", None if https else "an https:// clickhouse_url")
     return settings
+
+
+def _urls(settings: Settings) -> None:
+    if "@" in settings.kafka_url:
+        raise SettingsError(
+            "kafka_url is host:port[,host:port]; who we are goes into kafka_username and"
+            " kafka_password"
+        )
+    url = settings.clickhouse_url
+    if url == "chdb" or url.startswith("chdb://"):
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # A slash in the password ends the host early, and leaves the @ behind it.
+        usable &= "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(
+            "clickhouse_url is chdb, chdb:///path or http(s)://user:password@host:port/database;"
+            " in a password, / ? # @ : are written %2F %3F %23 %40 %3A"
+        )
 
 
 def _tls_files(settings: Settings, server: str, lacks: str | None) -> None:
@@ -157,18 +198,31 @@ def masked(settings: Settings) -> dict[str, Any]:
     """Return the settings as they may be printed: no password, no webhook secret."""
     shown: dict[str, Any] = msgspec.to_builtins(settings)
     for name in _SECRET:
-        shown[name] = "***" if shown[name] else ""
-    shown["clickhouse_url"] = mask_url(settings.clickhouse_url)
+        shown[name] = MASK if shown[name] else ""
+    for name in ("kafka_url", "clickhouse_url"):
+        shown[name] = mask_url(shown[name])
     return shown
 
 
 def mask_url(url: str) -> str:
-    """Replace the password of a URL."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{host}"))
+    """Replace the password of a URL, well formed or not."""
+    scheme, _, rest = url.partition("://")
+    login, at, host = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    return redacted(f"{scheme}://{user}:{MASK}@{host}" if at and colon else url)
+
+
+def _keep_secrets(values: Mapping[str, Any]) -> None:
+    """Have no value of `values` that is a secret, or holds one, printed by this process."""
+    texts = {name: value for name, value in values.items() if isinstance(value, str)}
+    for name in _SECRET:
+        if name != "webhook_urls":
+            keep_secret(texts.get(name, ""))
+    for name in ("kafka_url", "clickhouse_url"):
+        keep_login(texts.get(name, ""))
+    for url in re.split(r"[,\s]+", texts.get("webhook_urls", "")):
+        keep_login(url)
+        keep_path(url)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

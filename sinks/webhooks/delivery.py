@@ -19,6 +19,7 @@ import orjson
 from aiohttp.abc import AbstractResolver
 
 from schemas import metrics
+from schemas.redact import redacted
 from sinks.webhooks.body import probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
@@ -36,6 +37,9 @@ MAX_RETRY_AFTER_US = 24 * 3600 * SECOND_US
 TIMEOUT_S = 15.0
 #: How long a new alert may lie before the deliverer looks.
 POLL_S = 0.05
+
+#: Characters of an error that are kept.
+ERROR_KEPT = 300
 
 _GONE = 410
 _THROTTLING = frozenset({429, 502, 503, 504})
@@ -110,7 +114,9 @@ async def post(
             return Answer(response.status, response.headers.get("retry-after", ""))
     except (aiohttp.ClientError, OSError, UnicodeError) as problem:
         # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
-        return Answer(error=f"{type(problem).__name__}: {problem}".rstrip(": ")[:300])
+        # An error of aiohttp quotes the whole URL, and what the receiver said.
+        said = redacted(f"{type(problem).__name__}: {problem}")
+        return Answer(error=said.rstrip(": ")[:ERROR_KEPT])
 
 
 async def probe(endpoint: Endpoint) -> Answer:

@@ -8,6 +8,7 @@ import msgspec
 from yarl import URL
 
 from schemas.identity import natural_id
+from schemas.redact import keep_path, keep_secret
 from sinks.webhooks.guard import check_url
 from sinks.webhooks.signing import secret_key
 
@@ -23,6 +24,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     allow_private: bool = False
 
     def __post_init__(self) -> None:
+        keep_path(self.url)
+        keep_secret(self.secret)
         check_url(self.url, self.allow_private)
         secret_key(self.secret)
 
