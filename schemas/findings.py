@@ -35,15 +35,18 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     was seen since onset: a lower bound wherever `coverage` is not `full`. `corrected`:
     a venue took back or changed an order after it was counted here; the totals stay as
     they were counted, and a sum over `liquidations` is the better one from then on.
-    `silent`: feeds ("topic/producer") that told nothing at some time since onset; any of
-    them makes `coverage` unknown. `saturated`: throttled venues whose order a second came
-    every second, so that `log_rate` is a floor and measures duration. `side_reason` is
-    given where the orders' side is not told: what `position_side` was read from, or why not.
+    `silent`: feeds ("topic/producer", or "liquidations/venue" of one that showed nothing while
+    the others did) that told nothing at some time since onset; one of liquidations makes
+    `coverage` unknown. `missing_share`: the largest share, since onset, of the usual USD that
+    belongs to venues which told nothing; score and baseline both leave these out.
+    `saturated`: throttled venues whose order a second came every second, so that `log_rate` is
+    a floor and measures duration. `side_reason` is given where the orders' side is not told:
+    what `position_side` was read from, or why not.
     `score_name` says what `log_rate` and `threshold` are of; `threshold_is_default`: that one
-    was not fitted for this asset and class of feed. `estimate_usd` adds what
-    throttled feeds left out, with its 95 % interval; None where a feed was silent or its
-    coverage is not known. `venue_…` are the same for each of `venues`, the estimates empty
-    where one of them is not known.
+    was not fitted for this asset and class of feed. `estimate_usd` adds what throttled feeds
+    left out, with its 95 % interval, and what silent venues usually show beside the others; None
+    where a silent feed is no known venue's or a coverage is not known. `venue_…` are the same
+    for each of `venues`, the estimates empty where one of them is not known.
     `reignition_probability`, when `exhausted`: that another fifth of all USD forced since onset
     follows within half an hour; None for a class of feed or a score without fitted
     weights, by simulated markets' weights while `reignition_is_default`.
@@ -115,6 +118,7 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     lead_p_value: Probability | None = None
     open_interest_drop: Finite | None = None
     ts_open_interest: Micros | None = None
+    missing_share: Probability = 0.0
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

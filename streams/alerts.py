@@ -130,6 +130,8 @@ def _notes(finding: CascadeFinding | MarketFinding | WhaleFinding) -> str:
         notes += f"; side: {finding.side_reason}"
     if isinstance(finding, CascadeFinding) and finding.saturated:
         notes += f"; {', '.join(finding.saturated)} at its limit of one order a second"
+    if isinstance(finding, CascadeFinding) and finding.missing_share:
+        notes += f"; venues that usually show {finding.missing_share:.0%} of it tell nothing"
     if finding.silent:
         notes += f"; silent: {', '.join(finding.silent)}"
     return notes

@@ -290,19 +290,20 @@ def _judge_sides(
     if not cell.orders and not darkness.covers(shard.inputs, "liquidations", second):
         # Nobody watched: neither calm nor the end of an episode can be told from that.
         return
+    clock = shard.inputs["liquidations"]
     silent = darkness.silent_feeds(shard.inputs, second, second)
-    quiet_venues = darkness.venues_of(silent)
     pulse: AssetPulse | None = None
     loudest: PositionSide = "unknown"
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
         shown = cell.orders.get(side, {})
-        watched = shard.inputs["liquidations"].covered
         since = held.rate.at or min(shard.born or second, second) - 1
-        elapsed = max(1, watched(second) - watched(since))
-        _, score = log_rate.step(params.onset, held.rate, second, elapsed, shown)
+        elapsed = max(1, clock.covered(second) - clock.covered(since))
+        after = {log_rate.venue_of(stream): shard.born - 1 for stream in shown}
+        away = darkness.absences(clock, after | dict.fromkeys(held.rate.usual, since), second)
+        score = log_rate.step(params.onset, held.rate, second, elapsed, shown, away)
         recent.take(held.counts, second, shown)
-        feed_class = log_rate.feed_class(held.rate, quiet_venues)
+        feed_class = log_rate.feed_class(held.rate)
         if held.episode is not None and elapsed < second - since:
             episodes.skip_dark(held.episode)
         now = episodes.Second(
@@ -329,7 +330,6 @@ def _judge_sides(
         )
         _follow(params, asset, side, state, held, now, view, shown, cell.corrections, findings)
         excess = now.score - now.threshold
-        # Most pulses in a cascade would be of others, of which the market detector makes nothing.
         heard = asset in params.market.majors and excess > params.market.pulse_floor
         if heard and (pulse is None or excess > pulse.excess):
             pulse = AssetPulse(
@@ -337,7 +337,7 @@ def _judge_sides(
                 ts_event=second * SECOND,
                 excess=excess,
                 feed_class=feed_class,
-                coverage="unknown" if silent else log_rate.coverage(held.rate),
+                coverage="unknown" if darkness.unseen(silent) else log_rate.coverage(held.rate),
                 silent=silent,
             )
             loudest = side

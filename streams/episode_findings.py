@@ -9,7 +9,7 @@ from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
-from streams.detectors import branching, interest, log_rate, reignition, totals
+from streams.detectors import branching, darkness, interest, log_rate, reignition, totals
 from streams.detectors import episode as episodes
 from streams.detectors.recent import Counts
 from streams.detectors.totals import Total
@@ -52,9 +52,11 @@ def cascade_finding(
 ) -> CascadeFinding:
     """Return what is told of a running episode as it enters `phase`."""
     episode_id = natural_id(asset, side, running.onset, params.version)
-    coverage: Coverage = "unknown" if view.silent else log_rate.coverage(rate)
+    silent = sorted({*view.silent, *(darkness.FORCED + venue for venue in running.mute)})
+    unseen = darkness.unseen(silent)
+    coverage: Coverage = "unknown" if unseen else log_rate.coverage(rate)
     venues = sorted({log_rate.venue_of(stream) for stream in rate.venues})
-    whole, parts = _totals(params, running, view, venues)
+    whole, parts = _totals(params, running, unseen, venues)
     known = [part for part in parts if part.estimate is not None]
     told = known if len(known) == len(parts) else []
     drawdown = episodes.drawdown_bps(running)
@@ -89,7 +91,7 @@ def cascade_finding(
         price_onset=running.price_onset,
         venues=venues,
         params_version=params.version,
-        silent=view.silent,
+        silent=silent,
         saturated=log_rate.saturated(params.onset, rate),
         side_reason=running.side_reason,
         score_name=now.score_name,
@@ -117,6 +119,7 @@ def cascade_finding(
         price_worst=running.extreme,
         lead_venues=running.lead.order if running.lead else [],
         lead_p_value=running.lead.p_value if running.lead else None,
+        missing_share=round(running.missing_share, 4),
         open_interest_drop=gone.share if gone else None,
         ts_open_interest=gone.second * SECOND if gone else None,
     )
@@ -128,15 +131,19 @@ def _impact(drawdown_bps: float | None, usd: float | None) -> float | None:
 
 
 def _totals(
-    params: Params, running: episodes.Episode, view: View, venues: list[str]
+    params: Params, running: episodes.Episode, unseen: list[str], venues: list[str]
 ) -> tuple[Total, list[Total]]:
     """Return the totals of an episode and of each venue."""
-    of_forced = any(feed.startswith("liquidations/") for feed in view.silent)
+    named = {word for feed in unseen for word in feed.removeprefix(darkness.FORCED).split("-")}
+    # A silent feed that bears no venue's name may have shown anything.
+    missing_usd = running.missing_usd if not unseen or named & set(venues) else None
     streams = sorted(running.streams.items())
     parts = [
         totals.total(
-            params.totals, (s for name, s in streams if log_rate.venue_of(name) == venue), of_forced
+            params.totals,
+            (s for name, s in streams if log_rate.venue_of(name) == venue),
+            None if unseen else 0.0,
         )
         for venue in venues
     ]
-    return totals.total(params.totals, (s for _, s in streams), of_forced), parts
+    return totals.total(params.totals, (s for _, s in streams), missing_usd), parts

@@ -61,6 +61,9 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baseline_s: int = 7 * 86_400
     winsor_orders: float = 50.0
     mean_order_memory: int = 5_000
+    #: A venue that has shown nothing while so many orders were to be expected of it by what the
+    #: others show (at most one a second) is out, though no feed says so.
+    mute_orders: float = 20.0
     #: No tier is called before the baseline has seen this much covered time.
     min_history_s: int = 3_600
     cascade: dict[str, dict[str, float]] = msgspec.field(

@@ -8,7 +8,7 @@ A's own words and the others' decide, in event time. What A tells of [101 + boun
 late whenever it comes, so that inputs read up to `SKEW_S` apart close the same seconds alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -17,10 +17,14 @@ from schemas.identity import natural_id
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.detectors import watermark
+from streams.detectors.log_rate import Absence
 from streams.detectors.watermark import InputClock
 
 #: Shells do not let one input run further ahead of another than this, event seconds.
 SKEW_S = 120
+
+#: So begin the names of feeds of forced orders.
+FORCED = "liquidations/"
 
 Clocks = dict[str, InputClock]
 
@@ -99,13 +103,34 @@ def silent_feeds(inputs: Clocks, first: int, last: int) -> list[str]:
     )
 
 
-def venues_of(silent: list[str]) -> set[str]:
-    """Return the words in the names of silent liquidation feeds: venues are among them.
+def unseen(silent: Iterable[str]) -> list[str]:
+    """Return those of silent feeds ("input/producer") that tell of forced orders."""
+    return [feed for feed in silent if feed.startswith(FORCED)]
 
-    By convention `binance` and `anything-binance` are feeds of the venue binance.
+
+def absences(clock: InputClock, after: Mapping[str, int], second: int) -> dict[str, Absence]:
+    """Return which venues told nothing since the second after which `after` says to look.
+
+    By convention `binance` and `anything-binance` are feeds of the venue binance; it is away
+    while all of them are. A venue without a feed of its name is not known to be away.
     """
-    names = (name.partition("/") for name in silent)
-    return {word for topic, _, name in names if topic == "liquidations" for word in name.split("-")}
+    if not clock.quiet and not clock.joined:
+        return {}
+    away: dict[str, Absence] = {}
+    for venue, last in after.items():
+        feeds = [name for name in clock.heard if venue in name.split("-")]
+        spans = [(last + 1, second + 1)] if feeds else []
+        for name in feeds:
+            spans = _overlap(spans, watermark.unheard_spans(clock, name))
+        if spans:
+            away[venue] = Absence(sum(b - a for a, b in spans), spans[-1][1] == second + 1)
+    return away
+
+
+def _overlap(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return where spans meet others; `to` 0 of the others is without end."""
+    met = [(max(a, c), min(b, d) if d else b) for a, b in spans for c, d in others]
+    return sorted((start, end) for start, end in met if start < end)
 
 
 def news(

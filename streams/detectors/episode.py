@@ -17,7 +17,7 @@ import msgspec
 from schemas.words import Phase, PositionSide, ScoreName, Tier
 from streams.detectors import totals
 from streams.detectors.lead import Lead
-from streams.detectors.log_rate import RateState, VenueSecond, unthrottle
+from streams.detectors.log_rate import RateState, VenueSecond, missing_share, mute, unthrottle
 from streams.params import EpisodeParams, OnsetParams
 
 
@@ -68,6 +68,11 @@ class Episode(msgspec.Struct):
     side_reason: str = ""
     #: USD by stream, for the estimate of what throttled ones left out.
     streams: dict[str, totals.Seen] = {}
+    #: USD to be expected of venues that were out, and the largest share of the usual they make.
+    missing_usd: float = 0.0
+    missing_share: float = 0.0
+    #: Venues that showed nothing while the others did, though no feed said so.
+    mute: list[str] = []
     #: The second of its onset, and which venues led then.
     called: int = 0
     lead: Lead | None = None
@@ -117,7 +122,11 @@ def step(
 def add_up(
     params: OnsetParams, episode: Episode, rate: RateState, shown: Mapping[str, VenueSecond]
 ) -> None:
-    """Add a closed second's USD by stream, and what throttles hid of it."""
+    """Add a closed second's USD by stream, and what throttles and venues that are out hid."""
+    share = missing_share(rate)
+    if share > 0.0:
+        episode.missing_share = max(episode.missing_share, share)
+        episode.mute = sorted({*episode.mute, *mute(params, rate)})
     for stream, second in shown.items():
         seen = episode.streams.get(stream)
         if seen is None:
@@ -128,6 +137,8 @@ def add_up(
         usd = sum(worth or 0.0 for _, worth in second.entries)
         factor = unthrottle(rate.venues[stream].b30, params.tau_count_s)
         totals.add(seen, usd, factor)
+        if 0.0 < share < 1.0:
+            episode.missing_usd += usd * factor * share / (1.0 - share)
 
 
 def turn(

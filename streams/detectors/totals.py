@@ -17,6 +17,9 @@ import msgspec
 from schemas.words import THROTTLED, Coverage
 from streams.params import TotalsParams
 
+#: A venue that was out may have shown this many times its usual share.
+MISSING_AT_MOST = 3.0
+
 
 class Seen(msgspec.Struct, array_like=True):
     """One stream since onset: USD seen, and USD hidden before calibration."""
@@ -42,13 +45,13 @@ def add(seen: Seen, usd: float, factor: float) -> None:
         seen.hidden += (factor - 1.0) * usd
 
 
-def total(params: TotalsParams, streams: Iterable[Seen], missing: bool = False) -> Total:
+def total(params: TotalsParams, streams: Iterable[Seen], missing_usd: float | None = 0.0) -> Total:
     """Return the sum of streams; without an estimate where one's coverage is not known.
 
-    `missing`: a feed was silent, so that nothing bounds what it would have shown.
+    `missing_usd` is expected of venues that were out; None where nothing tells how much.
     """
     usd = middle = below = above = 0.0
-    known = not missing
+    known = missing_usd is not None
     for one in streams:
         usd += one.usd
         if one.coverage in THROTTLED:
@@ -58,8 +61,10 @@ def total(params: TotalsParams, streams: Iterable[Seen], missing: bool = False) 
             above += one.hidden * high
         elif one.coverage == "unknown":
             known = False
-    if not known:
+    if not known or missing_usd is None:
         return Total(usd, None, None, None)
+    middle += missing_usd
+    above += MISSING_AT_MOST * missing_usd
     return Total(usd, round(usd + middle, 2), round(usd + below, 2), round(usd + above, 2))
 
 

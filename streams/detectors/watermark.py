@@ -32,7 +32,7 @@ class InputClock(msgspec.Struct):
     `lead` is the latest time told by anyone, `run` how far it has come in strides, and
     `spoke` where the run stood at each producer's last word. `quiet` has each producer's
     own last silences as [from, to) in seconds, `to` 0 while it lasts; `hushed` the parts of
-    a partitioned producer that said so.
+    a partitioned producer that said so; `joined` the second of a newcomer's first word.
     """
 
     heard: dict[str, list[int]] = {}
@@ -45,6 +45,7 @@ class InputClock(msgspec.Struct):
     spoke: dict[str, int] = {}
     quiet: dict[str, list[tuple[int, int]]] = {}
     hushed: dict[str, list[int]] = {}
+    joined: dict[str, int] = {}
 
     def frontier(self, grace_s: int) -> int:
         """Return the first second that may still receive records."""
@@ -72,6 +73,8 @@ def observe(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
         return False
     if status.producer not in clock.heard and len(clock.heard) >= PRODUCERS:
         _drop(clock, min(_held(clock, stale_after_s), key=lambda n: (clock.spoke.get(n, 0), n)))
+    if status.producer not in clock.heard and clock.run >= stale_after_s * SECOND:
+        clock.joined[status.producer] = status.ts_event // SECOND
     parts = clock.heard.setdefault(status.producer, [UNHEARD] * status.parts)
     if len(parts) != status.parts:
         parts[:] = [UNHEARD] * status.parts
@@ -106,6 +109,12 @@ def silent_within(clock: InputClock, first: int, last: int) -> list[str]:
         for name, spans in clock.quiet.items()
         if any(start <= last and (not end or end > first) for start, end in spans)
     ]
+
+
+def unheard_spans(clock: InputClock, producer: str) -> list[tuple[int, int]]:
+    """Return when a producer told nothing, as [from, to) in seconds, `to` 0 while it lasts."""
+    before = [(0, clock.joined[producer])] if producer in clock.joined else []
+    return before + clock.quiet.get(producer, [])
 
 
 def _says_silent(clock: InputClock, status: FeedStatus) -> bool:
@@ -154,6 +163,7 @@ def _drop(clock: InputClock, producer: str) -> None:
     clock.quiet.pop(producer, None)
     clock.hushed.pop(producer, None)
     clock.spoke.pop(producer, None)
+    clock.joined.pop(producer, None)
     if producer in clock.silent:
         clock.silent.remove(producer)
 

@@ -184,9 +184,9 @@ def scores(orders: Iterable[Liquidation]) -> Scores:
     for second in [*sorted(shown), LAST]:
         while state.score > FLOOR and at + 1 < second:
             at += 1
-            found.append((at, log_rate.step(params, state, at, 1, {})[1]))
+            found.append((at, log_rate.step(params, state, at, 1, {})))
         elapsed, at = max(1, second - at), second
-        found.append((at, log_rate.step(params, state, at, elapsed, shown.get(at, {}))[1]))
+        found.append((at, log_rate.step(params, state, at, elapsed, shown.get(at, {}))))
     return [(at, score) for at, score in found if at >= FIRST]
 
 

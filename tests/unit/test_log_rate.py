@@ -5,7 +5,7 @@ import math
 import pytest
 
 from streams.detectors import log_rate
-from streams.detectors.log_rate import RateState, VenueSecond
+from streams.detectors.log_rate import Absence, RateState, VenueSecond
 from streams.params import OnsetParams
 
 PARAMS = OnsetParams()
@@ -23,7 +23,7 @@ def burst(state: RateState, seconds: int, orders: int, usd: float, coverage: str
     score = 0.0
     for second in range(state.at + 1, state.at + 1 + seconds):
         shown = {"v": VenueSecond(coverage=coverage, entries=[(1, usd)] * orders)}  # type: ignore[arg-type]
-        score = log_rate.step(PARAMS, state, second, 1, shown)[1]
+        score = log_rate.step(PARAMS, state, second, 1, shown)
     return score
 
 
@@ -58,9 +58,8 @@ def test_the_order_of_orders_within_a_second_does_not_matter() -> None:
     a, b = calm(), calm()
     shown = VenueSecond(coverage="full", entries=entries)
     turned = VenueSecond(coverage="full", entries=entries[::-1])
-    assert (
-        log_rate.step(PARAMS, a, a.at + 1, 1, {"v": shown})[1]
-        == (log_rate.step(PARAMS, b, b.at + 1, 1, {"v": turned})[1])
+    assert log_rate.step(PARAMS, a, a.at + 1, 1, {"v": shown}) == (
+        log_rate.step(PARAMS, b, b.at + 1, 1, {"v": turned})
     )
     assert a == b
 
@@ -99,3 +98,104 @@ def test_a_batch_from_a_throttled_feed_counts_over_the_time_it_was_collected_in(
     assert told_late.venues["v"].b30 == pytest.approx(0.1, rel=0.01)
     assert at_once.venues["v"].b30 == pytest.approx(1.0, abs=0.15)
     assert at_once.score > told_late.score + 1.0
+
+
+def usual_night(
+    shares: tuple[float, ...], seconds: int, state: RateState | None = None
+) -> RateState:
+    """Venues a, b, ... that show one order of $5,000 each so often that shares come out."""
+    state = state or RateState()
+    for second in range(state.at + 1, state.at + 1 + seconds):
+        shown = {
+            name: VenueSecond(coverage="full", entries=[(1, 5_000.0)])
+            for name, share in zip("abc", shares, strict=False)
+            if second % round(20 / share) == 0
+        }
+        if shown:
+            log_rate.step(PARAMS, state, second, second - state.at, shown)
+    return state
+
+
+def cascade(
+    state: RateState, orders: dict[str, int], seconds: int, away: dict[str, Absence] | None = None
+) -> float:
+    score = 0.0
+    for second in range(state.at + 1, state.at + 1 + seconds):
+        shown = {
+            name: VenueSecond(coverage="full", entries=[(1, 5_000.0)] * count)
+            for name, count in orders.items()
+        }
+        score = log_rate.step(PARAMS, state, second, 1, shown, away or {})
+    return score
+
+
+def test_a_silent_venue_leaves_the_baseline_too() -> None:
+    whole = cascade(usual_night((0.5, 0.5), 12 * 3600), {"a": 10, "b": 10}, 30)
+    away = {"b": Absence(1, True)}
+    half_blind = usual_night((0.5, 0.5), 12 * 3600)
+    cascade(half_blind, {"a": 1}, 1, {"b": Absence(1, True)})
+    assert cascade(half_blind, {"a": 10}, 30, away) == pytest.approx(whole, abs=0.1)
+    assert log_rate.missing_share(half_blind) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_venue_that_shows_nothing_while_the_others_burn_is_out_though_its_feed_is_alive() -> None:
+    state = usual_night((0.5, 0.5), 12 * 3600)
+    cascade(state, {"a": 10}, 15)
+    assert log_rate.mute(PARAMS, state) == []
+    score = cascade(state, {"a": 10}, 15)
+    assert log_rate.mute(PARAMS, state) == ["b"]
+    whole = cascade(usual_night((0.5, 0.5), 12 * 3600), {"a": 10, "b": 10}, 30)
+    assert score == pytest.approx(whole, abs=0.1)
+    cascade(state, {"a": 10, "b": 10}, 2)
+    assert log_rate.mute(PARAMS, state) == []
+
+
+def test_a_burst_of_many_orders_in_one_second_on_one_venue_silences_no_other() -> None:
+    state = usual_night((0.5, 0.5), 12 * 3600)
+    cascade(state, {"a": 2_000}, 1)
+    cascade(state, {"a": 1}, 10)
+    assert log_rate.mute(PARAMS, state) == []
+
+
+def test_a_venue_that_comes_back_is_expected_only_as_far_as_its_windows_are_filled() -> None:
+    calm = usual_night((0.5, 0.5), 12 * 3600)
+    log_rate.step(PARAMS, calm, calm.at + 600, 600, {}, {"b": Absence(599, False)})
+    assert calm.usual["b"].back_s == 0
+    assert abs(calm.score) < 0.5
+    again = usual_night((0.5, 0.5), 1_200, calm)
+    assert again.usual["b"].back_s is None
+
+
+def test_silence_teaches_no_baseline() -> None:
+    state = usual_night((0.5, 0.5), 12 * 3600)
+    before = state.usual["b"].orders
+    for second in range(state.at + 40, state.at + 86_400, 40):
+        shown = {"a": VenueSecond(coverage="full", entries=[(1, 5_000.0)])}
+        log_rate.step(PARAMS, state, second, 40, shown, {"b": Absence(40, True)})
+    assert state.usual["b"].orders == before
+    assert state.usual["a"].orders == pytest.approx(before, rel=0.05)
+
+
+def test_the_first_orders_of_a_venue_that_joins_are_no_news() -> None:
+    state = usual_night((0.5,), 12 * 3600)
+    joined = {"new": Absence(state.age, False)}
+    shown = {"new": VenueSecond(coverage="full", entries=[(1, 5_000.0)] * 50)}
+    score = log_rate.step(PARAMS, state, state.at + 1, 1, shown, joined)
+    for _ in range(30):
+        score = log_rate.step(PARAMS, state, state.at + 1, 1, shown)
+    assert score < 1.0
+    assert state.usual["new"].age < PARAMS.min_history_s
+
+
+def test_one_venue_told_as_two_gives_the_same_score() -> None:
+    one, two = RateState(), RateState()
+    for second in range(1, 20_000, 7):
+        entries = [(1, 1_000.0 + second % 997)] * (1 + second % 3)
+        seven = 7 if second > 1 else 1
+        whole = {"a": VenueSecond(coverage="full", entries=entries * 2)}
+        halves = {name: VenueSecond(coverage="full", entries=entries) for name in "ab"}
+        scores = (
+            log_rate.step(PARAMS, one, second, seven, whole),
+            log_rate.step(PARAMS, two, second, seven, halves),
+        )
+        assert scores[0] == pytest.approx(scores[1], abs=1e-6)

@@ -32,7 +32,7 @@ def stepped(feed: scores.Shown, coverage: tuple[str, ...]) -> np.ndarray:
             entry = seen.setdefault(VENUES[v], log_rate.VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
             entry.entries.append((1, float(feed.usd[i])))
             i += 1
-        found.append(log_rate.step(OnsetParams(), state, second, 1, seen)[1])
+        found.append(log_rate.step(OnsetParams(), state, second, 1, seen))
     return np.array(found)
 
 

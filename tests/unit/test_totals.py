@@ -36,7 +36,7 @@ def test_the_busier_a_throttled_feed_the_more_it_hid(rule) -> None:
 
 def test_what_is_not_known_is_not_estimated() -> None:
     assert total(PARAMS_T, [throttled("unknown", 0.5)])[1:] == (None, None, None)
-    assert total(PARAMS_T, [throttled("full", 0.5)], missing=True) == (2e6, None, None, None)
+    assert total(PARAMS_T, [throttled("full", 0.5)], missing_usd=None) == (2e6, None, None, None)
 
 
 def test_findings_have_both_totals_by_venue_and_in_sum() -> None:
@@ -56,3 +56,8 @@ def test_findings_have_both_totals_by_venue_and_in_sum() -> None:
         # bybit is complete here: nothing is added to it
         assert f.venue_estimate_usd[1] == pytest.approx(f.venue_usd[1])
         assert msgspec.json.decode(msgspec.json.encode(f), type=CascadeFinding) == f
+
+
+def test_a_venue_that_was_out_widens_the_estimate_and_never_the_lower_bound() -> None:
+    seen, estimate, low, high = total(PARAMS_T, [throttled("full", 0.5)], missing_usd=1e6)
+    assert (seen, estimate, low, high) == (2e6, 3e6, 2e6, 5e6)
