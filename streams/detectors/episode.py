@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from schemas.words import Phase, PositionSide, ScoreName, Tier
+from schemas.words import THROTTLED, Phase, PositionSide, ScoreName, Tier
 from streams.detectors import totals
 from streams.detectors.lead import Lead
 from streams.detectors.log_rate import RateState, VenueSecond, missing_share, mute, unthrottle
@@ -138,7 +138,8 @@ def add_up(
         factor = unthrottle(rate.venues[stream].b30, params.tau_count_s)
         totals.add(seen, usd, factor)
         if 0.0 < share < 1.0:
-            episode.missing_usd += usd * factor * share / (1.0 - share)
+            shown_usd = usd * factor if seen.coverage in THROTTLED else usd
+            episode.missing_usd += shown_usd * share / (1.0 - share)
 
 
 def turn(
