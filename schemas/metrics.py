@@ -1,7 +1,7 @@
 """Every number that a process tells about itself: one list, named as Prometheus reads it.
 
-A process exposes those of its own stage; all are served by `streams.ops`. Counters end in
-`_total`, times are seconds. Labels name topics, partitions, tables and endpoints' hashed
+A process exposes those of its own stage; all are served by `streams.process.health`. Counters
+end in `_total`, times are seconds. Labels name topics, partitions, tables and endpoints' hashed
 names: nothing that grows with the market.
 """
 

@@ -13,7 +13,7 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND
-from streams.params import OnsetParams, Params, WhaleParams
+from streams.core.params import OnsetParams, Params, WhaleParams
 
 Event = tuple[int, str, msgspec.Struct]
 Item = tuple[str, msgspec.Struct]

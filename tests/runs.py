@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 from nights import PARAMS, SECOND, START, night, write_ndjson
 
-from sinks.rows import TABLES
-from streams.embedded import checkpoint
+from sinks.clickhouse.rows import TABLES
+from streams.run import checkpoint
 
 WAIT_S = 300
 #: Checkpoints and batches so small that a short night has many.
@@ -26,7 +26,7 @@ OFTEN = {
 #: Every row of every table as stored, but for the run's own name.
 _DUMP = """
 import json, sys
-from sinks import clickhouse
+from sinks.clickhouse import client as clickhouse
 client = clickhouse.open_client("chdb", sys.argv[1])
 for table in sys.argv[2].split():
     rows = client.query(f"SELECT * EXCEPT kafka_topic FROM {table} ORDER BY ALL").result_rows

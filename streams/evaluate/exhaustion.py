@@ -1,7 +1,7 @@
 """Is "exhausted" calibrated? A stated probability of re-ignition against what followed.
 
-The product's own lifecycle (streams.detectors.episode) is stepped through every episode. Each
-time it says exhausted, streams.detectors.reignition states a probability, here with weights
+The product's own lifecycle (streams.core.detectors.episode) is stepped through every episode. Each
+time it says exhausted, streams.core.detectors.reignition states a probability, here with weights
 fitted on the calibration seeds and, beside it, with those that the product ships.
 """
 
@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from streams.detectors import episode as life
-from streams.detectors import reignition
-from streams.detectors.reignition import FEATURES, SHARE, WITHIN_S
+from streams.core.detectors import episode as life
+from streams.core.detectors import reignition
+from streams.core.detectors.reignition import FEATURES, SHARE, WITHIN_S
+from streams.core.params import EpisodeParams, OnsetParams, ReignitionParams
 from streams.evaluate.binomial import clopper_pearson
 from streams.evaluate.events import SKIP, Floats
 from streams.evaluate.protocol import History
 from streams.evaluate.scores import Floats32, Shown, second_usd
-from streams.params import EpisodeParams, OnsetParams, ReignitionParams
 
 _RIDGE = 1.0
 

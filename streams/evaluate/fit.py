@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from schemas.words import SECOND, FeedClass
+from streams.core.params import Params
 from streams.evaluate import market, recorded
 from streams.evaluate.calibrate import Threshold, threshold
 from streams.evaluate.events import SKIP, WEEK, Ints, Truth, Watch
@@ -19,7 +20,6 @@ from streams.evaluate.labelled import Cascade, Grey, Line
 from streams.evaluate.protocol import rows
 from streams.evaluate.recorded import Cuts, Recording
 from streams.evaluate.scores import Floats32, z30
-from streams.params import Params
 
 #: So many alarms must be expected in the history before their rate says anything.
 LEAST_ALARMS = 4

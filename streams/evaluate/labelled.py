@@ -22,8 +22,8 @@ import numpy as np
 
 from schemas.findings import CascadeFinding, MarketFinding, WhaleFinding
 from schemas.words import SECOND
-from streams import pipeline
-from streams.clock import not_after
+from streams.core import pipeline
+from streams.core.params import Params
 from streams.evaluate import drawn, recorded, tables
 from streams.evaluate.calibrate import lowest
 from streams.evaluate.events import (
@@ -43,7 +43,7 @@ from streams.evaluate.protocol import CONTENDERS, Seen, rows
 from streams.evaluate.protocol import PRODUCT as OURS
 from streams.evaluate.recorded import Key, Recording
 from streams.evaluate.scores import z30
-from streams.params import Params
+from streams.process.clock import not_after
 from streams.sources import Source
 from streams.sources.lines import SourceError
 from streams.sources.pace import paced

@@ -10,9 +10,9 @@ Equals the choice of detectors/beyond_orders.py where all is told (tests hold th
 import numba as nb
 import numpy as np
 
+from streams.core.params import VolatilityParams
 from streams.evaluate import scores
 from streams.evaluate.scores import Either, Floats32, Shown
-from streams.params import VolatilityParams
 
 _PARAMS = VolatilityParams()
 

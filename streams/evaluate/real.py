@@ -21,9 +21,10 @@ from schemas.bars import Bar
 from schemas.findings import AssetPulse, CascadeFinding, MarketFinding
 from schemas.market import Liquidation
 from schemas.words import SECOND
-from streams import engine, pipeline
-from streams.detectors import log_rate, stress
-from streams.params import MarketParams, OnsetParams, Params
+from streams.core import engine, pipeline
+from streams.core.detectors import log_rate
+from streams.core.params import MarketParams, OnsetParams, Params
+from streams.evaluate import stress
 from streams.sources import Item, Source
 from streams.sources.binance_recorder import recorder_source
 from streams.sources.klines import klines_source

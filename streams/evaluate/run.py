@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from streams.evaluate import bars, exhaustion, market, protocol, tables, whales
+from streams.core.params import WhaleParams
+from streams.evaluate import exhaustion, market, pass_marks, protocol, tables, whales
 from streams.evaluate.drawn import drawn
 from streams.evaluate.events import Weeks
 from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, PRODUCT, Found, History
 from streams.evaluate.whale_paths import Judged, judged
-from streams.params import WhaleParams
 from streams.simulate.market import core
 from streams.simulate.market.feeds import RULES
 from streams.simulate.market.params import Market
@@ -99,7 +99,7 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
         "seeds": list(plan.seeds), "calibrated_on": list(plan.calibrate_on), "days": plan.days,
         "score": plan.ours, "budget": BUDGET,
     }  # fmt: skip
-    result["bars"] = bars.of(result)
+    result["bars"] = pass_marks.of(result)
     return result
 
 

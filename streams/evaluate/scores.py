@@ -1,7 +1,7 @@
 """Onset scores of whole histories: one value a second for one asset and position side.
 
 Input is a `Shown` feed in time order; output float32 (T,). Z30 equals
-streams/detectors/log_rate.py stepped second by second (a test holds them together); the
+streams/core/detectors/log_rate.py stepped second by second (a test holds them together); the
 rest are its rivals. Sources: detection.md, sections 1, 4.1, 8.1 and 8.2.
 """
 

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.words import MINUTE
-from streams.detectors import whale_evidence, whale_selling
-from streams.detectors.flow import FlowMatrix
+from streams.core.detectors import whale_evidence, whale_selling
+from streams.core.detectors.flow import FlowMatrix
+from streams.core.params import WhaleParams
 from streams.evaluate.events import Floats, Ints
-from streams.params import WhaleParams
 from streams.simulate.market import chain, labels
 from streams.simulate.market.emit import START_US
 from streams.simulate.market.params import VENUES, Market

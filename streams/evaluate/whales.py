@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from streams.detectors import whale_evidence
-from streams.detectors.whale_evidence import Evidence
+from streams.core.detectors import whale_evidence
+from streams.core.detectors.whale_evidence import Evidence
+from streams.core.params import WhaleParams
 from streams.evaluate.binomial import clopper_pearson
 from streams.evaluate.events import Floats, Ints
 from streams.evaluate.whale_paths import Flags, Judged
-from streams.params import WhaleParams
 
 WEEK_MIN = 7 * 1440
 DRAWS = 2_000

@@ -11,14 +11,16 @@ import msgspec
 import numpy as np
 from confluent_kafka import Message
 
-from schemas import batch, codec, scan
-from schemas.batch import Scanned, Words
+from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.market import Trade
+from schemas.scan import columns, trades
+from schemas.scan.columns import Scanned, Words
 from schemas.status import DeadLetter, FeedStatus
-from streams import clock, kafka, refusals
-from streams.params import Params
-from streams.rollup import fold
+from streams.core import fold, refusals
+from streams.core.params import Params
+from streams.kafka import clients
+from streams.process import clock
 
 #: Which message, which element of its array (-1 where it is none), and what is wrong.
 Problem = tuple[int, int, InvalidRecord]
@@ -59,7 +61,7 @@ def _fold(params: Params, words: Words, part: Partition, messages: list[Message]
     """Fold messages; return what was refused, by the message's place."""
     if not messages:
         return []
-    found = scan.scanned(words, list(map(Message.value, messages)))
+    found = trades.scanned(words, list(map(Message.value, messages)))
     odd = found.odd.tolist()
     # Rows before the first odd message, between it and the next, and so on.
     cuts = [0, *np.searchsorted(found.message, found.odd).tolist(), len(found.message)]
@@ -85,8 +87,8 @@ def _fold_run(
     of = found.of.part(first, last)
     at, element = found.message[first:last], found.element[first:last]
     told = messages[at[0] : at[-1] + 1]
-    stamps = batch.latest([stamp for _, stamp in map(Message.timestamp, told)])
-    good = batch.sound(words, of, stamps[at - at[0]])
+    stamps = columns.latest([stamp for _, stamp in map(Message.timestamp, told)])
+    good = columns.sound(words, of, stamps[at - at[0]])
     again = fold.fold_columns(part.state, words, of, good)
     for row in np.flatnonzero(~good).tolist():
         yield from _alone(params, part, messages, int(at[row]), int(element[row]))
@@ -101,7 +103,7 @@ def _alone(
     """Take in one message, or one element of its array, as exactly as can be."""
     message = messages[number]
     payload = message.value()
-    pieces = None if payload is None else batch.elements(payload)
+    pieces = None if payload is None else columns.elements(payload)
     if element < 0 and not pieces:
         told = _exact(params, part, message, payload, -1)
         yield from ((number, -1, problem) for problem in told)
@@ -150,4 +152,4 @@ def _letters(messages: list[Message], problems: list[Problem]) -> Iterator[DeadL
         first = told[0]
         if len(told) > 1:
             first.reason += f"; also refused of this message: {len(told) - 1}"
-        yield kafka.dead_letter(first, messages[number].value())
+        yield clients.dead_letter(first, messages[number].value())

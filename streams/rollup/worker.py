@@ -15,13 +15,15 @@ from itertools import groupby
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from schemas import batch, metrics
-from streams import clock, kafka, ops, refusals, slots
-from streams.params import Params
-from streams.rollup import fold
+from schemas import metrics
+from schemas.scan import columns
+from streams.core import fold, refusals
+from streams.core.params import Params
+from streams.kafka import clients, worker_names
+from streams.process import clock, health
+from streams.process.settings import Settings
 from streams.rollup.commit import ANSWER_S, Commits, Cut
 from streams.rollup.take import Partition, take
-from streams.settings import Settings
 
 log = logging.getLogger("undertow.rollup")
 BATCH = 10_000
@@ -53,14 +55,14 @@ def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> Non
     from the last commit. Raises KafkaException when the cluster refuses for good, and
     refusals.TooManyRefused.
     """
-    worker = slots.claim(settings.data_dir, "rollup")
-    ops.collect_less()
+    worker = worker_names.claim(settings.data_dir, "rollup")
+    health.collect_less()
     share = refusals.Share(settings.dead_letter_limit)
     while not stopping():
         try:
             _session(settings, params, worker, share, stopping)
         except KafkaException as problem:
-            if not kafka.passes(problem):
+            if not clients.passes(problem):
                 raise
             log.warning("rollup: starting again from the last commit: %s", problem)
             metrics.RETRIES.labels("kafka").inc()
@@ -74,7 +76,7 @@ def _session(
     share: refusals.Share,
     stopping: Callable[[], bool],
 ) -> None:
-    producer = kafka.producer(
+    producer = clients.producer(
         settings,
         **{
             "transactional.id": f"{settings.group}-rollup-{worker}",
@@ -83,9 +85,9 @@ def _session(
         },
     )
     producer.init_transactions(ANSWER_S)
-    consumer = Consumer(kafka.consumer_conf(settings, "rollup", worker) | FETCH)
+    consumer = Consumer(clients.consumer_conf(settings, "rollup", worker) | FETCH)
     owned: dict[int, Partition] = {}
-    words = batch.Words()
+    words = columns.Words()
     commits = Commits(producer)
     consumer.subscribe(
         ["trades"],
@@ -108,7 +110,7 @@ def _session(
                     _flush(consumer, commits, owned, round_, parts, out)
                     _observe(owned)
                     round_ = Round(settings.flush_s)
-                kafka.each_round(consumer)
+                clients.each_round(consumer)
             _flush(consumer, commits, owned, round_, parts, out)
     finally:
         consumer.close()
@@ -182,7 +184,7 @@ def _dropped(parts: list[TopicPartition], owned: dict[int, Partition], commits: 
 
 def _take(
     params: Params,
-    words: batch.Words,
+    words: columns.Words,
     owned: dict[int, Partition],
     messages: list[Message],
     share: refusals.Share,

@@ -6,7 +6,7 @@ from schemas.identity import natural_id
 from schemas.status import DeadLetter
 from streams.feeds import registry, whale_alert
 from streams.feeds.frames import Parsed, Refusal, UnreadableFrame
-from streams.simulate import night
+from streams.simulate.night import night
 from streams.sources import Item, Source
 
 #: The topic of what each kind of message gives.

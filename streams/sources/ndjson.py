@@ -7,8 +7,8 @@ from typing import Any
 
 from schemas.codec import InvalidRecord, decode
 from schemas.topics import RAW_TOPICS
-from streams.clock import not_after
 from streams.feeds.frames import UnreadableFrame
+from streams.process.clock import not_after
 from streams.sources import Item, Source
 from streams.sources.lines import (
     BARS_CLOCKED,
@@ -30,7 +30,7 @@ def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Sour
 
     The order within a file is kept, because a FeedStatus line speaks for the lines
     before it. Bars are read only where there are no trades, of which they are the sums.
-    `by_the_run` gives trades as `schemas.batch.Trades` where many follow each other. Raises
+    `by_the_run` gives trades as `schemas.scan.columns.Trades` where many follow each other. Raises
     SourceError when nothing is there.
     """
     files = data_files(path, recognises)

@@ -56,7 +56,7 @@ def open_source(path: Path, by_the_run: bool = False) -> Source:
 
     Forms may be mixed in a folder: they merge by time. Files of no known form beside
     known ones are named in the source's `name`. `by_the_run`: our own dumps give trades as
-    `schemas.batch.Trades` where many follow each other. Raises SourceError, one line, when
+    `schemas.scan.columns.Trades` where many follow each other. Raises SourceError, one line, when
     nothing is there or nothing is recognised.
     """
     if not path.exists():

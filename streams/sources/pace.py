@@ -6,7 +6,7 @@ record 10.2   record 10.9 │ alive 10.0 │ record 11.3 │ … 40 min nothing 
 
 from collections.abc import Iterator
 
-from schemas.batch import Trades
+from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND, FeedState
 from streams.sources import Item, Source

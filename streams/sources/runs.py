@@ -11,12 +11,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from schemas import batch, scan
-from schemas.batch import Ints, Trades
 from schemas.codec import InvalidRecord, decode
+from schemas.scan import columns, trades
+from schemas.scan.columns import Ints, Trades
 from schemas.words import SECOND
-from streams.clock import not_after
 from streams.feeds.frames import UnreadableFrame
+from streams.process.clock import not_after
 from streams.sources.lines import BROKEN_FILE, Outcome, broken_off
 
 #: Bytes read at a time. Where a run ends depends on it, and a checkpoint counts runs.
@@ -27,7 +27,7 @@ LEAST = 32
 
 def outcomes(path: Path) -> Iterator[Outcome]:
     """Yield (line number, text, record or complaint) in the file's order; a run has no text."""
-    words, before, latest = batch.Words(), 0, 0
+    words, before, latest = columns.Words(), 0, 0
     try:
         for text, ends in _blocks(path):
             for outcome in _of_block(words, text, ends, before, latest):
@@ -70,14 +70,14 @@ def _filled(file: IO[bytes]) -> tuple[bytes, BaseException | None]:
 
 def _padded(lines: bytes) -> tuple[bytes, Ints]:
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == 10) + 1
-    return lines + bytes(scan.PADDING), ends
+    return lines + bytes(trades.PADDING), ends
 
 
 def _of_block(
-    words: batch.Words, text: bytes, ends: Ints, before: int, latest: int
+    words: columns.Words, text: bytes, ends: Ints, before: int, latest: int
 ) -> Iterator[Outcome]:
-    found, limit = scan.scanned_text(words, text, ends), not_after()
-    good = batch.sound(words, found.of, np.full(len(found.message), limit)) & (found.element < 0)
+    found, limit = trades.scanned_text(words, text, ends), not_after()
+    good = columns.sound(words, found.of, np.full(len(found.message), limit)) & (found.element < 0)
     received = np.maximum.accumulate(np.maximum(found.of.ts_recv, latest)) // SECOND
     # A run ends where a line is left out or where a second of receipt begins.
     apart = np.ones(len(good) + 1, np.bool_)

@@ -14,10 +14,9 @@ from nights import PARAMS, START, clocked, deposit, disturbed_night
 from schemas.bars import Bar
 from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
-from streams import engine, pipeline
-from streams.agents import shards, tables
-from streams.detectors import flow
-from streams.rollup import fold
+from streams.core import engine, fold, pipeline
+from streams.core.detectors import flow
+from streams.detect import faust_tables, shards
 
 Message = tuple[str, int, msgspec.Struct]
 
@@ -76,7 +75,7 @@ class KeptFlows(Kept):
     def of_partition(self, _: int) -> Iterator[tuple[Any, Any]]:
         for key, value in list(self.rows.items()):
             begin, end = key[1]
-            yield key, tables.Left(7) if end - begin > tables.LONG_S else value
+            yield key, faust_tables.Left(7) if end - begin > faust_tables.LONG_S else value
 
     async def read_left(self, _: int, keys: Iterable[Any]) -> dict[Any, bytes]:
         found = {key: self.rows[key] for key in keys}
@@ -130,7 +129,7 @@ def detect(
                 effects.append(("finding", msgspec.json.encode(finding), None))
         effects += [(states, key, value) for key, value in shards.second_writes(live)]
         for name, row, content in shards.flow_writes(live):
-            effects.append((flows, tables.bucket_of(name, *row), content))
+            effects.append((flows, faust_tables.bucket_of(name, *row), content))
         effects += [(states, key, value) for key, value in shards.writes(live)]
         survives = next(crash_after, len(effects))
         for where, key, value in effects[:survives]:
@@ -231,7 +230,7 @@ def test_days_are_here_while_a_deposit_waits_and_away_before_and_after() -> None
             asyncio.run(shards.bring_days(live, SimpleNamespace(table=flows)))
         shards.apply(PARAMS, live, topic, offset, record)
         for name, row, content in shards.flow_writes(live):
-            flows.rows[tables.bucket_of(name, *row)] = content
+            flows.rows[faust_tables.bucket_of(name, *row)] = content
         list(shards.writes(live))
         shards.put_days_away(live)
         state = live.shard.assets.get("BTC")
@@ -255,7 +254,7 @@ def test_bars_are_not_added_twice_when_their_minute_was_stored_first(sent: list[
     flows = Kept()
     for name, row, content in shards.flow_writes(live):
         if content is not None:
-            flows.rows[tables.bucket_of(name, *row)] = content
+            flows.rows[faust_tables.bucket_of(name, *row)] = content
     states = Kept()
     # Only the minutes survived; the asset's own row is an empty one from before.
     states.rows[b"0/BTC"] = msgspec.msgpack.encode(shards.engine.AssetState())

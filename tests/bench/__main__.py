@@ -18,7 +18,7 @@ import click
 
 from bench import figures, growth, latency, load, recovery, rig, scaling, storage, throughput
 from bench.say import say
-from streams import local_kafka
+from streams.stack import local_kafka
 
 PARTS = ("sink", "flood", "workers", "recovery", "latency", "run", "memory", "growth")
 

@@ -15,10 +15,11 @@ from confluent_kafka import Message
 from bench import load, rig
 from bench.figures import quotients, spread
 from bench.say import say
-from schemas import batch, codec
-from streams import engine, ops
-from streams.params import Params
-from streams.rollup import fold
+from schemas import codec
+from schemas.scan import columns
+from streams.core import engine, fold
+from streams.core.params import Params
+from streams.process import health
 from streams.rollup.take import Partition, take
 
 SIZES = (10, 100, 1_000, 5_000)
@@ -36,7 +37,7 @@ def measure(quick: bool, rounds: int) -> dict[str, Any]:
     seconds = SECONDS if quick else 4 * SECONDS
     taken: dict[str, dict[int, list[float]]] = {"rollup": {}, "detect": {}}
     given = {size: _messages(size, seconds) for size in SIZES}
-    ops.collect_less()  # as the workers do, else looking through these messages is most of the cost
+    health.collect_less()  # as the workers do, else looking through these messages is most of the cost
     os.sched_setaffinity(0, rig.OURS)
     for _ in range(rounds):
         for size in SIZES:
@@ -76,7 +77,7 @@ def _message(offset: int, value: bytes) -> Message:
 
 
 def _rollup(given: list[list[Message]]) -> tuple[float, list[list[bytes]]]:
-    part, words, params = Partition(0, fold.FoldState(), 0, 0), batch.Words(), Params()
+    part, words, params = Partition(0, fold.FoldState(), 0, 0), columns.Words(), Params()
     bars = []
     gc.collect()
     for second, messages in enumerate(given):

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from confluent_kafka import Producer
 
-from schemas import codec, scan
-from schemas.batch import Columns, Trades, Words
+from schemas import codec
 from schemas.market import Trade
+from schemas.scan import trades as scan
+from schemas.scan.columns import Columns, Trades, Words
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
 from schemas.words import SECOND
-from streams import kafka
-from streams.settings import Settings
+from streams.kafka import clients
+from streams.process.settings import Settings
 
 START = 1_763_683_200
 #: A busy day of all large venues together.
@@ -86,7 +87,7 @@ def fill(url: str, count: int, partitions: int) -> float:
         if number // PER_SECOND > second:
             second = number // PER_SECOND
             for partition in range(partitions):
-                kafka.send(to, "trades", alive(second), partition)
+                clients.send(to, "trades", alive(second), partition)
         value = codec.encode(trade)
         size += len(value)
         while True:
@@ -96,7 +97,7 @@ def fill(url: str, count: int, partitions: int) -> float:
             except BufferError:
                 to.poll(0.05)
     for partition in range(partitions):
-        kafka.send(to, "trades", alive(second + 5), partition)
+        clients.send(to, "trades", alive(second + 5), partition)
     to.flush()
     return size / count
 
@@ -104,4 +105,4 @@ def fill(url: str, count: int, partitions: int) -> float:
 def producer(url: str) -> Producer:
     """A producer as feeds have it, with the large batches of a flood."""
     conf = {"linger.ms": 5, "batch.size": 1_000_000}
-    return kafka.producer(Settings(kafka_url=url), **conf)
+    return clients.producer(Settings(kafka_url=url), **conf)

@@ -7,8 +7,8 @@ from statistics import median
 from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import engine
-from streams.params import Params
+from streams.core import engine
+from streams.core.params import Params
 
 START = 1_763_683_200
 

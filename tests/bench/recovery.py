@@ -17,12 +17,12 @@ from bench import load, rig
 from bench.figures import quotients, spread
 from bench.say import say
 from schemas.words import grid_usd
-from streams import kafka
-from streams.agents import tables
-from streams.app import create_app
-from streams.detectors import flow
-from streams.params import Params
-from streams.settings import Settings
+from streams.core.detectors import flow
+from streams.core.params import Params
+from streams.detect import faust_tables
+from streams.detect.app import create_app
+from streams.kafka import clients
+from streams.process.settings import Settings
 
 ASSETS = 2_000
 DAYS = 45
@@ -111,12 +111,12 @@ def _fill(url: str, scratch: Path, assets: int) -> dict[str, Any]:
     topics = [f"recovery-detect-{name}-changelog" for name in ("flows", "assets", "market")]
     _create(url, topics)
     # As Faust's producer sends: not compressed once more.
-    to = kafka.producer(settings, **{"compression.type": "none", "linger.ms": 5})
+    to = clients.producer(settings, **{"compression.type": "none", "linger.ms": 5})
     sizes = {flow.DAY: 0, flow.HOUR: 0, 1: 0}
     counts, drawn = dict(sizes), [_drawn(SEED + number) for number in range(DRAWN)]
     for asset in range(assets):
         for row, value in drawn[asset % DRAWN].items():
-            bucket = tables.bucket_of(f"A{asset}", *row)
+            bucket = faust_tables.bucket_of(f"A{asset}", *row)
             key, _ = table.changelog_topic.prepare_key(bucket, table.key_serializer)
             where = asset % rig.PARTITIONS
             to.produce(topics[0], key=key, value=value, partition=where, headers={"term": b"1"})

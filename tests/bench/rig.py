@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from streams import local_kafka, topics_admin
+from streams.kafka import topics_admin
+from streams.stack import local_kafka
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.words import Coverage
-from streams.detectors.totals import Seen, total
+from streams.core.detectors.totals import Seen, total
+from streams.core.params import TotalsParams
 from streams.evaluate.protocol import histories
-from streams.params import TotalsParams
 from streams.simulate.market import feeds, params
 
 LEARN, TEST, DAYS = (151, 152, 153, 154), (271, 272, 273), 14

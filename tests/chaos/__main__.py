@@ -25,7 +25,7 @@ from chaos.recording import Recording, record
 from chaos.rig import USUAL, Rig
 from chaos.say import say
 from chaos.webhooks import MANNERS, spoil_webhooks
-from streams import local_kafka
+from streams.stack import local_kafka
 
 BUILD = Path("build")
 

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from streams.local_kafka import die_with_parent
+from streams.stack.local_kafka import die_with_parent
 
 SERVER = Path(__file__).parents[1] / "integration" / "clickhouse_server.py"
 

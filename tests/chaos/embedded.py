@@ -15,7 +15,7 @@ from chaos.judge import condemn
 from chaos.outcome import Outcome
 from chaos.recording import FINDINGS, RAW, Recording, finding_rows, rows
 from chaos.say import say
-from streams.local_kafka import die_with_parent
+from streams.stack.local_kafka import die_with_parent
 
 #: A round's share of the recording takes about this long, so that kills fall everywhere in it.
 ROUND_S = 6.0

@@ -9,8 +9,9 @@ from confluent_kafka import Producer
 
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS
-from streams import clock, kafka
-from streams.settings import Settings
+from streams.kafka import clients
+from streams.process import clock
+from streams.process.settings import Settings
 from streams.sources import Source
 from streams.sources.pace import paced
 
@@ -23,7 +24,7 @@ class Feeder:
     """A thread that plays; `finish_in` says how long the rest may take."""
 
     def __init__(self, url: str, source: Source, partitions: int) -> None:
-        self._producer = kafka.producer(
+        self._producer = clients.producer(
             Settings(kafka_url=url), **{"message.timeout.ms": DELIVERED_WITHIN_MS}
         )
         self._items: Sequence[Item] = list(paced(source, clock.not_after()))
@@ -83,9 +84,9 @@ class Feeder:
             self._at += 1
             if isinstance(record, FeedStatus):
                 for partition in range(self._partitions if TOPICS[topic].split else 1):
-                    kafka.send(self._producer, topic, record, partition, self._delivered)
+                    clients.send(self._producer, topic, record, partition, self._delivered)
             else:
-                kafka.send(self._producer, topic, record, on_delivery=self._delivered)
+                clients.send(self._producer, topic, record, on_delivery=self._delivered)
             if self.after is not None:
                 self.after(topic, record, self.share)
             if self._at % 100 == 0:

@@ -9,7 +9,7 @@ from typing import Any
 from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.words import MAX_AHEAD
-from streams import clock
+from streams.process import clock
 
 Maker = Callable[[random.Random, dict[str, Any]], bytes]
 DAY_US = 86_400_000_000

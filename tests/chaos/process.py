@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from streams.local_kafka import die_with_parent
+from streams.stack.local_kafka import die_with_parent
 
 WATCH_EVERY_S = 0.1
 STOP_WITHIN_S = 40.0

@@ -15,7 +15,7 @@ from nights import PARAMS, night, write_ndjson
 
 from schemas import codec
 from schemas.words import SECOND
-from streams.params import OnsetParams, Params, WhaleParams
+from streams.core.params import OnsetParams, Params, WhaleParams
 from streams.sources.generated import generated_source
 
 FINDINGS = ("cascades", "market_cascades", "whale_selling", "alerts")

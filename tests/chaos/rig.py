@@ -20,8 +20,8 @@ from chaos.process import Stage
 from chaos.receiver import Manner, Receiver, polite
 from chaos.recording import Recording, undertow
 from chaos.say import say
-from streams import local_kafka
 from streams.sources.open import open_source
+from streams.stack import local_kafka
 
 GROUP = "chaos"
 AUDIT_WITHIN_S = 300.0

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import TOPICS
-from streams import local_kafka, topics_admin
+from streams.kafka import topics_admin
+from streams.stack import local_kafka
 
 PARTITIONS = 4
 

@@ -4,8 +4,8 @@ import asyncio
 
 from confluent_kafka.admin import NewTopic
 
-from streams import topics_admin
-from streams.agents.transport import CommittedApp
+from streams.detect.faust_transport import CommittedApp
+from streams.kafka import topics_admin
 
 RECORDS = 400
 

@@ -6,9 +6,9 @@ import pytest
 
 from schemas.bars import Bar
 from schemas.words import SECOND
-from sinks import migrate as migrations
-from sinks.clickhouse import Batch, Writer, open_client
-from sinks.migrate import MigrationError, migrate, statements
+from sinks.clickhouse import migrate as migrations
+from sinks.clickhouse.client import Batch, Writer, open_client
+from sinks.clickhouse.migrate import MigrationError, migrate, statements
 
 T = 1_763_683_200_000_000  # 2025-11-21 00:00:00 UTC
 WHOLE = migrations.migrations()

@@ -24,7 +24,7 @@ from standardwebhooks import Webhook
 
 from schemas import codec
 from schemas.topics import TOPICS
-from streams.params import WhaleParams
+from streams.core.params import WhaleParams
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBib3RoIHNoZWxscyB0ZXN0"
 FINDINGS = ("cascades", "market_cascades", "whale_selling", "alerts")

@@ -11,7 +11,7 @@ from chaos.outcome import Outcome
 from chaos.payloads import MAKERS, is_bad
 from chaos.recording import Recording, record
 
-from streams import local_kafka
+from streams.stack import local_kafka
 
 SEED = 1
 

@@ -19,8 +19,8 @@ from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import MINUTE, SECOND
-from sinks import migrate as migrations
-from sinks.clickhouse import (
+from sinks.clickhouse import migrate as migrations
+from sinks.clickhouse.client import (
     DRIVER_ERRORS,
     RETRYABLE_CODES,
     Batch,
@@ -35,8 +35,8 @@ from sinks.clickhouse import (
     is_retryable,
     open_client,
 )
-from sinks.migrate import MigrationError, migrate, statements
-from sinks.rows import COLUMNS, TABLES, table_of
+from sinks.clickhouse.migrate import MigrationError, migrate, statements
+from sinks.clickhouse.rows import COLUMNS, TABLES, table_of
 
 T = 1_763_683_200_000_000  # 2025-11-21 00:00:00 UTC
 HOUR = 60 * MINUTE
@@ -737,7 +737,7 @@ def test_another_kind_of_url_is_refused():
 
 
 def test_a_second_process_is_told_that_the_database_is_taken(engine):
-    code = f"from sinks.clickhouse import open_client; open_client('chdb://{engine.path}')"
+    code = f"from sinks.clickhouse.client import open_client; open_client('chdb://{engine.path}')"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 1
     assert DataDirBusy.__name__ in ran.stderr

@@ -9,15 +9,15 @@ from nights import START
 from schemas import codec
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import engine
+from streams.core import engine
 
 #: A worker that takes a millisecond a message, and may stand still for a second and a half.
 SLOW = """
 import sys, time
-from streams.agents import detect, shards
-from streams.app import create_app, work
-from streams.params import Params
-from streams.settings import Settings
+from streams.detect import agent as detect, shards
+from streams.detect.app import create_app, work
+from streams.core.params import Params
+from streams.process.settings import Settings
 
 apply, detect.STUCK_S = shards.apply, 1.5
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from runs import report_of, run, stored, write_recording
 
-from streams.embedded import checkpoint
+from streams.run import checkpoint
 
 #: Three megabytes hold some minutes of the night, as ClickHouse wants one free to begin.
 SMALL, LARGE = "3m", "400m"

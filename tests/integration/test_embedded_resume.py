@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from runs import report_of, run, signalled, stored, write_recording
 
-from streams.embedded import checkpoint
+from streams.run import checkpoint
 
 SECRET = "whsec_" + "cmVzdW1lZCBydW5zIHRlbGwgZWFjaCBhbGVydA=="
 

@@ -6,9 +6,9 @@ from typing import Any
 from dumps import lines
 from nights import PARAMS
 
-from streams.embedded.loop import Ears
-from streams.embedded.shell import Embedded
-from streams.settings import Settings
+from streams.process.settings import Settings
+from streams.run.loop import Ears
+from streams.run.shell import Embedded
 from streams.sources.ndjson import ndjson_source
 
 

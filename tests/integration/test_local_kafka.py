@@ -14,7 +14,8 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas.topics import TOPICS
-from streams import local_kafka, topics_admin
+from streams.kafka import topics_admin
+from streams.stack import local_kafka
 
 ROOT = Path(__file__).parents[2]
 ASSETS = [f"A{number}".encode() for number in range(12)]
@@ -120,7 +121,8 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from concurrent.futures import ThreadPoolExecutor
-from streams import local_kafka, topics_admin
+from streams.stack import local_kafka
+from streams.kafka import topics_admin
 # From a pool's thread that ends before its process does: the broker must outlive the thread.
 with ThreadPoolExecutor() as pool:
     broker = pool.submit(local_kafka.start, Path(sys.argv[1])).result()

@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from schemas import codec
 from schemas.findings import Alert
-from sinks import membership, notify
+from sinks.kafka import membership
+from sinks.webhooks import notify
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import new_secret

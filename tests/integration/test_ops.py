@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from stages import running, undertow, until
 
 from schemas import metrics
-from sinks import sql_endpoint
-from streams import ops
-from streams.settings import Settings
+from sinks.sql import endpoint
+from streams.process import health
+from streams.process.settings import Settings
 
 TOKEN = "open-sesame"
 
@@ -40,21 +40,21 @@ def get(url: str, **headers: str) -> tuple[int, str]:
 
 
 def test_health_follows_the_loop_and_readiness_the_work() -> None:
-    with ops.serving(Settings()) as url:
+    with health.serving(Settings()) as url:
         assert get(f"{url}/healthz") == (200, "ok\n")
         assert get(f"{url}/readyz")[0] == 503
-        ops.come_round()
+        health.come_round()
         assert get(f"{url}/readyz") == (200, "ok\n")
-        ops.come_round(ready=False)
+        health.come_round(ready=False)
         assert get(f"{url}/readyz") == (503, "not at work yet\n")
         assert get(f"{url}/elsewhere")[0] == 404
 
 
 def test_a_loop_that_is_stuck_is_told_with_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ops.serving(Settings()) as url:
-        ops.come_round()
-        later = time.time() + ops.STALE_S + 30
-        monkeypatch.setattr(ops.time, "time", lambda: later)
+    with health.serving(Settings()) as url:
+        health.come_round()
+        later = time.time() + health.STALE_S + 30
+        monkeypatch.setattr(health.time, "time", lambda: later)
         status, reason = get(f"{url}/healthz")
     assert status == 503
     assert re.fullmatch(r"the loop last came round 9\d s ago\n", reason)
@@ -62,14 +62,14 @@ def test_a_loop_that_is_stuck_is_told_with_its_silence(monkeypatch: pytest.Monke
 
 def test_every_metric_is_exposed_as_prometheus_reads_it() -> None:
     metrics.RECORDS.labels("trades").inc()
-    with ops.serving(Settings()) as url:
+    with health.serving(Settings()) as url:
         _, text = get(f"{url}/metrics")
     names = {family.name for family in text_string_to_metric_families(text)}
     assert {"undertow_last_round_seconds", "undertow_records", "undertow_delay_seconds"} <= names
 
 
 def test_with_a_token_only_the_endpoints_without_data_are_open() -> None:
-    with ops.serving(Settings(http_token=TOKEN)) as url:
+    with health.serving(Settings(http_token=TOKEN)) as url:
         assert get(f"{url}/healthz")[0] == 200
         assert get(f"{url}/readyz")[0] == 503
         for path in ("metrics", "elsewhere"):
@@ -80,12 +80,12 @@ def test_with_a_token_only_the_endpoints_without_data_are_open() -> None:
 
 def test_a_host_that_others_reach_is_refused_without_a_token(tmp_path: Path) -> None:
     with (
-        pytest.raises(ops.CannotServe, match="needs http_token"),
-        ops.serving(Settings(ops_host="0.0.0.0")),
+        pytest.raises(health.CannotServe, match="needs http_token"),
+        health.serving(Settings(ops_host="0.0.0.0")),
     ):
         pass
-    with pytest.raises(sql_endpoint.EndpointError, match="needs http_token"):
-        sql_endpoint.serve(tmp_path, "0.0.0.0")
+    with pytest.raises(endpoint.EndpointError, match="needs http_token"):
+        endpoint.serve(tmp_path, "0.0.0.0")
     for name in ("OPS", "SQL"):
         done = undertow(
             {f"UNDERTOW_{name}_HOST": "0.0.0.0", "UNDERTOW_DATA_DIR": str(tmp_path)},
@@ -96,11 +96,11 @@ def test_a_host_that_others_reach_is_refused_without_a_token(tmp_path: Path) -> 
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
-    with ops.serving(Settings()) as url:
+    with health.serving(Settings()) as url:
         port = int(url.rpartition(":")[2])
         with (
-            pytest.raises(ops.CannotServe, match="Address already in use"),
-            ops.serving(Settings(ops_port=port)),
+            pytest.raises(health.CannotServe, match="Address already in use"),
+            health.serving(Settings(ops_port=port)),
         ):
             pass
 

@@ -13,19 +13,19 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import ConfigResource, ResourceType
 
-from streams import topics_admin
-from streams.agents import left, recovery
-from streams.settings import Settings
+from streams.detect import changelog_rows, faust_recovery
+from streams.kafka import topics_admin
+from streams.process.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPIC = "undertow-detect-flows-changelog"
 #: Starts a worker; when it has recovered, tells its rows of flow and what came Faust's way.
 WORKER = """
 import json, os, sys
-from streams.agents import recovery, tables
-from streams.app import create_app, work
-from streams.params import Params
-from streams.settings import Settings
+from streams.detect import faust_recovery as recovery, faust_tables as tables
+from streams.detect.app import create_app, work
+from streams.core.params import Params
+from streams.process.settings import Settings
 
 app = create_app(Settings(kafka_url=sys.argv[1], data_dir=sys.argv[2], partitions=4), Params())
 completed, one_by_one = recovery.QuickRecovery.on_recovery_completed, []
@@ -152,18 +152,18 @@ def test_a_row_that_is_not_there_any_more_is_told_with_its_place(clean_topics: s
         sure.begin_transaction()
         sure.produce("bars", value=b"row", partition=2)
         sure.commit_transaction(10)
-    conf = recovery.consumer_conf(Settings(kafka_url=clean_topics))
-    rows = asyncio.run(left.read(conf, "bars", 2, [2, 0]))
+    conf = faust_recovery.consumer_conf(Settings(kafka_url=clean_topics))
+    rows = asyncio.run(changelog_rows.read(conf, "bars", 2, [2, 0]))
     assert rows == {0: b"row", 2: b"row"}
     for marker in (1, 3):  # nothing to read: one before a row, one at the end
-        with pytest.raises(left.RowGone, match=rf"bars\[2\]@{marker} is not there"):
-            asyncio.run(left.read(conf, "bars", 2, [0, marker]))
+        with pytest.raises(changelog_rows.RowGone, match=rf"bars\[2\]@{marker} is not there"):
+            asyncio.run(changelog_rows.read(conf, "bars", 2, [0, marker]))
 
 
 def test_a_broker_that_does_not_answer_is_told_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(left, "GIVE_UP_S", 1.0)
-    conf = recovery.consumer_conf(Settings(kafka_url="127.0.0.1:1"))
-    with pytest.raises(left.RowGone, match=r"bars\[2\]@7 does not come: .*"):
-        asyncio.run(left.read(conf, "bars", 2, [7]))
+    monkeypatch.setattr(changelog_rows, "GIVE_UP_S", 1.0)
+    conf = faust_recovery.consumer_conf(Settings(kafka_url="127.0.0.1:1"))
+    with pytest.raises(changelog_rows.RowGone, match=r"bars\[2\]@7 does not come: .*"):
+        asyncio.run(changelog_rows.read(conf, "bars", 2, [7]))

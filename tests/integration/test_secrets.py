@@ -152,7 +152,9 @@ def test_no_failure_of_kafka_makes_its_password_be_printed(ports, tmp_path, form
     ):
         broker = {"kafka_url": f"127.0.0.1:{ports[what]}", "kafka_security": security}
         environ = secretive(tmp_path, log_format=form, **broker)
-        done = ran(environ, "notify", first="import streams.options as o; o.KAFKA_WITHIN_S = 1.0")
+        done = ran(
+            environ, "notify", first="import streams.cli.options as o; o.KAFKA_WITHIN_S = 1.0"
+        )
         assert done.returncode == 1, done.stderr
 
 
@@ -196,8 +198,8 @@ def test_a_run_with_every_setting_leaves_no_secret_in_its_files(ports, tmp_path)
 UNEXPECTED = """
 import logging, threading, warnings
 import streams.cli
-from streams.logs import log_to_stderr
-from streams.settings import load
+from streams.process.logs import log_to_stderr
+from streams.process.settings import load
 class Falls:
     def __del__(self): raise RuntimeError(known.kafka_password)
 def fall(*_):

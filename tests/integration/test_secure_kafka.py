@@ -19,8 +19,9 @@ from stages import running, undertow, until
 
 from schemas import codec
 from schemas.market import Trade
-from streams import kafka, local_kafka, topics_admin
-from streams.settings import load
+from streams.kafka import clients, topics_admin
+from streams.process.settings import load
+from streams.stack import local_kafka
 
 PASSWORD = "correct-horse"
 START = 1_763_683_200_000_000
@@ -116,7 +117,7 @@ def recording(folder: Path) -> Path:
 
 def count(environ: dict[str, str], topic: str) -> int:
     """How many messages a topic holds."""
-    reader = Consumer(kafka.consumer_conf(load({}, environ), "reader"))
+    reader = Consumer(clients.consumer_conf(load({}, environ), "reader"))
     try:
         numbers = reader.list_topics(topic, timeout=10).topics[topic].partitions
         ends = [reader.get_watermark_offsets(TopicPartition(topic, n), timeout=10) for n in numbers]

@@ -20,10 +20,10 @@ from schemas.findings import Alert
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD, SECOND
-from sinks import audit, consumer, membership
-from sinks.clickhouse import Intents, SinkError, Writer, open_client
-from sinks.migrate import migrate
-from sinks.query import query
+from sinks.clickhouse.client import Intents, SinkError, Writer, open_client
+from sinks.clickhouse.migrate import migrate
+from sinks.kafka import audit, consumer, membership
+from sinks.sql.query import query
 
 sys.path.insert(0, str(Path(__file__).parent))
 from clickhouse_server import post_fault, running

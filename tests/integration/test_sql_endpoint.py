@@ -18,11 +18,11 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
 from schemas.market import Trade
-from sinks.clickhouse import Batch, Writer, open_client
-from sinks.migrate import migrate
-from sinks.query import query
-from sinks.reader import Limits, QueryError, Reader
-from sinks.sql_endpoint import MAX_SQL_BYTES, EndpointError, serve
+from sinks.clickhouse.client import Batch, Writer, open_client
+from sinks.clickhouse.migrate import migrate
+from sinks.sql.endpoint import MAX_SQL_BYTES, EndpointError, serve
+from sinks.sql.query import query
+from sinks.sql.reader import Limits, QueryError, Reader
 
 T = 1_763_683_200_000_000
 LIMITS = Limits(seconds=1, result_rows=100_000)
@@ -387,9 +387,7 @@ def test_a_reader_of_the_process_answers_without_http(owner):
 
 def elsewhere(data_dir, sql="SELECT count() FROM trades", **env):
     """Run `query` in another process: (exit code, stdout, last line of stderr)."""
-    code = (
-        f"from sinks.query import query; print(query({sql!r}, 'CSV', data_dir={str(data_dir)!r}))"
-    )
+    code = f"from sinks.sql.query import query; print(query({sql!r}, 'CSV', data_dir={str(data_dir)!r}))"
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | env
     )
@@ -430,7 +428,7 @@ def test_with_no_run_the_database_is_opened_and_only_read(tmp_path):
     with pytest.raises(QueryError, match="nothing has been stored"):
         query("SELECT 1", data_dir=tmp_path)
     make = (
-        "from sinks.clickhouse import open_client; from sinks.migrate import migrate;"
+        "from sinks.clickhouse.client import open_client; from sinks.clickhouse.migrate import migrate;"
         f"migrate(open_client('chdb', {str(tmp_path)!r}), 'undertow')"
     )
     subprocess.run([sys.executable, "-c", make], check=True)

@@ -14,12 +14,12 @@ import trustme
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from stages import undertow
 
-from sinks.clickhouse import open_client
-from sinks.migrate import migrate
-from sinks.query import query
-from sinks.reader import QueryError
-from sinks.sql_endpoint import Endpoint, serve
-from streams.settings import clickhouse_tls, load
+from sinks.clickhouse.client import open_client
+from sinks.clickhouse.migrate import migrate
+from sinks.sql.endpoint import Endpoint, serve
+from sinks.sql.query import query
+from sinks.sql.reader import QueryError
+from streams.process.settings import clickhouse_tls, load
 
 TOKEN = "open-sesame"
 ONE = "SELECT 1 + 1 AS two"

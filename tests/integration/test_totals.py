@@ -6,11 +6,11 @@ import pytest
 from nights import START, liquidation
 
 from schemas.words import SECOND
-from sinks.clickhouse import Batch, Writer, open_client
-from sinks.migrate import migrate
-from streams.detectors.log_rate import unthrottle
-from streams.detectors.totals import Seen, add, total
-from streams.params import TotalsParams
+from sinks.clickhouse.client import Batch, Writer, open_client
+from sinks.clickhouse.migrate import migrate
+from streams.core.detectors.log_rate import unthrottle
+from streams.core.detectors.totals import Seen, add, total
+from streams.core.params import TotalsParams
 
 
 @pytest.fixture(scope="module")

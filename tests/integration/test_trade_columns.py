@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
-from schemas import batch, codec, scan
+from schemas import codec
 from schemas.market import Trade
+from schemas.scan import columns
+from schemas.scan import trades as scan
 from schemas.words import SECOND
-from sinks.clickhouse import Batch, Writer, open_client
-from sinks.migrate import migrate
-from sinks.rows import COLUMNS, Piece, packed
+from sinks.clickhouse.client import Batch, Writer, open_client
+from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.rows import COLUMNS, Piece, packed
 
 T = 1_763_683_200 * SECOND
 
@@ -32,7 +34,7 @@ def trade(n: int) -> Trade:
     )  # fmt: skip
 
 
-def piece(words: batch.Words, trades: list[Trade], first: int) -> Piece:
+def piece(words: columns.Words, trades: list[Trade], first: int) -> Piece:
     found = scan.scanned(words, [codec.encode(one) for one in trades])
     assert not len(found.odd)
     return packed(words.labels, found.of, found.message + first)
@@ -47,7 +49,7 @@ def rows(client: Any, topic: str) -> list[tuple[Any, ...]]:
 def test_columns_and_records_make_the_same_rows_and_a_repeat_makes_none(client: Any) -> None:
     trades = [trade(n) for n in range(200)]
     as_records = Batch("trades", "records", 3, 0, 199, trades, range(200))
-    words = batch.Words()
+    words = columns.Words()
     pieces = [piece(words, trades[:120], 0), piece(words, trades[120:150], 120)]
     mixed = Batch("trades", "columns", 3, 0, 199, trades[150:], range(150, 200), pieces=pieces)
     writer = Writer(client)
@@ -57,7 +59,7 @@ def test_columns_and_records_make_the_same_rows_and_a_repeat_makes_none(client: 
 
 
 def test_a_batch_at_its_largest_is_one_block_under_its_token(client: Any) -> None:
-    words, size = batch.Words(), 100_000
+    words, size = columns.Words(), 100_000
     trades = [trade(n) for n in range(size)]
     whole = Batch("trades", "large", 0, 0, size - 1, [], [], pieces=[piece(words, trades, 0)])
     writer = Writer(client)
@@ -68,7 +70,7 @@ def test_a_batch_at_its_largest_is_one_block_under_its_token(client: Any) -> Non
 
 def test_a_trade_told_twice_in_one_batch_is_one_when_read_with_final(client: Any) -> None:
     told = [trade(n) for n in (1, 2, 1)]
-    both = Batch("trades", "twice", 0, 0, 2, [], [], pieces=[piece(batch.Words(), told, 0)])
+    both = Batch("trades", "twice", 0, 0, 2, [], [], pieces=[piece(columns.Words(), told, 0)])
     assert Writer(client).insert(both) == 3
     assert len(rows(client, "twice")) == 3
     ask = "SELECT count() FROM trades FINAL WHERE kafka_topic = 'twice'"

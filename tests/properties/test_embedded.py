@@ -11,10 +11,10 @@ from nights import PARAMS, Item, clocked, night
 
 from schemas import codec
 from schemas.findings import Alert
-from sinks.clickhouse import Batch
-from streams.embedded import checkpoint, loop
-from streams.embedded.loop import Ears, SourceChanged, drive
-from streams.embedded.rows import Rows
+from sinks.clickhouse.client import Batch
+from streams.run import checkpoint, loop
+from streams.run.loop import Ears, SourceChanged, drive
+from streams.run.rows import Rows
 from streams.sources import Source
 
 

@@ -12,7 +12,7 @@ from nights import PARAMS, Event, Item, clocked, complete_night, disturbed_night
 from schemas.findings import CascadeFinding, MarketFinding, WhaleFinding
 from schemas.status import FeedStatus
 from schemas.words import grid_usd
-from streams import pipeline
+from streams.core import pipeline
 
 
 def play(items: list[Item], cuts: tuple[int, ...] = ()) -> list[Item]:

@@ -8,13 +8,14 @@ from confluent_kafka import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import batch, codec
+from schemas import codec
 from schemas.codec import InvalidRecord
+from schemas.scan import columns
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import clock, refusals
-from streams.params import Params
-from streams.rollup import fold
+from streams.core import fold, refusals
+from streams.core.params import Params
+from streams.process import clock
 from streams.rollup.take import Partition, take
 
 START = 1_763_683_200
@@ -93,7 +94,7 @@ def message(offset: int, payload: bytes | None) -> Message:
 
 def by_the_batch(given: list[bytes | None], sizes: list[int]) -> Partition:
     part = Partition(3, fold.FoldState(), 0, 0)
-    words = batch.Words()
+    words = columns.Words()
     messages = [message(offset, payload) for offset, payload in enumerate(given)]
     while messages:
         size = sizes.pop(0) if sizes else len(messages)
@@ -107,8 +108,8 @@ def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[in
     state, letters = fold.FoldState(), []
     not_after = clock.not_after_message(STAMP_MS)
     for offset, payload in enumerate(given):
-        pieces = (None if payload is None else batch.elements(payload)) or [payload]
-        whole = payload is None or not batch.elements(payload)
+        pieces = (None if payload is None else columns.elements(payload)) or [payload]
+        whole = payload is None or not columns.elements(payload)
         told: list[tuple[str, str]] = []
         for place, piece in enumerate(pieces):
             refused = None

@@ -10,10 +10,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import batch, codec, scan
-from schemas.batch import Trades
+from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.market import Trade
+from schemas.scan import columns
+from schemas.scan import trades as scan
+from schemas.scan.columns import Trades
 
 T = 1_763_683_200_000_000
 TRADE = Trade(
@@ -26,9 +28,9 @@ NO_LIMIT = np.iinfo(np.int64).max
 
 def taken(payloads: list[bytes | None]) -> tuple[list[tuple[int, int, Trade]], set[int]]:
     """Sound trades with their message and element, and the messages left alone."""
-    words = batch.Words()
+    words = columns.Words()
     found = scan.scanned(words, payloads)
-    good = batch.sound(words, found.of, np.full(len(found.message), NO_LIMIT))
+    good = columns.sound(words, found.of, np.full(len(found.message), NO_LIMIT))
     records = Trades(words, found.of).records(good)
     places = zip(found.message[good].tolist(), found.element[good].tolist(), strict=True)
     left = set(found.odd.tolist()) | set(found.message[~good].tolist())
@@ -85,7 +87,7 @@ def test_decimals_of_every_length_are_rounded_as_python_rounds_them() -> None:
         power = draw.choice(["", "", f"e{draw.randint(-30, 5)}", f"E+{draw.randint(0, 3)}"])
         payloads.append(codec.encode(TRADE).replace(b"90000.5", (number + power).encode()))
         payloads[-1] = payloads[-1].replace(b"22500.125", b"null")
-    words = batch.Words()
+    words = columns.Words()
     found = scan.scanned(words, payloads)
     prices = [float(json.loads(payloads[n])["price"]) for n in found.message.tolist()]
     assert found.of.price.tolist() == prices
@@ -99,7 +101,7 @@ def test_halfway_decimals_round_to_even() -> None:
     payloads = [
         codec.encode(TRADE).replace(b'"quantity":0.25', f'"quantity":{x}'.encode()) for x in numbers
     ]
-    found = scan.scanned(batch.Words(), payloads)
+    found = scan.scanned(columns.Words(), payloads)
     told = dict(zip(found.message.tolist(), found.of.quantity.tolist(), strict=True))
     assert told == {n: float(numbers[n]) for n in told}
     assert set(told) >= {0, 1, 2, 3, 4}
@@ -144,7 +146,7 @@ def test_an_array_is_taken_whole_or_left_whole() -> None:
 
 
 def test_words_are_learnt_once_and_malformed_ones_never() -> None:
-    words = batch.Words()
+    words = columns.Words()
     payloads = [
         codec.encode(TRADE).replace(b'"binance"', f'"{venue}"'.encode())
         for venue in (["binance", "bybit", "?", "binance", "?", "bybit"])
@@ -157,8 +159,8 @@ def test_words_are_learnt_once_and_malformed_ones_never() -> None:
 
 
 def test_too_many_words_are_forgotten_and_learnt_anew(monkeypatch) -> None:
-    monkeypatch.setattr(batch, "WORDS", 50)
-    words = batch.Words()
+    monkeypatch.setattr(columns, "WORDS", 50)
+    words = columns.Words()
     for first in range(0, 200, 40):
         trades = [
             msgspec.structs.replace(TRADE, asset=f"A{n}", instrument=f"A{n}-USDT-PERP")

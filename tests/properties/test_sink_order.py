@@ -13,10 +13,10 @@ from schemas import codec
 from schemas.bars import Bar
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from sinks import consumer
-from sinks.clickhouse import Intents, SinkError, Writer, open_client
-from sinks.membership import Membership
-from sinks.migrate import migrate
+from sinks.clickhouse.client import Intents, SinkError, Writer, open_client
+from sinks.clickhouse.migrate import migrate
+from sinks.kafka import consumer
+from sinks.kafka.membership import Membership
 
 T = 1_763_683_200_000_000
 _partitions = itertools.count()

@@ -24,8 +24,8 @@ def test_the_top_level_holds_only_what_was_agreed() -> None:
 def test_importing_the_core_loads_no_shell_no_clock_and_no_network() -> None:
     code = (
         "import sys; before = set(sys.modules);"
-        "import streams.detectors.log_rate, streams.detectors.episode, streams.detectors.watermark;"
-        "import streams.detectors.contagion;"
+        "import streams.core.detectors.log_rate, streams.core.detectors.episode, streams.core.detectors.watermark;"
+        "import streams.core.detectors.contagion;"
         "new = set(sys.modules) - before;"
         "bad = {'faust', 'asyncio', 'confluent_kafka', 'socket', 'logging', 'random'} & new;"
         "sys.exit(str(sorted(bad)) if bad else 0)"
@@ -49,8 +49,8 @@ def test_the_wheel_has_our_three_packages_and_kafkas_files(tmp_path: Path) -> No
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"schemas", "streams", "sinks"}
-    assert "streams/kafka_files/pom.xml" in names
-    assert "sinks/migrations/0001_tables.sql" in names
+    assert "streams/stack/kafka_files/pom.xml" in names
+    assert "sinks/clickhouse/migrations/0001_tables.sql" in names
 
 
 def test_every_dependency_has_its_reason_beside_it() -> None:

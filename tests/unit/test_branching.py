@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams.detectors import branching, recent
-from streams.detectors.log_rate import VenueSecond
-from streams.detectors.recent import Counts
+from streams.core.detectors import branching, recent
+from streams.core.detectors.log_rate import VenueSecond
+from streams.core.detectors.recent import Counts
 
 BEFORE_S = 120
 

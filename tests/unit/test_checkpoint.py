@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nights import PARAMS, clocked, night
 
-from streams import pipeline
-from streams.embedded import checkpoint
-from streams.embedded.checkpoint import Checkpoint, Unusable, encode, load, write
+from streams.core import pipeline
+from streams.run import checkpoint
+from streams.run.checkpoint import Checkpoint, Unusable, encode, load, write
 from streams.sources import Source
 
 NIGHT = Source("the night", "night", iter(()), None, 600.0)

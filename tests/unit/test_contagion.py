@@ -8,9 +8,9 @@ from shocks import shock, venues
 from schemas.findings import AssetPulse, MarketFinding
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams.detectors import contagion
-from streams.detectors.contagion import MarketState
-from streams.params import Params
+from streams.core.detectors import contagion
+from streams.core.detectors.contagion import MarketState
+from streams.core.params import Params
 
 PARAMS, START, ONSET = Params(), 1_763_683_200, 310
 

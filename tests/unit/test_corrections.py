@@ -8,10 +8,10 @@ from schemas.findings import Alert, CascadeFinding, WhaleFinding
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import engine, inflows, pipeline
-from streams.detectors.whale_selling import Inflow
-from streams.engine import INPUTS, Shard
-from streams.params import WhaleParams
+from streams.core import engine, inflows, pipeline
+from streams.core.detectors.whale_selling import Inflow
+from streams.core.engine import INPUTS, Shard
+from streams.core.params import WhaleParams
 
 AT = START + 3_600
 DUE = AT + 6 * 60

@@ -9,8 +9,8 @@ from nights import PARAMS, START, Item, liquidation, night
 from schemas.findings import Alert, CascadeFinding, MarketFinding, WhaleFinding
 from schemas.status import FeedStatus
 from schemas.words import SECOND, FeedState
-from streams import engine, pipeline
-from streams.alerts import alert_of
+from streams.core import engine, pipeline
+from streams.core.alerts import alert_of
 
 #: Each topic has a producer of its own; that of whale transfers goes away for a while.
 PRODUCERS = {"trades": "tape", "liquidations": "forced", "whale_transfers": "chain"}

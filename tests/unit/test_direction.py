@@ -6,9 +6,9 @@ from nights import PARAMS, START, Event, clocked, night
 
 from schemas.findings import CascadeFinding
 from schemas.market import Liquidation, Trade
-from streams import pipeline
-from streams.detectors import direction, flow
-from streams.params import EpisodeParams
+from streams.core import pipeline
+from streams.core.detectors import direction, flow
+from streams.core.params import EpisodeParams
 
 
 def tape(*minutes: tuple[float, float, float]) -> flow.FlowState:

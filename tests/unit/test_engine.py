@@ -11,9 +11,9 @@ from schemas.findings import CascadeFinding, MarketFinding
 from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import engine, pipeline
-from streams.engine import INPUTS, Shard
-from streams.params import FlowParams, MarketParams, OnsetParams, Params, VolatilityParams
+from streams.core import engine, pipeline
+from streams.core.engine import INPUTS, Shard
+from streams.core.params import FlowParams, MarketParams, OnsetParams, Params, VolatilityParams
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
 

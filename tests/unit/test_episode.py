@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 
 from schemas.words import Phase, PositionSide
-from streams.detectors import episode as episodes
-from streams.detectors.episode import Episode, Second
-from streams.params import EpisodeParams, OnsetParams
+from streams.core.detectors import episode as episodes
+from streams.core.detectors.episode import Episode, Second
+from streams.core.params import EpisodeParams, OnsetParams
 
 ONSET, PARAMS, H = OnsetParams(), EpisodeParams(), 5.0
 

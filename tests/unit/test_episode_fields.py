@@ -10,8 +10,8 @@ from schemas.findings import AssetPulse, CascadeFinding
 from schemas.market import Liquidation, OpenInterest
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams import engine, pipeline
-from streams.detectors import lead
+from streams.core import engine, pipeline
+from streams.core.detectors import lead
 
 
 def findings(events: list[Event]) -> list[CascadeFinding]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from streams.evaluate import bars, exhaustion, market, report, run
+from streams.evaluate import exhaustion, market, pass_marks, report, run
 from streams.evaluate.events import Truth
 from streams.simulate.market.params import NORMAL
 
@@ -49,7 +49,7 @@ def test_a_bar_that_was_not_measured_is_neither_reached_nor_missed(result: dict[
     told = {bar["bar"]: bar for bar in result["bars"]}
     assert told["hoarder flagged"]["reached"] is None
     assert told["recall, full feed"]["reached"] is (result["recall"] >= 0.985)
-    assert bars.of(result) == result["bars"]
+    assert pass_marks.of(result) == result["bars"]
 
 
 def test_the_report_is_one_file_that_loads_nothing(result: dict[str, Any]) -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from schemas.bars import Bar
 from schemas.words import MINUTE, grid_usd
-from streams.detectors import flow, flow_block
-from streams.detectors.flow import DAY, HOUR, FlowState
-from streams.detectors.flow_block import MinuteFlow
+from streams.core.detectors import flow, flow_block
+from streams.core.detectors.flow import DAY, HOUR, FlowState
+from streams.core.detectors.flow_block import MinuteFlow
 
 FIRST = 29_394_720  # a midnight
 VENUES = ("binance", "bybit", "okx")

@@ -3,8 +3,8 @@
 import pytest
 from nights import START, deposit
 
-from streams.detectors.inflow_kind import inflow_kind, sender
-from streams.params import WhaleParams
+from streams.core.detectors.inflow_kind import inflow_kind, sender
+from streams.core.params import WhaleParams
 
 PARAMS = WhaleParams()
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from shocks import SHARES, Floats, shock, venues
 
-from streams.detectors import lead
-from streams.detectors.recent import Counts
+from streams.core.detectors import lead
+from streams.core.detectors.recent import Counts
 
 
 def p_values(rates: list[Floats], ratio: float, seconds: int, tries: int) -> Floats:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from streams import local_kafka
+from streams.stack import local_kafka
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from streams.detectors import log_rate
-from streams.detectors.log_rate import Absence, RateState, VenueSecond
-from streams.params import OnsetParams
+from streams.core.detectors import log_rate
+from streams.core.detectors.log_rate import Absence, RateState, VenueSecond
+from streams.core.params import OnsetParams
 
 PARAMS = OnsetParams()
 

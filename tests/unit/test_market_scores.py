@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from streams.detectors import log_rate, taker
+from streams.core.detectors import log_rate, taker
+from streams.core.params import FlowParams, OnsetParams
 from streams.evaluate import scores
-from streams.params import FlowParams, OnsetParams
 
 VENUES = ("a", "b", "c")
 

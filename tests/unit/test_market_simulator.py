@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from schemas.market import Liquidation
 from schemas.status import FeedStatus
-from streams.cli_simulate import simulate
+from streams.cli.simulate import simulate
 from streams.simulate.market import chain, check, core, emit, feeds, labels, params, truth
 from streams.simulate.market.state import DAY, Tape
 from streams.sources.ndjson import ndjson_source

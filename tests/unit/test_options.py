@@ -24,7 +24,7 @@ USED = {"UNDERTOW_KAFKA_SECURITY": "sasl_plaintext", "UNDERTOW_KAFKA_USERNAME": 
 
 LOGS = """
 import logging
-from streams import logs, settings
+from streams.process import logs, settings
 logs.log_to_stderr(settings.load())
 log = logging.getLogger("undertow.test")
 log.info("two\\nlines and %s", "\\ud800 half a character")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.params import MINUTES_NEAR, Params, ParamsError, load_params
+from streams.core.params import MINUTES_NEAR, Params, ParamsError, load_params
 
 
 @pytest.mark.parametrize("name", ["reference_min", "direction_min"])

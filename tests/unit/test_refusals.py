@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.refusals import ENOUGH, WINDOW, Share, TooManyRefused
+from streams.core.refusals import ENOUGH, WINDOW, Share, TooManyRefused
 
 
 def test_a_few_bad_messages_at_the_start_say_nothing() -> None:

@@ -7,11 +7,11 @@ import pytest
 from nights import clocked, night
 
 from schemas.findings import CascadeFinding
-from streams import pipeline
-from streams.alerts import alert_of
-from streams.detectors import reignition
-from streams.detectors.episode import Episode, Second
-from streams.params import OnsetParams, Params, ReignitionParams
+from streams.core import pipeline
+from streams.core.alerts import alert_of
+from streams.core.detectors import reignition
+from streams.core.detectors.episode import Episode, Second
+from streams.core.params import OnsetParams, Params, ReignitionParams
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
 ENDED = Episode(onset=1_000, wave=2, largest_excess=0.5)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from streams.detectors import watermark
-from streams.rollup import fold, worker
+from streams.core import fold
+from streams.core.detectors import watermark
+from streams.rollup import worker
 from streams.rollup.take import Partition
 
 FLUSH_S = 0.5

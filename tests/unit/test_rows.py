@@ -12,7 +12,15 @@ from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import TOPICS
-from sinks.rows import COLUMNS, KAFKA_COLUMNS, NOT_STORED, TABLES, Coords, columns, table_of
+from sinks.clickhouse.rows import (
+    COLUMNS,
+    KAFKA_COLUMNS,
+    NOT_STORED,
+    TABLES,
+    Coords,
+    columns,
+    table_of,
+)
 
 T = 1_763_683_200_000_001
 
@@ -122,7 +130,7 @@ def test_a_record_that_is_not_stored_has_no_table():
 
 def test_rows_load_neither_faust_nor_a_database():
     code = (
-        "import sys, sinks.rows;"
+        "import sys, sinks.clickhouse.rows;"
         "print([m for m in ('faust', 'chdb', 'clickhouse_connect', 'asyncio') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

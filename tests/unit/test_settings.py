@@ -6,8 +6,9 @@ import click
 import msgspec
 import pytest
 
-from streams import cli, settings
-from streams.settings import TABLE, Settings, SettingsError
+from streams import cli
+from streams.process import settings
+from streams.process.settings import TABLE, Settings, SettingsError
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 

@@ -8,7 +8,7 @@ from itertools import islice
 import orjson
 import pytest
 
-from streams.simulate.night import Night, generate
+from streams.simulate.night.night import Night, generate
 
 HOUR = 3_600_000_000
 

@@ -8,9 +8,9 @@ from confluent_kafka import Message
 from schemas import codec
 from schemas.market import Trade
 from schemas.status import FeedStatus
-from sinks import consumer
-from sinks.membership import Buffer
-from sinks.rows import Coords, table_of, trade_table
+from sinks.clickhouse.rows import Coords, table_of, trade_table
+from sinks.kafka import consumer
+from sinks.kafka.membership import Buffer
 
 NOW = 1_763_683_200_000_000
 PLACE = ("trades", 2)

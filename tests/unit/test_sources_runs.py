@@ -10,12 +10,11 @@ from dumps import SECOND_0, lines
 from nights import PARAMS
 
 from schemas import codec
-from schemas.batch import Trades
+from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND
-from streams import pipeline
-from streams.clock import not_after
-from streams.rollup import fold
+from streams.core import fold, pipeline
+from streams.process.clock import not_after
 from streams.sources import runs
 from streams.sources.ndjson import ndjson_source
 from streams.sources.pace import paced

@@ -5,10 +5,10 @@ import pytest
 from nights import PARAMS, clocked, night
 
 from schemas.findings import CascadeFinding
-from streams import pipeline
-from streams.detectors.log_rate import unthrottle
-from streams.detectors.totals import Seen, add, total
-from streams.params import TotalsParams
+from streams.core import pipeline
+from streams.core.detectors.log_rate import unthrottle
+from streams.core.detectors.totals import Seen, add, total
+from streams.core.params import TotalsParams
 
 PARAMS_T = TotalsParams()
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from streams.detectors import beyond_orders, volatility
-from streams.detectors.episode import Second
-from streams.detectors.log_rate import RateState, VenueRate
-from streams.detectors.taker import TakerState
-from streams.detectors.volatility import VolatilityState
+from streams.core.detectors import beyond_orders, volatility
+from streams.core.detectors.episode import Second
+from streams.core.detectors.log_rate import RateState, VenueRate
+from streams.core.detectors.taker import TakerState
+from streams.core.detectors.volatility import VolatilityState
+from streams.core.params import OnsetParams, Params, VolatilityParams
 from streams.evaluate import product, scores
-from streams.params import OnsetParams, Params, VolatilityParams
 
 PARAMS, DAY = VolatilityParams(), 1_440 * 60
 

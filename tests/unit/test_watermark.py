@@ -2,7 +2,7 @@
 
 from schemas.status import FeedStatus
 from schemas.words import SECOND, FeedState
-from streams.detectors.watermark import PRODUCERS, InputClock, crowded, observe
+from streams.core.detectors.watermark import PRODUCERS, InputClock, crowded, observe
 
 
 def say(

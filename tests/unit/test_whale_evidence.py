@@ -9,10 +9,10 @@ from nights import PARAMS, START, again, deposit
 
 from schemas.findings import WhaleFinding
 from schemas.words import MINUTE, SECOND
-from streams import inflows
-from streams.detectors import flow, whale_evidence
-from streams.detectors.flow import FlowState
-from streams.detectors.whale_evidence import Evidence
+from streams.core import inflows
+from streams.core.detectors import flow, whale_evidence
+from streams.core.detectors.flow import FlowState
+from streams.core.detectors.whale_evidence import Evidence
 
 AT = START // 60 * 60 + 3_600
 

@@ -5,12 +5,12 @@ import pytest
 from msgspec.structs import replace
 
 from schemas.words import MINUTE
-from streams.detectors import flow, whale_selling
-from streams.detectors.flow import FlowState
+from streams.core.detectors import flow, whale_selling
+from streams.core.detectors.flow import FlowState
+from streams.core.params import WhaleParams
 from streams.evaluate import whale_paths, whales
 from streams.evaluate.binomial import clopper_pearson
 from streams.evaluate.whale_paths import Judged
-from streams.params import WhaleParams
 from streams.simulate.market import core
 from streams.simulate.market.emit import START_US
 from streams.simulate.market.params import BTC, NORMAL, VENUES

@@ -5,10 +5,10 @@ import pytest
 
 from schemas.onchain import WhaleTransfer
 from schemas.words import MINUTE
-from streams.detectors import flow, whale_selling
-from streams.detectors.flow import FlowState
-from streams.detectors.whale_selling import Inflow
-from streams.params import WhaleParams
+from streams.core.detectors import flow, whale_selling
+from streams.core.detectors.flow import FlowState
+from streams.core.detectors.whale_selling import Inflow
+from streams.core.params import WhaleParams
 
 PARAMS = WhaleParams()
 DAY0 = 29_394_720  # minutes since the epoch

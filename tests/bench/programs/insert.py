@@ -2,9 +2,10 @@
 
 from bench import load
 from bench.meter import Meter, arguments
-from sinks import clickhouse, migrate
-from sinks.rows import COLUMNS, Coords, columns
-from streams.settings import Settings
+from sinks.clickhouse import client as clickhouse
+from sinks.clickhouse import migrate
+from sinks.clickhouse.rows import COLUMNS, Coords, columns
+from streams.process.settings import Settings
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ from statistics import median
 
 from bench import load
 from bench.meter import arguments
-from streams.embedded.loop import Ears
-from streams.embedded.shell import Embedded
-from streams.params import Params
-from streams.settings import Settings
+from streams.core.params import Params
+from streams.process.settings import Settings
+from streams.run.loop import Ears
+from streams.run.shell import Embedded
 from streams.sources import Item, Source
 
 PART = 100_000

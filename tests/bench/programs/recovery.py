@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.meter import Meter, arguments
-from streams.agents import tables
-from streams.agents.recovery import QuickRecovery
-from streams.app import create_app, work
-from streams.params import Params
-from streams.settings import Settings
+from streams.core.params import Params
+from streams.detect import faust_tables
+from streams.detect.app import create_app, work
+from streams.detect.faust_recovery import QuickRecovery
+from streams.process.settings import Settings
 
 
 def main() -> None:
     """Start the worker; end when it has its state."""
     url, wanted, name = arguments()
     meter = Meter(wanted, skip=0)
-    take, read = tables.StateTable.take, QuickRecovery._read
+    take, read = faust_tables.StateTable.take, QuickRecovery._read
     completed = QuickRecovery.on_recovery_completed
     before: list[int] = []
 
@@ -30,7 +30,7 @@ def main() -> None:
         meter.add(0)
         await read(self, *args)
 
-    def taken(self: Any, partition: int, rows: list[tables.Row]) -> None:
+    def taken(self: Any, partition: int, rows: list[faust_tables.Row]) -> None:
         take(self, partition, rows)
         meter.seen += len(rows)
 
@@ -42,7 +42,7 @@ def main() -> None:
             os._exit(0)
 
     QuickRecovery._read = reads  # type: ignore[method-assign]
-    tables.StateTable.take = taken  # type: ignore[method-assign]
+    faust_tables.StateTable.take = taken  # type: ignore[method-assign]
     QuickRecovery.on_recovery_completed = done  # type: ignore[method-assign]
     settings = Settings(kafka_url=url, group="recovery", data_dir=f"./{name}")
     work(create_app(settings, Params()))
@@ -53,7 +53,7 @@ async def _days(flows: Any) -> float:
     keys = [
         key
         for key, held in flows.of_partition(0)
-        if key[0] == "A0" and isinstance(held, tables.Left)
+        if key[0] == "A0" and isinstance(held, faust_tables.Left)
     ]
     found = await flows.read_left(0, keys)
     if len(found) != len(keys) or not found:

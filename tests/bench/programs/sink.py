@@ -4,9 +4,10 @@ import logging
 
 from bench.meter import Meter, arguments
 from schemas import metrics
-from sinks import clickhouse, migrate
-from streams import stack
-from streams.settings import Settings
+from sinks.clickhouse import client as clickhouse
+from sinks.clickhouse import migrate
+from streams.process.settings import Settings
+from streams.stack import processes
 
 
 def main() -> None:
@@ -18,7 +19,7 @@ def main() -> None:
     migrate.migrate(client, "undertow")
     meter = Meter(wanted)
     rows = metrics.ROWS.labels("trades")._value
-    stack.run_sink(settings, client, lambda: meter.add(int(rows.get()) - meter.seen))
+    processes.run_sink(settings, client, lambda: meter.add(int(rows.get()) - meter.seen))
     meter.tell()
 
 

@@ -1,0 +1,1 @@
+"""Trades read by the batch into columns, where a message is plainly a record."""

@@ -1,0 +1,1 @@
+"""Into ClickHouse: client, rows, writer and migrations."""

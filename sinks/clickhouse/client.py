@@ -1,0 +1,389 @@
+"""Batches into ClickHouse, embedded or a server: once, whole, with the same token on retry.
+
+    SinkError            the batch is not in, and trying again is not for this module
+      permanent          (`gave_up` False) the batch or the table is at fault
+      gave up            (`gave_up` True) the database did not recover in time
+    DataDirBusy          another process has the embedded database open
+
+A batch is one insert of one block, so a retry is either dropped by its token or lands
+whole. Two different batches must never share a token: the second would vanish.
+"""
+
+import fcntl
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import clickhouse_connect
+import msgspec
+from clickhouse_connect.driver import exceptions as driver
+
+from schemas import metrics
+from schemas.redact import redacted
+from sinks.clickhouse.rows import COLUMNS, Coords, Piece, columns, trade_table
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
+DATABASE = "undertow"
+
+#: Server codes that time or an operator heals; every other code is permanent.
+RETRYABLE_CODES: dict[int, str] = {
+    159: "TIMEOUT_EXCEEDED",
+    164: "READONLY",
+    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
+    209: "SOCKET_TIMEOUT",
+    210: "NETWORK_ERROR",
+    225: "NO_ZOOKEEPER",
+    236: "ABORTED",
+    241: "MEMORY_LIMIT_EXCEEDED",
+    242: "TABLE_IS_READ_ONLY",
+    243: "NOT_ENOUGH_SPACE",
+    252: "TOO_MANY_PARTS",
+    285: "TOO_FEW_LIVE_REPLICAS",
+    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
+    319: "UNKNOWN_STATUS_OF_INSERT",
+    999: "KEEPER_EXCEPTION",
+}
+#: What each driver error means: True retry, False permanent, None the code decides
+#: (without one it was a gateway or a torn answer, so retry).
+DRIVER_ERRORS: dict[type[BaseException], bool | None] = {
+    driver.ClickHouseError: None,
+    driver.Warning: False,
+    driver.Error: None,
+    driver.InterfaceError: False,
+    driver.DatabaseError: None,
+    driver.DataError: False,
+    driver.OperationalError: True,
+    driver.IntegrityError: False,
+    driver.InternalError: None,
+    driver.ProgrammingError: False,
+    driver.NotSupportedError: False,
+    driver.StreamClosedError: False,
+    driver.StreamCompleteException: False,
+    driver.StreamFailureError: True,
+}
+#: One more partition than this in one batch is a unit mistake in its times, not history.
+MAX_PARTITIONS = 1000
+_INSERT_SETTINGS = {
+    "async_insert": 0,
+    "deduplicate_blocks_in_dependent_materialized_views": 1,
+    "max_partitions_per_insert_block": MAX_PARTITIONS,
+}
+#: Replaced rows go when parts are merged: to look for them in each batch as well was an eighth
+#: of what ClickHouse spent on a trade.
+_TRADES_SETTINGS = _INSERT_SETTINGS | {"optimize_on_insert": 0}
+
+#: The embedded engine shares its memory with us. What merges compile to compare keys is up to
+#: 40 MB of code and its compiler; at most two merges at once, each of which takes some 20 MB.
+_CHDB_OPTIONS = {
+    "compile_sort_description": "0",
+    "background_merges_mutations_concurrency_ratio": "1",
+}
+
+#: How long a server may take over one insert before it is tried again, seconds.
+SINK_TIMEOUT_S = 15.0
+#: What a log line keeps of a failure: the driver's words quote its whole URL.
+_CAUSE = 200
+
+
+class SinkError(Exception):
+    """A batch that did not get in: `table`, `token`, `cause`, `gave_up` (else permanent)."""
+
+    def __init__(self, table: str, token: str, cause: BaseException, gave_up: bool) -> None:
+        how = "gave up retrying" if gave_up else "cannot succeed"
+        super().__init__(f"insert into {table} ({token}) {how}: {cause}")
+        self.table = table
+        self.token = token
+        self.cause = cause
+        self.gave_up = gave_up
+
+
+class DataDirBusy(Exception):
+    """Another process owns the embedded database: `path`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"{path} is open in another process, and only one can own it;"
+            " query that one over HTTP, or stop it first"
+        )
+        self.path = path
+
+
+class Batch(NamedTuple):
+    """Records of one table from offsets lo..hi (both included) of one topic partition.
+
+    `offsets` has one for each record; trades may also come as columns, in `pieces`. `epoch`
+    names the topic's incarnation where offsets can start over (a topic made anew, an
+    embedded run): without it, new records at old offsets would carry an old token and be
+    dropped.
+    """
+
+    table: str
+    topic: str
+    partition: int
+    lo: int
+    hi: int
+    records: Sequence[msgspec.Struct]
+    offsets: Sequence[int]
+    epoch: str = ""
+    pieces: Sequence[Piece] = ()
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows it makes."""
+        return len(self.records) + sum(len(piece.offsets) for piece in self.pieces)
+
+    @property
+    def token(self) -> str:
+        """The insert's identity: the same range of the same topic, the same token."""
+        topic = f"{self.topic}@{self.epoch}" if self.epoch else self.topic
+        return f"{topic}:{self.partition}:{self.lo}-{self.hi}:{self.table}"
+
+
+class Intent(NamedTuple):
+    """The last range that was about to be written to a table from a topic partition."""
+
+    topic: str
+    partition: int
+    table: str
+    lo: int
+    hi: int
+    epoch: str = ""
+
+
+def chdb_path(url: str, data_dir: str | Path) -> Path | None:
+    """Return where the embedded database of `url` lives, None when `url` is a server's."""
+    if url == "chdb":
+        return Path(data_dir).resolve() / "clickhouse"
+    if url.startswith("chdb://"):
+        return Path(unquote(url.removeprefix("chdb://"))).resolve()
+    return None
+
+
+def database_of(url: str) -> str:
+    """Return the database that `url` names, `undertow` where it names none."""
+    named = unquote(urlsplit(url).path.strip("/")) if url.startswith("http") else ""
+    return named or DATABASE
+
+
+def open_client(
+    url: str,
+    data_dir: str | Path = "data",
+    tls: Mapping[str, str] | None = None,
+    timeout_s: float = 60,
+) -> Any:
+    """Open `chdb`, `chdb:///path` or `http(s)://user:password@host:port/database`.
+
+    The database need not exist yet (`migrate` makes it); `tls` names the files for an
+    https server as clickhouse-connect does; a server answers within `timeout_s`, or what
+    `?timeout=` in the url says. Raises DataDirBusy, ValueError
+    for another kind of url, and clickhouse_connect's OperationalError or DatabaseError
+    when a server is not there or refuses.
+    """
+    path = chdb_path(url, data_dir)
+    if path is not None:
+        client = _open_chdb(path)
+    elif urlsplit(url).scheme in ("http", "https"):
+        client = _open_server(url, tls or {}, timeout_s)
+    else:
+        raise ValueError("CLICKHOUSE_URL is chdb, chdb:///path or http(s)://host:port/database")
+    client.database = database_of(url)
+    return client
+
+
+def open_when_there(
+    url: str, data_dir: str | Path, tls: Mapping[str, str], wait: Callable[[float], object]
+) -> Any:
+    """Open a client for a sink, trying again without end while the server is not there.
+
+    `wait` sleeps, and may raise to give up. Raises as `open_client` does, but for that.
+    """
+    # An insert of one batch takes milliseconds; one that hangs is tried again under its
+    # token, and a stop waits for it.
+    retry = Retry(give_up_after_s=math.inf, sleep=wait)
+    try:
+        return retry.run(lambda: open_client(url, data_dir, tls, SINK_TIMEOUT_S), "clickhouse", "")
+    except SinkError as problem:
+        raise problem.cause from None
+
+
+def _open_server(url: str, tls: Mapping[str, Any], timeout_s: float) -> Any:
+    parts = urlsplit(url)
+    return clickhouse_connect.get_client(
+        host=parts.hostname,
+        port=parts.port or 0,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password or ""),
+        interface=parts.scheme,
+        # One session for all threads would refuse their concurrent queries.
+        autogenerate_session_id=False,
+        send_receive_timeout=float(parse_qs(parts.query).get("timeout", [timeout_s])[0]),
+        # Beside a certificate a password still goes out, if the url has one.
+        tls_mode="strict" if "client_cert" in tls and parts.password else None,
+        **tls,
+    )
+
+
+def _open_chdb(path: Path) -> Any:
+    path.mkdir(parents=True, exist_ok=True)
+    # Heard only while chDB is being loaded: what a merge leaves free goes back to the system
+    # within a tenth of a second instead of five, some 50 MB of a long run's 750; and two arenas,
+    # not four a core, have fewer holes.
+    os.environ.setdefault("JE_MALLOC_CONF", "dirty_decay_ms:100,muzzy_decay_ms:0,narenas:2")
+    try:
+        return clickhouse_connect.get_client(
+            interface="chdb", path=str(path), chdb_options=_CHDB_OPTIONS
+        )
+    except driver.ProgrammingError as problem:
+        if is_locked(path):
+            raise DataDirBusy(path) from problem
+        raise
+
+
+def is_locked(path: Path) -> bool:
+    """Say whether a process has the embedded database at `path` open.
+
+    chDB tells a locked database from a broken one on stderr only, so look at its lock.
+    """
+    try:
+        with (path / "status").open("rb") as status:
+            fcntl.flock(status, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def is_retryable(problem: BaseException) -> bool:
+    """Say whether the same insert may succeed later without anybody changing it."""
+    code = getattr(problem, "code", None)
+    if code == 252 and "single INSERT block" in str(problem):
+        return False  # not the table's parts, but the batch spans too many partitions
+    verdict = DRIVER_ERRORS.get(type(problem), False)
+    if code in RETRYABLE_CODES or verdict is not None:
+        return code in RETRYABLE_CODES or bool(verdict)
+    return code is None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Exponential backoff, in seconds: `first_s` doubling up to `longest_s`, then giving up."""
+
+    give_up_after_s: float = 300.0
+    first_s: float = 0.1
+    longest_s: float = 10.0
+    sleep: Callable[[float], object] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def run(self, action: Callable[[], Result], table: str, token: str) -> Result:
+        """Return what `action` returns, retrying it; raises SinkError as its tree says."""
+        start, pause = self.clock(), self.first_s
+        while True:
+            try:
+                return action()
+            except Exception as problem:
+                # Transport faults of the embedded engine are the file system's.
+                if not (is_retryable(problem) or isinstance(problem, OSError)):
+                    raise SinkError(table, token, problem, gave_up=False) from problem
+                if self.clock() - start + pause > self.give_up_after_s:
+                    raise SinkError(table, token, problem, gave_up=True) from problem
+                cause = redacted(str(problem))[:_CAUSE]
+                log.warning("%s (%s) again in %.1f s: %s", table, token, pause, cause)
+            metrics.RETRIES.labels("clickhouse").inc()
+            self.sleep(pause)
+            pause = min(pause * 2, self.longest_s)
+
+
+class Writer:
+    """Inserts batches through one client; one writer per topic partition at a time."""
+
+    def __init__(self, client: Any, retry: Retry | None = None) -> None:
+        self._client = client
+        self._retry = retry or Retry()
+        self._types: dict[str, list[Any]] = {}
+
+    def insert(self, batch: Batch, retry: Retry | None = None) -> int:
+        """Insert `batch` and return its rows; a batch that is already in changes nothing.
+
+        Returns only when ClickHouse has it. Keep batches at 100,000 records or fewer:
+        beyond a block the token no longer covers the whole. Raises SinkError.
+        """
+        if batch.rows:
+            (retry or self._retry).run(lambda: self._insert_once(batch), batch.table, batch.token)
+        return batch.rows
+
+    def _insert_once(self, batch: Batch) -> None:
+        coords = Coords(batch.topic, batch.partition, batch.offsets)
+        own = _TRADES_SETTINGS if batch.table == "trades" else _INSERT_SETTINGS
+        settings = {**own, "insert_deduplication_token": batch.token}
+        if batch.pieces:
+            whole = trade_table(batch.records, batch.pieces, coords)
+            self._client.insert_arrow(batch.table, whole, settings=settings)
+            return
+        filled = columns(batch.table, batch.records, coords)
+        self._client.insert(
+            batch.table,
+            filled,
+            column_names=COLUMNS[batch.table],
+            column_types=self._types_of(batch.table),
+            column_oriented=True,
+            settings=settings,
+        )
+        # The driver leaves them in a cycle, where they would lie until the collector comes round.
+        filled.clear()
+
+    def _types_of(self, table: str) -> list[Any]:
+        """Types by column, asked once: else the driver describes the table at every insert."""
+        if table not in self._types:
+            context = self._client.create_insert_context(table, column_names=COLUMNS[table])
+            self._types[table] = list(context.column_types)
+        return self._types[table]
+
+
+class Intents:
+    """What was about to be written, told before it is, so that a restart can repeat it."""
+
+    _COLUMNS = ("kafka_topic", "kafka_partition", "table", "epoch", "lo", "hi", "ts_written")
+
+    def __init__(
+        self,
+        client: Any,
+        retry: Retry | None = None,
+        clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._client = client
+        self._retry = retry or Retry()
+        self._clock_ns = clock_ns
+
+    def write(self, batches: Iterable[Batch], retry: Retry | None = None) -> None:
+        """Record, in one insert, that `batches` come next; raises SinkError."""
+        # The time makes every block new to deduplication, which looks at content.
+        now = self._clock_ns() // 1000
+        rows = [[b.topic, b.partition, b.table, b.epoch, b.lo, b.hi, now] for b in batches]
+        if rows:
+            token = f"intent:{rows[0][0]}:{rows[0][1]}:{rows[0][4]}"
+            (retry or self._retry).run(lambda: self._write_once(rows), "sink_intent", token)
+
+    def _write_once(self, rows: list[list[Any]]) -> None:
+        settings = {"async_insert": 0}
+        self._client.insert("sink_intent", rows, column_names=self._COLUMNS, settings=settings)
+
+    def last(self, retry: Retry | None = None) -> list[Intent]:
+        """Return the last intent for every (topic, partition, table), sorted; raises SinkError."""
+        rows = (retry or self._retry).run(self._last_once, "sink_intent", "read")
+        return [Intent(*row) for row in rows]
+
+    def _last_once(self) -> Any:
+        query = (
+            "SELECT kafka_topic, kafka_partition, table, lo, hi, epoch FROM sink_intent FINAL"
+            " ORDER BY kafka_topic, kafka_partition, table"
+        )
+        return self._client.query(query).result_rows

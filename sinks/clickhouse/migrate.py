@@ -1,0 +1,109 @@
+"""Numbered SQL files applied once each, in order; the same files on chDB and a server."""
+
+import re
+from collections.abc import Iterator
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+# What may hide a semicolon: strings, quoted names, comments. An unclosed one runs to the end.
+_PIECE = re.compile(
+    r"""
+      (?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )
+    | (?P<quoted> '(?:[^'\\]|\\.)*(?:'|\Z) | `(?:[^`\\]|\\.)*(?:`|\Z)
+                | "(?:[^"\\]|\\.)*(?:"|\Z) )
+    | (?P<end> ; )
+    | (?P<plain> . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_UNKNOWN_SETTING = 115
+_NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+class MigrationError(Exception):
+    """A migration that cannot be applied: `name`, `reason`."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"migration {name}: {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class Migration(NamedTuple):
+    """One numbered file: its name, its text, and the hash of the text."""
+
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        """Hash of the text; an applied file whose hash changed is an error."""
+        return blake2b(self.text.encode(), digest_size=8).hexdigest()
+
+
+def statements(text: str) -> Iterator[str]:
+    """Split SQL at the semicolons that end statements; comments are dropped."""
+    kept: list[str] = []
+    for piece in _PIECE.finditer(text):
+        if piece.lastgroup == "end":
+            statement, kept = "".join(kept).strip(), []
+            if statement:
+                yield statement
+        else:
+            kept.append(" " if piece.lastgroup == "comment" else piece.group())
+    if statement := "".join(kept).strip():
+        yield statement
+
+
+def migrations() -> list[Migration]:
+    """Return the shipped migrations in order of their numbers."""
+    folder = files("sinks.clickhouse") / "migrations"
+    found = [
+        Migration(entry.name, entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if _NAME.fullmatch(entry.name)
+    ]
+    return sorted(found)
+
+
+def migrate(client: Any, database: str) -> list[str]:
+    """Bring `database` up to date, making it where it is missing, and use it from here on.
+
+    Returns the names applied now, none when nothing was to do. A crash between two
+    statements is repaired by the next run: every statement may run twice.
+    Raises MigrationError when a file changed after it was applied, or fails.
+    """
+    quoted = "`" + database.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    client.command(f"CREATE DATABASE IF NOT EXISTS {quoted}", use_database=False)
+    client.database = database
+    client.command(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (name String, checksum String,"
+        " applied_at DateTime64(6, 'UTC') DEFAULT now64(6))"
+        " ENGINE = ReplacingMergeTree ORDER BY name"
+    )
+    query = "SELECT name, checksum FROM schema_migrations FINAL"
+    applied = dict(client.query(query).result_rows)
+    done = []
+    for migration in migrations():
+        known = applied.get(migration.name)
+        if known is None:
+            _apply(client, migration)
+            done.append(migration.name)
+        elif known != migration.checksum:
+            raise MigrationError(migration.name, "was changed after it was applied; add a new one")
+    return done
+
+
+def _apply(client: Any, migration: Migration) -> None:
+    for statement in statements(migration.text):
+        try:
+            client.command(statement)
+        except Exception as problem:
+            # What an older server cannot be told to leave undone, it does not do.
+            if getattr(problem, "code", None) == _UNKNOWN_SETTING and "MODIFY SETTING" in statement:
+                continue
+            head = " ".join(statement.split())[:80]
+            raise MigrationError(migration.name, f"{head}...: {problem}") from problem
+    row = [migration.name, migration.checksum]
+    client.insert("schema_migrations", [row], column_names=["name", "checksum"])

@@ -1,0 +1,1 @@
+"""From Kafka's topics: the consumer that commits behind the write, and the audit."""

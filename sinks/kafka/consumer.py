@@ -1,0 +1,252 @@
+"""Kafka to ClickHouse: offsets are committed only behind the write.
+
+    poll ──> buffer of (topic, partition) ──> intent lo..hi ──> insert with token ──> commit hi+1
+    restart: the last intent's range is formed again exactly, so its token is the same
+    ClickHouse away: all partitions paused, polled on, tried again until it is back or we stop
+
+One consumer owns a partition at a time (the group sees to that); records that are not
+decodable belong to the stage before, which has written their dead letters.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import numpy as np
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
+
+from schemas import codec, metrics
+from schemas.codec import InvalidRecord
+from schemas.scan import columns as batch
+from schemas.scan import trades
+from schemas.status import FeedStatus
+from schemas.words import MAX_AHEAD
+from sinks.clickhouse.client import Batch, Intents, Writer
+from sinks.clickhouse.rows import NOT_STORED, packed, table_of
+from sinks.kafka.membership import TOPICS, Buffer, Membership, Place, Stopped, check, topic_ids
+
+__all__ = ["TOPICS", "run"]
+
+log = logging.getLogger("undertow.sink")
+POLL = 20_000
+#: Rows held over all partitions before they are written whatever their age.
+MAX_BUFFERED = 200_000
+#: librdkafka's own queue beside that, kilobytes.
+QUEUED = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10}
+
+
+def run(
+    conf: dict[str, Any],
+    writer: Writer,
+    intents: Intents,
+    *,
+    batch_rows: int,
+    flush_s: float,
+    stopping: Callable[[], bool],
+    each_round: Callable[[Consumer], object] = lambda _: None,
+) -> None:
+    """Move records until `stopping()`; what was polled by then is written and committed.
+
+    While ClickHouse does not answer it is tried again without end, and `stopping()` then
+    ends the run with the last batches not committed. Raises SinkError when ClickHouse
+    refuses for good, KafkaException likewise.
+    """
+    epochs = topic_ids(conf)
+    consumer = Consumer(QUEUED | conf)
+    ours = Membership(consumer, epochs, stopping, each_round)
+    try:
+        ours.subscribe()
+        while not stopping():
+            each_round(consumer)
+            move(ours, writer, intents, batch_rows, flush_s)
+        rest = [place for place, buffer in ours.buffers.items() if buffer.until < 0]
+        _flush(ours, rest, writer, intents)
+    except Stopped:
+        log.warning("stopped before ClickHouse answered; what it lacks is not committed")
+    finally:
+        metrics.READY.set(0)
+        consumer.close()
+
+
+def move(
+    ours: Membership, writer: Writer, intents: Intents, batch_rows: int, flush_s: float
+) -> None:
+    """Do one round: begin what is newly ours, take what has come, write what is due."""
+    ours.start_new(intents)
+    _take_all(ours, ours.consume(POLL, min(flush_s, 0.2)), writer, intents, batch_rows)
+    _flush(ours, _due(ours.buffers, flush_s), writer, intents)
+
+
+def _take_all(
+    ours: Membership,
+    messages: Iterable[Message],
+    writer: Writer,
+    intents: Intents,
+    batch_rows: int,
+) -> None:
+    by_place: dict[Place, list[Message]] = {}
+    for message in messages:
+        check(message.error())
+        if not message.error():
+            by_place.setdefault((message.topic() or "", message.partition() or 0), []).append(
+                message
+            )
+    # Bound to the buffers of now: a partition that comes back while a flush below waits
+    # has another, which begins at another offset than what we hold of it.
+    taken = [(place, those, ours.buffers.get(place)) for place, those in by_place.items()]
+    for place, those, buffer in taken:
+        metrics.RECORDS.labels(place[0]).inc(len(those))
+        while those and buffer is not None and ours.holds(place, buffer):
+            if 0 <= buffer.until < (those[0].offset() or 0):
+                _flush(ours, [place], writer, intents)
+                continue
+            count = _fitting(buffer, those, batch_rows)
+            if not count:
+                also = _filled(ours.buffers, batch_rows)
+                _flush(ours, list(dict.fromkeys([place, *also])), writer, intents)
+                continue
+            _take(buffer, place, those[:count])
+            those = those[count:]
+            if buffer.rows >= batch_rows and buffer.until < 0:
+                _flush(ours, _filled(ours.buffers, batch_rows), writer, intents)
+
+
+def _filled(buffers: dict[Place, Buffer], batch_rows: int) -> list[Place]:
+    """Return the partitions worth writing when one is full: one intent and commit for all."""
+    enough = batch_rows // 2
+    return [p for p, b in buffers.items() if b.until < 0 and b.rows > enough]
+
+
+def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
+    """Return how many messages go into the buffer before it must be written.
+
+    One token covers no more than a block: a message of many trades counts as all of them.
+    """
+    if buffer.until >= 0:
+        return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
+    rows = buffer.rows
+    for count, message in enumerate(messages):
+        # A record is an object: no payload has more of them than braces.
+        rows += max(1, (message.value() or b"").count(b"{"))
+        if rows > batch_rows:
+            return count or int(not buffer.rows)
+    return len(messages)
+
+
+def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:
+    if buffer.hi < 0:
+        buffer.since = time.monotonic()
+    buffer.hi = messages[-1].offset() or 0
+    alone = _by_the_batch(buffer, messages) if place[0] == "trades" else messages
+    for message in alone:
+        offset = message.offset() or 0
+        records = stored(place, offset, message)
+        buffer.records += records
+        buffer.offsets += [offset] * len(records)
+        buffer.rows += len(records)
+
+
+def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
+    """Take what is plainly trades as columns; return the messages that are to be decoded alone."""
+    found = trades.scanned(buffer.words, list(map(Message.value, messages)))
+    stamps = batch.latest([stamp for _, stamp in map(Message.timestamp, messages)])
+    good = batch.sound(buffer.words, found.of, stamps[found.message])
+    # A message of many is taken as a whole, or decoded as one.
+    alone = np.zeros(len(messages), np.bool_)
+    alone[found.odd] = alone[found.message[~good]] = True
+    good &= ~alone[found.message]
+    of = found.of if good.all() else found.of.only(good)
+    if of.event_id:
+        offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
+        buffer.pieces.append(packed(buffer.words.labels, of, offsets[found.message[good]]))
+        buffer.rows += len(of.event_id)
+    return [messages[n] for n in np.flatnonzero(alone).tolist()]
+
+
+def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
+    """Return the records of a message that belong in a table: mostly one, of an array many."""
+    kind, told_ms = message.timestamp()
+    not_after = None if kind == TIMESTAMP_NOT_AVAILABLE else told_ms * 1_000 + MAX_AHEAD
+    payload = message.value()
+    pieces = None
+    if place[0] == "trades" and payload is not None:
+        pieces = batch.elements(payload)
+    found = []
+    for piece in pieces or (payload,):
+        try:
+            record: msgspec.Struct = codec.decode(place[0], piece, place[1], offset, not_after)
+        except InvalidRecord as problem:
+            log.debug("not stored: %s", problem)
+            continue
+        in_band = isinstance(record, FeedStatus) and place[0] != "feed_status"
+        if not in_band and type(record) not in NOT_STORED:
+            found.append(record)
+    return found
+
+
+def _due(buffers: dict[Place, Buffer], flush_s: float) -> list[Place]:
+    """Return the partitions whose oldest record has waited, or whose repeated range is whole."""
+    now = time.monotonic()
+    full = sum(buffer.rows for buffer in buffers.values()) >= MAX_BUFFERED
+    return [
+        place
+        for place, buffer in buffers.items()
+        if buffer.hi >= 0
+        and (
+            buffer.hi >= buffer.until
+            if buffer.until >= 0
+            else full or now - buffer.since >= flush_s
+        )
+    ]
+
+
+def _flush(ours: Membership, places: list[Place], writer: Writer, intents: Intents) -> None:
+    """Write some partitions' buffers: all intents, then inserts, then the commit."""
+    ready = {place: ours.buffers[place] for place in places if ours.buffers[place].hi >= 0}
+    if not ready:
+        return
+    batches = {place: _batches(place, buffer) for place, buffer in ready.items()}
+    intents.write((one for made in batches.values() for one in made), ours.retry)
+    for place, made in batches.items():
+        for one in made:
+            # Lost while an insert before it waited: its next owner writes it.
+            if ours.holds(place, ready[place]):
+                rows = writer.insert(one, ours.retry)
+                _note_written(one, rows)
+                ours.stay()
+    ours.commit(ready)
+    ours.resume()
+
+
+def _batches(place: Place, buffer: Buffer) -> list[Batch]:
+    """Split a range by table: the cascades topic fills two."""
+    by_table: dict[str, tuple[list[msgspec.Struct], list[int]]] = {}
+    if buffer.pieces:
+        by_table["trades"] = [], []
+    for record, offset in zip(buffer.records, buffer.offsets, strict=True):
+        records, offsets = by_table.setdefault(table_of(record), ([], []))
+        records.append(record)
+        offsets.append(offset)
+    return [
+        Batch(
+            table, *place, buffer.lo, buffer.hi, records, offsets, buffer.epoch,
+            buffer.pieces if table == "trades" else (),
+        )
+        for table, (records, offsets) in by_table.items()
+    ]  # fmt: skip
+
+
+def _note_written(batch: Batch, rows: int) -> None:
+    metrics.BATCHES.labels(batch.table).inc()
+    metrics.ROWS.labels(batch.table).inc(rows)
+    # Of the first record, which waited longest: one for each would cost more than the
+    # insert. Bars carry no receipt.
+    if batch.pieces:
+        told: float | None = float(batch.pieces[0].of.ts_recv[0])
+    else:
+        first = batch.records[0]
+        told = getattr(first, "ts_detect", None) or getattr(first, "ts_recv", None)
+    if told is not None:
+        metrics.DELAY.labels("written").observe(max(0.0, time.time() - told / 1e6))

@@ -1,0 +1,1 @@
+"""Out of ClickHouse: queries, the SQL endpoint, the report."""

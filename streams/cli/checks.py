@@ -1,0 +1,205 @@
+"""Commands that look after what ran: does ClickHouse hold what Kafka holds, what of alerts."""
+
+import asyncio
+import contextlib
+import sqlite3
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from schemas.redact import redacted
+from streams.cli.options import Refused, option, settled, with_kafka
+from streams.process import settings as settings_module
+from streams.process.settings import Settings
+
+
+@click.command()
+@click.option("--format", "fmt", type=click.Choice(["table", "json"]), default="table")
+@option("kafka_url")
+@option("data_dir")
+@option("clickhouse_url")
+def audit(fmt: str, **given: Any) -> None:
+    """Compare ClickHouse with Kafka, record by record, up to the sink's committed offsets.
+
+    Exit code 0 when the tables hold each record once and nothing else, 1 when not, 2 when it
+    cannot run. What the sink has not taken yet (unread) is no fault; rows older than what
+    Kafka still holds are counted and not judged.
+    """
+    from sinks.clickhouse.client import DataDirBusy
+    from sinks.kafka import audit as auditing
+    from sinks.sql.reader import QueryError
+    from streams.kafka import clients
+
+    settings = with_kafka(settled(**given))
+    try:
+        with asking(settings) as ask:
+            conf = clients.consumer_conf(settings, "sink")
+            report = auditing.audit(conf, ask, lambda line: click.echo(line, err=True))
+    except (auditing.CannotAudit, QueryError, DataDirBusy, OSError) as problem:
+        raise Refused(str(problem)) from None
+    if fmt == "json":
+        click.echo(msgspec.json.encode(report))
+    else:
+        _show(report, Console(width=None if sys.stdout.isatty() else 130))
+    sys.exit(0 if report.clean else 1)
+
+
+@contextlib.contextmanager
+def asking(settings: Settings) -> Iterator[Any]:
+    """Yield what answers a query; an embedded database that nobody has stays open meanwhile."""
+    from sinks.clickhouse.client import DataDirBusy, chdb_path
+    from sinks.sql.query import query
+    from sinks.sql.reader import Reader
+
+    path = chdb_path(settings.clickhouse_url, settings.data_dir)
+    with contextlib.ExitStack() as stack:
+        if path is not None and path.is_dir():
+            # Else each query would open and close the engine, at half a second each.
+            with contextlib.suppress(DataDirBusy):
+                stack.enter_context(contextlib.closing(Reader(path)))
+        yield partial(
+            query,
+            fmt="JSONCompactEachRow",
+            url=settings.clickhouse_url,
+            data_dir=settings.data_dir,
+            token=settings.http_token,
+            tls=settings_module.clickhouse_tls(settings),
+        )
+
+
+def _show(report: Any, console: Console) -> None:
+    from sinks.kafka.audit import totals
+
+    table = Table(box=None, header_style="bold")
+    columns = [name for name in report.partitions[0].__struct_fields__ if name != "examples"]
+    for name in columns:
+        justify: Any = "left" if name == "topic" else "right"
+        table.add_column("from" if name == "first" else name, justify=justify)
+    for line in report.partitions:
+        cells = [getattr(line, name) for name in columns]
+        style = None if line.clean else "bold red"
+        table.add_row(*(f"{c:,}" if isinstance(c, int) else c for c in cells), style=style)
+    console.print(table)
+    for line in report.partitions:
+        for example in line.examples:
+            console.print(f"gap  {line.topic}[{line.partition}] {example}", markup=False)
+    for check in report.checks:
+        verdict = "agrees" if check.clean else f"DIFFERS: {check.view}, its table {check.table}"
+        console.print(f"view {check.what}: {verdict}", markup=False, highlight=False)
+    sums = ", ".join(f"{count:,} {name}" for name, count in totals(report.partitions).items())
+    console.print(f"{'clean' if report.clean else 'NOT CLEAN'}: {sums}", highlight=False)
+
+
+@click.group()
+def webhooks() -> None:
+    """Look at the alerts that wait for their receivers, and try those receivers."""
+
+
+@contextlib.contextmanager
+def _outbox(settings: Settings) -> Iterator[Any]:
+    from sinks.webhooks.outbox import Outbox
+
+    path = Path(settings.data_dir) / "outbox.sqlite"
+    if not path.exists():
+        raise Refused(f"no outbox at {path} yet: `undertow notify` makes it when it starts")
+    try:
+        with Outbox(path) as outbox:
+            yield outbox
+    except (sqlite3.Error, ValueError) as problem:
+        raise Refused(f"{path}: {problem}") from None
+
+
+@webhooks.command(name="list")
+@click.option("--state", type=click.Choice(["pending", "delivered", "dead"]), help="only these")
+@option("data_dir")
+def list_deliveries(state: str | None, **given: Any) -> None:
+    """List deliveries, oldest first; times are UTC."""
+    table = Table(box=None, header_style="bold")
+    for name in ("id", "endpoint", "state", "attempts", "next attempt", "last error"):
+        table.add_column(name, overflow="fold", justify="right" if name == "attempts" else "left")
+    states = (state,) if state else ("pending", "delivered", "dead")
+    with _outbox(settled(**given)) as outbox:
+        for delivery in (one for each in states for one in outbox.listed(each)):
+            due = delivery.next_attempt_us if delivery.state == "pending" else None
+            table.add_row(
+                delivery.webhook_id,
+                delivery.endpoint,
+                delivery.state,
+                str(delivery.attempts),
+                f"{datetime.fromtimestamp(due // 10**6, UTC):%Y-%m-%d %H:%M:%S}" if due else "",
+                Text(redacted(delivery.last_error)),  # an older version kept it as it came
+            )
+        disabled = outbox.disabled()
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    for endpoint, why in disabled.items():
+        click.echo(f"{endpoint} is {why}; `webhooks retry --endpoint` lets it in again", err=True)
+
+
+@webhooks.command()
+@click.argument("webhook_id", metavar="[ID]", default="")
+@click.option("--all-dead", is_flag=True, help="every dead delivery")
+@click.option("--endpoint", default="", help="those of this endpoint, enabled again if it was not")
+@option("data_dir")
+def retry(webhook_id: str, all_dead: bool, endpoint: str, **given: Any) -> None:
+    """Make dead deliveries due now: the one of ID, or all with --all-dead or --endpoint.
+
+    Works while notify runs, which then sends them. A disabled endpoint stays so unless named.
+    """
+    from sinks.webhooks.delivery import clock_us
+
+    if bool(webhook_id) == all_dead and not (endpoint and not webhook_id):
+        raise Refused("say which: an ID, or --all-dead, or --endpoint")
+    with _outbox(settled(**given)) as outbox:
+        if endpoint:
+            known = {name for name, _ in outbox.counts()} | outbox.disabled().keys()
+            if endpoint not in known:
+                raise Refused(f"no endpoint {endpoint}; there are {', '.join(sorted(known))}")
+            outbox.enable(endpoint)
+        revived = outbox.revive(clock_us(), webhook_id, endpoint)
+    click.echo(f"{revived} due now")
+    if webhook_id and not revived:
+        raise click.ClickException(f"{webhook_id} has no dead delivery to an enabled endpoint")
+
+
+@webhooks.command(name="test")
+@option("webhook_urls")
+@option("webhook_allow_private")
+@option("data_dir")
+def try_endpoints(**given: Any) -> None:
+    """Send each endpoint one signed event of type undertow.test now, and print the answers."""
+    from sinks.webhooks.delivery import probe
+    from sinks.webhooks.endpoints import parse_endpoints
+
+    settings = settled(**given)
+    allowed = settings.webhook_allow_private.replace(",", " ").split()
+    try:
+        endpoints = parse_endpoints(settings.webhook_urls, allowed)
+    except ValueError as problem:
+        raise Refused(str(problem)) from None
+    if not endpoints:
+        raise Refused("no endpoints: set WEBHOOK_URLS or --webhook-urls")
+
+    async def ask_all() -> list[Any]:
+        return await asyncio.gather(*map(probe, endpoints))
+
+    answers = asyncio.run(ask_all())
+    for endpoint, answer in zip(endpoints, answers, strict=True):
+        click.echo(f"{endpoint.name}\t{'ok' if answer.taken else 'failed'}\t{answer}")
+    sys.exit(0 if all(answer.taken for answer in answers) else 1)
+
+
+@webhooks.command()
+def secret() -> None:
+    """Print a new secret: one for each endpoint, after the # of its entry in WEBHOOK_URLS."""
+    from sinks.webhooks.signing import new_secret
+
+    click.echo(new_secret())

@@ -1,0 +1,81 @@
+"""What every command shares: options made from settings, refusals, stopping."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from streams.process import settings as settings_module
+from streams.process.settings import PREFIX, TABLE, Settings, SettingsError
+
+#: Seconds that a command waits for a cluster which does not answer.
+KAFKA_WITHIN_S = 60.0
+
+
+class Refused(click.ClickException):
+    """One clear line on stderr and exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        """Print the line."""
+        click.echo(f"undertow: {self.format_message()}", err=True)
+
+
+def option(name: str, **extra: Any) -> Callable[[Any], Any]:
+    """Return the click option of a setting, helped by the settings table."""
+    default = getattr(Settings(), name)
+    shown = f" [{default!r}]" if default not in ("", None) else ""
+    text = f"{TABLE[name]}{shown} ({PREFIX}{name.upper()})"
+    return click.option(f"--{name.replace('_', '-')}", name, default=None, help=text, **extra)
+
+
+def watched(command: Any) -> Any:
+    """Add the options of every long-running stage: where it answers, how it logs."""
+    for name in ("log_format", "log_level", "ops_port", "ops_host"):
+        command = option(name)(command)
+    return command
+
+
+def settled(**given: Any) -> Settings:
+    """Return the settings, or refuse with one line."""
+    try:
+        return settings_module.load(given)
+    except SettingsError as problem:
+        raise Refused(str(problem)) from None
+
+
+def with_kafka(settings: Settings) -> Settings:
+    """Return settings whose cluster answers, or refuse with one line."""
+    from streams.kafka import clients, topics_admin
+
+    if not settings.kafka_url:
+        raise Refused("no Kafka: set KAFKA_URL or --kafka-url, or start one with `undertow stack`")
+    try:
+        # Asked before anything else: each client would find out in its own time and words.
+        topics_admin.wait_ready(settings.kafka_url, KAFKA_WITHIN_S, clients.connection(settings))
+    except topics_admin.NotReady as problem:
+        raise click.ClickException(str(problem)) from None
+    return settings
+
+
+def stopping() -> Callable[[], bool]:
+    """Return what says whether SIGINT or SIGTERM has come; a second one ends at once."""
+    heard = signal_heard()
+    return lambda: heard() is not None
+
+
+def signal_heard() -> Callable[[], int | None]:
+    """Return what says which of SIGINT and SIGTERM has come; a second one ends at once."""
+    asked: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        if asked:
+            os._exit(128 + number)
+        asked.append(number)
+
+    signal.signal(signal.SIGINT, hear)
+    signal.signal(signal.SIGTERM, hear)
+    return lambda: asked[0] if asked else None

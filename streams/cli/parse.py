@@ -1,0 +1,63 @@
+"""`undertow parse`: what we make of a venue's raw frames."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from streams.cli.options import Refused
+from streams.feeds import registry
+from streams.feeds.instruments import Instruments
+from streams.process.clock import now_us
+
+_CHANNELS = "\b\nVenues and their channels:\n" + "\n".join(
+    f"  {name:<14}{', '.join(venue.channels)}" for name, venue in registry.VENUES.items()
+)
+
+
+@click.command(epilog=_CHANNELS)
+@click.argument("venue", type=click.Choice(list(registry.VENUES)))
+@click.option("--channel", help="the frames' channel, else each frame tells its own")
+@click.option(
+    "--instruments",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="the venue's own metadata, as JSON [the snapshot in this package]",
+)
+@click.option("--ts-recv", type=int, help="when the frames came, microseconds UTC [now]")
+def parse(venue: str, channel: str | None, instruments: Path | None, ts_recv: int | None) -> None:
+    """Read raw frames of VENUE from stdin, one a line, and print what each holds, as JSON.
+
+    For each line: {"records": [...], "refusals": [{"field", "reason"}], "control": bool}. A
+    record's fields are those of our topics; a refusal names the field of the bad item.
+
+    \b
+    echo '{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1791565601482,"data":[
+      {"T":1791565600992,"s":"BTCUSDT","S":"Buy","v":"0.006","p":"82396.90"}]}' |
+      tr -d '\\n' | undertow parse bybit --channel allLiquidation
+    """
+    if channel is not None:
+        channel = _channel(venue, channel)
+    known = registry.bundled(venue) if instruments is None else _read(venue, instruments)
+    encode = msgspec.json.Encoder().encode
+    for line in sys.stdin.buffer:
+        frame = line.rstrip(b"\r\n")
+        received = now_us() if ts_recv is None else ts_recv
+        print(encode(registry.parse(venue, channel, frame, known, received)).decode())
+
+
+def _channel(venue: str, name: str) -> str:
+    try:
+        return registry.channel_named(venue, name)
+    except KeyError:
+        channels = ", ".join(registry.VENUES[venue].channels)
+        raise Refused(f"{venue} has no channel {name!r}, only {channels}") from None
+
+
+def _read(venue: str, path: Path) -> Instruments:
+    try:
+        document: Any = msgspec.json.decode(path.read_bytes())
+        return registry.instruments_of(venue, document, str(path))
+    except (ValueError, RecursionError) as problem:
+        raise Refused(f"{path}: {problem}") from None

@@ -1,0 +1,231 @@
+"""A run's report as people read it: the newspapers' table, episodes, verdicts."""
+
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from streams.core.alerts import usd
+from streams.process.program import command
+
+TOP = 10
+EPISODES = 40
+
+
+def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None) -> None:
+    """Print a report to `console`."""
+    console.print(_headline(found))
+    if found["orders"]:
+        console.print(_shares("By asset", found["share_by_asset"]))
+        console.print(_shares("By venue", found["share_by_venue"]))
+        console.print(_hours(found["busiest_hours"]))
+    console.print(_episodes(found))
+    if found["whale_verdicts"]:
+        console.print(_whales(found["whale_verdicts"]))
+    if "planted" in found:
+        console.print(_planted(found), soft_wrap=True)
+    console.print(_records(found), soft_wrap=True)
+    where = f" --data-dir {data_dir}" if data_dir != "data" else ""
+    console.print(f'query it   {command()} sql{where} "SELECT * FROM board_24h"', soft_wrap=True)
+    if url:
+        console.print(
+            f"           curl '{url}' --data-binary 'SELECT * FROM episodes'", soft_wrap=True
+        )
+
+
+def _headline(found: dict[str, Any]) -> Table:
+    table = Table(title="Liquidations, last 24 h of the data", title_justify="left", box=None)
+    table.add_column(style="bold")
+    table.add_column()
+    day = found["last_24h"]
+    if day is None:
+        table.add_row("total", "no liquidations in this source")
+        return table
+    bound = "at least " if found["lower_bound"] else ""
+    note = f"  (coverage: {', '.join(found['coverages'])})" if found["lower_bound"] else ""
+    table.add_row("total", f"{bound}{usd(day['notional_usd'] or 0)}{note}")
+    if found["lower_bound"]:
+        table.add_row("in all", _estimated(found["totals_24h"]))
+    table.add_row("orders", f"{day['orders']:,}")
+    unknown = "not known: the source does not tell whose positions were closed"
+    known = day["long_share"]
+    table.add_row("long share", unknown if known is None else f"{known:.1%}")
+    largest = day["largest_order_usd"]
+    table.add_row("largest order", usd(largest) if largest else "not known")
+    if found["orders_of_unknown_side"]:
+        table.add_row("side unknown", f"{found['orders_of_unknown_side']:,} orders of the run")
+    table.add_row("covered since", f"{day['since']}  until {day['until']}")
+    if found["covered_since"] != day["since"]:
+        whole = f"{bound}{usd(found['liquidated_usd'])} in {found['orders']:,} orders"
+        table.add_row("whole run", f"{whole}, since {found['covered_since']}")
+    return table
+
+
+def _estimated(venues: list[dict[str, Any]]) -> str:
+    """Write the sum over venues, and each one that hides something."""
+    if any(v["estimate_usd"] is None for v in venues):
+        return "not known: the coverage of a feed is not, or it came in batches"
+
+    def span(rows: list[dict[str, Any]]) -> str:
+        middle, low, high = (
+            usd(sum(r[f] for r in rows))
+            for f in ("estimate_usd", "estimate_low_usd", "estimate_high_usd")
+        )
+        return f"{middle} ({low} to {high})"
+
+    hiding = [v for v in venues if v["estimate_high_usd"] > v["notional_usd"] * 1.001]
+    each = "; ".join(f"{v['venue']} {span([v])}" for v in hiding)
+    return f"about {span(venues)}, of which {each}; 95 %, from simulated tapes"
+
+
+def _shares(title: str, shares: dict[str, float]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False)
+    for name, share in list(shares.items())[:TOP]:
+        table.add_row(name, f"{share:6.1%}", "█" * round(share * 40))
+    rest = sum(list(shares.values())[TOP:])
+    if rest:
+        table.add_row(f"{len(shares) - TOP} others", f"{rest:6.1%}", "")
+    return table
+
+
+def _hours(hours: list[dict[str, Any]]) -> Table:
+    table = Table(title="Busiest hours (UTC)", title_justify="left", box=None)
+    for column in ("hour", "USD", "orders", "assets"):
+        table.add_column(column)
+    for row in hours:
+        hour = row["hour"][:13].replace("T", " ") + " h"
+        table.add_row(hour, usd(row["notional_usd"] or 0), f"{row['orders']:,}", str(row["assets"]))
+    return table
+
+
+def _episodes(found: dict[str, Any]) -> Table | str:
+    episodes, watches = found["episodes"], found["watches"]
+    basis = ""
+    if any(e["threshold_is_default"] for e in episodes):
+        basis = "; thresholds are shipped defaults, not calibrated on this data"
+    if not episodes:
+        return f"Cascades: none called ({watches} watched)"
+    largest = sorted(episodes, key=lambda e: -e["notional_usd"])[:EPISODES]
+    cut = f"; the {EPISODES} largest" if len(episodes) > EPISODES else ""
+    table = Table(
+        title=f"Cascades: {len(episodes)} called, {watches} only watched{cut}{basis}",
+        title_justify="left",
+        box=None,
+    )
+    columns = (
+        "asset",
+        "side",
+        "onset",
+        "detected",
+        "delay",
+        "peak",
+        "end",
+        "USD",
+        "in all",
+        "move",
+    )
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for e in sorted(largest, key=lambda e: e["detected"]):
+        delay = _seconds(e["detected"]) - _seconds(e["onset"])
+        table.add_row(
+            e["asset"],
+            e["position_side"],
+            _clock(e["onset"], date=True),
+            _clock(e["detected"]),
+            f"{delay:.0f} s",
+            _clock(e["peak"]),
+            _clock(e["end"]) if e["end"] else "open",
+            ("" if e["coverage"] == "full" else "≥ ") + usd(e["notional_usd"]),
+            _in_all(e),
+            "" if e["drawdown_bps"] is None else f"{e['drawdown_bps'] / 100:.1f} %",
+        )
+    for m in found["market_episodes"]:
+        table.add_row(
+            "market",
+            "",
+            _clock(m["onset"], date=True),
+            _clock(m["detected"]),
+            "",
+            "",
+            _clock(m["end"]) if m["end"] else "open",
+            "",
+            "",
+            ", ".join(m["assets"]),
+        )
+    return table
+
+
+def _in_all(e: dict[str, Any]) -> str:
+    if e["coverage"] == "full":
+        return ""
+    if e["estimate_usd"] is None:
+        return "not known"
+    return f"{usd(e['estimate_low_usd'])}..{usd(e['estimate_high_usd'])}"
+
+
+def _whales(verdicts: list[dict[str, Any]]) -> Table:
+    table = Table(
+        title="Whale deposits: followed by their own selling?", title_justify="left", box=None
+    )
+    columns = ("asset", "into", "deposited", "at", "verdict", "p", "placebos", "posterior")
+    for column in (*columns, "sender's e", "note"):
+        table.add_column(column)
+    for v in verdicts:
+        notes = [v["reason"]] if v["reason"] else []
+        share = "" if v["credit"] is None else f", its share by size {v['credit']:.0%}"
+        notes += [f"shared with another inflow{share}"] if v["shared"] else []
+        notes += ["an onset followed"] if v["onset_followed"] else []
+        table.add_row(
+            v["asset"],
+            v["venue"],
+            usd(v["notional_usd"] or 0),
+            _clock(v["ts_event"]),
+            v["verdict"],
+            "" if v["p_value"] is None else f"{v['p_value']:.4f}",
+            str(v["placebos"]),
+            "" if v["posterior"] is None else f"{v['posterior']:.2f}",
+            "" if v["address_e"] is None else f"{v['address_e']:.2g}",
+            "; ".join(notes),
+        )
+    return table
+
+
+def _planted(found: dict[str, Any]) -> str:
+    hits, false = found["found"], found["false_alarms"]
+    delays = ", ".join(f"{h['asset']} {h['delay_s']:+.0f} s" for h in hits)
+    whales = [w for w in found["planted_whales"] if w["verdict"]]
+    sellers = [w for w in whales if w["sells"]]
+    caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
+    wrong = sum(w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"])
+    return (
+        f"Planted cascades: {len(hits)} of {len(found['planted'])} found, {len(false)} false "
+        f"(delay from planted onset: {delays})\n"
+        f"Planted whales with a verdict: {len(whales)}; sellers recognised {caught} of "
+        f"{len(sellers)}, hoarders accused {wrong} of {len(whales) - len(sellers)}"
+    )
+
+
+def _records(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{n:,} {topic}" for topic, n in found["records"].items() if n)
+    late = ""
+    if found.get("late"):
+        late = f" ({found['late']:,} came after their second was judged: stored, not judged)"
+    lines = [f"Stored: {counts or 'nothing'}{late} in {found['elapsed_s']:.1f} s"]
+    lines.append(f"Dead letters: {found['dead_letters']:,}")
+    lines += [
+        f"  {r['records']:>6,} x {r['topic']}: {r['reason'][:90]} (first at {r['first']})"
+        for r in found["dead_letter_reasons"]
+    ]
+    return "\n".join(lines)
+
+
+def _clock(moment: str | None, date: bool = False) -> str:
+    if moment is None:
+        return ""
+    return f"{moment[:10]} {moment[11:19]}" if date else moment[11:19]
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

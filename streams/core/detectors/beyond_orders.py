@@ -1,0 +1,46 @@
+"""Which score decides: Z30, or with flow and volatility where these say more than orders do.
+
+every stream latest, tape there ──> Z30+flow ──┬── price there ──> -vol
+a venue complete                ──> Z30 ───────┘
+otherwise                       ──> Z30 as it is: throttled, Z measures duration
+"""
+
+from schemas.words import FeedClass, PositionSide
+from streams.core.detectors import log_rate, taker, volatility
+from streams.core.detectors.episode import Second
+from streams.core.detectors.log_rate import RateState
+from streams.core.detectors.taker import TakerState
+from streams.core.detectors.volatility import VolatilityState
+from streams.core.params import Params
+
+
+def judge(
+    params: Params,
+    asset: str,
+    side: PositionSide,
+    tape: TakerState,
+    price: VolatilityState,
+    rate: RateState,
+    feed_class: FeedClass,
+    now: Second,
+) -> None:
+    """Change a closed second's score, threshold and score name from those of Z30."""
+    threshold = params.flow_threshold(asset)
+    if threshold is not None and log_rate.only_latest(rate):
+        more = taker.added(params.flow, tape, now.second, side, rate.active)
+        if more is not None:
+            now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
+    if feed_class == "throttled" and now.score_name == "Z30":
+        return
+    with_flow = now.score_name == "Z30+flow"
+    default = params.onset.is_default(asset, feed_class)
+    if with_flow:
+        default = params.flow.thresholds_are_default
+    usual, less = params.volatility, volatility.owed(params.volatility, price, now.second)
+    if less is None or not params.counts_volatility(default):
+        return
+    now.score -= less
+    if not with_flow:
+        now.threshold, now.score_name = now.threshold - usual.lower, "Z30-vol"
+    else:
+        now.threshold, now.score_name = now.threshold - usual.lower_with_flow, "Z30+flow-vol"

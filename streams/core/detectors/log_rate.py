@@ -1,0 +1,412 @@
+"""Z30: how far liquidations run above their usual rate, in nats.
+
+    Z = 1/2 ln((C30 + 1/30) / (muN + 1/30)) + 1/2 ln((W10 + m/10) / (muW + m/10))
+
+C30: orders a second (30 s memory), W10: winsorised USD a second (10 s memory), both
+corrected for venues that show one order a second; muN, muW: their 7-day baseline; m:
+the running mean order. One statistic for every coverage. Source: detection.md section 8.
+
+A baseline belongs to a venue. Those that speak are compared with their own, so that a venue
+that tells nothing leaves both sides of the fraction:
+
+    both speak   C = binance + bybit     mu = mu(binance) + mu(bybit)
+    one is out   C = binance             mu = mu(binance)         missing_share = mu(bybit) / all
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.words import THROTTLED, Coverage, FeedClass, least_complete
+from streams.core.params import OnsetParams
+
+
+class VenueRate(msgspec.Struct):
+    """One venue's exponential sums a second: orders n, winsorised USD w, active share b.
+
+    `idle` is watched time since it last showed anything, seconds.
+    """
+
+    coverage: Coverage
+    n30: float = 0.0
+    w10: float = 0.0
+    n60: float = 0.0
+    w60: float = 0.0
+    b30: float = 0.0
+    b10: float = 0.0
+    b60: float = 0.0
+    idle: int = 0
+
+
+class Usual(msgspec.Struct):
+    """One venue's usual orders and winsorised USD a second, learnt from `age` watched seconds.
+
+    `out`: it tells nothing now, by its feed's word or, with `unheard` orders expected of it
+    since its last one, by what the others show. `back_s`: watched seconds since it came back,
+    None where that is long ago. `batched`: it has shown rows of many orders, so that its own
+    pauses say nothing.
+    """
+
+    orders: float = 0.0
+    usd: float = 0.0
+    age: int = 0
+    out: bool = False
+    unheard: float = 0.0
+    back_s: int | None = None
+    batched: bool = False
+
+
+class Absence(NamedTuple):
+    """A venue whose feed was silent since the last step: for how long, and whether it still is."""
+
+    seconds: int
+    lasts: bool
+
+
+class RateState(msgspec.Struct):
+    """One asset and position side. `at` is the last second folded in, `age` in seconds.
+
+    `venues` are streams by name, as `stream_of` gives it, `usual` the baselines of venues;
+    `active` is the share of seconds in which any of them showed an order (30 s memory).
+    """
+
+    venues: dict[str, VenueRate] = {}
+    usual: dict[str, Usual] = {}
+    mean_order_usd: float = 0.0
+    orders_seen: int = 0
+    at: int = 0
+    age: int = 0
+    score: float = 0.0
+    active: float = 0.0
+
+
+class VenueSecond(msgspec.Struct):
+    """What one venue showed in one second: each entry (orders, USD of all or None)."""
+
+    coverage: Coverage
+    entries: list[tuple[int, float | None]] = []
+
+
+def stream_of(venue: str, instrument: str, coverage: Coverage) -> str:
+    """Return what is counted as one: a venue, or where it is throttled one of its instruments.
+
+    Venues show one order a second of each instrument, not of each coin.
+    """
+    return f"{venue}:{instrument}" if coverage in THROTTLED else venue
+
+
+def venue_of(stream: str) -> str:
+    """Return the venue of a stream."""
+    return stream.partition(":")[0]
+
+
+def feed_class(state: RateState) -> FeedClass:
+    """Return which thresholds apply: all venues complete, some, or none; those out left out."""
+    heard = [v for n, v in state.venues.items() if not _is_out(state, n)]
+    complete = [v.coverage == "full" for v in heard or state.venues.values()]
+    if all(complete):
+        return "full"
+    return "mixed" if any(complete) else "throttled"
+
+
+def missing_share(state: RateState) -> float:
+    """Return the share of the usual USD (or orders, where none is known) of venues that are out."""
+    orders, usd = _speaking_shares(state)
+    return 1.0 - (usd if any(usual.usd for usual in state.usual.values()) else orders)
+
+
+def _speaking_shares(state: RateState) -> tuple[float, float]:
+    """Return the shares of usual orders and USD of venues that are not out."""
+    out = [usual for usual in state.usual.values() if usual.out]
+    if not out:
+        return 1.0, 1.0
+    orders = sum(usual.orders for usual in state.usual.values())
+    usd = sum(usual.usd for usual in state.usual.values())
+    return (
+        1.0 - sum(usual.orders for usual in out) / orders if orders else 1.0,
+        1.0 - sum(usual.usd for usual in out) / usd if usd else 1.0,
+    )
+
+
+def mute(params: OnsetParams, state: RateState) -> list[str]:
+    """Return the venues that show nothing while the others do, though no feed says so."""
+    return sorted(v for v, usual in state.usual.items() if usual.unheard >= params.mute_orders)
+
+
+def _is_out(state: RateState, stream: str) -> bool:
+    usual = state.usual.get(venue_of(stream))
+    return usual is not None and usual.out
+
+
+def coverage(state: RateState) -> Coverage:
+    """Return the coverage of the venues' sum: that of the least complete one."""
+    return least_complete(v.coverage for v in state.venues.values())
+
+
+def only_latest(state: RateState) -> bool:
+    """Return whether every stream shows the latest order of a second and no other."""
+    return all(v.coverage == "latest_per_second" for v in state.venues.values())
+
+
+def saturated(params: OnsetParams, state: RateState) -> list[str]:
+    """Return the throttled venues that showed an order in nearly every second of a window.
+
+    Their correction is then at its limit: Z is a floor and measures how long, not how much.
+    """
+    limit30, limit10 = 1 - 0.5 / params.tau_count_s, 1 - 0.5 / params.tau_usd_s
+    return sorted(
+        {
+            venue_of(name)
+            for name, v in state.venues.items()
+            if v.coverage in THROTTLED and (v.b30 >= limit30 or v.b10 >= limit10)
+        }
+    )
+
+
+def unthrottle(active_share: float, tau_s: int) -> float:
+    """Return k(b) = -ln(1-b)/b, which undoes "one order a second" until b nears 1.
+
+    If a venue shows at most one order a second, P(a second is active) = 1-exp(-rate).
+    """
+    b = min(active_share, 1.0 - 0.5 / tau_s)
+    return -math.log1p(-b) / b if b > 1e-9 else 1.0
+
+
+def step(
+    params: OnsetParams,
+    state: RateState,
+    second: int,
+    elapsed_s: int,
+    shown: Mapping[str, VenueSecond],
+    away: Mapping[str, Absence] = {},
+) -> float:
+    """Fold one closed second in and return the score Z (nats).
+
+    `elapsed_s` is watched time since the last folded second (dark time left out); empty
+    seconds in between need no step of their own. `away` are venues whose feed was silent in
+    that time; of one never met, the seconds are all those since `state` was begun.
+    """
+    if elapsed_s > 1:
+        _learn_empty(params, state, elapsed_s - 1, away)
+    _decay(params, state, elapsed_s)
+    _come_and_go(params, state, elapsed_s, shown, away)
+    if shown:
+        state.active += 1.0 / params.tau_count_s
+    cap = params.winsor_orders * state.mean_order_usd
+    for stream in sorted(shown):
+        _add(params, state, stream, shown[stream], cap)
+    _miss(params, state, shown)
+    _learn(params, state, _by_venue(params, state, "60"), 1, away)
+    state.at = second
+    state.score = _score(params, state)
+    return state.score
+
+
+def _come_and_go(
+    params: OnsetParams,
+    state: RateState,
+    elapsed_s: int,
+    shown: Mapping[str, VenueSecond],
+    away: Mapping[str, Absence],
+) -> None:
+    """Note which venues are out from now on, which are new, and which are back."""
+    speaking = {venue_of(stream) for stream in shown}
+    for venue in sorted(speaking - state.usual.keys()):
+        missed = away[venue].seconds if venue in away else 0
+        # Watched from the first, and quiet until now.
+        state.usual[venue] = Usual(age=max(0, state.age - missed))
+    for venue, usual in state.usual.items():
+        absence = away.get(venue)
+        silent = absence is not None and absence.lasts and venue not in speaking
+        if usual.back_s is not None:
+            usual.back_s += elapsed_s
+            if usual.back_s > _LONG * params.tau_baseline_input_s:
+                usual.back_s = None
+        if venue in speaking:
+            usual.unheard = 0.0
+        was_out, usual.out = usual.out, silent or usual.unheard >= params.mute_orders
+        if usual.out != was_out or (absence is not None and absence.seconds):
+            _begin_anew(state, venue)
+            usual.back_s = None if usual.out else 0
+
+
+#: After so many memories of a window nothing is left of what went before it.
+_LONG = 10
+
+
+def _begin_anew(state: RateState, venue: str) -> None:
+    """Empty a venue's windows: in them are seconds in which nobody listened to it."""
+    for stream, rate in state.venues.items():
+        if venue_of(stream) == venue:
+            state.venues[stream] = VenueRate(coverage=rate.coverage, idle=rate.idle)
+
+
+def _miss(params: OnsetParams, state: RateState, shown: Mapping[str, VenueSecond]) -> None:
+    """Count what a venue would have shown this second, had it risen as the others did.
+
+    At most one order a second counts, so that a burst on one venue alone silences no other.
+    """
+    if len(state.usual) < 2 or not shown:
+        return
+    speaking = {venue_of(stream) for stream in shown}
+    rates = _by_venue(params, state, "onset")
+    for venue, usual in state.usual.items():
+        if venue in speaking or usual.batched:
+            continue
+        others = [v for v, u in state.usual.items() if v != venue and not u.out]
+        usually = sum(state.usual[v].orders for v in others)
+        if usually > 0.0:
+            now = sum(rates[v][0] for v in others if v in rates)
+            usual.unheard += min(usual.orders * now / usually, 1.0)
+
+
+def _add(params: OnsetParams, state: RateState, stream: str, seen: VenueSecond, cap: float) -> None:
+    rate = state.venues.get(stream)
+    known = rate is not None
+    if rate is None:
+        rate = state.venues[stream] = VenueRate(coverage=seen.coverage)
+    rate.coverage = seen.coverage
+    orders, usd = 0, 0.0
+    # Sorted, so that the arrival order within a second cannot change the mean.
+    for count, worth in sorted(seen.entries, key=lambda e: (e[1] is None, e[1] or 0.0, e[0])):
+        orders += count
+        if worth is None:
+            continue
+        each = worth / count if not cap else min(worth / count, cap)
+        usd += each * count
+        state.orders_seen += count
+        gain = count / min(max(state.orders_seen, count), params.mean_order_memory)
+        state.mean_order_usd += (each - state.mean_order_usd) * min(gain, 1.0)
+    over = active = 1
+    if seen.coverage in THROTTLED and orders > len(seen.entries):
+        # Of one order a second, a row of many was collected since the row before it.
+        over = max(rate.idle, 1) if known else orders
+        active = min(orders, over)
+        state.usual[venue_of(stream)].batched = True
+    rate.idle = 0
+    gain30, gain10 = _gain(params.tau_count_s, over), _gain(params.tau_usd_s, over)
+    gain60 = _gain(params.tau_baseline_input_s, over)
+    rate.n30 += orders * gain30
+    rate.n60 += orders * gain60
+    rate.w10 += usd * gain10
+    rate.w60 += usd * gain60
+    rate.b30 += active * gain30
+    rate.b10 += active * gain10
+    rate.b60 += active * gain60
+
+
+def _gain(tau: int, over_s: int) -> float:
+    """Return what is left of a unit that came evenly over the last `over_s` seconds."""
+    return 1.0 / tau if over_s == 1 else (1.0 - (1.0 - 1.0 / tau) ** over_s) / over_s
+
+
+def _decay(params: OnsetParams, state: RateState, seconds: int) -> None:
+    q30 = (1.0 - 1.0 / params.tau_count_s) ** seconds
+    q10 = (1.0 - 1.0 / params.tau_usd_s) ** seconds
+    q60 = (1.0 - 1.0 / params.tau_baseline_input_s) ** seconds
+    state.active *= q30
+    for rate in state.venues.values():
+        rate.idle += seconds
+        rate.n30 *= q30
+        rate.b30 *= q30
+        rate.w10 *= q10
+        rate.b10 *= q10
+        rate.n60 *= q60
+        rate.w60 *= q60
+        rate.b60 *= q60
+
+
+def _by_venue(params: OnsetParams, state: RateState, window: str) -> dict[str, tuple[float, float]]:
+    """Return (orders, USD) a second of each venue, its streams undone of their throttle."""
+    rates: dict[str, tuple[float, float]] = {}
+    for name in sorted(state.venues):
+        rate = state.venues[name]
+        throttled = rate.coverage in THROTTLED
+        if window == "60":
+            k_n = k_w = unthrottle(rate.b60, params.tau_baseline_input_s) if throttled else 1.0
+            orders, usd = rate.n60 * k_n, rate.w60 * k_w
+        else:
+            orders = rate.n30 * (unthrottle(rate.b30, params.tau_count_s) if throttled else 1.0)
+            usd = rate.w10 * (unthrottle(rate.b10, params.tau_usd_s) if throttled else 1.0)
+        before = rates.get(venue_of(name), (0.0, 0.0))
+        rates[venue_of(name)] = before[0] + orders, before[1] + usd
+    return rates
+
+
+def _learn(
+    params: OnsetParams,
+    state: RateState,
+    rates: Mapping[str, tuple[float, float]],
+    seconds: int,
+    away: Mapping[str, Absence],
+) -> None:
+    """Move baselines towards rates held for `seconds`, winsorised by their sum.
+
+    A venue that is out, or back for too short a time to have filled its window, learns nothing.
+    """
+    tau = params.tau_baseline_input_s
+    state.age += seconds
+    learning = {v: u for v, u in state.usual.items() if not u.out and u.back_s is None}
+    orders, usd = (sum(rates[v][i] for v in learning if v in rates) for i in (0, 1))
+    share_n, share_w = _speaking_shares(state)
+    cap_n = 8 * sum(u.orders for u in learning.values()) + share_n * 4 / tau
+    cap_w = 8 * sum(u.usd for u in learning.values()) + share_w * 4 * state.mean_order_usd / tau
+    keep_n = cap_n / orders if orders > cap_n else 1.0
+    keep_w = cap_w / usd if usd > cap_w else 1.0
+    for venue, usual in learning.items():
+        watched = seconds - away[venue].seconds if venue in away else seconds
+        if watched <= 0:
+            continue
+        age = usual.age + watched
+        young = age < params.baseline_s
+        keep = usual.age / age if young else math.exp(-watched / params.baseline_s)
+        rate_n, rate_w = rates.get(venue, (0.0, 0.0))
+        usual.orders = usual.orders * keep + rate_n * keep_n * (1 - keep)
+        usual.usd = usual.usd * keep + rate_w * keep_w * (1 - keep)
+        usual.age = age
+
+
+def _learn_empty(
+    params: OnsetParams, state: RateState, seconds: int, away: Mapping[str, Absence]
+) -> None:
+    """Let `seconds` empty seconds pass: the 60 s rates fade, the baselines average them."""
+    q = 1.0 - 1.0 / params.tau_baseline_input_s
+    mean_fade = q * (1 - q**seconds) / (1 - q) / seconds
+    rates = _by_venue(params, state, "60")
+    faded = {venue: (n * mean_fade, w * mean_fade) for venue, (n, w) in rates.items()}
+    _learn(params, state, faded, seconds, away)
+
+
+def _score(params: OnsetParams, state: RateState) -> float:
+    rates = _by_venue(params, state, "onset")
+    oldest = max((usual.age for usual in state.usual.values()), default=0)
+    rate_n = rate_w = usual_n = usual_w = 0.0
+    for venue in sorted(state.usual):
+        usual = state.usual[venue]
+        # Beside known venues a newcomer's every order would be news.
+        if usual.out or usual.age < min(params.min_history_s, oldest):
+            continue
+        orders, usd = rates.get(venue, (0.0, 0.0))
+        rate_n += orders
+        rate_w += usd
+        usual_n += usual.orders * _heard(usual, params.tau_count_s)
+        usual_w += usual.usd * _heard(usual, params.tau_usd_s)
+    # The floor of one order a window is shared by the venues: those out take theirs along.
+    share_n, share_w = (max(share, _LEAST_SHARE) for share in _speaking_shares(state))
+    floor_n = share_n / params.tau_count_s
+    breadth = math.log((rate_n + floor_n) / (usual_n + floor_n))
+    floor_w = share_w * state.mean_order_usd / params.tau_usd_s
+    if floor_w <= 0.0:
+        return 0.5 * breadth
+    return 0.5 * breadth + 0.5 * math.log((rate_w + floor_w) / (usual_w + floor_w))
+
+
+#: Of a smaller rest a single order would stand for so many that it passed a threshold.
+_LEAST_SHARE = 0.25
+
+
+def _heard(usual: Usual, tau: int) -> float:
+    """Return how much of a window a venue has filled since it came back."""
+    return 1.0 if usual.back_s is None else 1.0 - (1.0 - 1.0 / tau) ** (usual.back_s + 1)

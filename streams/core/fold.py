@@ -1,0 +1,204 @@
+"""Trades folded into one-second bars: partial sums that any later fold may add up.
+
+trade ──> late? (its second is before the partition's frontier)  -> counted, stored
+      ──> duplicate? (same id within the open seconds)           -> dead letter
+      ──> bar of (venue, instrument, second)
+drain ──> the bars so far, and the partition's clock behind them
+
+`fold` takes one trade; `fold_columns` takes many at once to the same sums, bit for bit.
+"""
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.bars import Bar
+from schemas.market import Trade
+from schemas.scan.columns import Columns, Words
+from schemas.status import FeedStatus
+from schemas.words import GRID, SECOND, grid_usd
+from streams.core.detectors import watermark
+from streams.core.params import Params
+
+#: Cells (instruments times seconds) up to which sums are laid out without sorting.
+DENSE = 65_536
+#: high, low, quantity, buy_usd, sell_usd, trades, asset
+Sums = list[float]
+
+
+class FoldState(msgspec.Struct):
+    """One trades partition: its clock, ids of the open seconds, and undrained sums."""
+
+    clock: watermark.InputClock = msgspec.field(default_factory=watermark.InputClock)
+    ids: dict[int, set[str]] = {}
+    sums: dict[tuple[str, str, str, int], Sums] = {}
+    late: int = 0
+    frontier: int = 0
+
+
+def fold(state: FoldState, trade: Trade) -> str | None:
+    """Add one trade to its bar; return "late" or "duplicate" where it is not taken in.
+
+    A trade without a known dollar worth is stored elsewhere but moves no flow.
+    """
+    second = trade.ts_event // SECOND
+    if second < state.frontier:
+        state.late += 1
+        return "late"
+    ids = state.ids.get(second)
+    if ids is None:
+        ids = state.ids[second] = set()
+    if trade.event_id in ids:
+        return "duplicate"
+    ids.add(trade.event_id)
+    if trade.notional_usd is None:
+        return None
+    key = (trade.asset, trade.venue, trade.instrument, second)
+    usd = grid_usd(trade.notional_usd)
+    sums = state.sums.get(key)
+    if sums is None:
+        sums = state.sums[key] = [trade.price, trade.price, 0.0, 0.0, 0.0, 0.0]
+    elif trade.price > sums[0]:
+        sums[0] = trade.price
+    elif trade.price < sums[1]:
+        sums[1] = trade.price
+    sums[2] += trade.quantity
+    sums[3 if trade.aggressor_side == "buy" else 4] += usd
+    sums[5] += 1
+    return None
+
+
+def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_]) -> list[int]:
+    """Add the rows that are `good`; return those not taken in as duplicates."""
+    second = of.ts_event // SECOND
+    early = second < state.frontier
+    state.late += int(np.count_nonzero(good & early))
+    live = good & ~early
+    again = _note_ids(state, of.event_id, second, live)
+    live[again] = False
+    live &= ~np.isnan(of.usd)
+    if live.all():
+        _add(state, words, of, second)
+    elif live.any():
+        _add(state, words, of.only(live), second[live])
+    return again
+
+
+def _note_ids(
+    state: FoldState, event_ids: list[str], second: NDArray[np.int64], live: NDArray[np.bool_]
+) -> list[int]:
+    """Remember ids by second; return the rows whose id was there already."""
+    again: list[int] = []
+    for number in np.unique(second[live]).tolist():
+        rows = np.flatnonzero(live & (second == number))
+        told = event_ids if len(rows) == len(event_ids) else [event_ids[i] for i in rows]
+        known = state.ids.setdefault(number, set())
+        before = len(known)
+        if known.isdisjoint(told):
+            known.update(told)
+            if len(known) == before + len(told):
+                continue
+            known.difference_update(told)  # told twice within these rows
+        for row, event_id in zip(rows.tolist(), told, strict=True):
+            if event_id in known:
+                again.append(row)
+            known.add(event_id)
+    return again
+
+
+def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64]) -> None:
+    """Add rows to the sums, in their order: quantities are not on a grid."""
+    first = int(second.min())
+    span = int(second.max()) - first + 1
+    cell, size = of.word * span + (second - first), len(words.known) * span
+    names = None
+    if size > DENSE:
+        names, cell = np.unique(cell, return_inverse=True)
+        size = len(names)
+    trades = np.bincount(cell, minlength=size)
+    seen = np.flatnonzero(trades)
+    word, after = np.divmod(seen if names is None else names[seen], span)
+    known = map(words.known.__getitem__, word.tolist())
+    keys = [
+        (asset, venue, instrument, second)
+        for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
+    ]
+    held = list(map(state.sums.get, keys))
+    begun = held.count(None) < len(held)
+    usd = np.rint(of.usd * GRID) / GRID
+    high, low = np.full(size, -np.inf), np.full(size, np.inf)
+    np.maximum.at(high, cell, of.price)
+    np.minimum.at(low, cell, of.price)
+    at, added = cell, of.quantity
+    if begun:
+        so_far = [0.0 if sums is None else sums[2] for sums in held]
+        at, added = np.concatenate((seen, cell)), np.concatenate((so_far, added))
+    quantity = np.bincount(at, added, size)
+    bought = np.bincount(cell, np.where(of.buys, usd, 0.0), size)
+    sold = np.bincount(cell, np.where(of.buys, 0.0, usd), size)
+    new = np.stack((high, low, quantity, bought, sold, trades), axis=1)[seen].tolist()
+    if not begun:
+        state.sums.update(zip(keys, new, strict=True))
+        return
+    for key, sums, more in zip(keys, held, new, strict=True):
+        if sums is None:
+            state.sums[key] = more
+            continue
+        sums[0], sums[1], sums[2] = max(sums[0], more[0]), min(sums[1], more[1]), more[2]
+        sums[3] += more[3]
+        sums[4] += more[4]
+        sums[5] += more[5]
+
+
+def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:
+    """Advance the partition's clock and forget ids of seconds that are closed.
+
+    Returns "crowded" where the word of one producer too many is not taken in.
+    """
+    if watermark.crowded(state.clock, status.producer, params.stale_after_s):
+        return "crowded"
+    if watermark.observe(state.clock, status, params.stale_after_s):
+        state.frontier = state.clock.frontier(params.grace_s)
+        for second in [s for s in state.ids if s < state.frontier]:
+            del state.ids[second]
+    return None
+
+
+def drain(state: FoldState) -> list[Bar]:
+    """Return the partial bars folded since the last drain, and start anew."""
+    bars = [
+        Bar(
+            venue=venue,
+            instrument=instrument,
+            asset=asset,
+            ts_open=second * SECOND,
+            width=SECOND,
+            high=sums[0],
+            low=sums[1],
+            quantity=sums[2],
+            buy_usd=sums[3],
+            sell_usd=sums[4],
+            trades=int(sums[5]),
+        )
+        for (asset, venue, instrument, second), sums in state.sums.items()
+    ]
+    state.sums.clear()
+    return bars
+
+
+def clock_record(state: FoldState, part: int, parts: int) -> FeedStatus | None:
+    """Return rollup's own word on the bars topic: this trades partition is folded to here.
+
+    `silent` while every producer of trades is: then nobody need wait for bars.
+    """
+    if not state.clock.now:
+        return None
+    dark = state.clock.dark_since is not None
+    return FeedStatus(
+        producer="rollup",
+        state="silent" if dark else "alive",
+        ts_event=state.clock.now,
+        part=part,
+        parts=parts,
+        reason="every producer of trades is silent" if dark else "",
+    )

@@ -1,0 +1,108 @@
+"""The whole of Undertow's thinking over one partition of everything. Pure.
+
+    trades ──> fold ──> bars ──┐
+    liquidations ──────────────┼──> engine ──> pulses ──> market
+    whale_transfers ───────────┘        └──> findings ──> alerts
+
+The Kafka shell runs these same functions in separate processes; the embedded shell,
+the tests and the evaluation run them here, in the same order.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.bars import Bar
+from schemas.findings import AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.market import Trade
+from schemas.status import FeedStatus
+from schemas.words import SECOND
+from streams.core import engine, fold
+from streams.core.alerts import alert_of
+from streams.core.detectors import contagion
+from streams.core.fold import FoldState
+from streams.core.params import Params
+
+#: A topic and a record that belongs on it.
+Output = tuple[str, msgspec.Struct]
+
+
+class State(msgspec.Struct):
+    """All state between two records; serialising it and going on changes nothing."""
+
+    fold: FoldState = msgspec.field(default_factory=FoldState)
+    shard: engine.Shard = msgspec.field(default_factory=engine.Shard)
+    market: contagion.MarketState = msgspec.field(default_factory=contagion.MarketState)
+
+
+class Step(NamedTuple):
+    """What one record led to; `refused` is "duplicate", "late" or "crowded"."""
+
+    outputs: list[Output]
+    refused: str | None = None
+
+
+def step(params: Params, state: State, topic: str, record: msgspec.Struct) -> Step:
+    """Take in one record of a raw topic or of `bars`; return all that follows from it."""
+    if isinstance(record, Trade):
+        return Step([], fold.fold(state.fold, record))
+    if topic == "trades" and isinstance(record, FeedStatus):
+        refused = fold.tell_time(state.fold, record, params)
+        return Step(_after_trades(params, state), refused)
+    told = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
+    outputs: list[Output] = [(topic, record)] if isinstance(record, Bar) else []
+    outputs += routed(told.findings)
+    outputs += market(params, state, told.findings, isinstance(record, FeedStatus))
+    return Step(outputs, told.refused)
+
+
+def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:
+    """Yield each finding with its topic, and the alert it gives with `alerts`."""
+    for finding in findings:
+        if isinstance(finding, AssetPulse):
+            continue
+        if isinstance(finding, CascadeFinding | MarketFinding):
+            yield "cascades", finding
+        elif isinstance(finding, WhaleFinding):
+            yield "whale_selling", finding
+        alert = alert_of(finding)
+        if alert is not None:
+            yield "alerts", alert
+
+
+def shard_clock(shard: engine.Shard, part: int, parts: int) -> FeedStatus | None:
+    """Return a shard's word to the market detector: my pulses before here are out."""
+    if shard.frontier <= 0:
+        return None
+    return FeedStatus(
+        producer="detect",
+        state="alive",
+        ts_event=shard.frontier * SECOND,
+        part=part,
+        parts=parts,
+    )
+
+
+def _after_trades(params: Params, state: State) -> list[Output]:
+    outputs: list[Output] = []
+    for bar in fold.drain(state.fold):
+        outputs += step(params, state, "bars", bar).outputs
+    word = fold.clock_record(state.fold, 0, 1)
+    if word is not None:
+        outputs += step(params, state, "bars", word).outputs
+    return outputs
+
+
+def market(
+    params: Params, state: State, findings: list[engine.Finding], time_told: bool
+) -> list[Output]:
+    outputs: list[Output] = []
+    for finding in findings:
+        if isinstance(finding, AssetPulse):
+            contagion.step(params, state.market, finding)
+    word = shard_clock(state.shard, 0, 1) if time_told else None
+    if word is not None:
+        _, told = contagion.step(params, state.market, word)
+        outputs += routed(told)
+    return outputs

@@ -1,0 +1,1 @@
+"""What the stages share of Kafka: clients, topics, names of workers, replay."""

@@ -1,0 +1,127 @@
+"""What an operator's tools ask a process: is it alive, does it work, what are its numbers.
+
+    /healthz   200 while the loop comes round, else 503 with the reason: start it again
+    /readyz    200 while it does its work, 503 while it starts, recovers or waits for a store
+    /metrics   schemas.metrics in Prometheus' text form
+
+With http_token set the last asks for it; the first two carry no data.
+"""
+
+import contextlib
+import gc
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client import Gauge, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from schemas import metrics
+from schemas.access import is_allowed, why_not_bound
+from streams.process.settings import Settings
+
+log = logging.getLogger("undertow.ops")
+#: A loop that has not come round for this long is stuck, seconds.
+STALE_S = 60.0
+
+_Start = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class CannotServe(Exception):
+    """The server cannot listen; the message is one clear line."""
+
+
+@contextlib.contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """Answer in a daemon thread, and yield the url; raises CannotServe."""
+    host, token = settings.ops_host, settings.http_token
+    try:
+        if problem := why_not_bound(host, token):
+            raise OSError(problem)
+        kind = _Server6 if ":" in host else ThreadingWSGIServer
+        server = make_server(host, settings.ops_port, _application(token), kind, _Silent)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise CannotServe(f"cannot serve on {host}:{settings.ops_port}: {reason}") from None
+    threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
+    url = f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
+    log.info("health and metrics on %s", url)
+    try:
+        yield url
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def collect_less() -> None:
+    """Have the collector look for cycles less often: records by the thousand hold none.
+
+    Looking took a tenth of rollup's time, and a tenth to a fifth of a recovery's.
+    """
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
+
+
+def come_round(ready: bool = True) -> None:
+    """Tell that a loop without a Kafka consumer came round; others call kafka.each_round."""
+    metrics.LAST_ROUND.set_to_current_time()
+    metrics.READY.set(ready)
+
+
+def _application(token: str) -> Callable[[dict[str, Any], _Start], Iterable[bytes]]:
+    started = time.time()
+    exposition: Callable[..., list[bytes]] = make_wsgi_app()
+
+    def answer(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        shown = {"Authorization": environ.get("HTTP_AUTHORIZATION", "")}
+        if path == "/healthz":
+            return _verdict(_why_unhealthy(started), start)
+        if path == "/readyz":
+            return _verdict(None if _value(metrics.READY) else "not at work yet", start)
+        if not is_allowed(token, shown):
+            return _text("401 Unauthorized", "the token is missing or wrong", start)
+        if path == "/metrics":
+            return exposition(environ, start)
+        return _text("404 Not Found", "there are /healthz, /readyz and /metrics", start)
+
+    return answer
+
+
+def _why_unhealthy(started: float) -> str | None:
+    # The first round may take a while: the process is as young as its start.
+    silent = time.time() - max(_value(metrics.LAST_ROUND), started)
+    return f"the loop last came round {silent:.0f} s ago" if silent > STALE_S else None
+
+
+def _value(gauge: Gauge) -> float:
+    [family] = gauge.collect()
+    return family.samples[0].value
+
+
+def _verdict(problem: str | None, start: _Start) -> list[bytes]:
+    return _text("503 Service Unavailable" if problem else "200 OK", problem or "ok", start)
+
+
+def _text(status: str, line: str, start: _Start) -> list[bytes]:
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    if status.startswith("401"):
+        headers.append(("WWW-Authenticate", "Bearer"))
+    start(status, headers)
+    return [f"{line}\n".encode()]
+
+
+class _Server6(ThreadingWSGIServer):
+    address_family = socket.AF_INET6
+
+
+class _Silent(WSGIRequestHandler):
+    #: A caller that sends nothing must not hold its thread, seconds.
+    timeout = 10
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

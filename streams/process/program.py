@@ -1,0 +1,17 @@
+"""How this program was started, so that what it prints can be typed."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+
+def command() -> str:
+    """Return what starts this program from here."""
+    started = Path(sys.argv[0])
+    if started.name != "undertow":
+        return "python -m streams.cli"
+    on_path = shutil.which("undertow")
+    if on_path and Path(on_path).resolve() == started.resolve():
+        return "undertow"
+    return os.path.relpath(started)
