@@ -1,1 +1,1 @@
-"""Signed alert webhooks."""
+"""`undertow notify`: alerts from Kafka or a run into signed webhooks, by way of an outbox."""

@@ -1,4 +1,4 @@
-"""The command line. stdout is data, stderr is diagnostics; exit codes 0, 1, 2."""
+"""The command line, one file a command: stdout is data, stderr diagnostics; exit codes 0, 1, 2."""
 
 import contextlib
 import logging

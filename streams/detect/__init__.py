@@ -1,1 +1,1 @@
-"""Faust shells around the pure engine."""
+"""`undertow detect`: Faust agents around the pure core, and what Faust lacks for them."""

@@ -1,1 +1,1 @@
-"""The flood made small: trades folded into mergeable bars."""
+"""`undertow rollup`: trades folded into mergeable bars, in Kafka transactions."""

@@ -1,4 +1,4 @@
-"""Undertow in one process: a source, the pipeline, chDB, and an SQL endpoint on it.
+"""`undertow run`: in one process a source, the pipeline, chDB, and an SQL endpoint on it.
 
     source ──> pipeline.step ──> rows ──(writer thread)──> chDB <── SQL endpoint
                   │         └──> alerts ──(outbox)──> webhooks

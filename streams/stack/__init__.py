@@ -1,1 +1,1 @@
-"""`undertow stack`: a local Kafka and a process for each stage. May know streams and sinks."""
+"""`undertow stack`: a local Kafka and a process for each stage."""
