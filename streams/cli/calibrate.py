@@ -11,8 +11,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.checks import asking
 from streams.cli.options import Refused, option, settled
+from streams.cli.store import asking
 from streams.process.settings import Settings
 
 #: Rows asked for at a time: what an embedded database answers in one go is bounded.

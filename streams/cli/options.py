@@ -79,3 +79,8 @@ def signal_heard() -> Callable[[], int | None]:
     signal.signal(signal.SIGINT, hear)
     signal.signal(signal.SIGTERM, hear)
     return lambda: asked[0] if asked else None
+
+
+def say(line: str) -> None:
+    """Tell a person, on stderr."""
+    click.echo(line, err=True)

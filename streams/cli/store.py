@@ -1,19 +1,20 @@
-"""The ClickHouse client that a command's settings name, opened now or when its server is there."""
+"""The ClickHouse that a command's settings name: its client, and what answers a query."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from streams.process import health
-from streams.process import settings as settings_module
-from streams.process.settings import Settings
+from streams.process.settings import Settings, clickhouse_tls
 
 
 def client(settings: Settings, timeout_s: float = 60) -> Any:
     """Open it; raises as `sinks.clickhouse.client.open_client` does."""
     from sinks.clickhouse import client as clickhouse
 
-    tls = settings_module.clickhouse_tls(settings)
+    tls = clickhouse_tls(settings)
     return clickhouse.open_client(settings.clickhouse_url, settings.data_dir, tls, timeout_s)
 
 
@@ -30,5 +31,28 @@ def client_when_there(settings: Settings, stopping: Callable[[], bool]) -> Any:
             health.come_round(ready=False)
             time.sleep(0.2)
 
-    tls = settings_module.clickhouse_tls(settings)
+    tls = clickhouse_tls(settings)
     return clickhouse.open_when_there(settings.clickhouse_url, settings.data_dir, tls, wait)
+
+
+@contextlib.contextmanager
+def asking(settings: Settings) -> Iterator[Any]:
+    """Yield what answers a query; an embedded database that nobody has stays open meanwhile."""
+    from sinks.clickhouse.client import DataDirBusy, chdb_path
+    from sinks.sql.query import query
+    from sinks.sql.reader import Reader
+
+    path = chdb_path(settings.clickhouse_url, settings.data_dir)
+    with contextlib.ExitStack() as stack:
+        if path is not None and path.is_dir():
+            # Else each query would open and close the engine, at half a second each.
+            with contextlib.suppress(DataDirBusy):
+                stack.enter_context(contextlib.closing(Reader(path)))
+        yield partial(
+            query,
+            fmt="JSONCompactEachRow",
+            url=settings.clickhouse_url,
+            data_dir=settings.data_dir,
+            token=settings.http_token,
+            tls=clickhouse_tls(settings),
+        )

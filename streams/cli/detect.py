@@ -1,0 +1,25 @@
+"""`undertow detect`: the detectors as Faust agents."""
+
+from typing import Any
+
+import click
+
+from streams.cli.options import option, watched
+from streams.cli.stage import stage
+from streams.core.params import load_params
+
+
+@click.command()
+@option("kafka_url")
+@option("data_dir")
+@option("partitions")
+@option("params")
+@option("flush_s")
+@watched
+def detect(**given: Any) -> None:
+    """Run the detectors as Faust agents. Run as many as there are partitions."""
+    from streams.detect.app import create_app, work
+
+    with stage(given) as settings:
+        app = create_app(settings, load_params(settings.params))
+        work(app)

@@ -1,0 +1,37 @@
+"""`undertow replay`: a source into Kafka."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streams.cli.options import Refused, option, settled, with_kafka
+from streams.cli.source import FORMS, night_options, open_named
+from streams.sources.open import SourceError
+
+
+@click.command(epilog=FORMS)
+@click.argument("source", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--kafka", "_kafka", is_flag=True, help="said for clarity: Kafka is where a replay goes"
+)
+@night_options
+@option("kafka_url")
+@option("data_dir")
+def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: Any) -> None:
+    """Feed a source to Kafka: what a night looked like, to the processes that watch it."""
+    from streams.kafka.replay import ReplayError
+    from streams.kafka.replay import replay as feed
+    from streams.process.progress import telling
+
+    settings = with_kafka(settled(**given))
+    try:
+        opened = open_named(source, seed, hours)
+        with telling(opened.name, opened.span) as tell:
+            sent = feed(settings, opened, lambda ts_event: tell(ts_event, 0))
+    except SourceError as problem:
+        raise Refused(str(problem)) from None
+    except ReplayError as problem:
+        raise click.ClickException(str(problem)) from None
+    for topic, count in sorted(sent.items()):
+        click.echo(f"{topic}\t{count}")

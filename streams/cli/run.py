@@ -1,0 +1,102 @@
+"""`undertow run`: a source through everything, in one process."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from streams.cli.options import Refused, option, say, settled, signal_heard
+from streams.cli.source import FORMS, night_options, open_named
+from streams.core.params import ParamsError, load_params
+from streams.sources.open import SourceError
+
+
+@click.command(epilog=FORMS)
+@click.option(
+    "--source", type=click.Path(path_type=Path), help="a recording; without it a night is generated"
+)
+@night_options
+@click.option("--speed", default="max", show_default=True, help="max, or times real time: 60")
+@click.option("--serve/--no-serve", default=None, help="serve SQL afterwards [on a terminal]")
+@click.option("--fresh", is_flag=True, help="start anew where a stopped run would go on")
+@option("data_dir")
+@option("params")
+@option("sql_host")
+@option("sql_port")
+@option("ops_host")
+@option("ops_port")
+@option("webhook_urls")
+@option("webhook_allow_private")
+def run(
+    source: Path | None,
+    seed: int,
+    hours: float,
+    speed: str,
+    serve: bool | None,
+    fresh: bool,
+    **given: Any,
+) -> None:
+    """Run a source through everything, in one process, and print what it found.
+
+    Results stay in DATA_DIR (run.json, and tables for `undertow sql`) between runs. While it
+    runs, and after it with --serve, any ClickHouse client can query http://127.0.0.1:8124.
+
+    Stopped by SIGTERM (exit code 0), Ctrl-C (130), a full disk (1) or a kill, the same
+    command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
+    """
+    from sinks.clickhouse.client import SinkError
+    from streams.cli.report_tables import show
+    from streams.process import health
+    from streams.process.progress import telling
+    from streams.run.loop import Ears
+    from streams.run.shell import CannotRun, Embedded, NoSpace, Stopped
+
+    settings = settled(**given)
+    rate = _speed(speed)
+    try:
+        params = load_params(settings.params)
+        opened = open_named(source, seed, hours, by_the_run=True)
+        with health.serving(settings) as ops_url, Embedded(settings, params) as shell:
+            heard = signal_heard()
+            if shell.url:
+                click.echo(f"sql on {shell.url}, health on {ops_url} while this runs", err=True)
+            with telling(opened.name, opened.span) as tell:
+                found = shell.play(opened, rate, fresh, Ears(tell, say, heard))
+            console = Console(width=None if sys.stdout.isatty() else 110)
+            stays = serve or (serve is None and sys.stdout.isatty())
+            show(found, console, settings.data_dir, shell.url if stays else None)
+            if stays:
+                click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
+                _until(heard)
+    except (CannotRun, SourceError, ParamsError, health.CannotServe, ValueError) as problem:
+        raise Refused(str(problem)) from None
+    except (SinkError, NoSpace) as problem:
+        raise click.ClickException(str(problem)) from problem
+    except Stopped as where:
+        say(str(where))
+        sys.exit(130 if heard() == signal.SIGINT else 0)
+
+
+def _speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not rate > 0:
+        raise Refused(f"--speed is max or a number above 0, not {text!r}")
+    return rate
+
+
+def _until(heard: Callable[[], int | None]) -> None:
+    from streams.process import health
+
+    while not heard():
+        health.come_round()
+        time.sleep(0.2)

@@ -1,0 +1,30 @@
+"""What the commands that read a source share: its argument's help, the generated night, opening."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from streams.sources.open import SUPPORTED
+
+FORMS = "\b\nSOURCE may be a file or a folder of:\n" + SUPPORTED
+
+
+def night_options(command: Any) -> Any:
+    """Add the options of the generated night, which stands in where no source is named."""
+    for name, default, text in (
+        ("--hours", 24.0, "hours of it, at most 24"),
+        ("--seed", 20251121, "seed of the generated night"),
+    ):
+        command = click.option(name, default=default, show_default=True, help=text)(command)
+    return command
+
+
+def open_named(source: Path | None, seed: int, hours: float, by_the_run: bool = False) -> Any:
+    """Open the source, or the generated night; raises SourceError, and ValueError for hours."""
+    from streams.sources.generated import generated_source
+    from streams.sources.open import open_source
+
+    if source is None:
+        return generated_source(seed, hours)
+    return open_source(source, by_the_run)

