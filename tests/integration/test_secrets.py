@@ -218,7 +218,7 @@ def fall(*_):
         raise ValueError(known.webhook_urls)
     except ValueError as problem:
         raise LookupError({"password": known.kafka_password, "all": known}) from problem
-streams.cli.show_settings.callback = fall
+streams.cli.settings.settings.callback = fall
 """
 
 
