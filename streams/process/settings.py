@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -24,44 +24,146 @@ PLAIN = ("kafka_url", "clickhouse_url", "webhook_urls")
 _SECRET = ("webhook_urls", "kafka_password", "http_token")
 
 
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
 class SettingsError(Exception):
     """A setting that is unknown or unusable; the message names it."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting with its unit; see `TABLE` for what each means."""
+    """Every setting with its bounds, default and what `--help` says of it."""
 
-    data_dir: str = "data"
-    kafka_url: str = ""
-    kafka_port: Annotated[int, Meta(ge=0, le=65535)] = 9092
-    kafka_jars: str = ""
-    kafka_security: Annotated[str, Meta(pattern="^(sasl_)?(plaintext|ssl)$")] = "plaintext"
-    kafka_sasl: Annotated[str, Meta(pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$")] = "PLAIN"
-    kafka_username: str = ""
-    kafka_password: str = ""
-    kafka_ca_file: str = ""
-    kafka_cert_file: str = ""
-    kafka_key_file: str = ""
-    partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
-    group: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "undertow"
-    params: str = ""
-    clickhouse_url: str = "chdb"
-    clickhouse_ca_file: str = ""
-    clickhouse_cert_file: str = ""
-    clickhouse_key_file: str = ""
-    sql_host: str = "127.0.0.1"
-    sql_port: Annotated[int, Meta(ge=0, le=65535)] = 8124
-    ops_host: str = "127.0.0.1"
-    ops_port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    http_token: str = ""
-    webhook_urls: str = ""
-    webhook_allow_private: str = ""
-    flush_s: Annotated[float, Meta(ge=0.01, le=60)] = 0.5
-    batch_rows: Annotated[int, Meta(ge=1, le=100_000)] = 100_000
-    checkpoint_s: Annotated[float, Meta(ge=0.01, le=3600)] = 5.0
-    dead_letter_limit: Annotated[float, Meta(gt=0, le=1)] = 0.9
-    log_level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
-    log_format: Annotated[str, Meta(pattern="^(text|json)$")] = "text"
+    data_dir: Annotated[
+        str, Meta(description="where everything on disk lives; kept between runs")
+    ] = "data"
+    kafka_url: Annotated[
+        str,
+        Meta(description="bootstrap servers, host:port[,host:port]; empty: `stack` starts its own"),
+    ] = ""
+    kafka_port: Annotated[
+        Port, Meta(description="port of the Kafka that `stack` starts; 0 picks a free one")
+    ] = 9092
+    kafka_jars: Annotated[
+        str, Meta(description="where Kafka's jars are kept; empty: under data_dir")
+    ] = ""
+    kafka_security: Annotated[
+        str,
+        Meta(
+            description="plaintext, ssl, sasl_plaintext or sasl_ssl",
+            pattern="^(sasl_)?(plaintext|ssl)$",
+        ),
+    ] = "plaintext"
+    kafka_sasl: Annotated[
+        str,
+        Meta(
+            description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with kafka_security sasl_…",
+            pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$",
+        ),
+    ] = "PLAIN"
+    kafka_username: Annotated[
+        str, Meta(description="who we are to Kafka, with kafka_security sasl_…")
+    ] = ""
+    kafka_password: Annotated[str, Meta(description="its password; never on a command line")] = ""
+    kafka_ca_file: Annotated[
+        str, Meta(description="PEM of the authority that signed the brokers; empty: the system's")
+    ] = ""
+    kafka_cert_file: Annotated[
+        str, Meta(description="PEM of our certificate, where brokers ask for one")
+    ] = ""
+    kafka_key_file: Annotated[str, Meta(description="PEM of its key, without a passphrase")] = ""
+    partitions: Annotated[
+        int,
+        Meta(
+            description="partitions of each split topic; must stay what it was when they were made",
+            ge=1,
+            le=1024,
+        ),
+    ] = 4
+    group: Annotated[
+        str,
+        Meta(
+            description="prefix of consumer groups and transactional ids",
+            pattern=r"^[A-Za-z0-9._-]{1,100}$",
+        ),
+    ] = "undertow"
+    params: Annotated[
+        str,
+        Meta(
+            description="JSON file of detector parameters (thresholds and windows); empty: defaults"
+        ),
+    ] = ""
+    clickhouse_url: Annotated[
+        str,
+        Meta(
+            description="`chdb` (embedded, under data_dir) or http(s)://user:password@host:port/db"
+        ),
+    ] = "chdb"
+    clickhouse_ca_file: Annotated[
+        str,
+        Meta(description="PEM of the authority that signed an https server; empty: the usual ones"),
+    ] = ""
+    clickhouse_cert_file: Annotated[
+        str, Meta(description="PEM of our certificate, where the server asks for one")
+    ] = ""
+    clickhouse_key_file: Annotated[
+        str, Meta(description="PEM of its key, without a passphrase")
+    ] = ""
+    sql_host: Annotated[str, Meta(description="address of the SQL endpoint over chDB")] = (
+        "127.0.0.1"
+    )
+    sql_port: Annotated[Port, Meta(description="port of the SQL endpoint; 0 picks a free one")] = (
+        8124
+    )
+    ops_host: Annotated[str, Meta(description="address of /healthz, /readyz and /metrics")] = (
+        "127.0.0.1"
+    )
+    ops_port: Annotated[
+        Port,
+        Meta(
+            description="their port; 0 picks a free one and logs it; children of `stack`: the next"
+        ),
+    ] = 0
+    http_token: Annotated[
+        str,
+        Meta(description="secret that every HTTP endpoint asks for; a must where others reach it"),
+    ] = ""
+    webhook_urls: Annotated[
+        str, Meta(description="alert receivers: https://host/path#whsec_… separated by spaces")
+    ] = ""
+    webhook_allow_private: Annotated[
+        str, Meta(description="hosts that webhooks may reach though private, comma separated")
+    ] = ""
+    flush_s: Annotated[
+        float,
+        Meta(description="longest time a record waits for its batch, seconds", ge=0.01, le=60),
+    ] = 0.5
+    batch_rows: Annotated[
+        int, Meta(description="rows of one ClickHouse insert at most", ge=1, le=100_000)
+    ] = 100_000
+    checkpoint_s: Annotated[
+        float,
+        Meta(
+            description="seconds between the points that a stopped or killed `run` goes on from",
+            ge=0.01,
+            le=3600,
+        ),
+    ] = 5.0
+    dead_letter_limit: Annotated[
+        float,
+        Meta(
+            description="share unreadable of a partition's messages above which a stage stops",
+            gt=0,
+            le=1,
+        ),
+    ] = 0.9
+    log_level: Annotated[
+        str,
+        Meta(description="debug, info, warning or error", pattern="^(debug|info|warning|error)$"),
+    ] = "info"
+    log_format: Annotated[
+        str, Meta(description="text, or json: one object a line", pattern="^(text|json)$")
+    ] = "text"
 
     def __post_init__(self) -> None:
         _keep_secrets(msgspec.structs.asdict(self))
@@ -74,38 +176,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return list(masked(self).items())
 
 
+#: What each setting means.
 TABLE: dict[str, str] = {
-    "data_dir": "where everything on disk lives; kept between runs",
-    "kafka_url": "bootstrap servers, host:port[,host:port]; empty: `stack` starts its own",
-    "kafka_port": "port of the Kafka that `stack` starts; 0 picks a free one",
-    "kafka_jars": "where Kafka's jars are kept; empty: under data_dir",
-    "kafka_security": "plaintext, ssl, sasl_plaintext or sasl_ssl",
-    "kafka_sasl": "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with kafka_security sasl_…",
-    "kafka_username": "who we are to Kafka, with kafka_security sasl_…",
-    "kafka_password": "its password; never on a command line",
-    "kafka_ca_file": "PEM of the authority that signed the brokers; empty: the system's",
-    "kafka_cert_file": "PEM of our certificate, where brokers ask for one",
-    "kafka_key_file": "PEM of its key, without a passphrase",
-    "partitions": "partitions of each split topic; must stay what it was when they were made",
-    "group": "prefix of consumer groups and transactional ids",
-    "params": "JSON file of detector parameters (thresholds and windows); empty: defaults",
-    "clickhouse_url": "`chdb` (embedded, under data_dir) or http(s)://user:password@host:port/db",
-    "clickhouse_ca_file": "PEM of the authority that signed an https server; empty: the usual ones",
-    "clickhouse_cert_file": "PEM of our certificate, where the server asks for one",
-    "clickhouse_key_file": "PEM of its key, without a passphrase",
-    "sql_host": "address of the SQL endpoint over chDB",
-    "sql_port": "port of the SQL endpoint; 0 picks a free one",
-    "ops_host": "address of /healthz, /readyz and /metrics",
-    "ops_port": "their port; 0 picks a free one and logs it; children of `stack`: the next",
-    "http_token": "secret that every HTTP endpoint asks for; a must where others reach it",
-    "webhook_urls": "alert receivers: https://host/path#whsec_… separated by spaces",
-    "webhook_allow_private": "hosts that webhooks may reach though private, comma separated",
-    "flush_s": "longest time a record waits for its batch, seconds",
-    "batch_rows": "rows of one ClickHouse insert at most",
-    "checkpoint_s": "seconds between the points that a stopped or killed `run` goes on from",
-    "dead_letter_limit": "share unreadable of a partition's messages above which a stage stops",
-    "log_level": "debug, info, warning or error",
-    "log_format": "text, or json: one object a line",
+    name: " ".join(meta.description for meta in hint.__metadata__ if meta.description)
+    for name, hint in get_type_hints(Settings, include_extras=True).items()
 }
 
 
