@@ -1,6 +1,6 @@
 """Trades and liquidations, as every venue's parser hands them on."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +13,7 @@ from schemas.words import (
     Micros,
     Name,
     NotionalUsd,
+    OpenInterestSides,
     OrderSide,
     PositionSide,
     Price,
@@ -110,9 +111,10 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
 class OpenInterest(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="open_interest"):
     """How much is open in one instrument at one instant, as its venue gives it.
 
-    `quantity` in base units; its worth, where given, falls with the price too, so it tells
-    nothing of closed positions. Told on `liquidations`, whose feed knows it: one word on time
-    speaks for both.
+    `quantity` in base units, NULL where the venue counts money and tells no price; its worth,
+    where given, falls with the price too, so it tells nothing of closed positions. `sides`:
+    whether longs alone are counted (as many as shorts), or both. Told on `liquidations`, whose
+    feed knows it: one word on time speaks for both.
     """
 
     event_id: Identity
@@ -120,10 +122,29 @@ class OpenInterest(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="ope
     instrument: Instrument
     venue_symbol: Identity
     asset: Asset
-    quantity: Quantity
+    quantity: Quantity | None
     notional_usd: TotalUsd | None
     ts_event: Micros
     ts_recv: Micros
+    sides: OpenInterestSides = "unknown"
+
+    def __post_init__(self) -> None:
+        check_times(self.ts_event, self.ts_recv)
+        check_words(self.venue, self.asset, self.instrument)
+
+
+class MarkPrice(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="mark_price"):
+    """The price at which a venue values positions in one instrument at one instant."""
+
+    event_id: Identity
+    venue: Name
+    instrument: Instrument
+    venue_symbol: Identity
+    asset: Asset
+    price: Price
+    ts_event: Micros
+    ts_recv: Micros
+    price_kind: Literal["mark"] = "mark"
 
     def __post_init__(self) -> None:
         check_times(self.ts_event, self.ts_recv)

@@ -44,7 +44,13 @@ def parse(venue: str, channel: str | None, instruments: Path | None, ts_recv: in
     for line in sys.stdin.buffer:
         frame = line.rstrip(b"\r\n")
         received = now_us() if ts_recv is None else ts_recv
-        print(encode(registry.parse(venue, channel, frame, known, received)).decode())
+        parsed = registry.parse(venue, channel, frame, known, received)
+        shown = {
+            "records": parsed.records,
+            "refusals": parsed.refusals,
+            "control": parsed.control,
+        }
+        print(encode(shown).decode())
 
 
 def _channel(venue: str, name: str) -> str:

@@ -14,10 +14,12 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 # What a venue may send. Decoders run with strict=False: "0.014" is then a number, while
 # "NaN", "inf", "1_0" and "-1" fail with the field's name before any arithmetic.
 Millis = Annotated[int, Meta(ge=1_420_070_400_000, le=4_102_444_800_000)]
+Seconds = Annotated[int, Meta(ge=1_420_070_400, le=4_102_444_800)]
 PriceIn = Annotated[float, Meta(gt=0, le=1e9)]
 PriceOrZero = Annotated[float, Meta(ge=0, le=1e9)]
 SizeIn = Annotated[float, Meta(gt=0, le=1e15)]
 SizeOrZero = Annotated[float, Meta(ge=0, le=1e15)]
+SignedSize = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Word = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

@@ -32,11 +32,13 @@ class Parsed(msgspec.Struct, gc=False):
 
     `control`: an acknowledgement, a pong, a notice; a request of ours that the venue refused
     is control with a refusal. All empty: nothing happened, as of an order without a fill.
+    `history`: the venue marks the records as what was before the subscription.
     """
 
     records: list[Any]
     refusals: list[Refusal]
     control: bool = False
+    history: bool = False
 
 
 def control(refused: Refusal | None = None) -> Parsed:
@@ -109,7 +111,7 @@ def built(
             continue
         try:
             record = build(item)
-        except (ValueError, OverflowError) as problem:
+        except (ValueError, OverflowError, *NOT_A_FRAME) as problem:
             if not isinstance(problem, UnreadableFrame):
                 problem = unreadable(problem)
             refused[place] = _at(path, place, problem)

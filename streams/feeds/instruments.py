@@ -1,6 +1,8 @@
 """What one unit of a venue's quantity is: contract size, inverse or linear, base and quote."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import resources
 from typing import Any, Literal
 
 import msgspec
@@ -48,6 +50,9 @@ class Instruments(dict[str, Instrument]):
     UnreadableFrame for a symbol that it cannot judge.
     """
 
+    #: Which side Gate's WebSocket sign is: the order's or the position's, None until learnt.
+    liquidation_sign: Literal["order", "position"] | None = None
+
     def __init__(
         self,
         rule: Callable[[str], Instrument],
@@ -72,11 +77,13 @@ class Instruments(dict[str, Instrument]):
 Parser = Callable[[bytes, int, Instruments], Parsed]
 
 
-def sized(instrument: Instrument, amount: float, price: float) -> tuple[float, float, float | None]:
+def sized(
+    instrument: Instrument, amount: float, price: float, most_usd: float = 1e10
+) -> tuple[float, float, float | None]:
     """Return (price a coin, coins, worth in USD or None) of `amount` of the venue's units.
 
-    `price` is the venue's, in its quote currency. Raises UnreadableFrame for what lies
-    outside the ranges of a record, and for a quanto whose worth the price does not tell.
+    `price` is the venue's, in its quote currency; `most_usd` bounds a believable worth. Raises
+    UnreadableFrame for what no record can hold, and for a quanto: its price tells no worth.
     """
     if instrument.unit == "base":
         coins = amount * instrument.size
@@ -96,9 +103,19 @@ def sized(instrument: Instrument, amount: float, price: float) -> tuple[float, f
         raise UnreadableFrame("quantity", f"{coins!r} is not in (0, 1e15]")
     if not instrument.in_dollars:
         return price, coins, None
-    if not 0.0 <= worth <= 1e10:
-        raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, 1e10]")
+    if not 0.0 <= worth <= most_usd:
+        raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, {most_usd:.0e}]")
     return price, coins, grid_usd(worth)
+
+
+@cache
+def snapshot(venue: str) -> tuple[dict[str, dict[str, Any]], str, str]:
+    """Return (rows by symbol, source, date) of the metadata in this package; empty where none."""
+    path = resources.files("streams.feeds") / "snapshot" / f"{venue}.json"
+    if not path.is_file():
+        return {}, "naming rule", ""
+    bundled = msgspec.json.decode(path.read_bytes())
+    return bundled["instruments"], bundled["source"], bundled["date"]
 
 
 def described(

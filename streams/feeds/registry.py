@@ -2,14 +2,11 @@
 
 from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from typing import Any, NamedTuple
 
-import msgspec
-
-from streams.feeds import binance, bybit
-from streams.feeds.frames import Parsed, Refusal, UnreadableFrame
-from streams.feeds.instruments import Instrument, Instruments, Parser, rows
+from streams.feeds import binance, bitget, bitmex, bybit, deribit, gate, hyperliquid, okx
+from streams.feeds.frames import Parsed, Refusal, UnreadableFrame, control
+from streams.feeds.instruments import Instrument, Instruments, Parser, rows, snapshot
 
 
 class Venue(NamedTuple):
@@ -25,9 +22,19 @@ class Venue(NamedTuple):
     of_metadata: Callable[[str, dict[str, Any]], Instrument]
 
 
+_MODULES: dict[str, Any] = {
+    "binance": binance,
+    "bybit": bybit,
+    "okx": okx,
+    "hyperliquid": hyperliquid,
+    "bitmex": bitmex,
+    "deribit": deribit,
+    "gate": gate,
+    "bitget": bitget,
+}
 VENUES: dict[str, Venue] = {
-    "binance": Venue(binance.CHANNELS, binance.route, binance.by_name, binance.of_metadata),
-    "bybit": Venue(bybit.CHANNELS, bybit.route, bybit.by_name, bybit.of_metadata),
+    name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)
+    for name, module in _MODULES.items()
 }
 
 
@@ -40,6 +47,8 @@ def parse(
     microseconds. Raises KeyError for a venue or a channel that is not in VENUES.
     """
     entry = VENUES[venue]
+    if frame == b"pong":  # plain text at OKX, BitMEX and Bitget
+        return control()
     try:
         if channel is None:
             channel = entry.route(frame)
@@ -78,11 +87,10 @@ def _parts(name: str) -> set[str]:
 def bundled(venue: str) -> Instruments:
     """Return the venue's instruments as of the snapshot in this package, else by their names."""
     entry = VENUES[venue]
-    path = resources.files("streams.feeds") / "snapshot" / f"{venue}.json"
-    if not path.is_file():
+    described, source, date = snapshot(venue)
+    if not described:
         return Instruments(entry.by_name)
-    snapshot = msgspec.json.decode(path.read_bytes())
-    return instruments_of(venue, snapshot["instruments"], snapshot["source"], snapshot["date"])
+    return instruments_of(venue, described, source, date)
 
 
 def instruments_of(venue: str, document: Any, source: str, date: str = "") -> Instruments:

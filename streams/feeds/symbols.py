@@ -40,10 +40,10 @@ def split_symbol(venue_symbol: str, kind: str = "PERP") -> tuple[str, str, float
         settled_in_usdc = not found[1].endswith(("USDT", "USD"))
         pair = found[1] + "USDC" if settled_in_usdc else found[1]
         asset, quote = _asset_and_quote(venue_symbol, pair, kind)
-        kind = _expiry(venue_symbol, found[2])
+        kind = expiry(venue_symbol, found[2])
     elif found := _QUARTERLY.fullmatch(venue_symbol):
         asset, quote = _asset_and_quote(venue_symbol, found[1], kind)
-        kind = _last_friday(2000 + int(found[3]), _QUARTER_MONTH[found[2]])
+        kind = last_friday(2000 + int(found[3]), _QUARTER_MONTH[found[2]])
     elif venue_symbol.endswith("PERP") and len(venue_symbol) > 4:
         # Bybit's USDC perpetuals name no quote: BTCPERP. (PERPUSDT is the coin PERP.)
         asset, quote = _asset_and_quote(venue_symbol, venue_symbol[:-4] + "USDC", kind)
@@ -85,14 +85,16 @@ def without_multiplier(asset: str) -> tuple[str, float]:
     return asset, 1.0
 
 
-def _expiry(venue_symbol: str, day: str) -> str:
+def expiry(venue_symbol: str, day: str) -> str:
+    """Return YYMMDD of a day like 27DEC24. Raises UnreadableFrame("symbol")."""
     try:
         return datetime.strptime(day + "+0000", "%d%b%y%z").strftime("%y%m%d")
     except ValueError:
         raise UnreadableFrame("symbol", f"{venue_symbol!r} has no such expiry day") from None
 
 
-def _last_friday(year: int, month: int) -> str:
+def last_friday(year: int, month: int) -> str:
+    """Return a month's last Friday, YYMMDD."""
     after = date(year + month // 12, month % 12 + 1, 1)
     return (after - timedelta(days=(after.weekday() - 5) % 7 + 1)).strftime("%y%m%d")
 

@@ -31,9 +31,13 @@ class Drop(NamedTuple):
 
 
 def take(readings: dict[str, Reading], told: Iterable[OpenInterest]) -> None:
-    """Remember a closed second's readings, by venue and instrument."""
+    """Remember a closed second's readings in base units, by venue, instrument and sides counted."""
     for one in sorted(told, key=lambda r: (r.ts_event, r.event_id)):
-        readings[f"{one.venue}:{one.instrument}"] = Reading(one.ts_event // SECOND, one.quantity)
+        if one.quantity is not None:
+            name = f"{one.venue}:{one.instrument}"
+            # One side is half of both: a feed that changes from one to the other is another.
+            name += ":both" if one.sides == "both" else ""
+            readings[name] = Reading(one.ts_event // SECOND, one.quantity)
 
 
 def before(readings: dict[str, Reading], second: int) -> dict[str, float]:

@@ -1,0 +1,347 @@
+"""BitMEX: the liquidation, trade and instrument tables.
+
+Formats: reference/wire-formats.md 3.6. Quantities are contracts, whose size is each symbol's own;
+XBT is BTC here.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import grid_usd
+from streams.feeds import readings
+from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import (
+    Instrument,
+    Instruments,
+    Parser,
+    described,
+    sized,
+    snapshot,
+    unknown,
+)
+from streams.feeds.symbols import last_friday
+
+#: The months of futures' names: XBTZ26 expires on December's last Friday.
+_MONTHS = "FGHJKMNQUVXZ"
+_DATED = re.compile(r"([A-Z0-9]+?)(USDT|USD|)([FGHJKMNQUVXZ])([0-9]{2})")
+_PAIR = re.compile(r"([A-Z0-9]+?)_?(USDT|USDC|USD|EUR|XBT)")
+
+Items = TypeVar("Items")
+
+
+class _Message(msgspec.Struct, Generic[Items], gc=False):
+    table: str = ""
+    action: str = ""
+    data: Items | None = None
+    success: bool | None = None
+    error: str = ""
+    info: str = ""
+
+
+class _Forced(msgspec.Struct, gc=False):
+    orderID: Word
+    symbol: Word
+    side: Literal["Buy", "Sell"]
+    price: PriceIn
+    leavesQty: SizeIn
+
+
+class _Named(msgspec.Struct, gc=False):
+    orderID: Word
+
+
+class _Print(msgspec.Struct, gc=False):
+    timestamp: Word
+    symbol: Word
+    price: PriceIn | None = None
+    side: str = ""
+    size: SizeOrZero | None = None
+    trdMatchID: str = ""
+    homeNotional: SizeOrZero | None = None
+    foreignNotional: SizeOrZero | None = None
+    trdType: str = ""
+
+
+class _Reading(msgspec.Struct, gc=False):
+    symbol: Word
+    openInterest: SizeOrZero | None = None
+    markPrice: PriceIn | None = None
+    timestamp: str | None = None
+
+
+class _Routed(msgspec.Struct, gc=False):
+    table: str = ""
+    success: bool | None = None
+    error: str = ""
+    info: str = ""
+    unsubscribe: str = ""
+
+
+_ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+_FORCED = Kind(_Message, _Forced)
+_NAMED = Kind(_Message, _Named)
+_PRINTS = Kind(_Message, _Print)
+_READINGS = Kind(_Message, _Reading)
+
+
+# {"table":"liquidation","action":"insert","data":[{"orderID":"7b1c22aa","symbol":"XBTUSD",
+#  "side":"Sell","price":83120.5,"leavesQty":412000}]}
+# {"table":"liquidation","action":"update","data":[{"orderID":"7b1c22aa","leavesQty":150000}]}
+def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read the orders that one message inserts, at the time of receipt: the table has none.
+
+    `side` is the ORDER's, `price` the bankruptcy price. What an update or a delete takes off
+    an order told already; whether it traded or was cancelled is not said. `partial` holds
+    orders of unknown age: they tell nothing new. Raises UnreadableFrame. Microseconds.
+    """
+    action = _action(frame)
+    if action in ("partial", "update", "delete"):
+        message, refusals = _NAMED.read(frame)
+        return _reply(message, "liquidation") or built(message.data, lambda _: None, refusals)
+    message, refusals = _FORCED.read(frame)
+    if (reply := _reply(message, "liquidation")) is not None:
+        return reply
+
+    def build(order: _Forced) -> Liquidation:
+        instrument = instruments[order.symbol]
+        quantity, worth = None, None
+        price = order.price / instrument.multiplier
+        if instrument.unit != "settle":  # a quanto's worth hangs on the price of its coin
+            price, quantity, worth = sized(instrument, order.leavesQty, order.price)
+        return Liquidation(
+            event_id=f"bitmex:liquidation:{order.orderID}",
+            venue="bitmex",
+            instrument=instrument.instrument,
+            venue_symbol=order.symbol,
+            asset=instrument.asset,
+            position_side="long" if order.side == "Sell" else "short",
+            order_side="sell" if order.side == "Sell" else "buy",
+            price=price,
+            price_kind="bankruptcy",
+            quantity=quantity,
+            notional_usd=worth,
+            coverage="full",
+            stream="liquidation",
+            ts_event=ts_recv,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.data, build, refusals)
+
+
+# {"table":"trade","action":"insert","data":[{"timestamp":"2026-10-07T19:11:40.120Z",
+#  "symbol":"XBTUSD","side":"Buy","size":3000,"price":84301.5,"tickDirection":"PlusTick",
+#  "trdMatchID":"a1b2-..","grossValue":3558660,"homeNotional":0.0355866,"foreignNotional":3000,
+#  "trdType":"Regular"}]}
+def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print of one trade message; `side` is the taker's.
+
+    homeNotional is the quantity in coins and foreignNotional the worth in the quote, whatever
+    a contract is. Rows of index symbols (.BXBT) are no trades. Raises UnreadableFrame.
+    Source: wire-formats.md 3.6; microseconds.
+    """
+    message, refusals = _PRINTS.read(frame)
+    if (reply := _reply(message, "trade")) is not None:
+        return reply
+
+    def build(item: _Print) -> Trade | None:
+        if item.symbol.startswith(".") or item.trdType == "Referential":
+            return None
+        if item.price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
+            raise UnreadableFrame("side", f"{item.side[:20]!r}: no side, price or trdMatchID")
+        instrument = instruments[item.symbol]
+        price, quantity, worth = _traded(item, item.price, instrument)
+        return Trade(
+            event_id=f"bitmex:{item.symbol}:{item.trdMatchID}",
+            venue="bitmex",
+            instrument=instrument.instrument,
+            venue_symbol=item.symbol,
+            asset=instrument.asset,
+            aggressor_side="buy" if item.side == "Buy" else "sell",
+            price=price,
+            quantity=quantity,
+            notional_usd=worth,
+            ts_event=_micros(item.timestamp),
+            ts_recv=ts_recv,
+        )
+
+    parsed = built(message.data, build, refusals)
+    parsed.history = message.action == "partial"
+    return parsed
+
+
+# {"table":"instrument","action":"update","data":[{"symbol":"XBTUSD","openInterest":411647400,
+#  "openValue":420691293378,"markPrice":97849.76,"timestamp":"2024-11-25T12:00:00.000Z"}]}
+def parse_instrument(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read open interest (contracts) and mark price where one changed; rows hold changes only.
+
+    Raises UnreadableFrame. Source: venue-protocols.md 5; microseconds.
+    """
+    message, refusals = _READINGS.read(frame)
+    if (reply := _reply(message, "instrument")) is not None:
+        return reply
+    rows = [row for row in message.data if row is not None and not row.symbol.startswith(".")]
+
+    def interest(row: _Reading) -> OpenInterest | None:
+        if row.openInterest is None:
+            return None
+        instrument, times = instruments[row.symbol], _times(row, ts_recv)
+        amount, price = row.openInterest, row.markPrice
+        return readings.interest("bitmex", instrument, amount, price, "unknown", times)
+
+    def mark(row: _Reading) -> MarkPrice | None:
+        if row.markPrice is None:
+            return None
+        return readings.mark("bitmex", instruments[row.symbol], row.markPrice, _times(row, ts_recv))
+
+    parsed = built(message.data, lambda _: None, refusals)
+    builders: tuple[Callable[[_Reading], Any], ...] = (interest, mark)
+    for build in builders:
+        part = built(rows, build)
+        parsed.records += part.records
+        parsed.refusals += part.refusals
+    return parsed
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str) -> Instrument:
+    """Return an XBT future in dollars (inverse, a dollar each), or what the snapshot holds.
+
+    No other contract's size stands in a name: raises UnreadableFrame("symbol").
+    """
+    if dated := re.fullmatch(r"XBT([FGHJKMNQUVXZ][0-9]{2})", symbol):
+        return described("bitmex", symbol, "BTC", "USD", _day(dated[1]), "quote")
+    if symbol not in snapshot("bitmex")[0]:
+        raise unknown("bitmex", symbol)
+    return of_metadata(symbol, snapshot("bitmex")[0][symbol])
+
+
+# {"symbol":"XBTUSDT","underlying":"XBT","quoteCurrency":"USDT","isInverse":false,"isQuanto":false,
+#  "underlyingToPositionMultiplier":1000000,"multiplier":1,"expiry":null}  (/instrument/active)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of instrument/active says of `symbol`. Raises UnreadableFrame."""
+    base, quote, kind = _parts(symbol, row)
+    if row.get("isQuanto"):
+        return described("bitmex", symbol, base, quote, kind, "settle")
+    if row.get("isInverse"):
+        # One unit of the quote is -100,000,000 satoshi of the coin at a price of one.
+        size = abs(float(row.get("multiplier") or 1e8)) / 1e8
+        return described("bitmex", symbol, base, quote, kind, "quote", size)
+    contracts_a_coin = row.get("underlyingToPositionMultiplier")
+    if not contracts_a_coin:
+        raise UnreadableFrame("underlyingToPositionMultiplier", f"{symbol[:60]} has none")
+    return described("bitmex", symbol, base, quote, kind, "base", 1 / float(contracts_a_coin))
+
+
+def route(frame: bytes) -> str:
+    """Return the table that a frame names, "" for control. Raises UnreadableFrame."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if not routed.table and routed.success is None and not routed.error and not routed.info:
+        raise UnreadableFrame("table", "neither a table nor a reply")
+    return routed.table
+
+
+CHANNELS: dict[str, Parser] = {
+    "liquidation": parse_liquidation,
+    "trade": parse_trade,
+    "instrument": parse_instrument,
+}
+
+
+class _Action(msgspec.Struct, gc=False):
+    action: str = ""
+
+
+_ACTION = msgspec.json.Decoder(_Action, strict=False)
+
+
+def _action(frame: bytes) -> str:
+    try:
+        return _ACTION.decode(frame).action
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+
+
+def _traded(
+    item: _Print, price: float, instrument: Instrument
+) -> tuple[float, float, float | None]:
+    """Return (price, coins, dollars or None) of a print, as the venue counts them."""
+    coins, worth = item.homeNotional, item.foreignNotional
+    if not coins or not worth:
+        return sized(instrument, item.size or 0.0, price)
+    if worth > 1e10:
+        raise UnreadableFrame("foreignNotional", f"{worth!r} is above 1e10")
+    multiplier = instrument.multiplier
+    dollars = grid_usd(worth) if instrument.in_dollars else None
+    return price / multiplier, coins * multiplier, dollars
+
+
+def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:
+    """Return base, quote and kind (PERP, SPOT or day) of a symbol, by its metadata first."""
+    dated, pair = _DATED.fullmatch(symbol), _PAIR.fullmatch(symbol)
+    base, quote = row.get("underlying"), row.get("quoteCurrency")
+    kind = "SPOT" if "_" in symbol else "PERP"
+    if row.get("expiry"):
+        kind = datetime.fromisoformat(str(row["expiry"])).strftime("%y%m%d")
+    elif dated and not (base and quote):
+        kind = _day(dated[3] + dated[4])
+    if not base or not quote:
+        if dated is None and pair is None:
+            raise unknown("bitmex", symbol)
+        found = pair or dated
+        assert found is not None
+        base, quote = found[1], found[2] or "USD"
+    return _coin(str(base)), _coin(str(quote)), kind
+
+
+def _coin(name: str) -> str:
+    return "BTC" if name == "XBT" else name.upper()
+
+
+def _day(code: str) -> str:
+    """Return the expiry, YYMMDD, of a month's letter and two digits of the year."""
+    return last_friday(2000 + int(code[1:]), _MONTHS.index(code[0]) + 1)
+
+
+def _micros(text: str) -> int:
+    try:
+        stamp = datetime.fromisoformat(text)
+        return round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise UnreadableFrame("timestamp", f"{text[:60]!r} is no time") from None
+
+
+def _times(row: _Reading, ts_recv: int) -> tuple[int, int]:
+    return (_micros(row.timestamp) if row.timestamp else ts_recv), ts_recv
+
+
+def _reply(message: _Message[object], table: str) -> Parsed | None:
+    """Return what a reply means, None for data of `table`."""
+    if message.table == table:
+        if message.data is None:
+            raise UnreadableFrame("data", "missing")
+        return None
+    if message.error:
+        return control(Refusal("error", f"refused: {message.error[:200]}"))
+    if not message.table and (message.success is not None or message.info):
+        return control()
+    raise UnreadableFrame("table", f"{message.table[:60]!r} is not {table}")

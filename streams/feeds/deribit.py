@@ -1,0 +1,232 @@
+"""Deribit futures: trades, the liquidations among them, open interest and mark price.
+
+Formats: reference/wire-formats.md 3.7. `amount` is dollars on inverse futures and coins on
+linear ones; `contracts` (10 dollars each) is not read. Options are not followed.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import OrderSide
+from streams.feeds import readings
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.symbols import day_of, expiry
+
+# BTC-PERPETUAL, BTC_USDC-PERPETUAL, BTC-27DEC24; options and combos have more parts
+_NAME = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2})")
+_OPPOSITE: dict[str, OrderSide] = {"buy": "sell", "sell": "buy"}
+
+Data = TypeVar("Data")
+
+
+class _Params(msgspec.Struct, Generic[Data], gc=False):
+    channel: str
+    data: Data
+
+
+class _Message(msgspec.Struct, Generic[Data], gc=False):
+    params: _Params[Data]
+    method: Literal["subscription"]
+
+
+class _Print(msgspec.Struct, gc=False):
+    timestamp: Millis
+    instrument_name: Word
+    trade_id: Word
+    price: PriceIn
+    amount: SizeIn
+    direction: OrderSide
+    liquidation: Literal["M", "T", "MT", "none"] = "none"
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    timestamp: Millis
+    instrument_name: Word
+    open_interest: SizeOrZero
+    mark_price: PriceIn
+
+
+class _RoutedParams(msgspec.Struct, gc=False):
+    channel: str = ""
+
+
+class _Routed(msgspec.Struct, gc=False):
+    id: int | str | None = None
+    method: str = ""
+    params: _RoutedParams = msgspec.field(default_factory=_RoutedParams)
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_ROUTED = msgspec.json.Decoder(_Routed)
+_PRINTS = Kind(_Message, _Print, "params.data")
+_TICKER = msgspec.json.Decoder(_Message[_Ticker], strict=False)
+_NOTHING = msgspec.Raw()
+
+
+# {"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.100ms",
+#  "data":[{"timestamp":1791400306210,"price":84290.0,"amount":640.0,"direction":"buy",
+#  "index_price":84288.1,"instrument_name":"BTC-PERPETUAL","trade_seq":301118820,
+#  "mark_price":84289.4,"tick_direction":0,"contracts":64.0,"trade_id":"441200915",
+#  "liquidation":"T"}]}}
+def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print, and beside each forced one its liquidations.
+
+    `direction` is the taker's. `liquidation` says whose position was closed: T the taker's,
+    M the maker's, so the order's side is the OPPOSITE, MT both: two liquidations, one of
+    each side. The print itself is on the tape once. Raises UnreadableFrame. Microseconds.
+    """
+    channel = route(frame)
+    if not channel:
+        return _reply(frame)
+    if channel != "trades":
+        raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not trades")
+    message, refusals = _PRINTS.read(frame)
+
+    def build(item: _Print) -> tuple[Trade, list[Liquidation]]:
+        instrument = instruments[item.instrument_name]
+        trade = _trade(item, instrument, ts_recv)
+        return trade, _liquidations(item, trade, message.params.channel)
+
+    parsed = built(message.params.data, build, refusals, "params.data")
+    pairs = parsed.records
+    parsed.records = [trade for trade, _ in pairs]
+    parsed.records += [forced for _, orders in pairs for forced in orders]
+    return parsed
+
+
+# {"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-PERPETUAL.100ms",
+#  "data":{"timestamp":1765541474086,"instrument_name":"BTC-PERPETUAL",
+#  "open_interest":1132329370.0,"mark_price":92281.78,"index_price":92263.55}}}
+def parse_ticker(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read open interest (in the unit of `amount`) and mark price of one future.
+
+    Raises UnreadableFrame. Source: venue-protocols.md 6; microseconds.
+    """
+    channel = route(frame)
+    if not channel:
+        return _reply(frame)
+    if channel != "ticker":
+        raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not ticker")
+    try:
+        ticker = _TICKER.decode(frame).params.data
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    instrument, times = instruments[ticker.instrument_name], (ticker.timestamp * 1000, ts_recv)
+
+    def build(reading: str) -> OpenInterest | MarkPrice | None:
+        if reading == "mark_price":
+            return readings.mark("deribit", instrument, ticker.mark_price, times)
+        amount, price = ticker.open_interest, ticker.mark_price
+        return readings.interest("deribit", instrument, amount, price, "unknown", times)
+
+    return built(("open_interest", "mark_price"), build, path="params.data")
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str) -> Instrument:
+    """Return what a future's name says: BTC-… is inverse, in dollars; BTC_USDC-… is in coins.
+
+    Raises UnreadableFrame("symbol") for options and combos.
+    """
+    name = _NAME.fullmatch(symbol)
+    if name is None:
+        reason = f"{symbol[:60]!r} is no future of deribit; options are not followed"
+        raise UnreadableFrame("symbol", reason)
+    kind = "PERP" if name[3] == "PERPETUAL" else expiry(symbol, name[3])
+    unit: Literal["base", "quote"] = "base" if name[2] else "quote"
+    return described("deribit", symbol, name[1], name[2] or "USD", kind, unit)
+
+
+# {"instrument_name":"BTC-PERPETUAL","kind":"future","base_currency":"BTC","quote_currency":"USD",
+#  "instrument_type":"reversed","settlement_period":"perpetual","contract_size":10,
+#  "expiration_timestamp":32503708800000}                            (public/get_instruments)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of get_instruments says of `symbol`. Raises UnreadableFrame."""
+    if not row.get("base_currency") or not row.get("quote_currency"):
+        return by_name(symbol)
+    perpetual = row.get("settlement_period") == "perpetual"
+    day = "PERP" if perpetual else day_of(int(row["expiration_timestamp"]) * 1000)
+    unit: Literal["base", "quote"] = "base" if row.get("instrument_type") == "linear" else "quote"
+    base, quote = str(row["base_currency"]), str(row["quote_currency"])
+    return described("deribit", symbol, base, quote, day, unit)
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if routed.method == "heartbeat" or (not routed.method and routed.id is not None):
+        return ""
+    if not routed.params.channel:
+        raise UnreadableFrame("params.channel", "neither a channel nor a reply")
+    return routed.params.channel.partition(".")[0]
+
+
+CHANNELS: dict[str, Parser] = {"trades": parse_trades, "ticker": parse_ticker}
+
+
+def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
+    price, quantity, worth = sized(instrument, item.amount, item.price)
+    return Trade(
+        event_id=f"deribit:{item.instrument_name}:{item.trade_id}",
+        venue="deribit",
+        instrument=instrument.instrument,
+        venue_symbol=item.instrument_name,
+        asset=instrument.asset,
+        aggressor_side=item.direction,
+        price=price,
+        quantity=quantity,
+        notional_usd=worth,
+        ts_event=item.timestamp * 1000,
+        ts_recv=ts_recv,
+    )
+
+
+def _liquidations(item: _Print, trade: Trade, stream: str) -> list[Liquidation]:
+    orders: list[OrderSide] = []
+    if "T" in item.liquidation:
+        orders.append(item.direction)
+    if "M" in item.liquidation:
+        orders.append(_OPPOSITE[item.direction])
+    return [
+        Liquidation(
+            event_id=f"deribit:liquidation:{item.instrument_name}:{item.trade_id}:{side}",
+            venue="deribit",
+            instrument=trade.instrument,
+            venue_symbol=trade.venue_symbol,
+            asset=trade.asset,
+            position_side="long" if side == "sell" else "short",
+            order_side=side,
+            price=trade.price,
+            price_kind="fill",
+            quantity=trade.quantity,
+            notional_usd=trade.notional_usd,
+            coverage="full",
+            stream=stream,
+            ts_event=trade.ts_event,
+            ts_recv=trade.ts_recv,
+        )
+        for side in orders
+    ]
+
+
+def _reply(frame: bytes) -> Parsed:
+    error = bytes(_ROUTED.decode(frame).error).decode(errors="replace")
+    return control(Refusal("error", f"refused: {error[:200]}")) if error else control()

@@ -1,0 +1,395 @@
+"""Gate v4 futures: liquidations (WebSocket and REST), trades, open interest, mark price.
+
+Formats: reference/wire-formats.md 3.8 and its corrections. Sizes are contracts of
+`quanto_multiplier` coins each; the venue changes multipliers, so they are never guessed.
+"""
+
+import re
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import MAX_MICROS, MIN_MICROS, Coverage, OrderSide, PositionSide
+from streams.feeds import readings
+from streams.feeds.checks import Millis, PriceIn, Seconds, SignedSize, SizeOrZero, Word
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.identities import exact, occurring
+from streams.feeds.instruments import (
+    Instrument,
+    Instruments,
+    Parser,
+    described,
+    sized,
+    snapshot,
+    unknown,
+)
+
+#: From 2026-08-20 on the channel drops nothing; before, one a second and contract came through.
+_FULL_SINCE_MS = 1_787_184_000_000
+# BTC_USDT, BTC_USD; delivery contracts have a day: BTC_USDT_20261225
+_NAME = re.compile(r"([^\W_]+)_([A-Z0-9]+)(?:_20([0-9]{6}))?")
+
+Result = TypeVar("Result")
+
+
+class _Message(msgspec.Struct, Generic[Result], gc=False):
+    result: Result
+    channel: str = ""
+    event: str = ""
+    time: Seconds | None = None
+    time_ms: Millis | None = None
+
+
+class _Forced(msgspec.Struct, gc=False):
+    contract: Word
+    price: PriceIn
+    size: SignedSize
+    time: int | None = None
+    time_ms: Millis | None = None
+
+
+class _ForcedStep(msgspec.Struct, gc=False):
+    contract: Word
+    time: Seconds
+    fill_price: PriceIn
+    order_size: SignedSize
+    left: SignedSize
+
+
+class _Print(msgspec.Struct, gc=False):
+    contract: Word
+    id: int
+    price: PriceIn
+    size: SignedSize
+    create_time: int | None = None
+    create_time_ms: float | None = None
+    is_internal: bool = False
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    contract: Word
+    total_size: SizeOrZero | None = None
+    mark_price: PriceIn | None = None
+
+
+class _Stats(msgspec.Struct, gc=False):
+    contract: Word
+    time: Seconds
+    open_interest: SizeOrZero
+    mark_price: PriceIn | None = None
+
+
+class _Routed(msgspec.Struct, gc=False):
+    channel: str = ""
+    event: str = ""
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_ROUTED = msgspec.json.Decoder(_Routed)
+_NO_ERROR = (b"", b"null")
+_FORCED = Kind(_Message, _Forced, "result")
+_STEPS = Kind(_Message, _ForcedStep, "result")
+_PRINTS = Kind(_Message, _Print, "result")
+_TICKERS = Kind(_Message, _Ticker, "result")
+_STATS = Kind(_Message, _Stats, "result")
+
+
+# {"time":1790000001,"time_ms":1790000001001,"channel":"futures.public_liquidates","event":"update",
+#  "result":[{"price":"84120.5","size":"-310.0","time_ms":1791400308123,"contract":"BTC_USDT"}]}
+# {...,"result":{"contract":"SUI_USDT","price":"2.9112","time":1791400307418,"size":-41}}
+def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read the orders of one message, an array or a bare object.
+
+    What the sign of `size` means is not documented on the WebSocket (the REST answer has
+    order_size): the side is unknown until `instruments.liquidation_sign` says what was
+    learnt. `price` is the order's. Raises UnreadableFrame. Microseconds.
+    """
+    message, refusals, reply = _read(_FORCED, frame, "futures.public_liquidates")
+    if reply is not None:
+        return reply
+    seen: dict[str, int] = {}
+
+    def build(item: _Forced) -> Liquidation | None:
+        if item.size == 0:
+            return None
+        millis = item.time_ms or item.time or 0
+        if not 1_420_070_400_000 <= millis <= 4_102_444_800_000:
+            raise UnreadableFrame("time", f"{millis} is not in milliseconds since 2015")
+        position, order = _sides(item.size, instruments.liquidation_sign)
+        coverage: Coverage = "full" if millis >= _FULL_SINCE_MS else "latest_per_second"
+        instrument = instruments[item.contract]
+        price, quantity, worth = sized(instrument, abs(item.size), item.price)
+        facts = f"gate:{item.contract}:{millis}:{exact(item.size, item.price)}"
+        return Liquidation(
+            event_id=occurring(facts, seen),
+            venue="gate",
+            instrument=instrument.instrument,
+            venue_symbol=item.contract,
+            asset=instrument.asset,
+            position_side=position,
+            order_side=order,
+            price=price,
+            price_kind="order_limit",
+            quantity=quantity,
+            notional_usd=worth,
+            coverage=coverage,
+            stream="futures.public_liquidates",
+            ts_event=millis * 1000,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.result, build, refusals, "result")
+
+
+# [{"time":1791400310,"contract":"ETH_USDT","size":-420,"order_size":420,"order_price":"2989",
+#   "fill_price":"2971.3","left":0}]                          (REST /futures/usdt/liq_orders)
+def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read the answer of REST liq_orders: what filled is |order_size| - left, at fill_price.
+
+    `size` is the POSITION's at that step, the whole of it at each step: never summed.
+    `order_size` has the ORDER's sign: below zero it sold, so a long was closed. Times are
+    whole seconds. Raises UnreadableFrame. Source: wire-formats-corrections.md 3.8.
+    """
+    if frame.lstrip()[:1] == b"[":
+        frame = b'{"channel":"liq_orders","event":"update","result":' + frame + b"}"
+    message, refusals, reply = _read(_STEPS, frame, "liq_orders")
+    if reply is not None:
+        return reply
+    seen: dict[str, int] = {}
+
+    def build(item: _ForcedStep) -> Liquidation | None:
+        filled = abs(item.order_size) - abs(item.left)
+        if filled <= 0:
+            return None
+        position, order = _sides(item.order_size, "order")
+        instrument = instruments[item.contract]
+        price, quantity, worth = sized(instrument, filled, item.fill_price)
+        numbers = exact(item.order_size, item.left, item.fill_price)
+        facts = f"gate:rest:{item.contract}:{item.time}:{numbers}"
+        return Liquidation(
+            event_id=occurring(facts, seen),
+            venue="gate",
+            instrument=instrument.instrument,
+            venue_symbol=item.contract,
+            asset=instrument.asset,
+            position_side=position,
+            order_side=order,
+            price=price,
+            price_kind="fill",
+            quantity=quantity,
+            notional_usd=worth,
+            coverage="full",
+            stream="liq_orders",
+            ts_event=item.time * 1_000_000,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.result, build, refusals, "result")
+
+
+# {"time":1790000001,"channel":"futures.trades","event":"update","error":null,"result":[
+#  {"contract":"BTC_USDT","create_time":1791400309,"create_time_ms":1791400309011,"id":61120044,
+#  "price":"84311.0","size":75,"is_internal":true}]}
+def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print of one message; the sign of `size` is the TAKER's.
+
+    Internal matches (insurance fund, auto-deleveraging) are no prints of the tape.
+    Raises UnreadableFrame. Source: wire-formats.md 3.8; microseconds.
+    """
+    message, refusals, reply = _read(_PRINTS, frame, "futures.trades")
+    if reply is not None:
+        return reply
+
+    def build(item: _Print) -> Trade | None:
+        if item.is_internal or item.size == 0:
+            return None
+        instrument = instruments[item.contract]
+        price, quantity, worth = sized(instrument, abs(item.size), item.price)
+        return Trade(
+            event_id=f"gate:{item.contract}:{item.id}",
+            venue="gate",
+            instrument=instrument.instrument,
+            venue_symbol=item.contract,
+            asset=instrument.asset,
+            aggressor_side="buy" if item.size > 0 else "sell",
+            price=price,
+            quantity=quantity,
+            notional_usd=worth,
+            ts_event=_printed_at(item),
+            ts_recv=ts_recv,
+        )
+
+    return built(message.result, build, refusals, "result")
+
+
+# {"time":1790000001,"channel":"futures.tickers","event":"update","result":[{"contract":"BTC_USDT",
+#  "last":"86400","mark_price":"86401.1","index_price":"86410","total_size":"335169045"}]}
+def parse_tickers(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read open interest (total_size: contracts, one side) and mark price of each contract.
+
+    Rows have no time of their own: the message's is taken. Raises UnreadableFrame.
+    Source: venue-protocols.md 7; microseconds.
+    """
+    message, refusals, reply = _read(_TICKERS, frame, "futures.tickers")
+    if reply is not None:
+        return reply
+    stamp = message.time_ms * 1000 if message.time_ms else (message.time or 0) * 1_000_000
+    times = stamp or ts_recv, ts_recv
+
+    def interest(row: _Ticker) -> OpenInterest | None:
+        if row.total_size is None:
+            return None
+        instrument, price = instruments[row.contract], row.mark_price
+        return readings.interest("gate", instrument, row.total_size, price, "one", times)
+
+    def mark(row: _Ticker) -> MarkPrice | None:
+        if row.mark_price is None:
+            return None
+        return readings.mark("gate", instruments[row.contract], row.mark_price, times)
+
+    parsed = built(message.result, interest, refusals, "result")
+    parsed.records += built(message.result, mark, path="result").records
+    return parsed
+
+
+# {"channel":"futures.contract_stats","event":"update","result":[{"time":1790000000,
+#  "contract":"BTC_USDT","open_interest":670338090,"open_interest_usd":5080000000}]}
+def parse_contract_stats(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read open interest as contract_stats counts it: both sides, twice that of the tickers.
+
+    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.8; microseconds.
+    """
+    message, refusals, reply = _read(_STATS, frame, "futures.contract_stats")
+    if reply is not None:
+        return reply
+
+    def build(row: _Stats) -> OpenInterest | None:
+        instrument, times = instruments[row.contract], (row.time * 1_000_000, ts_recv)
+        amount, price = row.open_interest, row.mark_price
+        return readings.interest("gate", instrument, amount, price, "both", times)
+
+    return built(message.result, build, refusals, "result")
+
+
+def by_name(symbol: str) -> Instrument:
+    """Return a delivery contract as large as its perpetual in the snapshot.
+
+    No other contract's size stands in a name: raises UnreadableFrame("symbol").
+    """
+    name = _NAME.fullmatch(symbol)
+    perpetual = snapshot("gate")[0].get(f"{name[1]}_{name[2]}") if name and name[3] else None
+    if perpetual is None:
+        raise unknown("gate", symbol)
+    return of_metadata(symbol, perpetual)
+
+
+# {"name":"BTC_USDT","type":"direct","quanto_multiplier":"0.0001",...}    (/futures/usdt/contracts)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of contracts says of `symbol`; inverse contracts are a dollar each.
+
+    Raises UnreadableFrame.
+    """
+    name = _NAME.fullmatch(symbol)
+    if name is None:
+        raise unknown("gate", symbol)
+    if "quanto_multiplier" not in row:
+        raise UnreadableFrame("quanto_multiplier", f"{symbol[:60]} has none")
+    base, quote, kind = name[1], name[2], name[3] or "PERP"
+    size = float(row["quanto_multiplier"])
+    if row.get("type") == "inverse" or size == 0:
+        return described("gate", symbol, base, quote, kind, "quote")
+    # ETH_USD of the BTC-settled endpoint: size BTC a dollar of price.
+    unit: Literal["base", "settle"] = "settle" if quote == "USD" else "base"
+    return described("gate", symbol, base, quote, kind, unit, size)
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    if frame.lstrip()[:1] == b"[":
+        return "liq_orders"
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if routed.event in ("subscribe", "unsubscribe") or routed.channel == "futures.pong":
+        return ""
+    if not routed.channel:
+        raise UnreadableFrame("channel", "no channel is named")
+    return routed.channel
+
+
+CHANNELS: dict[str, Parser] = {
+    "futures.public_liquidates": parse_public_liquidates,
+    "futures.trades": parse_trades,
+    "futures.tickers": parse_tickers,
+    "futures.contract_stats": parse_contract_stats,
+    "liq_orders": parse_liq_orders,
+}
+
+
+def _sides(
+    size: float, sign: Literal["order", "position"] | None
+) -> tuple[PositionSide, OrderSide | None]:
+    """Return (position side, order side) of a signed size."""
+    if sign is None:
+        return "unknown", None
+    sold = size < 0 if sign == "order" else size > 0
+    return ("long", "sell") if sold else ("short", "buy")
+
+
+def _printed_at(item: _Print) -> int:
+    """Return a print's time in microseconds: milliseconds, or seconds where there are none."""
+    # Both names have been seen with seconds, and the longer one with decimals of them.
+    stamp = item.create_time_ms or item.create_time or 0
+    time = round(stamp * (1000 if stamp > 1e11 else 1_000_000))
+    if not MIN_MICROS <= time <= MAX_MICROS:
+        raise UnreadableFrame("create_time_ms", f"{stamp} is not a time after 2015")
+    return time
+
+
+def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusal], Parsed | None]:
+    """Return (message, refusals, None), or in the last place what a reply means.
+
+    A bare object stands for an array of one; an array within an array is opened.
+    """
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if bytes(routed.error) not in _NO_ERROR:
+        text = bytes(routed.error).decode(errors="replace")
+        return None, {}, control(Refusal("error", f"refused: {text[:200]}"))
+    if routed.event in ("subscribe", "unsubscribe") or routed.channel == "futures.pong":
+        return None, {}, control()
+    if routed.channel != channel:
+        raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is not {channel}")
+    result = bytes(routed.result).strip()
+    if result.startswith(b"{") or result.startswith(b"[["):
+        result = b"[" + result + b"]" if result.startswith(b"{") else result[1:-1]
+        head = b'{"channel":"' + channel.encode() + b'","event":"update","result":'
+        times = _TIMES.decode(frame)
+        if times.time_ms:
+            head = b'{"time_ms":%d,' % times.time_ms + head[1:]
+        elif times.time:
+            head = b'{"time":%d,' % times.time + head[1:]
+        frame = head + result + b"}"
+    return *kind.read(frame), None
+
+
+class _Times(msgspec.Struct, gc=False):
+    time: int | None = None
+    time_ms: int | None = None
+
+
+_TIMES = msgspec.json.Decoder(_Times, strict=False)

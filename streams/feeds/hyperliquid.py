@@ -1,0 +1,257 @@
+"""Hyperliquid perpetuals: trades, liquidations in users' fills, open interest and mark price.
+
+Formats: reference/wire-formats.md 3.5. No channel tells of liquidations: they stand in the fills
+of the users that one follows, so what is heard is a part.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import PositionSide
+from streams.feeds import readings
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+
+#: Channels that answer our own requests.
+_CONTROL = frozenset({"subscriptionResponse", "pong", "error"})
+_PERPETUAL = re.compile(r"(?:[a-z0-9]{1,10}:)?(k?)([^\W_]+)")
+
+Side = Literal["A", "B"]
+Items = TypeVar("Items")
+
+
+class _Print(msgspec.Struct, gc=False):
+    coin: Word
+    side: Side
+    px: PriceIn
+    sz: SizeIn
+    time: Millis
+    tid: int
+
+
+class _Forced(msgspec.Struct, gc=False):
+    liquidatedUser: str
+    method: str
+
+
+class _Fill(_Print, gc=False):
+    dir: str = ""
+    liquidation: _Forced | None = None
+
+
+class _Message(msgspec.Struct, Generic[Items], gc=False):
+    channel: str
+    data: Items
+
+
+class _Fills(msgspec.Struct, Generic[Items], gc=False):
+    fills: Items
+    user: str = ""
+    isSnapshot: bool = False
+
+
+class _FillsMessage(msgspec.Struct, Generic[Items], gc=False):
+    channel: str
+    data: _Fills[Items]
+
+
+class _Context(msgspec.Struct, gc=False):
+    openInterest: SizeOrZero
+    markPx: PriceIn
+
+
+class _Asset(msgspec.Struct, gc=False):
+    coin: Word
+    ctx: _Context
+
+
+class _Routed(msgspec.Struct, gc=False):
+    channel: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_ROUTED = msgspec.json.Decoder(_Routed)
+_PRINTS = Kind(_Message, _Print)
+_FILLS = Kind(_FillsMessage, _Fill, "data.fills")
+_CONTEXT = msgspec.json.Decoder(_Message[_Asset], strict=False)
+
+
+# {"channel":"trades","data":[{"coin":"BTC","side":"B","px":"84302.0","sz":"0.0411",
+#  "time":1791400304010,"hash":"0x71aa...","tid":903311780045120,"users":["0x31c0","0x9e2b"]}]}
+def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print of one trades message; side B bought, A sold, as the taker.
+
+    `tid` is a hash of 50 bits: unique only with coin and time. The first message after
+    subscribing holds recent history, unmarked. Raises UnreadableFrame. Microseconds.
+    """
+    message, refusals = _read(_PRINTS, frame, "trades")
+    if message is None:
+        return _reply(frame)
+
+    def build(item: _Print) -> Trade:
+        instrument = instruments[item.coin]
+        price, quantity, worth = sized(instrument, item.sz, item.px)
+        return Trade(
+            event_id=f"hyperliquid:{item.coin}:{item.time}:{item.tid}",
+            venue="hyperliquid",
+            instrument=instrument.instrument,
+            venue_symbol=item.coin,
+            asset=instrument.asset,
+            aggressor_side="buy" if item.side == "B" else "sell",
+            price=price,
+            quantity=quantity,
+            notional_usd=worth,
+            ts_event=item.time * 1000,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.data, build, refusals)
+
+
+# {"channel":"userFills","data":{"user":"0xabc","fills":[{"coin":"ETH","px":"2950.4","sz":"0.52",
+#  "side":"B","time":1791400305101,"startPosition":"12.0","dir":"Open Long","closedPnl":"0.0",
+#  "hash":"0x5c1d","oid":560010002,"crossed":false,"fee":"0.02","tid":118200455512,"liquidation":
+#  {"liquidatedUser":"0x7777","markPx":"2951.0","method":"market"},"feeToken":"USDC"}]}}
+def parse_user_fills(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read the liquidations among a user's fills; other fills stand on the tape already.
+
+    Both parties of a liquidation have a fill with the same `tid`. Raises UnreadableFrame.
+    Source: wire-formats.md 3.5; microseconds.
+    """
+    message, refusals = _read(_FILLS, frame, "userFills")
+    if message is None:
+        return _reply(frame)
+
+    def build(fill: _Fill) -> Liquidation | None:
+        if fill.liquidation is None:
+            return None
+        position = _position_side(fill, fill.liquidation, message.data.user)
+        instrument = instruments[fill.coin]
+        price, quantity, worth = sized(instrument, fill.sz, fill.px)
+        return Liquidation(
+            event_id=f"hyperliquid:liquidation:{fill.coin}:{fill.time}:{fill.tid}",
+            venue="hyperliquid",
+            instrument=instrument.instrument,
+            venue_symbol=fill.coin,
+            asset=instrument.asset,
+            position_side=position,
+            order_side="sell" if position == "long" else "buy",
+            price=price,
+            price_kind="fill",
+            quantity=quantity,
+            notional_usd=worth,
+            coverage="unknown",
+            stream="userFills",
+            ts_event=fill.time * 1000,
+            ts_recv=ts_recv,
+        )
+
+    parsed = built(message.data.fills, build, refusals, "data.fills")
+    parsed.history = message.data.isSnapshot
+    return parsed
+
+
+# {"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":{"funding":"0.0000125",
+#  "openInterest":"27353.17682","prevDayPx":"76317.0","dayNtlVlm":"1516669192.19",
+#  "premium":"-0.0005","oraclePx":"77605.0","markPx":"77562.0","midPx":"77558.5"}}}
+def parse_asset_context(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read open interest (coins) and mark price; it has no time, so that of receipt is taken.
+
+    Raises UnreadableFrame. Source: venue-protocols.md 4.
+    """
+    if route(frame) != "activeAssetCtx":
+        return _reply(frame)
+    try:
+        asset = _CONTEXT.decode(frame).data
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    instrument, times = instruments[asset.coin], (ts_recv, ts_recv)
+    price = asset.ctx.markPx
+
+    def build(reading: str) -> OpenInterest | MarkPrice | None:
+        if reading == "markPx":
+            return readings.mark("hyperliquid", instrument, price, times)
+        amount = asset.ctx.openInterest
+        return readings.interest("hyperliquid", instrument, amount, price, "unknown", times)
+
+    return built(("openInterest", "markPx"), build, path="data.ctx")
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str) -> Instrument:
+    """Return what a coin's name says: kPEPE is 1000 PEPE, xyz:CRWV a market of the dex xyz.
+
+    Sizes are coins everywhere. Raises UnreadableFrame for spot pairs (@107, PURR/USDC).
+    """
+    name = _PERPETUAL.fullmatch(symbol)
+    if name is None or not name[2].isupper():
+        raise UnreadableFrame("symbol", f"{symbol[:60]!r} is not a perpetual of hyperliquid")
+    return described("hyperliquid", symbol, ("1000" if name[1] else "") + name[2], "USD")
+
+
+# {"universe":[{"name":"BTC","szDecimals":5,"maxLeverage":40},...]}        (/info, type meta)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return the instrument of a row of `universe`, which tells no size: all are coins."""
+    return by_name(symbol)
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    try:
+        channel = _ROUTED.decode(frame).channel
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    return "" if channel in _CONTROL else channel
+
+
+CHANNELS: dict[str, Parser] = {
+    "trades": parse_trades,
+    "userFills": parse_user_fills,
+    "activeAssetCtx": parse_asset_context,
+}
+
+
+def _position_side(fill: _Fill, forced: _Forced, user: str) -> PositionSide:
+    """Return whose position was closed, which the fill's own side says only of its own user."""
+    if forced.method == "backstop" and fill.dir.startswith("Liquidated"):
+        return "long" if fill.dir.endswith("Long") else "short"
+    own: PositionSide = "long" if fill.side == "A" else "short"
+    if user.lower() == forced.liquidatedUser.lower():
+        return own
+    return "short" if own == "long" else "long"
+
+
+def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusal]]:
+    """Return the message and refusals, None in its place for what is not of `channel`."""
+    try:
+        message, refusals = kind.read(frame)
+    except UnreadableFrame:
+        if route(frame) == channel:
+            raise
+        return None, {}
+    return (message, refusals) if message.channel == channel else (None, {})
+
+
+def _reply(frame: bytes) -> Parsed:
+    """Return what a frame means that is none of the wanted channel."""
+    routed = _ROUTED.decode(frame)
+    if routed.channel not in _CONTROL:
+        raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is another channel")
+    if routed.channel != "error":
+        return control()
+    text = bytes(routed.data).decode(errors="replace")
+    return control(Refusal("data", f"refused: {text[:200]}"))

@@ -1,0 +1,312 @@
+"""OKX v5 swaps, futures and margin: forced orders, trades, open interest, mark prices.
+
+Formats: reference/wire-formats.md 3.4 (OKX's v5 docs). Sizes are contracts, also fractions of
+one; what a contract is stands in the metadata, never in the name: BTC-USD_UM_XPERP-310404 is
+linear.
+"""
+
+import re
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from streams.feeds import readings
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.identities import exact, occurring
+from streams.feeds.instruments import (
+    Instrument,
+    Instruments,
+    Parser,
+    described,
+    sized,
+    snapshot,
+    unknown,
+)
+
+OrderSide = Literal["buy", "sell"]
+Items = TypeVar("Items")
+Details = TypeVar("Details")
+
+# BTC-USDT-SWAP, BTC-USD-250328, BTC-USD_UM_XPERP-310404; two parts are a margined spot pair
+_NAME = re.compile(r"([^-]+)-([^-_]+)([^-]*)(?:-(SWAP|[0-9]{6}))?")
+
+
+class _Arg(msgspec.Struct, gc=False):
+    channel: str = ""
+    instId: str = ""
+
+
+class _Message(msgspec.Struct, Generic[Items], gc=False):
+    arg: _Arg = msgspec.field(default_factory=_Arg)
+    data: Items | None = None
+    event: str = ""
+    code: str = ""
+    msg: str = ""
+
+
+class _Routed(msgspec.Struct, gc=False):
+    arg: _Arg = msgspec.field(default_factory=_Arg)
+    event: str = ""
+
+
+class _Forced(msgspec.Struct, gc=False):
+    side: OrderSide
+    posSide: Literal["long", "short", "net", ""]
+    bkPx: PriceIn
+    sz: SizeIn
+    ts: Millis
+
+
+class _Orders(msgspec.Struct, Generic[Details], gc=False):
+    instId: Word
+    details: Details
+
+
+class _Print(msgspec.Struct, gc=False):
+    instId: Word
+    tradeId: Word
+    px: PriceIn
+    sz: SizeIn
+    side: OrderSide
+    ts: Millis
+
+
+class _Interest(msgspec.Struct, gc=False):
+    instId: Word
+    oi: SizeOrZero
+    ts: Millis
+    oiCcy: SizeOrZero | Literal[""] = ""
+    oiUsd: SizeOrZero | Literal[""] = ""
+
+
+class _Mark(msgspec.Struct, gc=False):
+    instId: Word
+    markPx: PriceIn
+    ts: Millis
+
+
+_ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+_FORCED = Kind(_Message, _Orders[list[_Forced]])
+_FORCED_LOOSE = Kind(_Message, _Orders[list[msgspec.Raw]])
+_DETAIL = msgspec.json.Decoder(_Forced, strict=False)
+_PRINTS = Kind(_Message, _Print)
+_INTERESTS = Kind(_Message, _Interest)
+_MARKS = Kind(_Message, _Mark)
+
+
+# {"arg":{"channel":"liquidation-orders","instType":"SWAP"},"data":[{"details":[{"bkLoss":"0",
+#  "bkPx":"82655.7","ccy":"","posSide":"long","side":"sell","sz":"8.55","ts":"1791565600771"}],
+#  "instFamily":"BTC-USDT","instId":"BTC-USDT-SWAP","instType":"SWAP","uly":"BTC-USDT"}]}
+def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every order of one liquidation-orders message.
+
+    `side` is the ORDER's; `posSide` is `net` in one-way mode, then the order's side tells.
+    bkPx is the bankruptcy price. At most one order a contract and second is told.
+    Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
+    """
+    message, refusals = _FORCED.read(frame)
+    if refusals:  # one bad detail costs its instrument: read again, each on its own
+        message, refusals = _FORCED_LOOSE.read(frame)
+    if (reply := _reply(message, "liquidation-orders")) is not None:
+        return reply
+    result = Parsed([], list(refusals.values()))
+    seen: dict[str, int] = {}
+    for place, orders in enumerate(message.data):
+        if orders is None:
+            continue
+
+        def build(detail: _Forced | msgspec.Raw, symbol: str = orders.instId) -> Liquidation:
+            if isinstance(detail, msgspec.Raw):
+                detail = _DETAIL.decode(detail)
+            return _liquidation(detail, instruments[symbol], ts_recv, seen)
+
+        part = built(orders.details, build, path=f"data[{place}].details")
+        result.records += part.records
+        result.refusals += part.refusals
+    return result
+
+
+# {"arg":{"channel":"trades","instId":"BTC-USDT-SWAP"},"data":[{"instId":"BTC-USDT-SWAP",
+#  "tradeId":"1771203390","px":"84311.4","sz":"2.61","side":"buy","ts":"1791400302077",
+#  "count":"2","source":"0","seqId":93411}]}
+def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print of one trades or trades-all message; `side` is the taker's.
+
+    Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
+    """
+    message, refusals = _PRINTS.read(frame)
+    if (reply := _reply(message, "trades")) is not None:
+        return reply
+
+    def build(item: _Print) -> Trade:
+        instrument = instruments[item.instId]
+        price, quantity, worth = sized(instrument, item.sz, item.px)
+        return Trade(
+            event_id=f"okx:{item.instId}:{item.tradeId}",
+            venue="okx",
+            instrument=instrument.instrument,
+            venue_symbol=item.instId,
+            asset=instrument.asset,
+            aggressor_side=item.side,
+            price=price,
+            quantity=quantity,
+            notional_usd=worth,
+            ts_event=item.ts * 1000,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.data, build, refusals)
+
+
+# {"arg":{"channel":"open-interest","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP",
+#  "instId":"BTC-USDT-SWAP","oi":"2510442.7","oiCcy":"25104.427","oiUsd":"2116580241.1",
+#  "ts":"1791400303000"}]}
+def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one open-interest message: one side, in contracts, coins and dollars.
+
+    Coins and dollars are taken as the venue tells them. Raises UnreadableFrame.
+    Source: wire-formats.md 3.4; microseconds.
+    """
+    message, refusals = _INTERESTS.read(frame)
+    if (reply := _reply(message, "open-interest")) is not None:
+        return reply
+
+    def build(item: _Interest) -> OpenInterest | None:
+        instrument, times = instruments[item.instId], (item.ts * 1000, ts_recv)
+        record = readings.interest("okx", instrument, item.oi, None, "one", times)
+        if record is None:
+            return None
+        coins = item.oiCcy * instrument.multiplier if item.oiCcy else record.quantity
+        worth = item.oiUsd if item.oiUsd and instrument.in_dollars else record.notional_usd
+        return msgspec.structs.replace(record, quantity=coins, notional_usd=worth)
+
+    return built(message.data, build, refusals)
+
+
+# {"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP",
+#  "instId":"BTC-USDT-SWAP","markPx":"84660.1","ts":"1744590349506"}]}
+def parse_mark_price(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one mark-price message. Raises UnreadableFrame. Source: venue-protocols.md 3."""
+    message, refusals = _MARKS.read(frame)
+    if (reply := _reply(message, "mark-price")) is not None:
+        return reply
+
+    def build(item: _Mark) -> MarkPrice:
+        times = item.ts * 1000, ts_recv
+        return readings.mark("okx", instruments[item.instId], item.markPx, times)
+
+    return built(message.data, build, refusals)
+
+
+def by_name(symbol: str) -> Instrument:
+    """Return a spot pair (its margin is counted in coins), or a future as large as its swap.
+
+    No other contract's size stands in a name: raises UnreadableFrame("symbol").
+    """
+    name = _NAME.fullmatch(symbol)
+    if name and name[4] is None and not name[3]:
+        return described("okx", symbol, name[1], name[2], "SPOT")
+    family = snapshot("okx")[0].get(f"{symbol[:-7]}-SWAP") if name else None
+    if family is None:
+        raise unknown("okx", symbol)
+    return of_metadata(symbol, family)
+
+
+# {"instType":"SWAP","instId":"BTC-USDT-SWAP","instFamily":"BTC-USDT","ctType":"linear",
+#  "ctVal":"0.01","ctMult":"1","ctValCcy":"BTC","settleCcy":"USDT"}  (/api/v5/public/instruments)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of public/instruments says of `symbol`: ctVal * ctMult of ctValCcy.
+
+    Raises UnreadableFrame.
+    """
+    name = _NAME.fullmatch(symbol)
+    if name is None:
+        raise unknown("okx", symbol)
+    base, quote, end = name[1], name[2], name[4]
+    if end is None:
+        return described("okx", symbol, base, quote, "SPOT")
+    if not row.get("ctVal"):
+        raise UnreadableFrame("ctVal", f"{symbol[:60]} has none")
+    size = float(row["ctVal"]) * float(row.get("ctMult") or 1)
+    kind, currency = row.get("ctType"), row.get("ctValCcy")
+    if kind not in ("linear", "inverse"):
+        kind = "linear" if currency == base or (not currency and quote != "USD") else "inverse"
+    unit: Literal["base", "quote"] = "quote" if kind == "inverse" or currency == quote else "base"
+    return described("okx", symbol, base, quote, "PERP" if end == "SWAP" else end, unit, size)
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if routed.event:
+        return ""
+    if not routed.arg.channel:
+        raise UnreadableFrame("arg.channel", "neither a channel nor an event")
+    return routed.arg.channel
+
+
+CHANNELS: dict[str, Parser] = {
+    "liquidation-orders": parse_liquidation_orders,
+    "trades": parse_trades,
+    "trades-all": parse_trades,
+    "open-interest": parse_open_interest,
+    "mark-price": parse_mark_price,
+}
+
+
+def _liquidation(
+    order: _Forced, instrument: Instrument, ts_recv: int, seen: dict[str, int]
+) -> Liquidation:
+    position: Literal["long", "short"]
+    if order.posSide in ("long", "short"):
+        position = order.posSide
+    else:
+        position = "long" if order.side == "sell" else "short"
+    price, quantity, worth = sized(instrument, order.sz, order.bkPx)
+    symbol = instrument.venue_symbol
+    facts = f"okx:{symbol}:{order.ts}:{order.side}:{exact(order.sz, order.bkPx)}"
+    return Liquidation(
+        event_id=occurring(facts, seen),
+        venue="okx",
+        instrument=instrument.instrument,
+        venue_symbol=symbol,
+        asset=instrument.asset,
+        position_side=position,
+        order_side=order.side,
+        price=price,
+        price_kind="bankruptcy",
+        quantity=quantity,
+        notional_usd=worth,
+        # One order a second and contract; which of them, OKX does not say.
+        coverage="latest_per_second",
+        stream="liquidation-orders",
+        ts_event=order.ts * 1000,
+        ts_recv=ts_recv,
+    )
+
+
+def _reply(message: _Message[object], channel: str) -> Parsed | None:
+    """Return what a reply or a notice means, None for data of `channel`."""
+    if message.event:
+        if message.event != "error":
+            return control()
+        return control(Refusal("event", f"refused: {message.code} {message.msg[:200]}"))
+    if not message.arg.channel.startswith(channel):
+        raise UnreadableFrame("arg.channel", f"{message.arg.channel[:60]!r} is not {channel}")
+    if message.data is None:
+        raise UnreadableFrame("data", "missing")
+    return None
