@@ -1,5 +1,6 @@
 """`undertow run` as its user starts it: what it stores, says, refuses, and leaves behind."""
 
+import contextlib
 import csv
 import gzip
 import json
@@ -18,6 +19,9 @@ from typing import Any
 import msgspec
 import pytest
 from nights import PARAMS, disturbed_night, night, write_ndjson
+
+from sinks.clickhouse import client as clickhouse
+from sinks.sql.report import report
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -146,6 +150,43 @@ def test_the_report_and_sql_agree_and_a_second_run_doubles_nothing(
     assert float(board) == pytest.approx(worth)
     [[episodes]] = sql(tmp_path, "SELECT count() FROM episodes WHERE ts_detected IS NOT NULL")
     assert int(episodes) == 2
+
+
+def test_the_report_is_of_its_run_alone_and_tells_episodes_as_the_view_does(
+    recording: Path, params: dict[str, str], tmp_path: Path
+) -> None:
+    for source in (tmp_path / "other", recording):
+        if source != recording:
+            write_ndjson([e for e in night(seed=8) if e[1] != "whale_transfers"], source)
+        ran = undertow(
+            "run",
+            "--source",
+            str(source),
+            "--data-dir",
+            str(tmp_path / "data"),
+            "--fresh",
+            **params,
+        )
+        assert ran.returncode == 0, ran.stderr
+    client = clickhouse.open_client("chdb", tmp_path / "data")
+    with contextlib.closing(client):
+        [[run]] = client.query(
+            "SELECT argMax(kafka_topic, kafka_offset) FROM cascades WHERE asset = 'BTC'"
+            " AND kafka_topic IN (SELECT kafka_topic FROM whale_transfers)"
+        ).result_rows
+        before = report(client, run)
+        # An order of the episode is taken back long after its end: no new peak, no coverage.
+        client.command(
+            "INSERT INTO cascades SELECT * REPLACE('corrected' AS phase, 'late' AS finding_id,"
+            " ts_event + toIntervalHour(1) AS ts_event, ts_event AS ts_peak, 'unknown' AS coverage)"
+            f" FROM (SELECT * FROM cascades WHERE kafka_topic = '{run}' AND phase = 'closed'"
+            " AND asset = 'BTC') SETTINGS prefer_column_name_to_alias = 1"
+        )
+        assert report(client, run) == before
+        [[stored]] = client.query("SELECT count() FROM liquidations FINAL").result_rows
+    kept = report_of(tmp_path / "data")
+    assert before["episodes"] == kept["episodes"]
+    assert before["orders"] == kept["orders"] < stored
 
 
 @pytest.mark.parametrize(
