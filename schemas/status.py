@@ -7,6 +7,9 @@ from msgspec import Meta
 
 from schemas.words import FeedState, Identity, Micros, Name, Text
 
+#: Characters of `reason` and of `raw` that a dead letter keeps.
+KEPT = 2_000
+
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, tag="feed_status"):
     """A producer's word about its own stream, written in-band beside the records.
@@ -39,3 +42,19 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, tag="dead_letter"):
     reason: Text
     raw: str
     ts_recv: Micros
+
+
+def letter(
+    place: tuple[str, int, int], field: str, reason: str, raw: bytes, ts_recv: int
+) -> DeadLetter:
+    """Return the dead letter of what stood at `place` (topic, partition, offset), texts cut."""
+    topic, partition, offset = place
+    return DeadLetter(
+        topic=topic[:200],
+        partition=partition,
+        offset=offset,
+        field=field,
+        reason=reason[:KEPT],
+        raw=raw[: 4 * KEPT].decode(errors="replace")[:KEPT],
+        ts_recv=ts_recv,
+    )

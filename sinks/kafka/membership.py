@@ -25,6 +25,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 from schemas import metrics
+from schemas.kafka_failures import is_left_behind, is_waited_out
 from schemas.scan import columns
 from sinks.clickhouse.client import Intents, Retry
 from sinks.clickhouse.rows import Piece
@@ -42,29 +43,6 @@ TOPICS = (
     "dead_letters",
 )
 ADMIN_KEYS = ("bootstrap.", "security.", "sasl.", "ssl.", "logger")
-#: A commit refused so: the group has gone on without us, and says so at the next poll.
-LOST = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.FENCED_INSTANCE_ID,
-    }
-)
-#: What time or an operator heals, beside what librdkafka itself calls retriable.
-TRANSIENT = frozenset(
-    {
-        KafkaError._TIMED_OUT,
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._WAIT_COORD,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-        KafkaError.REQUEST_TIMED_OUT,
-    }
-)
 #: Seconds between polls that slow inserts may take; the group allows 300.
 POLL_EVERY_S = 10.0
 Place = tuple[str, int]
@@ -108,7 +86,7 @@ def check(error: KafkaError | None) -> None:
     """Pass over what heals by itself; raises KafkaException for any other error."""
     if error is None:
         return
-    if error.fatal() or not (error.retriable() or error.code() in TRANSIENT):
+    if not is_waited_out(error):
         raise KafkaException(error)
     log.warning("kafka: %s", error)
 
@@ -275,7 +253,7 @@ class Membership:
                 for buffer in ours.values():
                     _empty(buffer)
                 return
-            if error.code() in LOST:
+            if is_left_behind(error):
                 log.warning("not committed, no longer ours: %s", error)
                 self._gone(self._consumer, done)
                 return

@@ -19,7 +19,8 @@ from confluent_kafka import (
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
-from sinks.kafka.membership import LOST, check
+from schemas.kafka_failures import is_left_behind
+from sinks.kafka.membership import check
 from sinks.webhooks.delivery import Deliverer, clock_us
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
@@ -110,7 +111,7 @@ def _commit(consumer: Consumer, messages: list[Message]) -> None:
         consumer.commit(offsets=done, asynchronous=False)
     except KafkaException as problem:
         error = problem.args[0]
-        if error.code() in LOST:
+        if is_left_behind(error):
             log.warning("not committed, no longer ours: %s", error)
         else:
             check(error)

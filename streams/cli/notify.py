@@ -21,7 +21,7 @@ def notify(**given: Any) -> None:
     from sinks.webhooks import notify as notifying
     from sinks.webhooks.endpoints import parse_endpoints
     from sinks.webhooks.outbox import Outbox
-    from streams.kafka import clients, worker_names
+    from streams.kafka import clients, lag, worker_names
 
     with stage(given) as settings:
         allowed = settings.webhook_allow_private.replace(",", " ").split()
@@ -34,6 +34,6 @@ def notify(**given: Any) -> None:
             worker = worker_names.claim(settings.data_dir, "notify")
             conf = clients.consumer_conf(settings, "notify", worker)
             try:
-                notifying.run(conf, endpoints, outbox, stopping(), clients.each_round)
+                notifying.run(conf, endpoints, outbox, stopping(), lag.each_round)
             except sqlite3.OperationalError as problem:
                 raise click.ClickException(f"outbox in {settings.data_dir}: {problem}") from problem

@@ -20,7 +20,7 @@ from streams.core import engine, pipeline, refusals
 from streams.core.params import Params
 from streams.detect import backpressure, faust_tables, observed, shards
 from streams.detect.commits import COMMIT_EVERY_S, Progress
-from streams.kafka import clients
+from streams.kafka import records
 from streams.process import clock
 from streams.process.settings import Settings
 
@@ -135,7 +135,7 @@ def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgo
     try:
         record = codec.decode(topic, message.value, live.partition, offset, not_after)
     except InvalidRecord as problem:
-        outgoing.add("dead_letters", clients.dead_letter(problem, message.value))
+        outgoing.add("dead_letters", records.dead_letter(problem, message.value))
         metrics.REFUSED.labels(topic, "invalid").inc()
         return True
     told = shards.apply(params, live, topic, offset, record)
@@ -146,7 +146,7 @@ def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgo
         metrics.REFUSED.labels(topic, told.refused).inc()
     if told.refused in refusals.LETTERS:
         again = InvalidRecord(topic, live.partition, offset, *refusals.LETTERS[told.refused])
-        outgoing.add("dead_letters", clients.dead_letter(again, message.value))
+        outgoing.add("dead_letters", records.dead_letter(again, message.value))
     for pulse in shards.pulses(told.findings):
         outgoing.add("market_evidence", pulse)
     for target, finding in pipeline.routed(told.findings):

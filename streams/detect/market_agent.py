@@ -12,7 +12,7 @@ from streams.core.params import Params
 from streams.detect import faust_tables, shards
 from streams.detect.agent import BATCH, WITHIN_S, Outgoing, stop_before_commit
 from streams.detect.commits import COMMIT_EVERY_S, Progress
-from streams.kafka import clients
+from streams.kafka import records
 from streams.process.settings import Settings
 
 KEY = b"market"
@@ -69,7 +69,7 @@ def _take(params: Params, state: contagion.MarketState, message: Any, outgoing: 
     try:
         record = codec.decode("market_evidence", message.value, 0, message.offset)
     except InvalidRecord as problem:
-        outgoing.add("dead_letters", clients.dead_letter(problem, message.value))
+        outgoing.add("dead_letters", records.dead_letter(problem, message.value))
         return
     _, found = contagion.step(params, state, record)
     for target, finding in pipeline.routed(found):

@@ -7,6 +7,7 @@ from confluent_kafka import Producer
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS
 from streams.kafka import clients
+from streams.kafka.records import send
 from streams.process import clock
 from streams.process.settings import Settings
 from streams.sources import Source
@@ -35,12 +36,12 @@ def replay(settings: Settings, source: Source, progress: Callable[[int], None]) 
     for number, (topic, record) in enumerate(paced(source, clock.not_after())):
         if isinstance(record, FeedStatus):
             for partition in range(counts[topic]):
-                clients.send(producer, topic, record, partition, delivered)
+                send(producer, topic, record, partition, delivered)
             if record.state != "alive" and topic == source.clocked[0]:
-                clients.send(producer, "feed_status", record, on_delivery=delivered)
+                send(producer, "feed_status", record, on_delivery=delivered)
             progress(record.ts_event)
         else:
-            clients.send(producer, topic, record, on_delivery=delivered)
+            send(producer, topic, record, on_delivery=delivered)
             sent[topic] = sent.get(topic, 0) + 1
         if number % 1_000 == 0:
             producer.poll(0)

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import Producer, TopicPartition
 
 from schemas import metrics
-from streams.kafka import clients
+from streams.kafka.records import send
 
 log = logging.getLogger("undertow.rollup")
 #: An answer that takes longer is asked for again, so that stopping never waits longer.
@@ -72,7 +72,7 @@ class Commits:
 def _commit(producer: Producer, cut: Cut) -> None:
     producer.begin_transaction()
     for topic, record, partition in cut.records:
-        clients.send(producer, topic, record, partition)
+        send(producer, topic, record, partition)
     with _bounded():
         producer.send_offsets_to_transaction(cut.offsets, cut.group, ANSWER_S)
     with _bounded():

@@ -19,7 +19,7 @@ from schemas.scan.columns import Scanned, Words
 from schemas.status import DeadLetter, FeedStatus
 from streams.core import fold, refusals
 from streams.core.params import Params
-from streams.kafka import clients
+from streams.kafka.records import dead_letter
 from streams.process import clock
 
 #: Which message, which element of its array (-1 where it is none), and what is wrong.
@@ -152,4 +152,4 @@ def _letters(messages: list[Message], problems: list[Problem]) -> Iterator[DeadL
         first = told[0]
         if len(told) > 1:
             first.reason += f"; also refused of this message: {len(told) - 1}"
-        yield clients.dead_letter(first, messages[number].value())
+        yield dead_letter(first, messages[number].value())

@@ -16,10 +16,11 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas import metrics
+from schemas.kafka_failures import mended_by_rejoining
 from schemas.scan import columns
 from streams.core import fold, refusals
 from streams.core.params import Params
-from streams.kafka import clients, worker_names
+from streams.kafka import clients, lag, worker_names
 from streams.process import clock, health
 from streams.process.settings import Settings
 from streams.rollup.commit import ANSWER_S, Commits, Cut
@@ -62,7 +63,7 @@ def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> Non
         try:
             _session(settings, params, worker, share, stopping)
         except KafkaException as problem:
-            if not clients.passes(problem):
+            if not mended_by_rejoining(problem):
                 raise
             log.warning("rollup: starting again from the last commit: %s", problem)
             metrics.RETRIES.labels("kafka").inc()
@@ -110,7 +111,7 @@ def _session(
                     _flush(consumer, commits, owned, round_, parts, out)
                     _observe(owned)
                     round_ = Round(settings.flush_s)
-                clients.each_round(consumer)
+                lag.each_round(consumer)
             _flush(consumer, commits, owned, round_, parts, out)
     finally:
         consumer.close()

@@ -11,10 +11,9 @@ import numpy as np
 
 from schemas import metrics
 from schemas.scan.columns import Trades
-from schemas.status import DeadLetter
+from schemas.status import letter
 from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse.rows import TABLES, Piece, packed, table_of
-from streams.kafka import clients
 from streams.process import clock
 from streams.run.checkpoint import Tally
 
@@ -81,14 +80,12 @@ class Rows:
         """Add the dead letter of a record that was not taken in."""
         number = self._tally.refused[topic] = self._tally.refused.get(topic, 0) + 1
         self.put(
-            DeadLetter(
-                topic=topic,
-                partition=0,
-                offset=number,
-                field=field,
-                reason=reason,
-                raw=msgspec.json.encode(record)[: clients.RAW_KEPT].decode(),
-                ts_recv=getattr(record, "ts_recv", clock.now_us()),
+            letter(
+                (topic, 0, number),
+                field,
+                reason,
+                msgspec.json.encode(record),
+                getattr(record, "ts_recv", clock.now_us()),
             )
         )
 

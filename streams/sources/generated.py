@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from schemas.identity import natural_id
-from schemas.status import DeadLetter
+from schemas.status import letter
 from streams.feeds import registry, whale_alert
 from streams.feeds.frames import Parsed, Refusal, UnreadableFrame
 from streams.simulate.night import night
@@ -41,18 +41,8 @@ def _parsed(frames: Iterator[night.Frame]) -> Iterator[Item]:
         for record in parsed.records:
             yield TOPIC_OF[kind], record
         for refusal in parsed.refusals:
-            yield (
-                "dead_letters",
-                DeadLetter(
-                    topic=f"{venue}.{kind}",
-                    partition=0,
-                    offset=number,
-                    field=refusal.field,
-                    reason=refusal.reason,
-                    raw=frame[:2_000].decode(errors="replace"),
-                    ts_recv=ts_recv,
-                ),
-            )
+            place = (f"{venue}.{kind}", 0, number)
+            yield "dead_letters", letter(place, refusal.field, refusal.reason, frame, ts_recv)
 
 
 def parse(venue: str, kind: str, frame: bytes, ts_recv: int) -> Parsed:

@@ -18,7 +18,7 @@ from schemas.codec import field_and_reason
 from schemas.identity import natural_id
 from schemas.market import Liquidation, Trade
 from schemas.onchain import WhaleTransfer
-from schemas.status import DeadLetter, FeedStatus
+from schemas.status import DeadLetter, FeedStatus, letter
 from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item
@@ -128,19 +128,6 @@ def time_of(record: Any) -> int:
         return record.ts_close
     stamp: int = record.ts_event if isinstance(record, FeedStatus) else record.ts_recv
     return stamp
-
-
-def dead_letter(path: Path, line: int, problem: UnreadableFrame, raw: str, ts: int) -> DeadLetter:
-    """Say what could not be read: file name, line number (from 1), field, reason, text."""
-    return DeadLetter(
-        topic=path.name[:200],
-        partition=0,
-        offset=line,
-        field=problem.field,
-        reason=problem.reason[:2000],
-        raw=raw[:2000],
-        ts_recv=ts,
-    )
 
 
 def loaded(
@@ -282,7 +269,8 @@ def _once(path: Path, first_seen: dict[str, str], keep_repeats: bool) -> Accept:
 
 def _dead(path: Path, waiting: list[tuple[int, UnreadableFrame, str]], ts: int) -> Iterator[Item]:
     for number, problem, text in waiting:
-        yield "dead_letters", dead_letter(path, number, problem, text, ts)
+        place = (path.name, 0, number)
+        yield "dead_letters", letter(place, problem.field, problem.reason, text.encode(), ts)
     waiting.clear()
 
 

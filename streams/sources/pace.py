@@ -7,7 +7,7 @@ record 10.2   record 10.9 │ alive 10.0 │ record 11.3 │ … 40 min nothing 
 from collections.abc import Iterator
 
 from schemas.scan.columns import Trades
-from schemas.status import DeadLetter, FeedStatus
+from schemas.status import DeadLetter, FeedStatus, letter
 from schemas.words import SECOND, FeedState
 from streams.sources import Item, Source
 
@@ -77,12 +77,5 @@ def _say(source: Source, state: FeedState, ts_event: int, reason: str = "") -> I
 
 
 def _future(source: Source, topic: str, number: int, not_after: int) -> DeadLetter:
-    return DeadLetter(
-        topic=topic,
-        partition=0,
-        offset=number,
-        field="ts_event",
-        reason=f"stamped in the future; record {number} of {source.name}",
-        raw="",
-        ts_recv=not_after,
-    )
+    reason = f"stamped in the future; record {number} of {source.name}"
+    return letter((topic, 0, number), "ts_event", reason, b"", not_after)

@@ -22,11 +22,12 @@ import msgspec
 import orjson
 from confluent_kafka import KafkaException
 
+from schemas.kafka_failures import mended_by_rejoining
 from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse import migrate
 from sinks.kafka import consumer
 from sinks.sql import endpoint as sql_endpoint
-from streams.kafka import clients, topics_admin, worker_names
+from streams.kafka import clients, lag, topics_admin, worker_names
 from streams.process import health
 from streams.process.program import command
 from streams.process.settings import PREFIX, Settings, clickhouse_tls
@@ -153,10 +154,10 @@ def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -
                 batch_rows=settings.batch_rows,
                 flush_s=settings.flush_s,
                 stopping=stopping,
-                each_round=clients.each_round,
+                each_round=lag.each_round,
             )
         except KafkaException as problem:
-            if not clients.passes(problem):
+            if not mended_by_rejoining(problem):
                 raise
             log.warning("sink: joining again: %s", problem)
             time.sleep(1)

@@ -13,6 +13,7 @@ from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
 from schemas.words import SECOND
 from streams.kafka import clients
+from streams.kafka.records import send
 from streams.process.settings import Settings
 
 START = 1_763_683_200
@@ -87,7 +88,7 @@ def fill(url: str, count: int, partitions: int) -> float:
         if number // PER_SECOND > second:
             second = number // PER_SECOND
             for partition in range(partitions):
-                clients.send(to, "trades", alive(second), partition)
+                send(to, "trades", alive(second), partition)
         value = codec.encode(trade)
         size += len(value)
         while True:
@@ -97,7 +98,7 @@ def fill(url: str, count: int, partitions: int) -> float:
             except BufferError:
                 to.poll(0.05)
     for partition in range(partitions):
-        clients.send(to, "trades", alive(second + 5), partition)
+        send(to, "trades", alive(second + 5), partition)
     to.flush()
     return size / count
 

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS
 from streams.kafka import clients
+from streams.kafka.records import send
 from streams.process import clock
 from streams.process.settings import Settings
 from streams.sources import Source
@@ -84,9 +85,9 @@ class Feeder:
             self._at += 1
             if isinstance(record, FeedStatus):
                 for partition in range(self._partitions if TOPICS[topic].split else 1):
-                    clients.send(self._producer, topic, record, partition, self._delivered)
+                    send(self._producer, topic, record, partition, self._delivered)
             else:
-                clients.send(self._producer, topic, record, on_delivery=self._delivered)
+                send(self._producer, topic, record, on_delivery=self._delivered)
             if self.after is not None:
                 self.after(topic, record, self.share)
             if self._at % 100 == 0:

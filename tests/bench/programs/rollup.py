@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.meter import Meter, arguments
 from schemas import metrics
 from streams.core.params import Params
-from streams.kafka import clients
+from streams.kafka import clients, lag
 from streams.process.settings import Settings
 from streams.rollup import worker
 
@@ -60,8 +60,8 @@ def without_transactions() -> None:
         made[-1].commit_flushed(consumer)
         real_round(consumer)
 
-    real_producer, real_round = clients.producer, clients.each_round
-    clients.producer, clients.each_round = producer, each_round
+    real_producer, real_round = clients.producer, lag.each_round
+    clients.producer, lag.each_round = producer, each_round
 
 
 def main() -> None:

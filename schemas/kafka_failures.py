@@ -1,0 +1,59 @@
+"""Kafka's errors by what mends them: one list for every stage.
+
+waited out   brokers away or busy; the same client goes on once they answer
+left behind  the group has gone on without us; the next poll says what is ours now
+replaced     another has our name or our transaction; a new client may do
+"""
+
+from confluent_kafka import KafkaError, KafkaException
+
+WAITED_OUT = frozenset(
+    {
+        KafkaError._TIMED_OUT,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._WAIT_COORD,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REQUEST_TIMED_OUT,
+    }
+)
+LEFT_BEHIND = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_INSTANCE_ID,
+    }
+)
+REPLACED = frozenset(
+    {
+        KafkaError._FENCED,
+        KafkaError._STATE,
+        KafkaError._DESTROY_BROKER,
+        KafkaError.INVALID_PRODUCER_EPOCH,
+        KafkaError.PRODUCER_FENCED,
+    }
+)
+
+
+def is_waited_out(error: KafkaError) -> bool:
+    """Return whether the client that met this error may simply go on."""
+    return not error.fatal() and (error.retriable() or error.code() in WAITED_OUT)
+
+
+def is_left_behind(error: KafkaError) -> bool:
+    """Return whether the group has gone on without us, so that nothing is ours to commit."""
+    return error.code() in LEFT_BEHIND
+
+
+def mended_by_rejoining(problem: KafkaException) -> bool:
+    """Return whether a new producer and consumer may succeed where these failed."""
+    error = problem.args[0]
+    return isinstance(error, KafkaError) and bool(
+        error.retriable()
+        or error.txn_requires_abort()
+        or error.code() in WAITED_OUT | LEFT_BEHIND | REPLACED
+    )

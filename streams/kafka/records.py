@@ -1,0 +1,37 @@
+"""Records into Kafka: sent under their key, or as the dead letter of what could not be read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from confluent_kafka import Producer
+
+from schemas.codec import InvalidRecord, encode
+from schemas.status import DeadLetter, letter
+from schemas.topics import TOPICS, key_of
+from streams.process.clock import now_us
+
+
+def send(
+    to: Producer,
+    topic: str,
+    record: msgspec.Struct,
+    partition: int | None = None,
+    on_delivery: Callable[[Any, Any], None] | None = None,
+) -> None:
+    """Queue one record under its topic's key, waiting while the queue is full."""
+    where: dict[str, Any] = {} if partition is None else {"partition": partition}
+    key = key_of(TOPICS[topic], record) or None
+    value = encode(record)
+    while True:
+        try:
+            to.produce(topic, value=value, key=key, on_delivery=on_delivery, **where)
+            return
+        except BufferError:
+            to.poll(0.05)
+
+
+def dead_letter(problem: InvalidRecord, payload: bytes | None) -> DeadLetter:
+    """Return the dead letter for a message that could not be decoded."""
+    place = (problem.topic, problem.partition, problem.offset)
+    return letter(place, problem.field, problem.reason, payload or b"", now_us())
