@@ -1,10 +1,16 @@
-"""Who may ask an HTTP endpoint of ours: whoever shows the one token, wherever it is set."""
+"""Who may ask an HTTP endpoint of ours, and how many at once.
+
+Whoever shows the one token, wherever it is set; never a web page of another's, which a
+browser on this machine would send here, and names what it is in `Origin`, `Sec-Fetch-Site`
+or, bound anew to 127.0.0.1, in `Host`.
+"""
 
 import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Mapping
+import resource
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 
@@ -40,4 +46,49 @@ def is_allowed(token: str, headers: Mapping[str, str]) -> bool:
         with suppress(binascii.Error, UnicodeDecodeError):
             shown.append(base64.b64decode(rest, validate=True).decode().partition(":")[2])
     # Bytes: compare_digest refuses text that is not ASCII.
-    return any(hmac.compare_digest(word.encode(), token.encode()) for word in shown)
+    secret = token.encode()
+    return any(hmac.compare_digest(sent, secret) for word in shown for sent in _as_sent(word))
+
+
+def why_foreign(headers: Mapping[str, str], loopback: bool) -> str | None:
+    """Return why a request is another page's doing, None where it may be answered.
+
+    `loopback` says that the endpoint listens to this machine alone.
+    """
+    host = headers.get("Host") or ""
+    if loopback and not is_loopback(hostname(host)):
+        return f"Host {host!r} is not this machine"
+    origin = headers.get("Origin")
+    if origin is not None and origin.partition("://")[2].lower() != host.lower():
+        return f"Origin {origin!r} is another's page"
+    site = headers.get("Sec-Fetch-Site") or "none"
+    if site not in ("none", "same-origin"):
+        return f"Sec-Fetch-Site {site!r} is another's page"
+    return None
+
+
+def hostname(host: str) -> str:
+    """Take the port off a Host header."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
+
+
+def most_connections(at_most: int = 256) -> int:
+    """Return how many connections one endpoint may hold: a quarter of the descriptors.
+
+    There are as many of those as the system lets us have, once this has been asked.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    return at_most if soft == resource.RLIM_INFINITY else max(1, min(at_most, soft // 4))
+
+
+def _as_sent(word: str) -> Iterator[bytes]:
+    """Yield the bytes a header may have been: one server reads them as UTF-8, one as Latin-1."""
+    for encoding, errors in (("utf-8", "surrogateescape"), ("latin-1", "strict")):
+        with suppress(UnicodeEncodeError):
+            yield word.encode(encoding, errors)

@@ -1,8 +1,9 @@
 """ClickHouse's HTTP interface, reading only, over the embedded database of this process.
 
 One process owns the embedded database; clickhouse-connect, curl and Grafana ask it here.
-Settings in a request are ignored (named in `X-Undertow-Ignored`): limits are not the
-caller's to lift. Beyond loopback every request must show the token of `schemas.access`.
+Settings in a request count where they are the caller's to change (`sinks.sql.settings`);
+others are ignored, and named in `X-Undertow-Ignored`. Beyond loopback every request must
+show the token of `schemas.access`. Queries run in processes of their own, two at once.
 """
 
 import asyncio
@@ -10,15 +11,19 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from schemas.access import is_allowed, is_loopback, why_not_bound
 from sinks.clickhouse.client import DATABASE
-from sinks.sql.reader import Answer, Limits, QueryError, Reader, refuse
+from sinks.sql import connections
+from sinks.sql.protocol import Head, Limits, QueryError, Question, failure, refuse
+from sinks.sql.reader import Cancelled, Reader
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +31,11 @@ THREADS = 2
 #: Queries that may wait or run; one more is told to come back later (code 202).
 MAX_QUERIES = 32
 MAX_SQL_BYTES = 1_000_000
+#: A request's body must be here within this, seconds.
+_BODY_S = 30.0
+#: An answer must be taken within this and its size at this rate, seconds and bytes a second.
+_TAKE_S = 30.0
+_TAKE_BYTES_S = 1_000_000
 
 #: HTTP status by ClickHouse code, as a server answers; everything else is 500.
 _STATUS = {
@@ -68,13 +78,25 @@ class Endpoint:
     """A running endpoint: `host`, `port`, `url`; `stop` it when done."""
 
     def __init__(self, host: str, port: int, reader: Reader, token: str) -> None:
-        self.host = host
-        self.port = port
-        self._app = _Application(reader, is_loopback(host), token)
+        self._handlers = _Handlers(reader, token)
         self._reader = reader
+        app = web.Application(client_max_size=MAX_SQL_BYTES)
+        connections.guard(app, is_loopback(host), lambda why: _failure(refuse(why), {}))
+        app.router.add_get("/ping", _ping)
+        app.router.add_route("*", "/", self._handlers.handle)
+        self._server = connections.Server(app, host, port)
         self._loop = asyncio.new_event_loop()
-        self._runner: web.AppRunner | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, name="sql", daemon=True)
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._server.host
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self._server.port
 
     @property
     def url(self) -> str:
@@ -86,35 +108,25 @@ class Endpoint:
         """Listen from a thread of its own; raises EndpointError."""
         self._thread.start()
         try:
-            asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+            self._on_loop(self._server.listen())
         except OSError as problem:
             self.stop()
             reason = problem.strerror or str(problem)
             raise EndpointError(self.host, self.port, reason) from problem
 
     def stop(self) -> None:
-        """Stop listening, wait for the queries that run, let go of the database."""
+        """Stop listening, and end whatever runs."""
         if self._loop.is_closed():
             return
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
-        self._app.threads.shutdown(wait=True, cancel_futures=True)
+        self._reader.close()
+        self._on_loop(self._server.close())
+        self._handlers.threads.shutdown(wait=True, cancel_futures=True)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._reader.close()
 
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=MAX_SQL_BYTES)
-        app.router.add_get("/ping", _ping)
-        app.router.add_route("*", "/", self._app.handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self.host, self.port).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _close(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+    def _on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
 def serve(
@@ -126,13 +138,12 @@ def serve(
 ) -> Endpoint:
     """Serve the embedded database at `path` (its own folder) on `host`:`port` (0 picks one).
 
-    The process may have the database open already; with a `token`, requests must show it.
-    Raises EndpointError when the port is taken or the host needs a token, DataDirBusy when
-    another process owns the database.
+    Whoever has the database open is not disturbed; with a `token`, requests must show it.
+    Raises EndpointError when the port is taken or the host needs a token.
     """
     if problem := why_not_bound(host, token):
         raise EndpointError(host, port, problem)
-    endpoint = Endpoint(host, port, Reader(path, limits), token)
+    endpoint = Endpoint(host, port, Reader(path, limits, THREADS), token)
     endpoint.start()
     return endpoint
 
@@ -141,66 +152,121 @@ async def _ping(_: web.Request) -> web.Response:
     return web.Response(text="Ok.\n")
 
 
-class _Application:
-    """The handler and the threads that queries run in."""
+class _Handlers:
+    """What answers on /, and the threads that wait for the readers."""
 
-    def __init__(self, reader: Reader, loopback: bool, token: str) -> None:
+    def __init__(self, reader: Reader, token: str) -> None:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sql-query")
         self._reader = reader
-        self._loopback = loopback
         self._token = token
         self._running = 0
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request on /."""
         query_id = request.query.get("query_id") or str(uuid.uuid4())
         headers = {"X-ClickHouse-Query-Id": _header(query_id), "X-ClickHouse-Timezone": "UTC"}
         try:
-            self._check_host(request)
             if not is_allowed(self._token, request.headers):
                 raise QueryError(516, _NO_TOKEN)
-            arguments = await _arguments(request)
+            async with asyncio.timeout(_BODY_S):
+                arguments = await _arguments(request)
             if not arguments.get("query", "").strip():
                 return web.Response(text="Ok.\n", headers=headers)
-            answer = await self._run(request, arguments)
+            return await self._answer(request, _question(request, arguments), headers)
         except QueryError as problem:
             return _failure(problem, headers)
-        ignored = sorted(k for k in arguments if k not in _TRANSPORT and k[:6] != "param_")
-        if ignored:
-            headers["X-Undertow-Ignored"] = _header(",".join(ignored))
-        return _success(answer, headers)
+        except TimeoutError:
+            why = f"The query was not here within {_BODY_S:g} seconds."
+            return _failure(failure(209, "SOCKET_TIMEOUT", why), headers)
 
-    def _check_host(self, request: web.Request) -> None:
-        # A web page whose name is re-bound to 127.0.0.1 sends its own name as Host.
-        if self._loopback and not is_loopback(_hostname(request.headers.get("Host", ""))):
-            raise refuse(f"Host {request.headers.get('Host', '')!r} is not this machine")
-
-    async def _run(self, request: web.Request, arguments: Mapping[str, str]) -> Answer:
+    async def _answer(
+        self, request: web.Request, question: Question, headers: dict[str, str]
+    ) -> web.StreamResponse:
         if self._running >= MAX_QUERIES:
-            text = "Code: 202. DB::Exception: Too many queries, come back later."
-            raise QueryError(202, text + " (TOO_MANY_SIMULTANEOUS_QUERIES)")
-        asked = request.headers
-        fmt = arguments.get("default_format") or asked.get("X-ClickHouse-Format") or "TabSeparated"
-        database = arguments.get("database") or asked.get("X-ClickHouse-Database") or DATABASE
-        # Clients that were told no database say `default`, and mean the one there is.
-        database = DATABASE if database == "default" else database
-        params = {k[6:]: v for k, v in arguments.items() if k.startswith("param_")}
+            why = "Too many queries, come back later."
+            raise failure(202, "TOO_MANY_SIMULTANEOUS_QUERIES", why)
+        transfer = _Transfer(request, headers)
         self._running += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(
-                self.threads,
-                lambda: self._reader.run(arguments["query"], fmt, params, database),
-            )
+            ask = partial(self._reader.ask, question, transfer.begin, transfer.deliver)
+            cancelled = transfer.cancelled
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.threads, ask, cancelled)
+            await transfer.end()
+        except Cancelled:
+            raise failure(394, "QUERY_WAS_CANCELLED", "Query was cancelled.") from None
+        except (QueryError, TimeoutError, EOFError) as problem:
+            if not transfer.response.prepared:
+                raise
+            # Its head is with the client: only a torn connection says that the rest is missing.
+            log.info("an answer was not taken: %r", problem)
+            if request.transport is not None:
+                request.transport.abort()
         finally:
+            transfer.cancelled.set()
             self._running -= 1
+        return transfer.response
+
+
+class _Transfer:
+    """One answer on its way from a reader's thread to its client, who may be slow."""
+
+    def __init__(self, request: web.Request, headers: dict[str, str]) -> None:
+        self.response = web.StreamResponse(headers=headers)
+        self.cancelled = threading.Event()
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._deadline = 0.0
+
+    def begin(self, head: Head) -> None:
+        """Send the response's head."""
+        self._deadline = self._loop.time() + _TAKE_S + head.size / _TAKE_BYTES_S
+        response = self.response
+        response.headers.update(_answer_headers(head))
+        response.content_length = head.size
+        self._wait_for(response.prepare(self._request))
+
+    def deliver(self, piece: bytes) -> None:
+        """Send some of its body, once the client has taken what was sent before."""
+        if self._request.method != "HEAD":
+            self._wait_for(self.response.write(piece))
+
+    async def end(self) -> None:
+        """Say that this was all."""
+        async with asyncio.timeout_at(self._deadline):
+            await self.response.write_eof()
+
+    def _wait_for(self, coroutine: Coroutine[Any, Any, object]) -> None:
+        async def bounded() -> None:
+            async with asyncio.timeout_at(self._deadline):
+                await coroutine
+
+        if self.cancelled.is_set():
+            coroutine.close()
+            raise Cancelled
+        asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+
+
+def _question(request: web.Request, arguments: Mapping[str, str]) -> Question:
+    asked = request.headers
+    fmt = arguments.get("default_format") or asked.get("X-ClickHouse-Format") or "TabSeparated"
+    database = arguments.get("database") or asked.get("X-ClickHouse-Database") or DATABASE
+    return Question(
+        arguments["query"],
+        fmt,
+        {k[6:]: v for k, v in arguments.items() if k.startswith("param_")},
+        # Clients that were told no database say `default`, and mean the one there is.
+        DATABASE if database == "default" else database,
+        {k: v for k, v in arguments.items() if k not in _TRANSPORT and k[:6] != "param_"},
+    )
 
 
 async def _arguments(request: web.Request) -> dict[str, str]:
     """Collect the query's arguments from the URL, a form, and the body; raises QueryError."""
-    if request.method not in ("GET", "POST"):
+    if request.method not in ("GET", "HEAD", "POST"):
         raise refuse(f"{request.method} is refused")
     arguments = dict(request.query)
-    if request.method == "GET":
+    if request.method != "POST":
         return arguments
     try:
         if request.content_type == "multipart/form-data":
@@ -252,15 +318,22 @@ def _first_word(text: str) -> str:
     return (text.split(None, 1) or [""])[0].lower()
 
 
-def _success(answer: Answer, headers: dict[str, str]) -> web.Response:
-    summary = {"read_rows": str(answer.rows), "elapsed_ns": str(answer.elapsed_ns)}
-    kind = _CONTENT_TYPES.get(answer.fmt, "application/octet-stream")
-    headers |= {
-        "X-ClickHouse-Summary": json.dumps(summary),
-        "X-ClickHouse-Format": answer.fmt,
-        "Content-Type": kind,
+def _answer_headers(head: Head) -> dict[str, str]:
+    summary = {
+        "read_rows": str(head.read_rows),
+        "read_bytes": str(head.read_bytes),
+        "result_rows": str(head.rows),
+        "result_bytes": str(head.size),
+        "elapsed_ns": str(head.elapsed_ns),
     }
-    return web.Response(body=answer.body, headers=headers)
+    headers = {
+        "X-ClickHouse-Summary": json.dumps(summary),
+        "X-ClickHouse-Format": head.fmt,
+        "Content-Type": _CONTENT_TYPES.get(head.fmt, "application/octet-stream"),
+    }
+    if head.ignored:
+        headers["X-Undertow-Ignored"] = _header(",".join(head.ignored))
+    return headers
 
 
 def _failure(problem: QueryError, headers: dict[str, str]) -> web.Response:
@@ -274,10 +347,3 @@ def _failure(problem: QueryError, headers: dict[str, str]) -> web.Response:
 def _header(text: str) -> str:
     """Keep what may stand in a header: a caller's line breaks must not."""
     return "".join(c for c in text[:200] if c.isascii() and c.isprintable())
-
-
-def _hostname(host: str) -> str:
-    """Take the port off a Host header."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.rpartition(":")[0] if host.count(":") == 1 else host

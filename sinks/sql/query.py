@@ -6,12 +6,14 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 
 from sinks.clickhouse.client import chdb_path, database_of
-from sinks.sql.reader import Limits, QueryError, Reader
+from sinks.sql.protocol import Limits, QueryError
+from sinks.sql.reader import Reader
 
 #: Seconds; longer than any query may run.
 _TIMEOUT_S = Limits().seconds + 30
@@ -25,13 +27,15 @@ def query(
     *,
     token: str = "",
     tls: Mapping[str, str] | None = None,
+    reader: Reader | None = None,
 ) -> str:
     """Run one query against the database of `url` and return its answer as text.
 
     An embedded database is asked over HTTP while a run serves it (data_dir/endpoint.json),
-    and opened read-only otherwise; `token` is shown to that run, `tls` names the files for
-    an https server as clickhouse-connect does. Raises QueryError (the query, or nothing there yet),
-    DataDirBusy (another process has it and does not serve it), OSError (no server).
+    and read beside whoever has it open otherwise, by `reader` where one is there already;
+    `token` is shown to that run, `tls` names the files for an https server as
+    clickhouse-connect does. Raises QueryError (the query, or nothing there yet), OSError (no
+    server).
     """
     path = chdb_path(url, data_dir)
     if path is None:
@@ -41,14 +45,13 @@ def query(
         try:
             return _over_http(serving, sql, fmt, token)
         except OSError:
-            pass  # the run ended without removing its note; the lock tells the truth
+            pass  # the run ended without removing its note
     if not path.is_dir():
         raise QueryError(81, f"nothing has been stored in {path} yet")
-    reader = Reader(path)
-    try:
+    if reader is not None:
         return reader.run(sql, fmt).body.decode("utf-8", "replace")
-    finally:
-        reader.close()
+    with closing(Reader(path)) as one:
+        return one.run(sql, fmt).body.decode("utf-8", "replace")
 
 
 def _serving(data_dir: Path) -> str | None:

@@ -1,69 +1,44 @@
-"""Read-only SQL over the embedded database: what a stranger's query may do, and doing it.
+"""Read-only SQL over an embedded database: asked of processes that can be ended.
 
-The engine's readonly=1 alone lets through more than reading tables (measured on chDB
-26.9): `SELECT file('/etc/passwd')` reads any file, `INTO OUTFILE` writes one, DESCRIBE
-opens urls, SYSTEM STOP MERGES and KILL QUERY run. So a query is first parsed by the
-engine's own parser and written out again in canonical form; that text is checked, and
-only that text is run, so what was checked is what runs.
+The process that writes is never asked: each reader has links to the stored parts
+(`sinks.sql.snapshot`), memory and time of its own, and is killed when it takes more of
+either than `Limits` allow, or when nobody waits for its answer any longer.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sinks.clickhouse.client import DATABASE, DataDirBusy, is_locked
+from sinks.clickhouse.client import DATABASE
+from sinks.sql import protocol
+from sinks.sql.protocol import UNKNOWN, Head, Limits, QueryError, Question, failure
+from sinks.sql.snapshot import sweep
 
-READONLY = 164
-UNKNOWN = 1001
+__all__ = ["Answer", "Cancelled", "Limits", "QueryError", "Reader"]
 
-_CODE = re.compile(r"\bCode: (\d+)\.")
-_TOKEN = re.compile(
-    r"""
-      (?P<string> '(?:[^'\\]|\\.)*' )
-    | (?P<quoted> `(?:[^`\\]|\\.)*` )
-    | (?P<word> [^\W\d]\w* )
-    | (?P<number> \d\w* )
-    | (?P<sign> \S )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists", "("})
-#: Table functions that touch nothing but tables here and numbers; every other is refused.
-_TABLE_FUNCTIONS = frozenset(
-    {"generaterandom", "generateseries", "generate_series", "merge", "null", "numbers"}
-    | {"numbers_mt", "primes", "sqlstandardvalues", "values", "view", "zeros", "zeros_mt"}
-)
-#: Functions that read files or call out, by whatever syntax they are named.
-_FUNCTIONS = frozenset({"file", "eval", "hascolumnintable", "catboostevaluate"})
-#: Scalar functions that share a harmful table function's name and are harmless.
-_HARMLESS = frozenset({"format"})
+#: How often a process at work is looked at, seconds.
+LOOK_S = 0.05
+#: What a query that watches the clock may take beyond its time before it is killed, seconds.
+GRACE_S = 1.0
+#: A process whose memory does not come back to this above its start is replaced, bytes.
+KEPT_BYTES = 400_000_000
+_OPEN_S = 60.0
+_CHUNK = 1 << 18
+_ENGINE = "sinks.sql.engine"
+_ENVIRON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TZ", "SYSTEMROOT")
 
 
-class Limits(NamedTuple):
-    """What one query may use: seconds, bytes, rows."""
-
-    seconds: int = 30
-    memory_bytes: int = 1_000_000_000
-    result_rows: int = 1_000_000
-    result_bytes: int = 200_000_000
-
-    def options(self) -> str:
-        """Return the limits as settings of a chDB connection that only reads, with FINAL."""
-        return (
-            f"readonly=1&final=1&max_execution_time={self.seconds}"
-            f"&max_memory_usage={self.memory_bytes}&max_result_rows={self.result_rows}"
-            f"&max_result_bytes={self.result_bytes}"
-        )
-
-
-class QueryError(Exception):
-    """A query that was refused or failed: ClickHouse's `code` and its text."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+class Cancelled(Exception):
+    """Whoever asked waits no longer."""
 
 
 class Answer(NamedTuple):
@@ -75,34 +50,30 @@ class Answer(NamedTuple):
     elapsed_ns: int
 
 
-def refuse(why: str) -> QueryError:
-    """Word a refusal as ClickHouse words its own."""
-    text = f"Code: {READONLY}. DB::Exception: {why}: this endpoint only reads. (READONLY)"
-    return QueryError(READONLY, text)
-
-
 class Reader:
-    """Runs queries on an embedded database of this process, one fresh connection each.
+    """Asks processes over the database at `path`, one question each at a time.
 
-    Fresh, because after a failed query a chDB connection hands the failed query's rows
-    to the next one; opening costs under a millisecond. Threads may share a Reader.
+    Threads may share it; they wait when all of `processes` are busy. A process is started
+    for the first question, and ends by itself when none has come for a minute.
     """
 
-    def __init__(self, path: str | Path, limits: Limits | None = None) -> None:
-        """Open the database at `path`; raises DataDirBusy when another process owns it."""
+    def __init__(self, path: str | Path, limits: Limits | None = None, processes: int = 1) -> None:
         self._path = Path(path).resolve()
-        self._options = (limits or Limits()).options()
-        # Held open so that the engine does not stop between two queries.
-        self._keeper = self._connect()
-        try:
-            self._banned = self._banned_functions()
-        except BaseException:
-            self._keeper.close()
-            raise
+        self._limits = limits or Limits()
+        self._free = threading.Semaphore(processes)
+        self._lock = threading.Lock()
+        self._idle: list[_Process] = []
+        self._busy: set[_Process] = set()
+        self._closed = False
 
     def close(self) -> None:
-        """Let go of the database."""
-        self._keeper.close()
+        """End the processes, whatever they are doing."""
+        with self._lock:
+            self._closed = True
+            processes = [*self._idle, *self._busy]
+        for process in processes:
+            process.kill()
+        sweep(self._path)
 
     def run(
         self,
@@ -115,92 +86,205 @@ class Reader:
 
         A FORMAT clause in `sql` wins over `fmt`. Raises QueryError.
         """
-        connection = self._connect()
+        pieces: list[bytes] = []
+        question = Question(sql, fmt, dict(params or {}), database)
+        head = self.ask(question, lambda _: None, pieces.append)
+        return Answer(b"".join(pieces), head.fmt, head.rows, head.elapsed_ns)
+
+    def ask(
+        self,
+        question: Question,
+        begin: Callable[[Head], object],
+        deliver: Callable[[bytes], object],
+        cancelled: threading.Event | None = None,
+    ) -> Head:
+        """Hand an answer's head to `begin`, then its bytes to `deliver`, piece by piece.
+
+        Raises QueryError for a question that failed, Cancelled soon after `cancelled` is
+        set, and whatever `begin` and `deliver` raise.
+        """
+        cancelled = cancelled or threading.Event()
+        while not self._free.acquire(timeout=LOOK_S):
+            if cancelled.is_set():
+                raise Cancelled
         try:
-            _query(connection, f"USE {_name(database)}")
-            canonical = self._canonical(connection, sql)
-            fmt = check(canonical, self._banned) or fmt
-            result = _query(connection, canonical, fmt, params)
-            elapsed = int(result.elapsed() * 1e9)
-            return Answer(result.bytes() or b"", fmt, result.rows_read(), elapsed)
+            return self._ask(question, begin, deliver, cancelled)
         finally:
-            connection.close()
+            self._free.release()
 
-    def _canonical(self, connection: Any, sql: str) -> str:
-        """Have the engine parse `sql` and write it out again, without comments."""
-        escaped = sql.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-        ask = "SELECT formatQuerySingleLine({sql:String}) FORMAT RawBLOB"
-        try:
-            result = _query(connection, ask, "RawBLOB", {"sql": escaped})
-        except QueryError as problem:
-            # The engine's complaint ends by quoting our wrapper around the query.
-            text = problem.text.split(": In scope SELECT formatQuery")[0]
-            raise QueryError(problem.code, text) from None
-        try:
-            return str((result.bytes() or b"").decode())
-        except UnicodeDecodeError:
-            raise QueryError(UNKNOWN, "Code: 1001. The query is not UTF-8 text.") from None
+    def _ask(
+        self,
+        question: Question,
+        begin: Callable[[Head], object],
+        deliver: Callable[[bytes], object],
+        cancelled: threading.Event,
+    ) -> Head:
+        for attempt in (1, 2):
+            process, used = self._take()
+            whole = False
+            try:
+                head = process.ask(question, self._limits, cancelled)
+                if not head.code:
+                    begin(head)
+                    process.hand_on(head.size, deliver)
+                whole = True
+            except EOFError:
+                # One that was idle may have ended just now; one at work was ended by its query.
+                if used and attempt == 1 and process.ended_in_order():
+                    continue
+                raise self._why_gone(process, cancelled) from None
+            finally:
+                self._give_back(process, whole)
+            if head.code:
+                raise QueryError(head.code, head.text)
+            return head
+        raise AssertionError("unreachable")
 
-    def _connect(self) -> Any:
-        # Loading chDB costs 0.1 s and 250 MB, and a process forked after it would hang.
-        import chdb
+    def _take(self) -> "tuple[_Process, bool]":
+        with self._lock:
+            if self._closed:
+                raise Cancelled
+            if self._idle:
+                process = self._idle.pop()
+                self._busy.add(process)
+                return process, True
+        process = _Process(self._path, self._limits)
+        with self._lock:
+            self._busy.add(process)
+            closed = self._closed
+        if closed:
+            process.kill()
+        return process, False
 
-        try:
-            connection: Any = chdb.connect(f"{self._path}?{self._options}")  # type: ignore[no-untyped-call]
-        except RuntimeError as problem:
-            if is_locked(self._path):
-                raise DataDirBusy(self._path) from problem
-            raise
-        return connection
+    def _give_back(self, process: "_Process", whole: bool) -> None:
+        keep = whole and process.grown() < KEPT_BYTES
+        with self._lock:
+            self._busy.discard(process)
+            keep = keep and not self._closed
+            if keep:
+                self._idle.append(process)
+        if not keep:
+            process.kill()
+            sweep(self._path)
 
-    def _banned_functions(self) -> frozenset[str]:
-        ask = "SELECT lower(name) FROM system.table_functions"
-        names = set(_query(self._keeper, ask).bytes().decode().split())
-        ask = "SELECT lower(name) FROM system.functions WHERE name ILIKE 'ai%'"
-        names |= set(_query(self._keeper, ask).bytes().decode().split())
-        return frozenset(names - _TABLE_FUNCTIONS - _HARMLESS)
-
-
-def check(canonical: str, banned: frozenset[str]) -> str:
-    """Refuse what does more than read tables; return the format the query names, or ''.
-
-    `canonical` is the engine's own rendering. Raises QueryError with code 164.
-    """
-    tokens = list(_tokens(canonical))
-    if not tokens or tokens[0].lower() not in _STATEMENTS:
-        raise refuse(f"{tokens[0] if tokens else 'nothing'} is refused")
-    for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
-        name = token.strip("`").lower()
-        if token.startswith("'"):
-            continue
-        if name == "outfile" and before.lower() == "into":
-            raise refuse("INTO OUTFILE is refused")
-        called = after == "(" or before.lower() == "apply"
-        if name in _FUNCTIONS or (called and name in banned):
-            raise refuse(f"{name}() is refused")
-        # chDB's own `default` database shows the file system as tables.
-        if name == "default" and after == ".":
-            raise refuse("database default is refused")
-    named = tokens[-2:-1] == ["FORMAT"]
-    return tokens[-1].strip("`") if named else ""
-
-
-def _tokens(canonical: str) -> Iterator[str]:
-    return (found.group() for found in _TOKEN.finditer(canonical))
-
-
-def _name(database: str) -> str:
-    return "`" + database.replace("\\", "\\\\").replace("`", "\\`") + "`"
+    def _why_gone(self, process: "_Process", cancelled: threading.Event) -> Exception:
+        if self._closed or cancelled.is_set():
+            return Cancelled()
+        how = f"Its query ended the reading process ({process.how_it_ended()})."
+        return failure(UNKNOWN, "UNKNOWN_EXCEPTION", how)
 
 
-def _query(
-    connection: Any, sql: str, fmt: str = "TabSeparated", params: Mapping[str, str] | None = None
-) -> Any:
-    """Run `sql` as it is; raises QueryError."""
-    try:
-        return connection.query(sql, fmt, params=dict(params or {}))
-    except Exception as problem:
-        text = str(problem)
-        start = max(text.find("Code: "), 0)
-        found = _CODE.search(text)
-        raise QueryError(int(found.group(1)) if found else UNKNOWN, text[start:]) from problem
+class _Process:
+    """One process of `sinks.sql.engine`, started at once, opened when first asked."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        ours, theirs = socket.socketpair()
+        code = Path(__file__).parents[2]
+        environ = {name: os.environ[name] for name in _ENVIRON if name in os.environ}
+        with theirs:
+            self._child = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    _ENGINE,
+                    str(path),
+                    str(theirs.fileno()),
+                    json.dumps(limits),
+                ],
+                env=environ | {"PYTHONPATH": str(code), "JE_MALLOC_CONF": "dirty_decay_ms:100"},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Ctrl-C is for whoever asks.
+                start_new_session=True,
+            )
+        self._socket = ours
+        self._socket.settimeout(LOOK_S)
+        self._base: int | None = None
+
+    def ask(self, question: Question, limits: Limits, cancelled: threading.Event) -> Head:
+        """Ask, and wait for the answer's head; raises QueryError, Cancelled, EOFError."""
+        if self._base is None:
+            opened = self._head(_OPEN_S, limits, cancelled)
+            if opened.code:
+                return opened
+            self._base = self._memory()
+        with suppress(ConnectionError):  # the answer will not come either
+            self._socket.settimeout(None)
+            self._socket.sendall(protocol.packed(question))
+        self._socket.settimeout(LOOK_S)
+        return self._head(limits.seconds + GRACE_S, limits, cancelled)
+
+    def hand_on(self, size: int, deliver: Callable[[bytes], object]) -> None:
+        """Pass the answer's bytes on as they are taken."""
+        self._socket.settimeout(_OPEN_S)
+        while size:
+            piece = self._socket.recv(min(size, _CHUNK))
+            if not piece:
+                raise EOFError
+            size -= len(piece)
+            deliver(piece)
+        self._socket.settimeout(LOOK_S)
+
+    def grown(self) -> int:
+        """Return how much memory it takes beyond what it took when it had opened, bytes."""
+        return self._memory() - (self._base or 0)
+
+    def ended_in_order(self) -> bool:
+        """Say whether it ended by itself, because nobody asked."""
+        with suppress(subprocess.TimeoutExpired):
+            return self._child.wait(5) == 0
+        return False
+
+    def how_it_ended(self) -> str:
+        """Name the signal, or the exit code."""
+        self.kill()
+        code = self._child.returncode
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        """End it now; its links stay for a sweep."""
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.wait()
+        self._socket.close()
+
+    def _head(self, seconds: float, limits: Limits, cancelled: threading.Event) -> Head:
+        deadline = time.monotonic() + seconds
+
+        def receive(count: int) -> bytes:
+            content = bytearray()
+            while len(content) < count:
+                try:
+                    piece = self._socket.recv(count - len(content))
+                except TimeoutError:
+                    self._look(deadline, limits, cancelled)
+                    continue
+                except ConnectionResetError:
+                    piece = b""
+                if not piece:
+                    raise EOFError
+                content += piece
+            return bytes(content)
+
+        return protocol.unpacked(Head, receive)
+
+    def _look(self, deadline: float, limits: Limits, cancelled: threading.Event) -> None:
+        """Raise when it has taken too long or too much, or nobody waits for it."""
+        if cancelled.is_set():
+            raise Cancelled
+        if time.monotonic() > deadline:
+            why = f"Timeout exceeded: the query was ended after {limits.seconds} seconds."
+            raise failure(159, "TIMEOUT_EXCEEDED", why)
+        # An answer is counted by the engine until it is there, and then by nobody.
+        if self._base and self.grown() > limits.memory_bytes + limits.result_bytes:
+            why = f"Query memory limit exceeded: it was ended above {limits.memory_bytes} bytes."
+            raise failure(241, "MEMORY_LIMIT_EXCEEDED", why)
+
+    def _memory(self) -> int:
+        """Return the memory that is its own, bytes; 0 where the system does not tell."""
+        with suppress(OSError, ValueError, IndexError):  # one that is gone has no memory
+            status = Path(f"/proc/{self._child.pid}/status").read_text()
+            return int(status.partition("RssAnon:")[2].split(None, 1)[0]) * 1024
+        return 0

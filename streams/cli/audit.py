@@ -24,9 +24,8 @@ def audit(fmt: str, **given: Any) -> None:
     cannot run. What the sink has not taken yet (unread) is no fault; rows older than what
     Kafka still holds are counted and not judged.
     """
-    from sinks.clickhouse.client import DataDirBusy
     from sinks.kafka import audit as auditing
-    from sinks.sql.reader import QueryError
+    from sinks.sql.protocol import QueryError
     from streams.kafka import clients
 
     settings = with_kafka(settled(**given))
@@ -34,7 +33,7 @@ def audit(fmt: str, **given: Any) -> None:
         with asking(settings) as ask:
             conf = clients.consumer_conf(settings, "sink")
             report = auditing.audit(conf, ask, lambda line: click.echo(line, err=True))
-    except (auditing.CannotAudit, QueryError, DataDirBusy, OSError) as problem:
+    except (auditing.CannotAudit, QueryError, OSError) as problem:
         raise Refused(str(problem)) from None
     if fmt == "json":
         click.echo(msgspec.json.encode(report))

@@ -98,8 +98,7 @@ def _recorded(path: Path) -> Any:
 
 
 def _stored(settings: Settings) -> Any:
-    from sinks.clickhouse.client import DataDirBusy
-    from sinks.sql.reader import QueryError
+    from sinks.sql.protocol import QueryError
     from streams.evaluate.recorded import Recording, add
 
     held = Recording()
@@ -110,7 +109,7 @@ def _stored(settings: Settings) -> Any:
                     side, venue, coverage, at, usd, orders = row
                     add(held, asset, side, venue, coverage, int(at), usd, int(orders))
                 click.echo(f"  {asset} {first} to {last}", err=True)
-    except (QueryError, DataDirBusy, OSError) as problem:
+    except (QueryError, OSError) as problem:
         raise Refused(str(problem)) from None
     return held
 

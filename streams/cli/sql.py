@@ -16,9 +16,8 @@ from streams.process.settings import clickhouse_tls
 @option("clickhouse_url")
 def sql(sql: str, fmt: str | None, **given: Any) -> None:
     """Ask the stored tables one question: SELECT * FROM board_24h, episodes, what_triggered …"""
-    from sinks.clickhouse.client import DataDirBusy
+    from sinks.sql.protocol import QueryError
     from sinks.sql.query import query
-    from sinks.sql.reader import QueryError
 
     settings = settled(**given)
     shape = fmt or ("PrettyCompact" if sys.stdout.isatty() else "TSVWithNames")
@@ -34,5 +33,5 @@ def sql(sql: str, fmt: str | None, **given: Any) -> None:
         click.echo(answer, nl=False)
     except QueryError as problem:
         raise click.ClickException(str(problem)) from None
-    except (DataDirBusy, OSError) as problem:
+    except OSError as problem:
         raise Refused(str(problem)) from None

@@ -37,17 +37,14 @@ def client_when_there(settings: Settings, stopping: Callable[[], bool]) -> Any:
 
 @contextlib.contextmanager
 def asking(settings: Settings) -> Iterator[Any]:
-    """Yield what answers a query; an embedded database that nobody has stays open meanwhile."""
-    from sinks.clickhouse.client import DataDirBusy, chdb_path
+    """Yield what answers a query; one reader of an embedded database serves them all."""
+    from sinks.clickhouse.client import chdb_path
     from sinks.sql.query import query
     from sinks.sql.reader import Reader
 
     path = chdb_path(settings.clickhouse_url, settings.data_dir)
     with contextlib.ExitStack() as stack:
-        if path is not None and path.is_dir():
-            # Else each query would open and close the engine, at half a second each.
-            with contextlib.suppress(DataDirBusy):
-                stack.enter_context(contextlib.closing(Reader(path)))
+        reader = stack.enter_context(contextlib.closing(Reader(path))) if path else None
         yield partial(
             query,
             fmt="JSONCompactEachRow",
@@ -55,4 +52,5 @@ def asking(settings: Settings) -> Iterator[Any]:
             data_dir=settings.data_dir,
             token=settings.http_token,
             tls=clickhouse_tls(settings),
+            reader=reader,
         )

@@ -4,7 +4,8 @@
     /readyz    200 while it does its work, 503 while it starts, recovers or waits for a store
     /metrics   schemas.metrics in Prometheus' text form
 
-With http_token set the last asks for it; the first two carry no data.
+With http_token set the last asks for it; the first two carry no data. None answers what
+another's web page sends here.
 """
 
 import contextlib
@@ -21,14 +22,28 @@ from prometheus_client import Gauge, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from schemas import metrics
-from schemas.access import is_allowed, why_not_bound
+from schemas.access import (
+    is_allowed,
+    is_loopback,
+    most_connections,
+    why_foreign,
+    why_not_bound,
+)
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.ops")
 #: A loop that has not come round for this long is stuck, seconds.
 STALE_S = 60.0
 
-_Start = Callable[[str, list[tuple[str, str]]], Any]
+#: Connections at once; one more takes the place of the oldest.
+_MOST = 32
+_PAGE_HEADERS = {
+    "Host": "HTTP_HOST",
+    "Origin": "HTTP_ORIGIN",
+    "Sec-Fetch-Site": "HTTP_SEC_FETCH_SITE",
+}
+
+_Start = Callable[..., Any]
 
 
 class CannotServe(Exception):
@@ -42,8 +57,9 @@ def serving(settings: Settings) -> Iterator[str]:
     try:
         if problem := why_not_bound(host, token):
             raise OSError(problem)
-        kind = _Server6 if ":" in host else ThreadingWSGIServer
-        server = make_server(host, settings.ops_port, _application(token), kind, _Silent)
+        kind = _Server6 if ":" in host else _Server
+        application = _application(token, is_loopback(host))
+        server = make_server(host, settings.ops_port, application, kind, _Silent)
     except OSError as problem:
         reason = problem.strerror or str(problem)
         raise CannotServe(f"cannot serve on {host}:{settings.ops_port}: {reason}") from None
@@ -72,12 +88,18 @@ def come_round(ready: bool = True) -> None:
     metrics.READY.set(ready)
 
 
-def _application(token: str) -> Callable[[dict[str, Any], _Start], Iterable[bytes]]:
+def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start], Iterable[bytes]]:
     started = time.time()
     exposition: Callable[..., list[bytes]] = make_wsgi_app()
 
-    def answer(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
+    def answer(environ: dict[str, Any], begin: _Start) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return begin(status, [*headers, ("X-Content-Type-Options", "nosniff")], *more)
+
         path = environ["PATH_INFO"]
+        sent = {name: environ.get(key) for name, key in _PAGE_HEADERS.items()}
+        if problem := why_foreign({k: v for k, v in sent.items() if v is not None}, loopback):
+            return _text("403 Forbidden", problem, start)
         shown = {"Authorization": environ.get("HTTP_AUTHORIZATION", "")}
         if path == "/healthz":
             return _verdict(_why_unhealthy(started), start)
@@ -115,7 +137,38 @@ def _text(status: str, line: str, start: _Start) -> list[bytes]:
     return [f"{line}\n".encode()]
 
 
-class _Server6(ThreadingWSGIServer):
+class _Server(ThreadingWSGIServer):
+    """A thread for each connection, within bounds: callers that say nothing cannot fill it."""
+
+    request_queue_size = _MOST
+
+    def __init__(self, *args: Any) -> None:
+        self._most = most_connections(_MOST)
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            oldest = self._open[0] if len(self._open) >= self._most else None
+            self._open.append(request)
+            if oldest is not None:
+                self._open.remove(oldest)
+        if oldest is not None:
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)  # its thread then ends
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock, contextlib.suppress(ValueError):
+            self._open.remove(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        log.debug("a caller went away", exc_info=True)
+
+
+class _Server6(_Server):
     address_family = socket.AF_INET6
 
 

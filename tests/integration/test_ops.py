@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -76,6 +77,55 @@ def test_with_a_token_only_the_endpoints_without_data_are_open() -> None:
             assert get(f"{url}/{path}")[0] == 401
         assert get(f"{url}/metrics", Authorization="Bearer wrong")[0] == 401
         assert get(f"{url}/metrics", Authorization=f"Bearer {TOKEN}")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["healthz", "readyz", "metrics", "elsewhere"])
+def test_another_s_web_page_is_refused(path: str) -> None:
+    with health.serving(Settings()) as url:
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Host": "evil.example"},
+            {"Host": f"evil.example:{url.rpartition(':')[2]}"},
+        ):
+            assert get(f"{url}/{path}", **headers)[0] == 403
+        assert get(f"{url}/healthz", Origin=url, **{"Sec-Fetch-Site": "same-origin"})[0] == 200
+
+
+def test_no_browser_guesses_what_an_answer_is() -> None:
+    with health.serving(Settings(http_token=TOKEN)) as url:
+        for path in ("healthz", "readyz", "metrics", "elsewhere"):
+            for sent in (b"", f"Authorization: Bearer {TOKEN}\r\n".encode()):
+                head = raw(
+                    url, b"GET /%s HTTP/1.0\r\nHost: 127.0.0.1\r\n%s\r\n" % (path.encode(), sent)
+                )
+                assert b"X-Content-Type-Options: nosniff" in head
+
+
+def test_a_token_that_is_no_text_is_a_wrong_token() -> None:
+    with health.serving(Settings(http_token=TOKEN)) as url:
+        sent = b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
+        assert raw(url, sent).startswith(b"HTTP/1.0 401")
+
+
+def test_callers_that_say_nothing_do_not_keep_others_out() -> None:
+    with health.serving(Settings()) as url:
+        place = ("127.0.0.1", int(url.rpartition(":")[2]))
+        threads = threading.active_count()
+        silent = [socket.create_connection(place) for _ in range(150)]
+        for half in silent[::2]:
+            half.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert get(f"{url}/healthz") == (200, "ok\n")
+        until(lambda: threading.active_count() - threads <= 40, "threads ended")
+        for half in silent:
+            half.close()
+
+
+def raw(url: str, sent: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 10) as client:
+        client.sendall(sent)
+        return b"".join(iter(lambda: client.recv(65536), b""))
 
 
 def test_a_host_that_others_reach_is_refused_without_a_token(tmp_path: Path) -> None:

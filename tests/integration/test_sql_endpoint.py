@@ -118,11 +118,35 @@ def test_the_database_is_the_run_s_unless_another_is_named(endpoint):
     assert "UNKNOWN_DATABASE" in text
 
 
-def test_settings_are_ignored_and_named(endpoint):
-    _, headers, text = ask(
-        endpoint, "SELECT getSetting('max_execution_time')", max_execution_time=60
+def test_limits_may_be_lowered_and_looks_changed(endpoint):
+    sql = "SELECT getSetting('max_result_rows'), getSetting('join_use_nulls')"
+    for asked in (
+        ask(endpoint, sql, max_result_rows=7, join_use_nulls=1),
+        ask(endpoint, f"{sql} SETTINGS max_result_rows = 7, join_use_nulls = 1"),
+        ask(endpoint, f"{sql} SETTINGS max_result_rows = 7 FORMAT TSV SETTINGS join_use_nulls = 1"),
+    ):
+        assert (asked[2], asked[1]["X-Undertow-Ignored"]) == ("7\ttrue\n", None)
+
+
+def test_limits_are_not_the_caller_s_to_lift(endpoint):
+    sql = "SELECT getSetting('max_execution_time')"
+    for wanted in ("60", "0", "-1", "nan", "x"):
+        _, headers, text = ask(endpoint, sql, max_execution_time=wanted, allow_ddl="1")
+        assert (text, headers["X-Undertow-Ignored"]) == ("1\n", "allow_ddl,max_execution_time")
+    assert ask(endpoint, f"{sql} SETTINGS max_execution_time = 60")[::2] == (
+        500,
+        "Code: 452. DB::Exception: Setting max_execution_time shouldn't be greater than 1, or 0."
+        " (SETTING_CONSTRAINT_VIOLATION)\n",
     )
-    assert (text, headers["X-Undertow-Ignored"]) == ("1\n", "max_execution_time")
+    for clause in ("readonly = 0", "allow_ddl = 1", "output_format_schema = '/tmp/x'"):
+        assert ask(endpoint, f"{sql} SETTINGS {clause}")[0] == 403
+        assert ask(endpoint, f"SELECT * FROM ({sql} SETTINGS {clause})")[0] == 403
+
+
+def test_a_name_may_be_settings(endpoint):
+    sql = "SELECT t.SETTINGS, SETTINGS FROM (SELECT 1 AS SETTINGS) AS t WHERE SETTINGS = 1"
+    assert ask(endpoint, sql)[2] == "1\t1\n"
+    assert "max_threads" in ask(endpoint, "SHOW SETTINGS LIKE 'max_threads'")[2]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +217,7 @@ def test_clickhouse_connect_sees_errors_as_a_server_s(client):
         client.insert("trades", [[1.0]], column_names=["price"])
     assert caught.value.code == 164
     with pytest.raises(ProgrammingError, match="readonly"):
-        client.query("SELECT 1", settings={"max_threads": 1})
+        client.query("SELECT 1", settings={"allow_ddl": 0})
 
 
 def test_the_async_client_connects_too(endpoint):
@@ -336,6 +360,92 @@ def test_every_table_function_is_refused_or_known_to_be_harmless(owner, endpoint
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "EXISTS TABLE {d:Identifier}.{t:Identifier}",
+        "EXISTS VIEW {d:Identifier}.{t:Identifier}",
+        "DESCRIBE TABLE {d:Identifier}.{t:Identifier}",
+        "SHOW CREATE TABLE {d:Identifier}.{t:Identifier}",
+        "SELECT count() FROM {d:Identifier}.{t:Identifier}",
+        "SELECT 1 IN (SELECT 1 FROM {d:Identifier}.{t:Identifier})",
+        "EXPLAIN SELECT 1 FROM {d:Identifier}.{t:Identifier}",
+        "SELECT count() FROM merge({d:String}, {t:String})",
+        "SHOW COLUMNS FROM {t:Identifier} FROM {d:Identifier}",
+        "SELECT joinGet(concat({d:String}, '.', {t:String}), 'c1', 1)",
+        "SELECT dictGet(concat({d:String}, '.', {t:String}), 'c1', 1)",
+        "EXISTS TABLE {t:Identifier}",
+        "SELECT count() FROM {t:Identifier}",
+    ],
+)
+@pytest.mark.parametrize(
+    "name", ["default", "DEFAULT", "`default`", "_temporary_and_external_tables"]
+)
+def test_nothing_tells_whether_a_file_is_there(endpoint, tmp_path, sql, name):
+    (tmp_path / "there.csv").write_text("c1,c2\n1,2\n")
+    told = []
+    for file in ("there.csv", "gone_.csv"):
+        arguments = {"param_d": name, "param_t": str(tmp_path / file)}
+        status, _, text = ask(endpoint, sql, **arguments)
+        told.append((status, text.replace(file, "it")))
+    assert told[0] == told[1]
+
+
+def test_names_may_be_parameters(endpoint):
+    names = {"param_d": "system", "param_t": "one", "param_c": "dummy"}
+    sql = "SELECT {c:Identifier}, '{c:Identifier}' FROM {d:Identifier}.{t:Identifier}"
+    assert ask(endpoint, sql, **names)[2] == "0\t{c:Identifier}\n"
+    odd = "a`b.c\\d 'e"
+    assert (
+        ask(endpoint, "SELECT {c:Identifier} FROM (SELECT 3 AS `a\\`b.c\\\\d 'e`)", param_c=odd)[2]
+        == "3\n"
+    )
+
+
+def test_a_form_s_parameters_are_looked_at_too(endpoint):
+    fields = {"query": "EXISTS TABLE {d:Identifier}.`/etc/passwd`", "param_d": "default"}
+    body = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    status, _, text = ask(endpoint, body=f"{body}--x--\r\n".encode(), headers=headers)
+    assert (status, "default is refused" in text) == (403, True)
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://127.0.0.1:1"},
+    {"Origin": ""},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "none", "Origin": "http://localhost"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/", "/ping", "/elsewhere"])
+def test_another_s_web_page_is_refused(endpoint, headers, path):
+    for method in ("GET", "POST", "HEAD"):
+        status, got, _ = ask(endpoint, path=path, headers=headers, method=method)
+        assert (status, got["X-ClickHouse-Exception-Code"]) == (403, "164")
+
+
+def test_a_page_of_our_own_and_an_address_bar_are_not(endpoint):
+    host = f"127.0.0.1:{endpoint.port}"
+    for headers in (
+        {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "none"},
+    ):
+        assert ask(endpoint, "SELECT 1", headers=headers)[2] == "1\n"
+
+
+def test_no_browser_guesses_what_an_answer_is(endpoint):
+    for path, sql in (("/", "SELECT 1"), ("/", "SELECT nope"), ("/ping", ""), ("/elsewhere", "")):
+        assert ask(endpoint, sql, path=path)[1]["X-Content-Type-Options"] == "nosniff"
+
+
 def test_a_page_that_rebinds_its_name_to_loopback_is_refused(endpoint):
     for host in ("evil.example", "evil.example:8123", "127.0.0.1.evil.example", "[::2]:1", ""):
         status, _, text = ask(endpoint, "SELECT 1", headers={"Host": host})
@@ -413,15 +523,14 @@ def test_another_process_is_told_of_errors_as_they_are(data_dir, note):
     assert "QueryError: Code: 47" in error
 
 
-def test_another_process_is_told_that_the_database_is_busy(data_dir, owner, endpoint):
-    code, _, error = elsewhere(data_dir)
-    assert code == 1
-    assert "DataDirBusy" in error
+def test_another_process_reads_beside_the_owner_that_does_not_serve(data_dir, owner, endpoint):
+    count = str(owner.query("SELECT count() FROM trades FINAL").result_rows[0][0])
+    assert elsewhere(data_dir)[:2] == (0, count)
     note = data_dir / "endpoint.json"
     note.write_text('{"url": "http://127.0.0.1:9", "pid": 1}')  # left by a killed run
-    code, _, error = elsewhere(data_dir)
+    found = elsewhere(data_dir)
     note.unlink()
-    assert "DataDirBusy" in error
+    assert found[:2] == (0, count)
 
 
 def test_with_no_run_the_database_is_opened_and_only_read(tmp_path):

@@ -1,10 +1,11 @@
 """One token for every HTTP endpoint, wherever a client puts a password."""
 
 import base64
+import resource
 
 import pytest
 
-from schemas.access import is_allowed, is_loopback, why_not_bound
+from schemas.access import is_allowed, is_loopback, most_connections, why_not_bound
 
 TOKEN = "s3cret-tökén"
 
@@ -57,3 +58,18 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
     for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost", "LOCALHOST"):
         assert is_loopback(host)
         assert why_not_bound(host, "") is None
+
+
+def test_a_token_beyond_ascii_is_taken_as_any_server_reads_it() -> None:
+    sent = "p\u00e4ss".encode()
+    for read in (sent.decode(), sent.decode("latin-1")):
+        assert is_allowed("p\u00e4ss", {"X-ClickHouse-Key": read})
+    for read in (b"\xff\xfe".decode("utf-8", "surrogateescape"), "\xff\xfe", "\ud800"):
+        assert not is_allowed(TOKEN, {"Authorization": f"Bearer {read}", "X-ClickHouse-Key": read})
+
+
+def test_connections_leave_room_for_files() -> None:
+    assert 1 <= most_connections(5) <= 5
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert soft == hard
+    assert most_connections(10**9) <= soft // 4
