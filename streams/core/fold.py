@@ -158,7 +158,8 @@ def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | Non
     if watermark.crowded(state.clock, status.producer, params.stale_after_s):
         return "crowded"
     if watermark.observe(state.clock, status, params.stale_after_s):
-        state.frontier = state.clock.frontier(params.grace_s)
+        # Never back, should a restart bring a longer grace: those seconds' ids are forgotten.
+        state.frontier = max(state.frontier, state.clock.frontier(params.grace_s))
         for second in [s for s in state.ids if s < state.frontier]:
             del state.ids[second]
     return None

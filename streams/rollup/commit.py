@@ -1,7 +1,7 @@
 """One transaction at a time, in a thread of its own: the next trades are folded meanwhile.
 
 fold ── cut ─────────── fold ── cut (waits for the one before, raises what it met) ── fold
-          └ begin ─ bars, clocks, dead letters ─ offsets ─ commit ┘
+          └ begin ─ bars, clocks, dead letters ─ offsets with bookmarks ─ commit ┘
 """
 
 import contextlib
@@ -24,17 +24,23 @@ ANSWER_S = 10
 HANGS_AFTER_S = ANSWER_S + 2.0
 
 
+#: A topic, a record for it, and the partition where that is not for its key to say.
+Sent = tuple[str, msgspec.Struct, int | None]
+
+
 class Cut(NamedTuple):
     """What one transaction holds: records by topic (and partition, where said), and offsets.
 
-    `group` is the consumer's membership when it was cut: a later owner's broker refuses it.
+    Each offset's metadata is its partition's bookmark. `group` is the consumer's membership when
+    it was cut: a later owner's broker refuses it.
     """
 
-    records: list[tuple[str, msgspec.Struct, int | None]]
+    records: list[Sent]
     offsets: list[TopicPartition]
     group: Any
     taken: int
     letters: int
+    late: int
 
 
 class Commits:
@@ -79,6 +85,7 @@ def _commit(producer: Producer, cut: Cut) -> None:
         producer.commit_transaction(ANSWER_S)
     metrics.RECORDS.labels("trades").inc(cut.taken)
     metrics.DEAD_LETTERS.labels("trades").inc(cut.letters)
+    metrics.REFUSED.labels("trades", "late").inc(cut.late)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 messages ──scan──> columns ──runs of trades──> fold_columns
              └──a word on time, or what is not certainly sound──> codec.decode ──> fold
+
+`recall` reads again what an earlier owner has folded and committed: for its ids.
 """
 
 from collections.abc import Iterator
@@ -17,7 +19,9 @@ from schemas.market import Trade
 from schemas.scan import columns, trades
 from schemas.scan.columns import Scanned, Words
 from schemas.status import DeadLetter, FeedStatus
+from schemas.words import MAX_MICROS
 from streams.core import fold, refusals
+from streams.core.detectors.watermark import InputClock
 from streams.core.params import Params
 from streams.kafka.records import dead_letter
 from streams.process import clock
@@ -27,9 +31,11 @@ Problem = tuple[int, int, InvalidRecord]
 
 
 class Partition(msgspec.Struct):
-    """One owned trades partition; messages before `live_from` only warm the state.
+    """One owned trades partition; all before `live_from` is folded and committed, or will be.
 
-    `letters` and the sums of `state` wait for the next transaction.
+    `letters` and the sums of `state` wait for the next transaction. `spans` has the offsets
+    between which the ids of each open second lie. Of what is before `live_from`, `stretches`
+    are to be recalled, with words on time unless they are known.
     """
 
     number: int
@@ -38,18 +44,14 @@ class Partition(msgspec.Struct):
     position: int
     clock_told: tuple[int, str] = (0, "")
     letters: list[DeadLetter] = []
+    late_told: int = 0
+    spans: dict[int, tuple[int, int]] = {}
+    stretches: list[tuple[int, int]] = []
+    words_known: bool = False
 
 
 def take(params: Params, words: Words, part: Partition, messages: list[Message]) -> int:
     """Fold messages of one partition, in their order; return how many became dead letters."""
-    if (messages[0].offset() or 0) < part.live_from:
-        warm = sum(1 for m in messages if (m.offset() or 0) < part.live_from)
-        _fold(params, words, part, messages[:warm])
-        messages = messages[warm:]
-    if not messages:
-        return 0
-    if part.position <= part.live_from:
-        fold.drain(part.state)  # bars of the warm-up were told
     problems = _fold(params, words, part, messages)
     part.position = (messages[-1].offset() or 0) + 1
     letters = list(_letters(messages, problems))
@@ -57,10 +59,44 @@ def take(params: Params, words: Words, part: Partition, messages: list[Message])
     return len(letters)
 
 
+def recall(params: Params, words: Words, part: Partition, messages: list[Message]) -> list[Message]:
+    """Take in what of the messages lies before `live_from`, and return the rest.
+
+    It was folded, and its bars and letters are committed: it leaves ids, and words on time
+    where those are not known.
+    """
+    count = sum(1 for message in messages if (message.offset() or 0) < part.live_from)
+    late = part.state.late
+    known = part
+    if part.words_known:
+        # To a clock that is past everything no word says anything.
+        ahead = fold.FoldState(InputClock(now=MAX_MICROS), part.state.ids)
+        ahead.frontier = part.state.frontier
+        known = msgspec.structs.replace(part, state=ahead)
+    if count:
+        _fold(params, words, known, messages[:count])
+    part.state.sums.clear()
+    part.state.late = late
+    return messages[count:]
+
+
 def _fold(params: Params, words: Words, part: Partition, messages: list[Message]) -> list[Problem]:
-    """Fold messages; return what was refused, by the message's place."""
-    if not messages:
-        return []
+    """Fold messages, and note where ids lie; return what was refused, by the message's place."""
+    ids = part.state.ids
+    before = {second: len(known) for second, known in ids.items()}
+    problems = _fold_all(params, words, part, messages)
+    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    for second, known in ids.items():
+        if len(known) != before.get(second, 0):
+            part.spans[second] = part.spans.get(second, (first, last))[0], last
+    for second in part.spans.keys() - ids.keys():
+        del part.spans[second]
+    return problems
+
+
+def _fold_all(
+    params: Params, words: Words, part: Partition, messages: list[Message]
+) -> list[Problem]:
     found = trades.scanned(words, list(map(Message.value, messages)))
     odd = found.odd.tolist()
     # Rows before the first odd message, between it and the next, and so on.

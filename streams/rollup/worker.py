@@ -3,16 +3,16 @@
     batches ──> fold ──every flush_s──> begin ─ bars, clocks, dead letters ─ offsets ─ commit
                      or as time is told         └── all of it, or none of it ──┘
 
-A restarted worker re-reads a little before its committed offset, to know the ids and
-the clock it knew before; bars of that stretch are dropped, they were told.
+With each offset goes a bookmark: what a restarted worker, or another owner of the partition,
+must know to go on as if nothing had been.
 """
 
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 
-import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas import metrics
@@ -23,8 +23,9 @@ from streams.core.params import Params
 from streams.kafka import clients, lag, worker_names
 from streams.process import clock, health
 from streams.process.settings import Settings
-from streams.rollup.commit import ANSWER_S, Commits, Cut
-from streams.rollup.take import Partition, take
+from streams.rollup import bookmark
+from streams.rollup.commit import ANSWER_S, Commits, Cut, Sent
+from streams.rollup.take import Partition, recall, take
 
 log = logging.getLogger("undertow.rollup")
 BATCH = 10_000
@@ -39,8 +40,8 @@ FETCH = {
     "queued.min.messages": 200_000,
     "fetch.message.max.bytes": 8_000_000,
 }
-#: Messages re-read before the committed offset: more than any grace holds.
-WARM_UP = 20_000
+#: Messages before an offset among which one tells the time there; Kafka's own are no messages.
+NEAR = 100
 #: How soon the feeds' word on time is seen while few trades come, seconds.
 LOOK_S = 0.05
 #: Part of flush_s for which bars wait at least, though everyone's clock has moved.
@@ -92,7 +93,7 @@ def _session(
     commits = Commits(producer)
     consumer.subscribe(
         ["trades"],
-        on_assign=lambda c, parts: _assigned(c, parts, owned),
+        on_assign=lambda c, parts: _assigned(settings, params, c, parts, owned),
         on_revoke=lambda c, parts: _dropped(parts, owned, commits),
         on_lost=lambda c, parts: _dropped(parts, owned, commits),
     )
@@ -104,8 +105,8 @@ def _session(
             round_ = Round(settings.flush_s)
             while not stopping():
                 messages = consumer.consume(BATCH, timeout=round_.left_s())
-                refused = _take(params, words, owned, messages, share)
-                round_.note(len(messages), refused)
+                taken, refused = _take(params, words, consumer, owned, messages, share)
+                round_.note(taken, refused)
                 caught_up = len(messages) < BATCH
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
                     _flush(consumer, commits, owned, round_, parts, out)
@@ -166,15 +167,47 @@ def _partition_count(consumer: Consumer, topic: str) -> int:
     return len(found.partitions)
 
 
-def _assigned(consumer: Consumer, parts: list[TopicPartition], owned: dict[int, Partition]) -> None:
+def _assigned(
+    settings: Settings,
+    params: Params,
+    consumer: Consumer,
+    parts: list[TopicPartition],
+    owned: dict[int, Partition],
+) -> None:
+    # Waits for a transaction that its last owner may have left between two of its steps.
     for tp in consumer.committed(parts, timeout=30):
         low, _ = consumer.get_watermark_offsets(tp, timeout=30)
-        live_from = max(tp.offset, low) if tp.offset >= 0 else low
-        tp.offset = max(low, live_from - WARM_UP)
-        owned[tp.partition] = Partition(tp.partition, fold.FoldState(), live_from, live_from)
-        parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = tp.offset
-        log.info("rollup: trades[%d] from offset %d", tp.partition, live_from)
+        back = partial(_before, settings, params, tp.partition, low)
+        part, begin = bookmark.resumed(tp.partition, tp.offset, tp.metadata, low, back)
+        owned[tp.partition] = part
+        parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = begin
+        log.info(
+            "rollup: trades[%d] from offset %d, ids from %d", tp.partition, part.live_from, begin
+        )
     consumer.assign(parts)
+
+
+def _before(settings: Settings, params: Params, number: int, low: int, offset: int) -> int:
+    """Return the offset at which what leads up to `offset` begins, by the messages' own times.
+
+    That is as long before as a mute producer is waited for: who has not spoken since is held
+    for silent, and holds nobody back.
+    """
+    near = max(low, offset - NEAR)
+    reader = Consumer(clients.consumer_conf(settings, "rollup"))
+    try:
+        reader.assign([TopicPartition("trades", number, near)])
+        found = reader.consume(1, ANSWER_S) if near < offset else []
+        if not found or found[0].error() is not None or (found[0].offset() or 0) >= offset:
+            return near
+        back_ms = (params.stale_after_s + params.grace_s) * 1_000
+        since = max(0, found[0].timestamp()[1] - back_ms)
+        [begin] = reader.offsets_for_times([TopicPartition("trades", number, since)], ANSWER_S)
+    finally:
+        reader.close()
+    if begin.error is not None:
+        raise KafkaException(begin.error)
+    return min(max(begin.offset, low), near)
 
 
 def _dropped(parts: list[TopicPartition], owned: dict[int, Partition], commits: Commits) -> None:
@@ -186,24 +219,47 @@ def _dropped(parts: list[TopicPartition], owned: dict[int, Partition], commits: 
 def _take(
     params: Params,
     words: columns.Words,
+    consumer: Consumer,
     owned: dict[int, Partition],
     messages: list[Message],
     share: refusals.Share,
-) -> int:
-    """Fold what came, partition by partition; return how many became dead letters."""
+) -> tuple[int, int]:
+    """Fold what came, partition by partition; return how many were new, and dead letters."""
     for problem in filter(None, map(Message.error, messages)):
         raise KafkaException(problem)
     of: dict[int | None, list[Message]] = {}
     for number, those in groupby(messages, Message.partition):
         of.setdefault(number, []).extend(those)
-    refused = 0
-    for number, run in of.items():
-        if number is not None and number in owned:
-            before = len(owned[number].letters)
-            refused += take(params, words, owned[number], run)
-            unreadable = refusals.unreadable(owned[number].letters[before:])
-            share.note("trades", number, len(run), unreadable)
-    return refused
+    taken = refused = 0
+    for part in owned.values():
+        new = of.get(part.number, [])
+        if new and (new[0].offset() or 0) < part.live_from:
+            new = _recall(params, words, consumer, part, new)
+        if not new:
+            continue
+        before = len(part.letters)
+        taken += len(new)
+        refused += take(params, words, part, new)
+        unreadable = refusals.unreadable(part.letters[before:])
+        share.note("trades", part.number, len(new), unreadable)
+    return taken, refused
+
+
+def _recall(
+    params: Params,
+    words: columns.Words,
+    consumer: Consumer,
+    part: Partition,
+    messages: list[Message],
+) -> list[Message]:
+    """Take in what is known already, skip what nobody needs again, and return what is new."""
+    new = recall(params, words, part, messages)
+    if not new:
+        behind = (messages[-1].offset() or 0) + 1
+        wanted = bookmark.next_wanted(part, behind)
+        if wanted > behind:
+            consumer.seek(TopicPartition("trades", part.number, wanted))
+    return new
 
 
 def _flush(
@@ -215,19 +271,29 @@ def _flush(
     out: int,
 ) -> None:
     """Hand what was folded to the next transaction; should that fail, the session ends."""
-    moved = {n: p for n, p in owned.items() if p.position > p.live_from}
+    moved = [part for part in owned.values() if part.position > part.live_from]
     if not moved:
         return
-    records: list[tuple[str, msgspec.Struct, int | None]] = []
-    for number, part in moved.items():
-        records += [("dead_letters", letter, None) for letter in part.letters]
-        part.letters.clear()
-        records += [("bars", bar, None) for bar in fold.drain(part.state)]
-        word = fold.clock_record(part.state, number, parts)
-        if word is not None and (word.ts_event, word.state) != part.clock_told:
-            records += [("bars", word, target) for target in range(out)]
-            part.clock_told = word.ts_event, word.state
-        part.live_from = part.position
-    offsets = [TopicPartition("trades", n, p.position) for n, p in moved.items()]
+    late = sum(part.state.late - part.late_told for part in moved)
+    records: list[Sent] = []
+    offsets = []
+    for part in moved:
+        part_records, offset = cut(part, parts, out)
+        records += part_records
+        offsets.append(offset)
     group = consumer.consumer_group_metadata()
-    commits.begin(Cut(records, offsets, group, round_.taken, round_.letters))
+    commits.begin(Cut(records, offsets, group, round_.taken, round_.letters, late))
+
+
+def cut(part: Partition, parts: int, out: int) -> tuple[list[Sent], TopicPartition]:
+    """Return what a partition has to say since the last cut, and the offset to commit with it."""
+    records: list[Sent] = [("dead_letters", letter, None) for letter in part.letters]
+    part.letters.clear()
+    records += [("bars", bar, None) for bar in fold.drain(part.state)]
+    word = fold.clock_record(part.state, part.number, parts)
+    if word is not None and (word.ts_event, word.state) != part.clock_told:
+        records += [("bars", word, target) for target in range(out)]
+        part.clock_told = word.ts_event, word.state
+    part.late_told = part.state.late
+    part.live_from = part.position
+    return records, TopicPartition("trades", part.number, part.position, metadata=bookmark.of(part))
