@@ -40,11 +40,16 @@ def watched(command: Any) -> Any:
 
 
 def settled(**given: Any) -> Settings:
-    """Return the settings, or refuse with one line."""
+    """Return the settings, or refuse with one line; a scanner that is off, is off from here."""
     try:
-        return settings_module.load(given)
+        settings = settings_module.load(given)
     except SettingsError as problem:
         raise Refused(str(problem)) from None
+    if settings.trade_scanner == "off":
+        from schemas.scan import trades
+
+        trades.SCANNER.on = False
+    return settings
 
 
 def with_kafka(settings: Settings) -> Settings:

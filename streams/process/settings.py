@@ -141,6 +141,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     batch_rows: Annotated[
         int, Meta(description="rows of one ClickHouse insert at most", ge=1, le=100_000)
     ] = 100_000
+    trade_scanner: Annotated[
+        str,
+        Meta(
+            description="on, or off: trades are decoded one by one, exactly and slowly",
+            pattern="^(on|off)$",
+        ),
+    ] = "on"
     checkpoint_s: Annotated[
         float,
         Meta(

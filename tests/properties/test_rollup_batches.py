@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas import codec
 from schemas.codec import InvalidRecord
-from schemas.scan import columns
+from schemas.scan import columns, trades
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import fold, refusals
@@ -149,6 +149,22 @@ def test_trades_by_the_batch_give_what_they_give_one_by_one(given, sizes) -> Non
     assert part.state.clock == state.clock
     bars = {msgspec.json.encode(bar) for bar in fold.drain(part.state)}
     assert bars == {msgspec.json.encode(bar) for bar in fold.drain(state)}
+
+
+@settings(max_examples=25, deadline=None)
+@given(payloads, st.lists(st.integers(1, 60), max_size=5))
+def test_without_the_scanner_trades_give_what_they_give_with_it(given, sizes) -> None:
+    with_it = by_the_batch(given, list(sizes))
+    trades.SCANNER.on = False
+    try:
+        without = by_the_batch(given, list(sizes))
+    finally:
+        trades.SCANNER.on = True
+    assert without.state.ids == with_it.state.ids
+    assert fold.drain(without.state) == fold.drain(with_it.state)
+    assert [(x.offset, x.reason) for x in without.letters] == [
+        (x.offset, x.reason) for x in with_it.letters
+    ]
 
 
 @settings(max_examples=25, deadline=None)

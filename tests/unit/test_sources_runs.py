@@ -10,6 +10,7 @@ from dumps import SECOND_0, lines
 from nights import PARAMS
 
 from schemas import codec
+from schemas.scan import trades
 from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND
@@ -53,6 +54,16 @@ def test_runs_hold_the_records_of_the_lines_in_their_order(tmp_path, monkeypatch
     assert min(lengths) >= runs.LEAST
     assert max(lengths) > 150
     assert sum(isinstance(record, DeadLetter) for _, record in told) == 15
+
+
+def test_with_the_scanner_off_every_line_is_decoded_alone(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "trades.ndjson"
+    path.write_bytes(b"\n".join(lines(500)))
+    plainly, _, _ = played(path, by_the_run=False)
+    monkeypatch.setattr(trades.SCANNER, "on", False)
+    told, _, lengths = played(path, by_the_run=True)
+    assert told == plainly
+    assert not lengths
 
 
 def test_folding_a_run_is_folding_its_trades(tmp_path) -> None:
