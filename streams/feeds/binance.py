@@ -1,22 +1,25 @@
-"""Binance futures, USD-M and COIN-M: forced orders and aggregate trades.
+"""Binance futures, USD-M and COIN-M: forced orders, trades, mark prices, open interest.
 
 Formats: reference/wire-formats.md 3.1 and 3.2 (Binance's futures websocket docs).
 """
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.identity import natural_id
-from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, PriceKind
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import Coverage, PriceKind, grid_usd
+from streams.feeds import readings
 from streams.feeds.checks import Millis, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
+    Kind,
     Parsed,
     Refusal,
     UnreadableFrame,
+    built,
     control,
     unreadable,
 )
@@ -25,6 +28,8 @@ from streams.feeds.symbols import is_inverse, split_symbol
 
 ALL_MARKET = "!forceOrder@arr"
 _COIN_M = 2
+
+Items = TypeVar("Items")
 
 
 class _Envelope(msgspec.Struct, gc=False):
@@ -41,6 +46,7 @@ class _Named(msgspec.Struct, gc=False):
 class _Routed(msgspec.Struct, gc=False):
     data: _Named | None = None
     e: str = ""
+    openInterest: str | float | None = None
     id: int | str | None = None
     error: msgspec.Raw = msgspec.Raw()
 
@@ -73,10 +79,56 @@ class _AggTrade(msgspec.Struct, gc=False):
     st: int = 0
 
 
+class _Print(msgspec.Struct, gc=False):
+    e: Literal["trade"]
+    s: Word
+    t: int
+    p: PriceOrZero
+    q: SizeOrZero
+    T: Millis
+    m: bool
+    X: str = "MARKET"
+
+
+class _Mark(msgspec.Struct, gc=False):
+    e: Literal["markPriceUpdate"]
+    E: Millis
+    s: Word
+    p: PriceIn
+
+
+class _Marks(msgspec.Struct, Generic[Items], gc=False):
+    data: Items
+
+
+class _Interest(msgspec.Struct, gc=False):
+    symbol: Word
+    openInterest: SizeOrZero
+    time: Millis
+
+
+class _Statistic(msgspec.Struct, gc=False):
+    sumOpenInterest: SizeOrZero
+    sumOpenInterestValue: SizeOrZero
+    timestamp: Millis
+    symbol: str = ""
+    pair: str = ""
+    contractType: str = ""
+
+
+class _Statistics(msgspec.Struct, Generic[Items], gc=False):
+    rows: Items
+
+
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 _FORCE_ORDER = msgspec.json.Decoder(_ForceOrder, strict=False)
 _AGG_TRADE = msgspec.json.Decoder(_AggTrade, strict=False)
+_PRINT = msgspec.json.Decoder(_Print, strict=False)
+_MARK = msgspec.json.Decoder(_Mark, strict=False)
+_INTEREST = msgspec.json.Decoder(_Interest, strict=False)
+_STATISTICS = Kind(_Statistics, _Statistic, "rows")
+_MARKS = Kind(_Marks, _Mark)
 _NOTHING = msgspec.Raw()
 
 
@@ -129,6 +181,83 @@ def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Par
     ts_event = event.T * 1000
     record = agg_trade(instrument, event.a, event.p, event.q, ts_event, event.m, ts_recv)
     return Parsed([record], [])
+
+
+# {"e":"trade","E":1791400300112,"T":1791400300060,"s":"BTCUSDT","t":6000310001,"p":"84310.20",
+#  "q":"0.120","X":"MARKET","m":false}
+def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one raw print. Prints of the insurance fund and of auto-deleveraging are no taker's.
+
+    Its ids are not those of aggTrade: follow the one or the other. Undocumented for futures.
+    Raises UnreadableFrame. Source: wire-formats.md 3.1; microseconds.
+    """
+    _, event = _event(frame, _PRINT)
+    if isinstance(event, Parsed):
+        return event
+    if event.X in ("INSURANCE_FUND", "ADL", "NA") or not event.q or not event.p:
+        return Parsed([], [])
+    trade_id, ts_event = f"raw:{event.t}", event.T * 1000
+    instrument = instruments[event.s]
+    record = agg_trade(instrument, trade_id, event.p, event.q, ts_event, event.m, ts_recv)
+    return Parsed([record], [])
+
+
+# {"e":"markPriceUpdate","E":1790000010000,"s":"BTCUSDT","p":"86101.33","i":"86110.02",
+#  "P":"86090.11","r":"0.00003","T":1790006400000}            (of !markPrice@arr an array of these)
+def parse_mark_price(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read the mark price of one symbol, or of each in an array, at the event's time.
+
+    Raises UnreadableFrame. Source: venue-protocols.md 1; microseconds.
+    """
+
+    def build(event: _Mark) -> MarkPrice:
+        return readings.mark("binance", instruments[event.s], event.p, (event.E * 1000, ts_recv))
+
+    if (body := _array(frame)) is not None:
+        message, refusals = _MARKS.read(b'{"data":' + body + b"}")
+        return built(message.data, build, refusals)
+    _, event = _event(frame, _MARK)
+    return event if isinstance(event, Parsed) else Parsed([build(event)], [])
+
+
+# {"symbol":"BTCUSD_PERP","pair":"BTCUSD","openInterest":"12100455","contractType":"PERPETUAL",
+#  "time":1791400692001}                       (REST /fapi/v1 and /dapi/v1 openInterest; no stream)
+def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one answer of REST openInterest: one side, coins on USD-M, contracts on COIN-M.
+
+    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.2; microseconds.
+    """
+    try:
+        answer = _INTEREST.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    instrument, times = instruments[answer.symbol], (answer.time * 1000, ts_recv)
+    record = readings.interest("binance", instrument, answer.openInterest, None, "one", times)
+    return Parsed([] if record is None else [record], [])
+
+
+# [{"symbol":"BTCUSDT","sumOpenInterest":"94791.893","sumOpenInterestValue":"7990000000.1",
+#   "timestamp":1791284697161}]   COIN-M: [{"pair":"BTCUSD","contractType":"PERPETUAL",...}]
+def parse_open_interest_hist(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read an answer of REST openInterestHist, in which the value on COIN-M is in the COIN.
+
+    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.2; microseconds.
+    """
+    message, refusals = _STATISTICS.read(b'{"rows":' + frame + b"}")
+
+    def build(row: _Statistic) -> OpenInterest | None:
+        instrument = instruments[row.symbol or _coin_m(row.pair, row.contractType)]
+        times = row.timestamp * 1000, ts_recv
+        amount, value = row.sumOpenInterest, row.sumOpenInterestValue
+        record = readings.interest("binance", instrument, amount, None, "one", times)
+        if record is None or not value:
+            return record
+        if instrument.unit == "quote":
+            return msgspec.structs.replace(record, quantity=value)
+        worth = grid_usd(value) if instrument.in_dollars else None
+        return msgspec.structs.replace(record, notional_usd=worth)
+
+    return built(message.rows, build, refusals, "rows")
 
 
 def forced_order(
@@ -285,6 +414,25 @@ def _event(frame: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[str, Any]:
         raise unreadable(problem) from None
 
 
+def _array(frame: bytes) -> bytes | None:
+    """Return the array that a frame is, or that its `data` is; None for any other."""
+    if frame.lstrip()[:1] == b"[":
+        return frame
+    if b'"data":[' not in frame:
+        return None
+    try:
+        return bytes(_ENVELOPE.decode(frame).data)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+
+
+def _coin_m(pair: str, contract: str) -> str:
+    """Return the symbol of a COIN-M statistic, which names pair and kind of contract."""
+    if contract != "PERPETUAL":
+        raise UnreadableFrame("contractType", f"{contract[:40]!r} of {pair[:40]!r} has no symbol")
+    return f"{pair}_PERP"
+
+
 def _coverage(stream: str, contracts: bool) -> Coverage:
     # USD-M's per-symbol page says "largest"; the all-market and every COIN-M page "latest".
     if stream.startswith("!forceOrder") or (contracts and stream.endswith("@forceOrder")):
@@ -292,16 +440,27 @@ def _coverage(stream: str, contracts: bool) -> Coverage:
     return "largest_per_second" if stream.endswith("@forceOrder") else "unknown"
 
 
-CHANNELS: dict[str, Parser] = {"forceOrder": parse_force_order, "aggTrade": parse_agg_trade}
+CHANNELS: dict[str, Parser] = {
+    "forceOrder": parse_force_order,
+    "aggTrade": parse_agg_trade,
+    "trade": parse_trade,
+    "markPrice": parse_mark_price,
+    "openInterest": parse_open_interest,
+    "openInterestHist": parse_open_interest_hist,
+}
 
 
 def route(frame: bytes) -> str:
     """Return the event that a frame names, "" for a reply. Raises UnreadableFrame."""
+    if (body := _array(frame)) is not None:
+        return "openInterestHist" if b'"sumOpenInterest"' in body else "markPrice"
     try:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
     event = routed.data.e if routed.data else routed.e
+    if routed.openInterest:
+        return "openInterest"
     if not event and routed.id is None and routed.error == _NOTHING:
         raise UnreadableFrame("e", "no event is named")
-    return event
+    return "markPrice" if event == "markPriceUpdate" else event
