@@ -1,42 +1,34 @@
-"""Binance futures, USD-M and COIN-M: forced orders, trades, mark prices, open interest.
+"""Binance futures, USD-M and COIN-M: forced orders and trades.
 
 Formats: reference/wire-formats.md 3.1 and 3.2 (Binance's futures websocket docs).
 """
 
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
-from schemas.identity import natural_id
-from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import Coverage, PriceKind, grid_usd
-from streams.feeds import readings
+from schemas.market import Liquidation, Trade
+from schemas.words import Coverage, PriceKind
+from streams.feeds.binance_frames import Framed, array_in
+from streams.feeds.binance_readings import (
+    parse_mark_price,
+    parse_open_interest,
+    parse_open_interest_hist,
+)
 from streams.feeds.checks import Millis, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
-    Kind,
     Parsed,
-    Refusal,
     UnreadableFrame,
-    built,
-    control,
     unreadable,
 )
+from streams.feeds.identities import exact
 from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
 from streams.feeds.symbols import is_inverse, split_symbol
 
 ALL_MARKET = "!forceOrder@arr"
 _COIN_M = 2
-
-Items = TypeVar("Items")
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    stream: str = ""
-    data: msgspec.Raw = msgspec.Raw()
-    id: int | str | None = None
-    error: msgspec.Raw = msgspec.Raw()
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -90,45 +82,10 @@ class _Print(msgspec.Struct, gc=False):
     X: str = "MARKET"
 
 
-class _Mark(msgspec.Struct, gc=False):
-    e: Literal["markPriceUpdate"]
-    E: Millis
-    s: Word
-    p: PriceIn
-
-
-class _Marks(msgspec.Struct, Generic[Items], gc=False):
-    data: Items
-
-
-class _Interest(msgspec.Struct, gc=False):
-    symbol: Word
-    openInterest: SizeOrZero
-    time: Millis
-
-
-class _Statistic(msgspec.Struct, gc=False):
-    sumOpenInterest: SizeOrZero
-    sumOpenInterestValue: SizeOrZero
-    timestamp: Millis
-    symbol: str = ""
-    pair: str = ""
-    contractType: str = ""
-
-
-class _Statistics(msgspec.Struct, Generic[Items], gc=False):
-    rows: Items
-
-
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
-_ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
-_FORCE_ORDER = msgspec.json.Decoder(_ForceOrder, strict=False)
-_AGG_TRADE = msgspec.json.Decoder(_AggTrade, strict=False)
-_PRINT = msgspec.json.Decoder(_Print, strict=False)
-_MARK = msgspec.json.Decoder(_Mark, strict=False)
-_INTEREST = msgspec.json.Decoder(_Interest, strict=False)
-_STATISTICS = Kind(_Statistics, _Statistic, "rows")
-_MARKS = Kind(_Marks, _Mark)
+_FORCE_ORDER = Framed(_ForceOrder)
+_AGG_TRADE = Framed(_AggTrade)
+_PRINT = Framed(_Print)
 _NOTHING = msgspec.Raw()
 
 
@@ -141,7 +98,7 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     S is the ORDER's side: SELL closes a long. What traded is z at ap, not q, l or p.
     Raises UnreadableFrame. Source: wire-formats.md 3.1, 3.2; times in microseconds.
     """
-    stream, event = _event(frame, _FORCE_ORDER)
+    stream, event = _FORCE_ORDER.read(frame)
     if isinstance(event, Parsed):
         return event
     order = event.o
@@ -173,7 +130,7 @@ def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Par
     m says the buyer was the maker: m=true means the taker SOLD. Raises UnreadableFrame.
     Source: wire-formats.md 3.1 (excludes insurance-fund and ADL prints); microseconds.
     """
-    _, event = _event(frame, _AGG_TRADE)
+    _, event = _AGG_TRADE.read(frame)
     if isinstance(event, Parsed):
         return event
     instrument = instruments[event.s]
@@ -191,7 +148,7 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     Its ids are not those of aggTrade: follow the one or the other. Undocumented for futures.
     Raises UnreadableFrame. Source: wire-formats.md 3.1; microseconds.
     """
-    _, event = _event(frame, _PRINT)
+    _, event = _PRINT.read(frame)
     if isinstance(event, Parsed):
         return event
     if event.X in ("INSURANCE_FUND", "ADL", "NA") or not event.q or not event.p:
@@ -200,64 +157,6 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     instrument = instruments[event.s]
     record = agg_trade(instrument, trade_id, event.p, event.q, ts_event, event.m, ts_recv)
     return Parsed([record], [])
-
-
-# {"e":"markPriceUpdate","E":1790000010000,"s":"BTCUSDT","p":"86101.33","i":"86110.02",
-#  "P":"86090.11","r":"0.00003","T":1790006400000}            (of !markPrice@arr an array of these)
-def parse_mark_price(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
-    """Read the mark price of one symbol, or of each in an array, at the event's time.
-
-    Raises UnreadableFrame. Source: venue-protocols.md 1; microseconds.
-    """
-
-    def build(event: _Mark) -> MarkPrice:
-        return readings.mark("binance", instruments[event.s], event.p, (event.E * 1000, ts_recv))
-
-    if (body := _array(frame)) is not None:
-        message, refusals = _MARKS.read(b'{"data":' + body + b"}")
-        return built(message.data, build, refusals)
-    _, event = _event(frame, _MARK)
-    return event if isinstance(event, Parsed) else Parsed([build(event)], [])
-
-
-# {"symbol":"BTCUSD_PERP","pair":"BTCUSD","openInterest":"12100455","contractType":"PERPETUAL",
-#  "time":1791400692001}                       (REST /fapi/v1 and /dapi/v1 openInterest; no stream)
-def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
-    """Read one answer of REST openInterest: one side, coins on USD-M, contracts on COIN-M.
-
-    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.2; microseconds.
-    """
-    try:
-        answer = _INTEREST.decode(frame)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-    instrument, times = instruments[answer.symbol], (answer.time * 1000, ts_recv)
-    record = readings.interest("binance", instrument, answer.openInterest, None, "one", times)
-    return Parsed([] if record is None else [record], [])
-
-
-# [{"symbol":"BTCUSDT","sumOpenInterest":"94791.893","sumOpenInterestValue":"7990000000.1",
-#   "timestamp":1791284697161}]   COIN-M: [{"pair":"BTCUSD","contractType":"PERPETUAL",...}]
-def parse_open_interest_hist(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
-    """Read an answer of REST openInterestHist, in which the value on COIN-M is in the COIN.
-
-    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.2; microseconds.
-    """
-    message, refusals = _STATISTICS.read(b'{"rows":' + frame + b"}")
-
-    def build(row: _Statistic) -> OpenInterest | None:
-        instrument = instruments[row.symbol or _coin_m(row.pair, row.contractType)]
-        times = row.timestamp * 1000, ts_recv
-        amount, value = row.sumOpenInterest, row.sumOpenInterestValue
-        record = readings.interest("binance", instrument, amount, None, "one", times)
-        if record is None or not value:
-            return record
-        if instrument.unit == "quote":
-            return msgspec.structs.replace(record, quantity=value)
-        worth = grid_usd(value) if instrument.in_dollars else None
-        return msgspec.structs.replace(record, notional_usd=worth)
-
-    return built(message.rows, build, refusals, "rows")
 
 
 def forced_order(
@@ -286,11 +185,12 @@ def forced_order(
     price = average_price or order_price
     if not price:
         raise UnreadableFrame("ap", "neither an average nor an order price")
-    facts = (symbol, side, ts_event // 1000, orig_quantity, order_price, average_price, filled)
+    product = "um" if instrument.unit == "base" else "cm"
+    facts = exact(orig_quantity, order_price, average_price or 0.0, filled)
     price, quantity, worth = sized(instrument, filled, price)
     try:
         return Liquidation(
-            event_id=natural_id("binance", "um" if instrument.unit == "base" else "cm", *facts),
+            event_id=f"binance:{product}:{symbol}:{ts_event // 1000}:{side}:{facts}",
             venue="binance",
             instrument=instrument.instrument,
             venue_symbol=symbol,
@@ -398,41 +298,7 @@ def _check_product(instrument: Instrument, st: int) -> None:
         raise UnreadableFrame("st", f"{st} does not fit the symbol {instrument.venue_symbol}")
 
 
-def _event(frame: bytes, decoder: msgspec.json.Decoder[Any]) -> tuple[str, Any]:
-    """Return the stream's name and the event; Parsed in its place for a reply to a request."""
-    try:
-        envelope = _ENVELOPE.decode(frame)
-        if envelope.data != _NOTHING:
-            return envelope.stream, decoder.decode(envelope.data)
-        if envelope.error != _NOTHING:
-            error = bytes(envelope.error).decode(errors="replace")
-            return "", control(Refusal("error", error[:200]))
-        if envelope.id is not None:
-            return "", control()
-        return "", decoder.decode(frame)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-
-
-def _array(frame: bytes) -> bytes | None:
-    """Return the array that a frame is, or that its `data` is; None for any other."""
-    if frame.lstrip()[:1] == b"[":
-        return frame
-    if b'"data":[' not in frame:
-        return None
-    try:
-        return bytes(_ENVELOPE.decode(frame).data)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-
-
-def _coin_m(pair: str, contract: str) -> str:
-    """Return the symbol of a COIN-M statistic, which names pair and kind of contract."""
-    if contract != "PERPETUAL":
-        raise UnreadableFrame("contractType", f"{contract[:40]!r} of {pair[:40]!r} has no symbol")
-    return f"{pair}_PERP"
-
-
+@lru_cache(maxsize=4_096)
 def _coverage(stream: str, contracts: bool) -> Coverage:
     # USD-M's per-symbol page says "largest"; the all-market and every COIN-M page "latest".
     if stream.startswith("!forceOrder") or (contracts and stream.endswith("@forceOrder")):
@@ -452,8 +318,12 @@ CHANNELS: dict[str, Parser] = {
 
 def route(frame: bytes) -> str:
     """Return the event that a frame names, "" for a reply. Raises UnreadableFrame."""
-    if (body := _array(frame)) is not None:
-        return "openInterestHist" if b'"sumOpenInterest"' in body else "markPrice"
+    if (body := array_in(frame)) is not None:
+        if b'"sumOpenInterest"' in body:
+            return "openInterestHist"
+        if b'"markPriceUpdate"' not in body:
+            raise UnreadableFrame("e", "an array in which no event is named")
+        return "markPrice"
     try:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:

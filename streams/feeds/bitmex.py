@@ -110,11 +110,12 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     an order told already; whether it traded or was cancelled is not said. `partial` holds
     orders of unknown age: they tell nothing new. Raises UnreadableFrame. Microseconds.
     """
-    action = _action(frame)
-    if action in ("partial", "update", "delete"):
-        message, refusals = _NAMED.read(frame)
-        return _reply(message, "liquidation") or built(message.data, lambda _: None, refusals)
-    message, refusals = _FORCED.read(frame)
+    message, refusals = _FORCED.whole(frame), None
+    if message is None or message.action != "insert":
+        if _action(frame) in ("partial", "update", "delete"):
+            message, refusals = _NAMED.read(frame)
+            return _reply(message, "liquidation") or built(message.data, lambda _: None, refusals)
+        message, refusals = _FORCED.read(frame)
     if (reply := _reply(message, "liquidation")) is not None:
         return reply
 
@@ -322,8 +323,16 @@ def _day(code: str) -> str:
     return last_friday(2000 + int(code[1:]), _MONTHS.index(code[0]) + 1)
 
 
+@lru_cache(maxsize=4_096)
+def _second(text: str) -> int:
+    """Return the microseconds of a whole second in UTC. Raises ValueError."""
+    return int(datetime.fromisoformat(text + "+00:00").timestamp()) * 1_000_000
+
+
 def _micros(text: str) -> int:
     try:
+        if len(text) == 24 and text[19] == "." and text[23] == "Z":  # as the venue writes it
+            return _second(text[:19]) + int(text[20:23]) * 1000
         stamp = datetime.fromisoformat(text)
         return round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1_000_000)
     except (ValueError, OverflowError):

@@ -8,7 +8,6 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from schemas.identity import natural_id
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import Coverage, OpenInterestSides
 from streams.feeds import readings
@@ -23,6 +22,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
+from streams.feeds.identities import exact, occurring
 from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
 from streams.feeds.symbols import day_of, is_inverse, split_symbol
 
@@ -96,12 +96,9 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     if (reply := _reply(message, "allLiquidation.")) is not None:
         return reply
     # There is no id, and two orders in one message may agree in everything.
-    seen: dict[tuple[object, ...], int] = {}
+    seen: dict[str, int] = {}
 
     def build(item: _Liquidated) -> Liquidation:
-        facts = (item.s, item.S, item.T, item.v, item.p)
-        occurrence = seen.get(facts, 0)
-        seen[facts] = occurrence + 1
         return liquidated(
             instrument=instruments[item.s],
             position_side="long" if item.S == "Buy" else "short",
@@ -109,7 +106,7 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
             bankruptcy_price=item.p,
             ts_event=item.T * 1000,
             ts_recv=ts_recv,
-            occurrence=occurrence,
+            seen=seen,
             coverage="full",
             stream=message.topic,
         )
@@ -183,21 +180,22 @@ def liquidated(
     bankruptcy_price: float,
     ts_event: int,
     ts_recv: int,
-    occurrence: int,
+    seen: dict[str, int],
     coverage: Coverage,
     stream: str,
 ) -> Liquidation:
     """Build the Liquidation of one Bybit item (venue units; times in microseconds).
 
     `size` is base units, on inverse contracts dollars; worth is taken at the bankruptcy
-    price. `occurrence` counts equal items before it. Raises UnreadableFrame.
+    price. `seen` counts the items of its message. Raises UnreadableFrame.
     """
     symbol = instrument.venue_symbol
     price, quantity, worth = sized(instrument, size, bankruptcy_price)
-    facts = (symbol, position_side, ts_event // 1000, size, bankruptcy_price, occurrence)
+    facts = exact(size, bankruptcy_price)
+    event_id = occurring(f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}", seen)
     try:
         return Liquidation(
-            event_id=natural_id("bybit", *facts),
+            event_id=event_id,
             venue="bybit",
             instrument=instrument.instrument,
             venue_symbol=symbol,

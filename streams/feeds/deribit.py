@@ -90,22 +90,24 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     M the maker's, so the order's side is the OPPOSITE, MT both: two liquidations, one of
     each side. The print itself is on the tape once. Raises UnreadableFrame. Microseconds.
     """
-    channel = route(frame)
-    if not channel:
-        return _reply(frame)
-    if channel != "trades":
-        raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not trades")
-    message, refusals = _PRINTS.read(frame)
+    message, refusals = _PRINTS.whole(frame), None
+    if message is None or not message.params.channel.startswith("trades."):
+        channel = route(frame)
+        if not channel:
+            return _reply(frame)
+        if channel != "trades":
+            raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not trades")
+        message, refusals = _PRINTS.read(frame)
+    forced: list[Liquidation] = []
 
-    def build(item: _Print) -> tuple[Trade, list[Liquidation]]:
-        instrument = instruments[item.instrument_name]
-        trade = _trade(item, instrument, ts_recv)
-        return trade, _liquidations(item, trade, message.params.channel)
+    def build(item: _Print) -> Trade:
+        trade = _trade(item, instruments[item.instrument_name], ts_recv)
+        if item.liquidation != "none":
+            forced.extend(_liquidations(item, trade, message.params.channel))
+        return trade
 
     parsed = built(message.params.data, build, refusals, "params.data")
-    pairs = parsed.records
-    parsed.records = [trade for trade, _ in pairs]
-    parsed.records += [forced for _, orders in pairs for forced in orders]
+    parsed.records += forced
     return parsed
 
 

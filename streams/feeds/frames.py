@@ -64,15 +64,24 @@ class Kind:
         self._item = msgspec.json.Decoder(item, strict=False)
         self._path = path
 
-    def read(self, frame: bytes | msgspec.Raw) -> tuple[Any, dict[int, Refusal]]:
+    def read(self, frame: bytes) -> tuple[Any, dict[int, Refusal] | None]:
         """Decode `frame`; where items are bad, None stands for each, with its refusal by place.
 
         Raises UnreadableFrame when the frame is not of this kind at all.
         """
         try:
-            return self._whole.decode(frame), {}
+            return self._whole.decode(frame), None
         except NOT_A_FRAME:
-            pass
+            return self._item_by_item(frame)
+
+    def whole(self, frame: bytes) -> Any:
+        """Decode `frame` if all of it is of this kind; None where anything is not."""
+        try:
+            return self._whole.decode(frame)
+        except NOT_A_FRAME:
+            return None
+
+    def _item_by_item(self, frame: bytes) -> tuple[Any, dict[int, Refusal]]:
         try:
             message = self._loose.decode(frame)
         except NOT_A_FRAME as problem:
@@ -105,20 +114,18 @@ def built(
     OverflowError for one that is no record. `refusals` are those that could not be decoded.
     """
     records = []
-    refused = refusals or {}
     for place, item in enumerate(items):
         if item is None:
             continue
         try:
-            record = build(item)
+            if (record := build(item)) is not None:
+                records.append(record)
         except (ValueError, OverflowError, *NOT_A_FRAME) as problem:
             if not isinstance(problem, UnreadableFrame):
                 problem = unreadable(problem)
-            refused[place] = _at(path, place, problem)
-        else:
-            if record is not None:
-                records.append(record)
-    return Parsed(records, [refused[place] for place in sorted(refused)] if refused else [])
+            refusals = {} if refusals is None else refusals
+            refusals[place] = _at(path, place, problem)
+    return Parsed(records, [refusals[place] for place in sorted(refusals)] if refusals else [])
 
 
 def _at(path: str, place: int, problem: UnreadableFrame) -> Refusal:

@@ -358,20 +358,25 @@ def _printed_at(item: _Print) -> int:
     return time
 
 
-def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusal], Parsed | None]:
+def _read(
+    kind: Kind, frame: bytes, channel: str
+) -> tuple[Any, dict[int, Refusal] | None, Parsed | None]:
     """Return (message, refusals, None), or in the last place what a reply means.
 
     A bare object stands for an array of one; an array within an array is opened.
     """
+    message = kind.whole(frame)
+    if message is not None and message.channel == channel and message.event == "update":
+        return message, None, None
     try:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
     if bytes(routed.error) not in _NO_ERROR:
         text = bytes(routed.error).decode(errors="replace")
-        return None, {}, control(Refusal("error", f"refused: {text[:200]}"))
+        return None, None, control(Refusal("error", f"refused: {text[:200]}"))
     if routed.event in ("subscribe", "unsubscribe") or routed.channel == "futures.pong":
-        return None, {}, control()
+        return None, None, control()
     if routed.channel != channel:
         raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is not {channel}")
     result = bytes(routed.result).strip()

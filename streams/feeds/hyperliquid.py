@@ -235,15 +235,12 @@ def _position_side(fill: _Fill, forced: _Forced, user: str) -> PositionSide:
     return "short" if own == "long" else "long"
 
 
-def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusal]]:
+def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusal] | None]:
     """Return the message and refusals, None in its place for what is not of `channel`."""
-    try:
-        message, refusals = kind.read(frame)
-    except UnreadableFrame:
-        if route(frame) == channel:
-            raise
-        return None, {}
-    return (message, refusals) if message.channel == channel else (None, {})
+    message = kind.whole(frame)
+    if message is not None and message.channel == channel:
+        return message, None
+    return kind.read(frame) if route(frame) == channel else (None, None)
 
 
 def _reply(frame: bytes) -> Parsed:

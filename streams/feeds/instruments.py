@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from schemas.words import check_words, grid_usd
+from schemas.words import GRID, check_words
 from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
 from streams.feeds.symbols import without_multiplier
 
@@ -97,15 +97,17 @@ def sized(
         coins *= instrument.multiplier
         price /= instrument.multiplier
     # Written so that NaN fails every one of them.
+    if not (0.0 < price <= 1e9 and 0.0 < coins <= 1e15 and 0.0 <= worth <= most_usd):
+        raise _out_of_range(price, coins, worth, most_usd)
+    return price, coins, round(worth * GRID) / GRID if instrument.in_dollars else None
+
+
+def _out_of_range(price: float, coins: float, worth: float, most_usd: float) -> UnreadableFrame:
     if not 0.0 < price <= 1e9:
-        raise UnreadableFrame("price", f"{price!r} is not in (0, 1e9]")
+        return UnreadableFrame("price", f"{price!r} is not in (0, 1e9]")
     if not 0.0 < coins <= 1e15:
-        raise UnreadableFrame("quantity", f"{coins!r} is not in (0, 1e15]")
-    if not instrument.in_dollars:
-        return price, coins, None
-    if not 0.0 <= worth <= most_usd:
-        raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, {most_usd:.0e}]")
-    return price, coins, grid_usd(worth)
+        return UnreadableFrame("quantity", f"{coins!r} is not in (0, 1e15]")
+    return UnreadableFrame("notional_usd", f"{worth!r} is not in [0, {most_usd:.0e}]")
 
 
 @cache

@@ -120,7 +120,7 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
         message, refusals = _FORCED_LOOSE.read(frame)
     if (reply := _reply(message, "liquidation-orders")) is not None:
         return reply
-    result = Parsed([], list(refusals.values()))
+    result = Parsed([], list(refusals.values()) if refusals else [])
     seen: dict[str, int] = {}
     for place, orders in enumerate(message.data):
         if orders is None:

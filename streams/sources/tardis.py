@@ -9,7 +9,6 @@ gives ap and z but FILLED orders only; Bybit's price is the bankruptcy price. Re
 tardis-node's mappers (src/mappers/binance.ts, bybit.ts), not run against their service.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -86,7 +85,7 @@ def reader_of(path: Path) -> Reader:
     """Return the reader of one file; raises SourceError when its kind is not said."""
     forced = _kind(path) == "liquidations"
     # Bybit liquidations have no id; equal ones of one message count up, as in the live feed.
-    seen: Counter[tuple[object, ...]] = Counter()
+    seen: dict[str, int] = {}
     message = 0
 
     def read(line: str) -> Trade | Liquidation | None:
@@ -104,9 +103,7 @@ def reader_of(path: Path) -> Reader:
         if x.local_timestamp != message:
             message = x.local_timestamp
             seen.clear()
-        facts = (x.symbol, x.timestamp, x.side, x.price, x.amount)
-        seen[facts] += 1
-        return _liquidation(x, seen[facts] - 1)
+        return _liquidation(x, seen)
 
     return read
 
@@ -136,7 +133,7 @@ def _trade(x: _Row) -> Trade:
     )
 
 
-def _liquidation(x: _Row, occurrence: int) -> Liquidation:
+def _liquidation(x: _Row, seen: dict[str, int]) -> Liquidation:
     stream = f"tardis:{x.exchange}"
     if x.exchange == "bybit":
         coverage: Coverage = "full"
@@ -149,7 +146,7 @@ def _liquidation(x: _Row, occurrence: int) -> Liquidation:
             bankruptcy_price=x.price,
             ts_event=x.timestamp,
             ts_recv=x.local_timestamp,
-            occurrence=occurrence,
+            seen=seen,
             coverage=coverage,
             stream=stream,
         )
