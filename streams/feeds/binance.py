@@ -102,8 +102,6 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     if isinstance(event, Parsed):
         return event
     order = event.o
-    if order.z == 0:
-        return Parsed([], [])
     instrument = instruments[order.s]
     _check_product(instrument, order.st or event.st)
     stream = stream or ALL_MARKET
@@ -119,7 +117,7 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         stream=stream,
         coverage=_coverage(stream, instrument.unit != "base"),
     )
-    return Parsed([record], [])
+    return Parsed([] if record is None else [record], [])
 
 
 # {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1626992741575,"a":16599292,
@@ -171,15 +169,15 @@ def forced_order(
     ts_recv: int,
     stream: str,
     coverage: Coverage,
-) -> Liquidation:
+) -> Liquidation | None:
     """Build the Liquidation of one forced order as Binance tells it (venue units).
 
     notional = filled * average price; in COIN-M contracts * contract size, and base =
     that / price. Without an average price the order's limit stands in, labelled so.
-    Raises UnreadableFrame, also when nothing was filled, since then nothing was sold.
+    None when nothing was filled, since then nothing was sold. Raises UnreadableFrame.
     """
     if filled == 0:
-        raise UnreadableFrame("z", "nothing was filled, so nothing was sold")
+        return None
     symbol = instrument.venue_symbol
     kind: PriceKind = "average_fill" if average_price else "order_limit"
     price = average_price or order_price

@@ -78,7 +78,7 @@ def recognises(path: Path, head: list[str]) -> bool:
     return any(_is_forced(x) or _is_print(x) for x in map(_cells, head))
 
 
-def read_line(line: str) -> Liquidation | Trade:
+def read_line(line: str) -> Liquidation | Trade | None:
     """Read one line of either kind; raises UnreadableFrame naming the column."""
     cells = _cells(line)
     if len(cells) in (12, 13):
@@ -88,7 +88,7 @@ def read_line(line: str) -> Liquidation | Trade:
     raise UnreadableFrame("", f"{len(cells)} columns; 12 make a liquidation, 7 a trade")
 
 
-def _liquidation(cells: list[str]) -> Liquidation:
+def _liquidation(cells: list[str]) -> Liquidation | None:
     values: list[object] = list(cells)
     if cells[6] == "None":  # the recorder found no average price in its message
         values[6] = None

@@ -133,7 +133,7 @@ def _trade(x: _Row) -> Trade:
     )
 
 
-def _liquidation(x: _Row, seen: dict[str, int]) -> Liquidation:
+def _liquidation(x: _Row, seen: dict[str, int]) -> Liquidation | None:
     stream = f"tardis:{x.exchange}"
     if x.exchange == "bybit":
         coverage: Coverage = "full"
