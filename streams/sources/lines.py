@@ -23,7 +23,8 @@ from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item
 
-#: Reads one line: a record, or None for a header or for an order of which nothing filled. Raises UnreadableFrame.
+#: Reads one line: a record, or None for a header and an order of which nothing filled. Raises
+#: UnreadableFrame.
 Reader = Callable[[str], msgspec.Struct | None]
 #: Takes (line number, record) and returns the record to hand on. Raises UnreadableFrame.
 Accept = Callable[[int, Any], Any]
