@@ -42,7 +42,7 @@ def run(
     """Move alerts from Kafka into the outbox until `stopping()`, as one member of the group.
 
     Raises sqlite3.Error, and KafkaException, after which a new run may do: whoever calls knows
-    (`streams.kafka.clients.rejoining`).
+    (`streams.kafka.rejoin`).
     """
     consumer = Consumer(conf)
     noted_at = 0.0

@@ -17,7 +17,7 @@ from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import new_secret
 from sinks.webhooks.worker import delivering
-from streams.kafka.clients import rejoining
+from streams.kafka.rejoin import rejoining
 
 T = 1_763_683_200_000_000
 
