@@ -1,8 +1,6 @@
 """Batches into ClickHouse, embedded or a server: once, whole, with the same token on retry.
 
-    SinkError            the batch is not in, and trying again is not for this module
-      permanent          (`gave_up` False) the batch or the table is at fault
-      gave up            (`gave_up` True) the database did not recover in time
+    SinkError            a batch is not in, see sinks.retry
     DataDirBusy          another process has the embedded database open
 
 A batch is one insert of one block, so a retry is either dropped by its token or lands
@@ -10,66 +8,24 @@ whole. Two different batches must never share a token: the second would vanish.
 """
 
 import fcntl
-import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver import exceptions as driver
 
-from schemas import metrics
-from schemas.redact import redacted
+from sinks.clickhouse.retry import Retry, SinkError
 from sinks.clickhouse.rows import COLUMNS, Coords, Piece, columns, trade_table
-
-log = logging.getLogger(__name__)
-Result = TypeVar("Result")
 
 DATABASE = "undertow"
 
-#: Server codes that time or an operator heals; every other code is permanent.
-RETRYABLE_CODES: dict[int, str] = {
-    159: "TIMEOUT_EXCEEDED",
-    164: "READONLY",
-    202: "TOO_MANY_SIMULTANEOUS_QUERIES",
-    209: "SOCKET_TIMEOUT",
-    210: "NETWORK_ERROR",
-    225: "NO_ZOOKEEPER",
-    236: "ABORTED",
-    241: "MEMORY_LIMIT_EXCEEDED",
-    242: "TABLE_IS_READ_ONLY",
-    243: "NOT_ENOUGH_SPACE",
-    252: "TOO_MANY_PARTS",
-    285: "TOO_FEW_LIVE_REPLICAS",
-    286: "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
-    319: "UNKNOWN_STATUS_OF_INSERT",
-    999: "KEEPER_EXCEPTION",
-}
-#: What each driver error means: True retry, False permanent, None the code decides
-#: (without one it was a gateway or a torn answer, so retry).
-DRIVER_ERRORS: dict[type[BaseException], bool | None] = {
-    driver.ClickHouseError: None,
-    driver.Warning: False,
-    driver.Error: None,
-    driver.InterfaceError: False,
-    driver.DatabaseError: None,
-    driver.DataError: False,
-    driver.OperationalError: True,
-    driver.IntegrityError: False,
-    driver.InternalError: None,
-    driver.ProgrammingError: False,
-    driver.NotSupportedError: False,
-    driver.StreamClosedError: False,
-    driver.StreamCompleteException: False,
-    driver.StreamFailureError: True,
-}
-#: One more partition than this in one batch is a unit mistake in its times, not history.
+#: Parts that one insert may make: a batch over more of the table's partitions is taken apart.
 MAX_PARTITIONS = 1000
 _INSERT_SETTINGS = {
     "async_insert": 0,
@@ -89,20 +45,6 @@ _CHDB_OPTIONS = {
 
 #: How long a server may take over one insert before it is tried again, seconds.
 SINK_TIMEOUT_S = 15.0
-#: What a log line keeps of a failure: the driver's words quote its whole URL.
-_CAUSE = 200
-
-
-class SinkError(Exception):
-    """A batch that did not get in: `table`, `token`, `cause`, `gave_up` (else permanent)."""
-
-    def __init__(self, table: str, token: str, cause: BaseException, gave_up: bool) -> None:
-        how = "gave up retrying" if gave_up else "cannot succeed"
-        super().__init__(f"insert into {table} ({token}) {how}: {cause}")
-        self.table = table
-        self.token = token
-        self.cause = cause
-        self.gave_up = gave_up
 
 
 class DataDirBusy(Exception):
@@ -122,7 +64,7 @@ class Batch(NamedTuple):
     `offsets` has one for each record; trades may also come as columns, in `pieces`. `epoch`
     names the topic's incarnation where offsets can start over (a topic made anew, an
     embedded run): without it, new records at old offsets would carry an old token and be
-    dropped.
+    dropped. `part` names a part of a batch that was taken apart.
     """
 
     table: str
@@ -134,6 +76,7 @@ class Batch(NamedTuple):
     offsets: Sequence[int]
     epoch: str = ""
     pieces: Sequence[Piece] = ()
+    part: str = ""
 
     @property
     def rows(self) -> int:
@@ -143,8 +86,14 @@ class Batch(NamedTuple):
     @property
     def token(self) -> str:
         """The insert's identity: the same range of the same topic, the same token."""
-        topic = f"{self.topic}@{self.epoch}" if self.epoch else self.topic
-        return f"{topic}:{self.partition}:{self.lo}-{self.hi}:{self.table}"
+        whole = token_of(self.topic, self.partition, self.table, self.lo, self.hi, self.epoch)
+        return f"{whole}#{self.part}" if self.part else whole
+
+
+def token_of(topic: str, partition: int, table: str, lo: int, hi: int, epoch: str = "") -> str:
+    """Return the identity of a range, whoever forms it."""
+    where = f"{topic}@{epoch}" if epoch else topic
+    return f"{where}:{partition}:{lo}-{hi}:{table}"
 
 
 class Intent(NamedTuple):
@@ -262,46 +211,6 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def is_retryable(problem: BaseException) -> bool:
-    """Say whether the same insert may succeed later without anybody changing it."""
-    code = getattr(problem, "code", None)
-    if code == 252 and "single INSERT block" in str(problem):
-        return False  # not the table's parts, but the batch spans too many partitions
-    verdict = DRIVER_ERRORS.get(type(problem), False)
-    if code in RETRYABLE_CODES or verdict is not None:
-        return code in RETRYABLE_CODES or bool(verdict)
-    return code is None
-
-
-@dataclass(frozen=True)
-class Retry:
-    """Exponential backoff, in seconds: `first_s` doubling up to `longest_s`, then giving up."""
-
-    give_up_after_s: float = 300.0
-    first_s: float = 0.1
-    longest_s: float = 10.0
-    sleep: Callable[[float], object] = time.sleep
-    clock: Callable[[], float] = time.monotonic
-
-    def run(self, action: Callable[[], Result], table: str, token: str) -> Result:
-        """Return what `action` returns, retrying it; raises SinkError as its tree says."""
-        start, pause = self.clock(), self.first_s
-        while True:
-            try:
-                return action()
-            except Exception as problem:
-                # Transport faults of the embedded engine are the file system's.
-                if not (is_retryable(problem) or isinstance(problem, OSError)):
-                    raise SinkError(table, token, problem, gave_up=False) from problem
-                if self.clock() - start + pause > self.give_up_after_s:
-                    raise SinkError(table, token, problem, gave_up=True) from problem
-                cause = redacted(str(problem))[:_CAUSE]
-                log.warning("%s (%s) again in %.1f s: %s", table, token, pause, cause)
-            metrics.RETRIES.labels("clickhouse").inc()
-            self.sleep(pause)
-            pause = min(pause * 2, self.longest_s)
-
-
 class Writer:
     """Inserts batches through one client; one writer per topic partition at a time."""
 
@@ -317,7 +226,9 @@ class Writer:
         beyond a block the token no longer covers the whole. Raises SinkError.
         """
         if batch.rows:
-            (retry or self._retry).run(lambda: self._insert_once(batch), batch.table, batch.token)
+            (retry or self._retry).run(
+                lambda: self._insert_once(batch), batch.table, batch.token, splits=batch.rows > 1
+            )
         return batch.rows
 
     def _insert_once(self, batch: Batch) -> None:
@@ -349,7 +260,10 @@ class Writer:
 
 
 class Intents:
-    """What was about to be written, told before it is, so that a restart can repeat it."""
+    """What was about to be written, told before it is, so that a restart can repeat it.
+
+    Of a range that was taken apart also which parts, so that a restart takes the same ones.
+    """
 
     _COLUMNS = ("kafka_topic", "kafka_partition", "table", "epoch", "lo", "hi", "ts_written")
 
@@ -362,6 +276,7 @@ class Intents:
         self._client = client
         self._retry = retry or Retry()
         self._clock_ns = clock_ns
+        self._parts: dict[str, set[str]] = {}
 
     def write(self, batches: Iterable[Batch], retry: Retry | None = None) -> None:
         """Record, in one insert, that `batches` come next; raises SinkError."""
@@ -379,7 +294,32 @@ class Intents:
     def last(self, retry: Retry | None = None) -> list[Intent]:
         """Return the last intent for every (topic, partition, table), sorted; raises SinkError."""
         rows = (retry or self._retry).run(self._last_once, "sink_intent", "read")
-        return [Intent(*row) for row in rows]
+        last = [Intent(*row) for row in rows]
+        tokens = [token_of(*intent) for intent in last]
+        self._parts.clear()
+        for token, part in (retry or self._retry).run(
+            lambda: self._parts_once(tokens), "sink_splits", "read"
+        ):
+            self._parts.setdefault(token, set()).add(part)
+        return last
+
+    def parts(self, token: str) -> Set[str]:
+        """Return the parts into which a range had been taken apart when `last` was read."""
+        return self._parts.get(token, frozenset())
+
+    def note_parts(self, token: str, parts: Sequence[str], retry: Retry | None = None) -> None:
+        """Record that parts of a range are not to be tried whole again; raises SinkError."""
+        now = self._clock_ns() // 1000
+        rows = [[token, part, now] for part in parts]
+        (retry or self._retry).run(lambda: self._note_once(rows), "sink_splits", token)
+
+    def _note_once(self, rows: list[list[Any]]) -> None:
+        names, settings = ("token", "part", "ts_written"), {"async_insert": 0}
+        self._client.insert("sink_splits", rows, column_names=names, settings=settings)
+
+    def _parts_once(self, tokens: list[str]) -> Any:
+        query = "SELECT DISTINCT token, part FROM sink_splits WHERE token IN {tokens:Array(String)}"
+        return self._client.query(query, parameters={"tokens": tokens}).result_rows
 
     def _last_once(self) -> Any:
         query = (

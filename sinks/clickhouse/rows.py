@@ -6,7 +6,7 @@ are, which is also its fastest way in.
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -47,6 +47,10 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 COLUMNS: dict[str, tuple[str, ...]] = {
     table: fields + KAFKA_COLUMNS for table, fields in _FIELDS.items()
 }
+#: The time by which a table is partitioned, and whether by day or month (a test compares them).
+PARTITIONED_BY: dict[str, tuple[str, Literal["D", "M"]]] = dict.fromkeys(
+    TABLES.values(), ("ts_event", "M")
+) | {"trades": ("ts_event", "D"), "bars": ("ts_open", "M"), "dead_letters": ("ts_recv", "M")}
 _GETTERS = {table: [attrgetter(name) for name in fields] for table, fields in _FIELDS.items()}
 
 
@@ -80,6 +84,16 @@ def packed(
 def table_of(record: msgspec.Struct) -> str:
     """Return the table `record` belongs to; raises KeyError for one that is not stored."""
     return TABLES[type(record)]
+
+
+def partitions_of(
+    table: str, records: Sequence[msgspec.Struct], pieces: Sequence[Piece]
+) -> NDArray[np.int64]:
+    """Return a number for the table's partition of each row, those of `pieces` last."""
+    column, unit = PARTITIONED_BY[table]
+    alone = np.fromiter(map(attrgetter(column), records), np.int64, len(records))
+    times = np.concatenate([alone, *(piece.of.ts_event for piece in pieces)])
+    return times.astype("M8[us]").astype(f"M8[{unit}]").astype(np.int64)
 
 
 def columns(table: str, records: Sequence[msgspec.Struct], coords: Coords) -> list[list[Any]]:

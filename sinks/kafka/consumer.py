@@ -3,6 +3,7 @@
     poll ──> buffer of (topic, partition) ──> intent lo..hi ──> insert with token ──> commit hi+1
     restart: the last intent's range is formed again exactly, so its token is the same
     ClickHouse away: all partitions paused, polled on, tried again until it is back or we stop
+    ClickHouse refuses a batch: taken apart, what remains alone goes to dead_letters
 
 One consumer owns a partition at a time (the group sees to that); records that are not
 decodable belong to the stage before, which has written their dead letters.
@@ -11,7 +12,8 @@ decodable belong to the stage before, which has written their dead letters.
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,9 +25,21 @@ from schemas.scan import columns as batch
 from schemas.scan import trades
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD
+from sinks.clickhouse import poison
 from sinks.clickhouse.client import Batch, Intents, Writer
 from sinks.clickhouse.rows import NOT_STORED, packed, table_of
-from sinks.kafka.membership import TOPICS, Buffer, Membership, Place, Stopped, check, topic_ids
+from sinks.kafka.letters import Letters
+from sinks.kafka.membership import (
+    TOPICS,
+    Buffer,
+    Lost,
+    Membership,
+    Place,
+    Stopped,
+    check,
+    connection_of,
+    topic_ids,
+)
 
 __all__ = ["TOPICS", "run"]
 
@@ -35,6 +49,14 @@ POLL = 20_000
 MAX_BUFFERED = 200_000
 #: librdkafka's own queue beside that, kilobytes.
 QUEUED = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10}
+
+
+class Store(NamedTuple):
+    """Where records go: tables, what was meant for them, and what they refuse."""
+
+    writer: Writer
+    intents: Intents
+    letters: Letters
 
 
 def run(
@@ -50,42 +72,35 @@ def run(
     """Move records until `stopping()`; what was polled by then is written and committed.
 
     While ClickHouse does not answer it is tried again without end, and `stopping()` then
-    ends the run with the last batches not committed. Raises SinkError when ClickHouse
-    refuses for good, KafkaException likewise.
+    ends the run with the last batches not committed. Raises SinkError when a table, the
+    account or a setting is at fault, KafkaException when the cluster refuses for good.
     """
     epochs = topic_ids(conf)
     consumer = Consumer(QUEUED | conf)
     ours = Membership(consumer, epochs, stopping, each_round)
+    store = Store(writer, intents, Letters(connection_of(conf)))
     try:
         ours.subscribe()
         while not stopping():
             each_round(consumer)
-            move(ours, writer, intents, batch_rows, flush_s)
+            move(ours, store, batch_rows, flush_s)
         rest = [place for place, buffer in ours.buffers.items() if buffer.until < 0]
-        _flush(ours, rest, writer, intents)
+        _flush(ours, rest, store)
     except Stopped:
-        log.warning("stopped before ClickHouse answered; what it lacks is not committed")
+        log.warning("stopped before all was written; what ClickHouse lacks is not committed")
     finally:
         metrics.READY.set(0)
         consumer.close()
 
 
-def move(
-    ours: Membership, writer: Writer, intents: Intents, batch_rows: int, flush_s: float
-) -> None:
+def move(ours: Membership, store: Store, batch_rows: int, flush_s: float) -> None:
     """Do one round: begin what is newly ours, take what has come, write what is due."""
-    ours.start_new(intents)
-    _take_all(ours, ours.consume(POLL, min(flush_s, 0.2)), writer, intents, batch_rows)
-    _flush(ours, _due(ours.buffers, flush_s), writer, intents)
+    ours.start_new(store.intents)
+    _take_all(ours, ours.consume(POLL, min(flush_s, 0.2)), store, batch_rows)
+    _flush(ours, _due(ours.buffers, flush_s), store)
 
 
-def _take_all(
-    ours: Membership,
-    messages: Iterable[Message],
-    writer: Writer,
-    intents: Intents,
-    batch_rows: int,
-) -> None:
+def _take_all(ours: Membership, messages: Iterable[Message], store: Store, batch_rows: int) -> None:
     by_place: dict[Place, list[Message]] = {}
     for message in messages:
         check(message.error())
@@ -100,17 +115,17 @@ def _take_all(
         metrics.RECORDS.labels(place[0]).inc(len(those))
         while those and buffer is not None and ours.holds(place, buffer):
             if 0 <= buffer.until < (those[0].offset() or 0):
-                _flush(ours, [place], writer, intents)
+                _flush(ours, [place], store)
                 continue
             count = _fitting(buffer, those, batch_rows)
             if not count:
                 also = _filled(ours.buffers, batch_rows)
-                _flush(ours, list(dict.fromkeys([place, *also])), writer, intents)
+                _flush(ours, list(dict.fromkeys([place, *also])), store)
                 continue
             _take(buffer, place, those[:count])
             those = those[count:]
             if buffer.rows >= batch_rows and buffer.until < 0:
-                _flush(ours, _filled(ours.buffers, batch_rows), writer, intents)
+                _flush(ours, _filled(ours.buffers, batch_rows), store)
 
 
 def _filled(buffers: dict[Place, Buffer], batch_rows: int) -> list[Place]:
@@ -202,22 +217,38 @@ def _due(buffers: dict[Place, Buffer], flush_s: float) -> list[Place]:
     ]
 
 
-def _flush(ours: Membership, places: list[Place], writer: Writer, intents: Intents) -> None:
+def _flush(ours: Membership, places: list[Place], store: Store) -> None:
     """Write some partitions' buffers: all intents, then inserts, then the commit."""
     ready = {place: ours.buffers[place] for place in places if ours.buffers[place].hi >= 0}
     if not ready:
         return
     batches = {place: _batches(place, buffer) for place, buffer in ready.items()}
-    intents.write((one for made in batches.values() for one in made), ours.retry)
+    store.intents.write((one for made in batches.values() for one in made), ours.retry)
     for place, made in batches.items():
         for one in made:
             # Lost while an insert before it waited: its next owner writes it.
             if ours.holds(place, ready[place]):
-                rows = writer.insert(one, ours.retry)
-                _note_written(one, rows)
+                with suppress(Lost):
+                    _write(ours, one, ready[place], store)
                 ours.stay()
     ours.commit(ready)
     ours.resume()
+
+
+def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> None:
+    """Write a batch and tell what ClickHouse refuses of it; raises Lost, Stopped, SinkError."""
+    known = store.intents.parts(batch.token)
+    how = poison.Insertion(
+        put=lambda part: store.writer.insert(part, ours.retry),
+        known=known,
+        note=lambda parts: store.intents.note_parts(batch.token, parts, ours.retry),
+        between=lambda: ours.between((batch.topic, batch.partition), buffer),
+    )
+    rows, refusals = poison.insert(batch, how, apart=bool(known))
+    if refusals:
+        store.letters.send(poison.letters_of(batch, refusals), ours.wait)
+    if rows:
+        _note_written(batch, rows)
 
 
 def _batches(place: Place, buffer: Buffer) -> list[Batch]:

@@ -27,7 +27,8 @@ from confluent_kafka.admin import AdminClient
 from schemas import metrics
 from schemas.kafka_failures import is_left_behind, is_waited_out
 from schemas.scan import columns
-from sinks.clickhouse.client import Intents, Retry
+from sinks.clickhouse.client import Intents
+from sinks.clickhouse.retry import Retry
 from sinks.clickhouse.rows import Piece
 
 log = logging.getLogger("undertow.sink")
@@ -53,6 +54,10 @@ class Stopped(Exception):
     """Asked to stop while a store did not answer."""
 
 
+class Lost(Exception):
+    """A partition went to another while a batch of it was being taken apart."""
+
+
 class Buffer(msgspec.Struct):
     """Undelivered records of one partition from offset `lo`; `until` ends a repeated range.
 
@@ -72,12 +77,17 @@ class Buffer(msgspec.Struct):
     words: Any = msgspec.field(default_factory=columns.Words)
 
 
+def connection_of(conf: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a consumer's settings says how to reach the cluster."""
+    return {k: v for k, v in conf.items() if k.startswith(ADMIN_KEYS)}
+
+
 def topic_ids(conf: Mapping[str, Any]) -> dict[str, str]:
     """Return Kafka's own id of each topic: one made anew starts its offsets again.
 
     Raises KafkaException for a topic that does not exist.
     """
-    admin = AdminClient({k: v for k, v in conf.items() if k.startswith(ADMIN_KEYS)})
+    admin = AdminClient(connection_of(conf))
     asked = admin.describe_topics(TopicCollection(list(TOPICS)), request_timeout=30)
     return {name: str(future.result().topic_id) for name, future in asked.items()}
 
@@ -215,6 +225,14 @@ class Membership:
         """Poll when inserts have taken long, as `wait` does; raises Stopped."""
         if time.monotonic() - self._polled > POLL_EVERY_S:
             self._poll_paused(0, ready=True)
+
+    def between(self, place: Place, buffer: Buffer) -> None:
+        """Look up between the inserts of one batch; raises Stopped, Lost."""
+        if self._stopping():
+            raise Stopped
+        self.stay()
+        if not self.holds(place, buffer):
+            raise Lost
 
     def _poll_paused(self, seconds: float, ready: bool) -> None:
         deadline = time.monotonic() + seconds

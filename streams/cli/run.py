@@ -49,7 +49,7 @@ def run(
     Stopped by SIGTERM (exit code 0), Ctrl-C (130), a full disk (1) or a kill, the same
     command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
     """
-    from sinks.clickhouse.client import SinkError
+    from sinks.clickhouse.retry import SinkError
     from streams.cli.report_tables import show
     from streams.process import health
     from streams.process.progress import telling

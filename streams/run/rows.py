@@ -1,5 +1,6 @@
 """Records on their way to chDB: batched by table, written by a thread of their own."""
 
+import logging
 import queue
 import threading
 import time
@@ -13,10 +14,12 @@ from schemas import metrics
 from schemas.scan.columns import Trades
 from schemas.status import letter
 from sinks.clickhouse import client as clickhouse
+from sinks.clickhouse import poison
 from sinks.clickhouse.rows import TABLES, Piece, packed, table_of
 from streams.process import clock
 from streams.run.checkpoint import Tally
 
+log = logging.getLogger("undertow.run")
 #: Batches waiting for chDB at most: what bounds memory when it is slower than the source.
 QUEUE = 2
 
@@ -142,11 +145,27 @@ class Rows:
                 if isinstance(entry, bytes):
                     self._keep(entry)
                     continue
-                count = self._writer.insert(entry)
-                metrics.ROWS.labels(entry.table).inc(count)
-                metrics.BATCHES.labels(entry.table).inc()
+                self._insert(entry)
             except BaseException as problem:
                 self._failed.append(problem)
+
+    def _insert(self, batch: clickhouse.Batch) -> None:
+        count, refusals = poison.insert(batch, poison.Insertion(self._writer.insert))
+        if refusals:
+            log.error("%d rows of %s refused: %s", len(refusals), batch.table, refusals[0].reason)
+            self._writer.insert(_letters(batch, refusals))
+        metrics.ROWS.labels(batch.table).inc(count)
+        metrics.BATCHES.labels(batch.table).inc()
+
+
+def _letters(batch: clickhouse.Batch, refusals: list[poison.Refusal]) -> clickhouse.Batch:
+    """Return the dead letters of what chDB does not take; `cut_back` leaves them alone."""
+    of = batch._replace(topic=f"{batch.topic}/{batch.table}")
+    letters = poison.letters_of(of, refusals)
+    return batch._replace(
+        table="dead_letters", records=letters, offsets=[-1] * len(letters), pieces=(),
+        part=f"of {batch.table}",
+    )  # fmt: skip
 
 
 def are_there(client: Any, run: str, tally: Tally) -> bool:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import orjson
 
 from sinks.clickhouse import client, migrate
+from sinks.clickhouse.retry import Retry
 from sinks.sql import endpoint
 from sinks.sql.report import report
 from streams.core.params import Params
@@ -94,7 +95,7 @@ class Embedded:
 
         The report is also run.json. `speed` is event seconds a second of wall clock, None as
         fast as it goes. Raises Stopped, NoSpace, CannotRun for a source that has changed
-        since, and sinks.clickhouse.client.SinkError when the database does not take a batch.
+        since, and sinks.clickhouse.retry.SinkError when the database does not take a batch.
         """
         health.collect_less()
         with _space_needed(self.data_dir):
@@ -153,10 +154,10 @@ class Embedded:
             every_s = self.settings.checkpoint_s
             return drive(self.params, source, run, rows, notify, ears, speed, every_s)
 
-    def _retry(self) -> client.Retry:
+    def _retry(self) -> Retry:
         if client.chdb_path(self.settings.clickhouse_url, self.data_dir) is None:
-            return client.Retry()
-        return client.Retry(give_up_after_s=GIVE_UP_S)
+            return Retry()
+        return Retry(give_up_after_s=GIVE_UP_S)
 
     def _report(self, run: Checkpoint, source: Source, began: float) -> dict[str, Any]:
         found = report(self.client, run.run)

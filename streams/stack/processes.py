@@ -140,7 +140,7 @@ def _sink(settings: Settings, client: object, stop: threading.Event) -> None:
 def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -> None:
     """Run the sink loop on an open client, joining the group anew when a broker went.
 
-    Raises sinks.clickhouse.client.SinkError, and KafkaException for what does not pass.
+    Raises sinks.clickhouse.retry.SinkError, and KafkaException for what does not pass.
     """
     health.collect_less()
     conf = clients.consumer_conf(settings, "sink", worker_names.claim(settings.data_dir, "sink"))

@@ -2,12 +2,14 @@
 
 import gc
 import inspect
+import math
 import random
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from itertools import count
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,22 +23,27 @@ from schemas.status import DeadLetter, FeedStatus
 from schemas.words import MINUTE, SECOND
 from sinks.clickhouse import migrate as migrations
 from sinks.clickhouse.client import (
-    DRIVER_ERRORS,
-    RETRYABLE_CODES,
     Batch,
     DataDirBusy,
     Intent,
     Intents,
-    Retry,
-    SinkError,
     Writer,
     chdb_path,
     database_of,
-    is_retryable,
     open_client,
 )
 from sinks.clickhouse.migrate import MigrationError, migrate, statements
-from sinks.clickhouse.rows import COLUMNS, TABLES, table_of
+from sinks.clickhouse.retry import (
+    DRIVER_ERRORS,
+    RETRYABLE_CODES,
+    ROW_CODES,
+    STORE_CODES,
+    Retry,
+    SinkError,
+    fault_of,
+    is_retryable,
+)
+from sinks.clickhouse.rows import COLUMNS, PARTITIONED_BY, TABLES, table_of
 
 T = 1_763_683_200_000_000  # 2025-11-21 00:00:00 UTC
 HOUR = 60 * MINUTE
@@ -561,6 +568,46 @@ def test_other_errors_are_retried_when_the_database_is_at_fault(problem, again):
     assert is_retryable(problem) is again
 
 
+@pytest.mark.parametrize(
+    ("problem", "fault"),
+    [
+        (driver.DatabaseError("Query memory limit exceeded: 5 MiB", code=241), "rows"),
+        (driver.DatabaseError("(total) memory limit exceeded", code=241), "passing"),
+        (driver.DatabaseError("Too many parts (3000)", code=252), "passing"),
+        (driver.DatabaseError("HTTP driver received HTTP status 413"), "rows"),
+        (driver.DatabaseError("violated at row 1: 'No space left on device'", code=469), "rows"),
+        (driver.DatabaseError("filesystem error: No space left on device", code=1001), "passing"),
+        (driver.DatabaseError("never seen before", code=9_999), "unknown"),
+        (driver.OperationalError("never seen before", code=9_999), "passing"),
+        (driver.DatabaseError("no such table", code=60), "store"),
+        (driver.DataError("Unable to create native array"), "rows"),
+        (OverflowError("int too big"), "rows"),
+        (MemoryError(), "unknown"),
+        (OSError(28, "No space left on device"), "passing"),
+        (DataDirBusy(Path("x")), "store"),
+    ],
+)
+def test_a_failure_is_held_against_time_rows_or_the_store(problem, fault):
+    assert fault_of(problem) == fault
+    assert SinkError("t", "token", problem, gave_up=False).splits is (fault != "store")
+
+
+def test_no_code_stands_for_two_faults():
+    codes = [*RETRYABLE_CODES, *ROW_CODES, *STORE_CODES]
+    assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize("code", [241, 9_999])
+def test_a_batch_that_may_be_too_large_is_not_tried_whole_for_ever(client, code):
+    clock = Clock()
+    failing = Failing(client, 10**6, driver.DatabaseError("(total) limit", code=code))
+    two = batch([liquidation(1), liquidation(2)])
+    with pytest.raises(SinkError, match="cannot succeed") as caught:
+        Writer(failing, clock.retry(give_up_after_s=math.inf)).insert(two)
+    assert caught.value.splits
+    assert clock.now < 60
+
+
 class Clock:
     """Time that passes only in sleep."""
 
@@ -638,6 +685,14 @@ def test_a_value_no_column_holds_is_permanent(client):
 
 def test_an_empty_batch_is_not_an_insert():
     assert Writer(None).insert(Batch("trades", "trades", 0, 5, 9, [], [])) == 0
+
+
+def test_rows_are_grouped_by_the_partitions_of_their_table(client):
+    sql = "SELECT name, partition_key FROM system.tables WHERE database = currentDatabase()"
+    keys = dict(client.query(sql).result_rows)
+    names = {"D": "toYYYYMMDD", "M": "toYYYYMM"}
+    told = {table: f"{names[unit]}({column})" for table, (column, unit) in PARTITIONED_BY.items()}
+    assert told == {table: keys[table] for table in TABLES.values()}
 
 
 # ---- migrations, opening

@@ -20,13 +20,15 @@ from schemas.findings import Alert
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD, SECOND
-from sinks.clickhouse.client import Intents, SinkError, Writer, open_client
+from sinks.clickhouse.client import Intents, Writer, open_client
 from sinks.clickhouse.migrate import migrate
+from sinks.clickhouse.retry import SinkError
 from sinks.kafka import audit, consumer, membership
 from sinks.sql.query import query
 
 sys.path.insert(0, str(Path(__file__).parent))
 from clickhouse_server import post_fault, running
+from stages import until
 
 T = 1_763_683_200_000_000  # 2025-11-21 00:00:00 UTC
 GROUP = "undertow-sink"
@@ -283,6 +285,31 @@ def test_a_table_that_is_gone_ends_the_sink_with_its_name(clean_topics, url):
     assert isinstance(sink.error, SinkError)
     assert (sink.error.table, sink.error.gave_up) == ("bars", False)
     assert committed(clean_topics, "bars") < 1
+
+
+def test_what_clickhouse_refuses_becomes_letters_and_nothing_behind_it_waits(clean_topics, url):
+    client = open_client(url)
+    client.command("ALTER TABLE bars ADD CONSTRAINT c CHECK trades % 50 != 7")
+    client.command("ALTER TABLE trades ADD CONSTRAINT c CHECK event_id != 't3'")
+    send(clean_topics, "bars", [bar(n) for n in range(250)])
+    send(
+        clean_topics, "trades", [b"[" + b",".join(codec.encode(trade(n)) for n in range(6)) + b"]"]
+    )
+    send(clean_topics, "trades", [trade(6), trade(7)])
+    with sinking(clean_topics, url):
+        until_committed(clean_topics, "bars", 250)
+        until_committed(clean_topics, "trades", 3)
+        send(clean_topics, "bars", [bar(n) for n in range(250, 300)])
+        until_committed(clean_topics, "bars", 300)
+        until(lambda: one(url, "SELECT count() FROM dead_letters FINAL") == 7, "letters")
+    assert one(url, "SELECT count() FROM bars") == 294
+    assert one(url, "SELECT count() FROM trades") == 7
+    sql = "SELECT topic, offset, reason, raw FROM dead_letters FINAL ORDER BY topic, offset"
+    letters = client.query(sql).result_rows
+    places = [("bars", 7 + 50 * n) for n in range(6)]
+    assert [(topic, offset) for topic, offset, _, _ in letters] == [*places, ("trades", 0)]
+    assert all(f"not stored in {topic}: " in reason for topic, _, reason, _ in letters)
+    assert codec.decode("trades", letters[-1][3].encode()) == trade(3)
 
 
 def test_a_record_ahead_of_its_message_is_not_stored(clean_topics, url):

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from schemas import codec
 from schemas.market import Trade
 from schemas.scan import columns
 from schemas.scan import trades as scan
-from schemas.words import SECOND
+from schemas.words import MIN_MICROS, SECOND
+from sinks.clickhouse import poison
 from sinks.clickhouse.client import Batch, Writer, open_client
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.rows import COLUMNS, Piece, packed
@@ -75,3 +78,30 @@ def test_a_trade_told_twice_in_one_batch_is_one_when_read_with_final(client: Any
     assert len(rows(client, "twice")) == 3
     ask = "SELECT count() FROM trades FINAL WHERE kafka_topic = 'twice'"
     assert client.query(ask).result_rows == [(2,)]
+
+
+def test_trades_of_more_days_than_an_insert_may_span_are_all_stored(client: Any) -> None:
+    day = 86_400 * SECOND
+    trades = [
+        msgspec.structs.replace(trade(n), ts_event=MIN_MICROS + n * day) for n in range(1_001)
+    ]
+    pieces = [piece(columns.Words(), trades, 0)]
+    given = Batch("trades", "days", 0, 0, 1_000, [], [], pieces=pieces)
+    assert poison.insert(given, poison.Insertion(Writer(client).insert)) == (1_001, [])
+    assert len({row[COLUMNS["trades"].index("event_id")] for row in rows(client, "days")}) == 1_001
+    assert len(rows(client, "days")) == 1_001
+
+
+def test_of_messages_of_many_only_what_is_refused_stays_out_and_is_shown(client: Any) -> None:
+    trades = [trade(n) for n in range(10)]
+    # Two messages of five trades each.
+    mixed = piece(columns.Words(), trades, 0)._replace(offsets=np.repeat([100, 101], 5))
+    given = Batch("trades", "many", 0, 100, 101, [], [], pieces=[mixed])
+    client.command("ALTER TABLE trades ADD CONSTRAINT c CHECK event_id != 't7'")
+    try:
+        count, [refused] = poison.insert(given, poison.Insertion(Writer(client).insert))
+    finally:
+        client.command("ALTER TABLE trades DROP CONSTRAINT c")
+    assert count == len(rows(client, "many")) == 9
+    assert (refused.offset, "Constraint" in refused.reason) == (101, True)
+    assert codec.decode("trades", refused.raw) == trades[7]

@@ -1,0 +1,142 @@
+"""What ClickHouse refuses is taken apart: all but the refused rows land, once, whatever is killed."""
+
+import contextlib
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sink_log import Killed, fresh, live, stored
+
+from schemas import codec
+from schemas.bars import Bar
+from schemas.words import SECOND
+from sinks.clickhouse import client as clickhouse
+from sinks.clickhouse.client import open_client, poison
+from sinks.clickhouse.migrate import migrate
+
+T = 1_763_683_200_000_000
+MONTH = 31 * 86_400 * SECOND
+COUNT = 40
+POISON = 13  # trades in a bar that the table refuses
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    client = open_client("chdb", tmp_path_factory.mktemp("data"))
+    migrate(client, "poison")
+    client.command("SYSTEM STOP MERGES")  # rows are counted without FINAL
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def few_partitions(monkeypatch):
+    """An insert may span three of the table's partitions."""
+    monkeypatch.setattr(poison, "MAX_PARTITIONS", 3)
+    own = clickhouse._INSERT_SETTINGS | {"max_partitions_per_insert_block": 3}
+    monkeypatch.setattr(clickhouse, "_INSERT_SETTINGS", own)
+
+
+def bar(month, trades):
+    return Bar(
+        venue="okx", instrument="BTC-USDT-PERP", asset="BTC", ts_open=T - month * MONTH, width=SECOND, high=2.0,
+        low=1.0, quantity=1.0, buy_usd=2.0, sell_usd=0.0, trades=trades,
+    )  # fmt: skip
+
+
+def refusing(engine, yes):
+    what = f"ADD CONSTRAINT IF NOT EXISTS c CHECK trades != {POISON}"
+    engine.command(f"ALTER TABLE bars {what if yes else 'DROP CONSTRAINT IF EXISTS c'}")
+
+
+def offsets_in(at, engine):
+    sql = "SELECT kafka_offset FROM bars WHERE kafka_partition = "
+    return {row[0] for row in engine.query(sql + str(at.log.place.partition)).result_rows}
+
+
+lives = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=4)
+months = st.lists(st.integers(0, 6), min_size=COUNT, max_size=COUNT)
+poisoned = st.sets(st.integers(0, COUNT - 1), max_size=5)
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(lives, months, poisoned)
+def test_a_poison_batch_killed_anywhere_leaves_each_record_once_a_row_or_a_letter(
+    engine, few_partitions, lives, months, poisoned
+):
+    at = fresh(
+        engine,
+        [codec.encode(bar(m, POISON if n in poisoned else 1)) for n, m in enumerate(months)],
+    )
+    for kill_at, refused in lives:
+        refusing(engine, refused)
+        with contextlib.suppress(Killed):
+            live(at, COUNT, 25, 0.0, kill_at)
+    refusing(engine, True)
+    live(at, COUNT, 25, 0.0, None)
+    rows, unique = stored(at, engine)
+    assert rows == unique  # without FINAL: tokens alone have seen to it
+    letters, landed = {x.offset for x in at.log.letters}, offsets_in(at, engine)
+    bad = {at.log.messages[n].offset() for n in poisoned}
+    assert not letters & landed
+    assert letters | landed == {message.offset() for message in at.log.messages}
+    assert letters <= bad
+
+
+def test_a_letter_names_the_place_the_table_the_reason_and_the_record(engine):
+    refusing(engine, True)
+    at = fresh(engine, [codec.encode(bar(0, POISON if n == 3 else 1)) for n in range(8)])
+    live(at, 8, 100, 0.0, None)
+    [letter] = at.log.letters
+    assert (letter.topic, letter.partition, letter.offset) == ("bars", at.log.place.partition, 3)
+    assert "not stored in bars" in letter.reason
+    assert "469" in letter.reason
+    assert json.loads(letter.raw)["trades"] == POISON
+
+
+def test_parts_are_noted_before_their_halves_and_letters_come_before_the_commit(engine):
+    refusing(engine, True)
+    at = fresh(engine, [codec.encode(bar(0, POISON if n == 2 else 1)) for n in range(4)])
+    live(at, 4, 100, 0.0, None)
+    names = [effect[0] for effect in at.log.effects if effect[0] != "written"]
+    assert names[:3] == ["intent", "insert", "split"]
+    assert names[-3:] == ["split", "letter", "commit"]
+
+
+def test_more_partitions_than_an_insert_may_make_are_no_poison(engine, few_partitions):
+    refusing(engine, False)
+    at = fresh(engine, [codec.encode(bar(n, 1)) for n in range(20)])
+    live(at, 20, 100, 0.0, None)
+    assert stored(at, engine) == (20, 20)
+    tokens = Counter(e[1] for e in at.log.effects if e[0] == "insert")
+    assert at.log.letters == []
+    assert len(tokens) == 1  # whole partitions keep the batch's token: a torn insert is repaired
+
+
+def test_a_torn_insert_of_many_partitions_is_repaired_though_it_is_then_taken_apart(engine):
+    refusing(engine, True)
+    at = fresh(engine, [codec.encode(bar(n % 4, POISON if n == 9 else 1)) for n in range(12)])
+    # A crash between two parts of the whole: the batch's token, but one partition's rows.
+    insert = at.store.writer.insert
+
+    def tearing(batch, retry=None):
+        if batch.rows == 12:
+            months = [record.ts_open for record in batch.records]
+            kept = [n for n, month in enumerate(months) if month == months[0]]
+            insert(
+                batch._replace(
+                    records=[batch.records[n] for n in kept],
+                    offsets=[batch.offsets[n] for n in kept],
+                ),
+                retry,
+            )
+        return insert(batch, retry)
+
+    at.store.writer.insert = tearing
+    live(at, 12, 100, 0.0, None)
+    assert stored(at, engine) == (11, 11)
+    assert [letter.offset for letter in at.log.letters] == [at.log.messages[9].offset()]
