@@ -14,7 +14,7 @@ def lines(count: int, seed: int = 3) -> list[bytes]:
     """Floods and trickles, words on time, repeats, late ones and lines that are no records."""
     draw, made, at = random.Random(seed), [], SECOND_0 * SECOND
     for n in range(count):
-        at += draw.choice([200, 200, 200, 200, 900, 30_000 if n % 97 == 0 else 200])
+        at += draw.choice([200, 200, 200, 200, 900, 1_500_000 if n % 97 == 0 else 200])
         asset = "ETH" if n % 3 == 2 and n % 613 else "BTC"
         price = round(draw.uniform(90, 110), 2)
         trade = Trade(

@@ -103,13 +103,14 @@ class Shard(msgspec.Struct):
     #: The next second to judge of each asset that has one.
     busy: dict[str, int] = {}
     frontier: int = 0
-    #: The second in which liquidations were first watched.
-    born: int = 0
     late: dict[str, int] = {}
 
 
 class Step(NamedTuple):
-    """`refused` is "duplicate", "late", "told" or "crowded" where a record was not taken in."""
+    """What became certain; `refused` is "duplicate", "late", "told", "crowded" or "behind".
+
+    "refuted": an earlier word of this one's producer, that was not believed yet, is not.
+    """
 
     findings: list[Finding]
     refused: str | None = None
@@ -118,10 +119,10 @@ class Step(NamedTuple):
 def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
     """Take in one record of `topic`; return what became certain through it."""
     if isinstance(record, FeedStatus):
-        if watermark.crowded(shard.inputs[topic], record.producer, params.stale_after_s):
-            return Step([], "crowded")
-        return Step(_tell_time(params, shard, topic, record))
+        refused = watermark.refusal(shard.inputs[topic], record, params.stale_after_s)
+        return Step([], refused) if refused else _tell_time(params, shard, topic, record)
     second = second_of(record)
+    watermark.note(shard.inputs[topic], second * SECOND)
     if second < shard.frontier or darkness.is_late(
         shard.inputs, shard.away, topic, second, params.grace_s, params.stale_after_s
     ):
@@ -188,27 +189,25 @@ def _put(cell: OpenSecond, record: DataRecord) -> bool:
     return True
 
 
-def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> list[Finding]:
-    clock = shard.inputs[topic]
-    before = watermark.lasting(clock) if clock.quiet else {}
-    moved = darkness.observe(shard.inputs, shard.away, topic, status, params.stale_after_s)
+def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> Step:
+    before, without = darkness.lasting(shard.inputs), darkness.left_out(shard.away)
+    seen = darkness.observe(shard.inputs, shard.away, topic, status, params.stale_after_s)
     findings: list[Finding] = []
-    if clock.quiet:
-        findings += darkness.news(shard.inputs, topic, before, status, params.stale_after_s)
-    if not moved:
-        return findings
-    if topic == "liquidations" and not shard.born:
-        shard.born = clock.now // SECOND
+    findings += darkness.news(shard.inputs, before, status, params.stale_after_s)
+    findings += darkness.unspoken(shard.inputs, without, shard.away, status)
+    refused = "refuted" if seen.refuted else None
+    if not seen.moved:
+        return Step(findings, refused)
     frontier = darkness.frontier(shard.inputs, shard.away, params.grace_s)
     if frontier <= shard.frontier:
-        return findings
+        return Step(findings, refused)
     shard.frontier = frontier
     for asset in sorted(a for a, second in shard.busy.items() if second < frontier):
         del shard.busy[asset]
         due = _close_until(params, shard, asset, shard.assets[asset], frontier, findings)
         if due is not None:
             shard.busy[asset] = due
-    return findings
+    return Step(findings, refused)
 
 
 def _next_second(params: Params, state: AssetState) -> int | None:
@@ -291,15 +290,16 @@ def _judge_sides(
         # Nobody watched: neither calm nor the end of an episode can be told from that.
         return
     clock = shard.inputs["liquidations"]
+    born = clock.began // SECOND
     silent = darkness.silent_feeds(shard.inputs, second, second)
     pulse: AssetPulse | None = None
     loudest: PositionSide = "unknown"
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         held = state.sides.setdefault(side, SideState())
         shown = cell.orders.get(side, {})
-        since = held.rate.at or min(shard.born or second, second) - 1
+        since = held.rate.at or min(born or second, second) - 1
         elapsed = max(1, clock.covered(second) - clock.covered(since))
-        after = {log_rate.venue_of(stream): shard.born - 1 for stream in shown}
+        after = {log_rate.venue_of(stream): born - 1 for stream in shown}
         away = darkness.absences(clock, after | dict.fromkeys(held.rate.usual, since), second)
         score = log_rate.step(params.onset, held.rate, second, elapsed, shown, away)
         recent.take(held.counts, second, shown)

@@ -42,6 +42,7 @@ def fold(state: FoldState, trade: Trade) -> str | None:
     A trade without a known dollar worth is stored elsewhere but moves no flow.
     """
     second = trade.ts_event // SECOND
+    watermark.note(state.clock, trade.ts_event)
     if second < state.frontier:
         state.late += 1
         return "late"
@@ -71,6 +72,8 @@ def fold(state: FoldState, trade: Trade) -> str | None:
 def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_]) -> list[int]:
     """Add the rows that are `good`; return those not taken in as duplicates."""
     second = of.ts_event // SECOND
+    if state.clock.pending:
+        watermark.note_all(state.clock, of.ts_event[good])
     early = second < state.frontier
     state.late += int(np.count_nonzero(good & early))
     live = good & ~early
@@ -153,16 +156,19 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
 def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:
     """Advance the partition's clock and forget ids of seconds that are closed.
 
-    Returns "crowded" where the word of one producer too many is not taken in.
+    Returns "crowded" or "behind" where the word is not taken in, "refuted" where it shows that
+    the one before it, which was not believed yet, is not to be.
     """
-    if watermark.crowded(state.clock, status.producer, params.stale_after_s):
-        return "crowded"
-    if watermark.observe(state.clock, status, params.stale_after_s):
+    refused = watermark.refusal(state.clock, status, params.stale_after_s)
+    if refused:
+        return refused
+    seen = watermark.observe(state.clock, status, params.stale_after_s)
+    if seen.moved:
         # Never back, should a restart bring a longer grace: those seconds' ids are forgotten.
         state.frontier = max(state.frontier, state.clock.frontier(params.grace_s))
         for second in [s for s in state.ids if s < state.frontier]:
             del state.ids[second]
-    return None
+    return "refuted" if seen.refuted else None
 
 
 def drain(state: FoldState) -> list[Bar]:

@@ -212,7 +212,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     grace_s: int = 1
     #: A feed that says nothing while another's time runs on this far is held for silent.
-    stale_after_s: int = 300
+    stale_after_s: int = 60
     onset: OnsetParams = OnsetParams()
     flow: FlowParams = FlowParams()
     volatility: VolatilityParams = VolatilityParams()

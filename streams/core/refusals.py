@@ -11,6 +11,11 @@ from streams.core.detectors.watermark import PRODUCERS
 LETTERS = {
     "duplicate": ("event_id", "duplicate event_id"),
     "crowded": ("producer", f"{PRODUCERS} other producers are alive on this input"),
+    "behind": ("ts_event", "more than a day behind the other producers of this input"),
+    "refuted": (
+        "ts_event",
+        "its producer's word before this one leapt ahead of its records: not believed",
+    ),
 }
 #: Messages over which the share is taken, in two halves; and fewer than this say nothing.
 WINDOW = 10_000

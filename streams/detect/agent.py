@@ -55,10 +55,12 @@ def register(app: Any, params: Params, settings: Settings) -> None:
     market_heard: dict[int, int] = {}
 
     def hold_back(numbers: Iterable[int]) -> None:
-        since = time.monotonic() - DRAINED_S
+        now = time.monotonic()
         for number in numbers:
-            drained = [n for n in engine.INPUTS if came_at.get((n, number), held_since[0]) <= since]
-            backpressure.hold(app.consumer.held, number, live[number].shard, drained)
+            idle_s = {n: now - came_at.get((n, number), held_since[0]) for n in engine.INPUTS}
+            drained = [name for name, idle in idle_s.items() if idle >= DRAINED_S]
+            overdue = [name for name in drained if idle_s[name] >= params.stale_after_s]
+            backpressure.hold(app.consumer.held, number, live[number].shard, drained, overdue)
 
     async def apply(batch: list[Any]) -> None:
         generation, events = await progress.own(batch)

@@ -47,7 +47,6 @@ class StoredShard(msgspec.Struct):
     offsets: Offsets
     inputs: dict[str, watermark.InputClock]
     frontier: int
-    born: int
     late: dict[str, int]
     away: Darkness = msgspec.field(default_factory=Darkness)
 
@@ -118,7 +117,6 @@ def _restore(live: LiveShard, stored: StoredShard) -> None:
     live.offsets = stored.offsets
     live.shard.inputs = stored.inputs
     live.shard.frontier = stored.frontier
-    live.shard.born = stored.born
     live.shard.late = stored.late
     live.shard.away = stored.away
 
@@ -230,9 +228,7 @@ def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
         if cell[1] in live.shard.assets[cell[0]].open
     }
     shard = live.shard
-    own = StoredShard(
-        live.offsets, shard.inputs, shard.frontier, shard.born, shard.late, shard.away
-    )
+    own = StoredShard(live.offsets, shard.inputs, shard.frontier, shard.late, shard.away)
     yield f"{live.partition}/".encode(), msgspec.msgpack.encode(own)
 
 

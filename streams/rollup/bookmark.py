@@ -53,8 +53,9 @@ class Bookmark(msgspec.Struct, frozen=True, kw_only=True):
 def of(part: Partition) -> str:
     """Return the bookmark of a partition's position, as text with room in a commit."""
     state = part.state
-    # What only findings say of feeds (darkness, silences, newcomers) changes nothing here.
-    clock = msgspec.structs.replace(state.clock, dark=[], quiet={}, joined={})
+    # What only findings say of feeds (darkness, silences, when they joined) changes nothing here.
+    joined = {name: state.clock.joined[name] for name in state.clock.trial}
+    clock = msgspec.structs.replace(state.clock, dark=[], quiet={}, joined=joined)
     mark = Bookmark(
         offset=part.position,
         frontier=state.frontier,
@@ -62,10 +63,14 @@ def of(part: Partition) -> str:
         clock=clock,
         stretches=_stretches([part.spans[second] for second in state.ids if second in part.spans]),
     )
-    text = _encoded(mark)
-    if len(text) <= ROOM:
-        return text
-    bare = msgspec.structs.replace(clock, heard={}, spoke={}, silent=[], hushed={})
+    # Names of a single word go first, then those that are no producers yet, then all.
+    fewer = msgspec.structs.replace(clock, met={})
+    fewest = msgspec.structs.replace(fewer, pending={})
+    for kept in (clock, fewer, fewest):
+        text = _encoded(msgspec.structs.replace(mark, clock=kept))
+        if len(text) <= ROOM:
+            return text
+    bare = InputClock(now=clock.now, dark_since=clock.dark_since, lead=clock.lead, run=clock.run)
     return _encoded(msgspec.structs.replace(mark, clock=bare, whole=False))
 
 

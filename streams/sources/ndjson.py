@@ -1,12 +1,15 @@
 """Our own dumps: a folder of <topic>.ndjson[.gz], or one such file, a record a line."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from schemas.codec import InvalidRecord, decode
 from schemas.topics import RAW_TOPICS
+from schemas.words import SECOND
 from streams.feeds.frames import UnreadableFrame
 from streams.process.clock import not_after
 from streams.sources import Item, Source
@@ -23,6 +26,9 @@ from streams.sources.lines import (
 #: Topics that are input; the rest of a dump is what was concluded from them.
 READ = (*RAW_TOPICS, "bars")
 GAP_AFTER_S = 600.0
+#: An item so much later than those before it is a stray, unless most of the next ones are too.
+STRAY_AHEAD = 60 * SECOND
+LOOK = 64
 
 
 def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Source:
@@ -72,15 +78,29 @@ def _keyed(path: Path, by_the_run: bool) -> Iterator[tuple[int, Item]]:
         items = with_dead_letters(path, outcomes(path), topic)
     else:
         items = items_of(path, lambda line: _decoded(topic, line), _as_it_is, topic)
-    latest = 0
-    for item in items:
-        latest = max(latest, time_of(item[1]))
+    yield from _by_time(items)
+
+
+def _by_time(items: Iterator[Item]) -> Iterator[tuple[int, Item]]:
+    """Yield each item under the latest time so far, strays under that of the items around them.
+
+    One line from the future would hold back all that follow it in the merge.
+    """
+    latest, waiting = 0, deque[Item]()
+    while waiting or (waiting := deque(islice(items, 1))):
+        item = waiting.popleft()
+        ts = time_of(item[1])
+        if ts > latest + STRAY_AHEAD:
+            waiting.extend(islice(items, LOOK - len(waiting)))
+            following = sorted(time_of(record) for _, record in waiting)
+            if following and following[len(following) // 2] < ts - STRAY_AHEAD:
+                ts = latest or following[0]
+        latest = max(latest, ts)
         yield latest, item
 
 
 def _decoded(topic: str, line: str) -> Any:
     try:
-        # One line from the future would hold back all that follow it in the merge.
         return decode(topic, line.encode(), not_after=not_after())
     except InvalidRecord as problem:
         raise UnreadableFrame(problem.field, problem.reason) from None

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import msgspec
 import orjson
+from confluent_kafka import KafkaException
 
+from schemas.kafka_failures import mended_by_rejoining
 from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse import migrate
 from sinks.kafka import consumer
 from sinks.sql import endpoint as sql_endpoint
 from streams.kafka import clients, lag, topics_admin, worker_names
-from streams.kafka.rejoin import rejoining
 from streams.process import health
 from streams.process.program import command
 from streams.process.settings import PREFIX, Settings, clickhouse_tls
@@ -144,19 +145,22 @@ def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -
     """
     health.collect_less()
     conf = clients.consumer_conf(settings, "sink", worker_names.claim(settings.data_dir, "sink"))
-
-    def session() -> None:
-        consumer.run(
-            conf,
-            clickhouse.Writer(client),
-            clickhouse.Intents(client),
-            batch_rows=settings.batch_rows,
-            flush_s=settings.flush_s,
-            stopping=stopping,
-            each_round=lag.each_round,
-        )
-
-    rejoining("sink", session, stopping)
+    while not stopping():
+        try:
+            consumer.run(
+                conf,
+                clickhouse.Writer(client),
+                clickhouse.Intents(client),
+                batch_rows=settings.batch_rows,
+                flush_s=settings.flush_s,
+                stopping=stopping,
+                each_round=lag.each_round,
+            )
+        except KafkaException as problem:
+            if not mended_by_rejoining(problem):
+                raise
+            log.warning("sink: joining again: %s", problem)
+            time.sleep(1)
 
 
 def _starter(

@@ -48,6 +48,14 @@ def test_only_the_partition_that_is_ahead_is_held_and_it_is_let_go() -> None:
 def test_an_input_where_all_are_silent_is_waited_for_while_it_has_more_to_read() -> None:
     apart = shard(liquidations=9_000, bars=9_000, whale_transfers=0)
     apart.inputs["whale_transfers"].dark_since = START
+    apart.inputs["whale_transfers"].heard["chain"] = [START * SECOND]
     assert ahead(apart, set()) == {"liquidations", "bars"}
     assert ahead(apart, {"liquidations", "bars"}, {"whale_transfers"}) == set()
     assert ahead(apart, set(), {"bars"}) == {"liquidations", "bars"}
+
+
+def test_an_input_on_which_nobody_speaks_is_waited_for_until_it_is_overdue() -> None:
+    apart = shard(liquidations=9_000, bars=9_000)
+    apart.inputs["whale_transfers"].dark_since = START
+    assert ahead(apart, set(), {"whale_transfers"}) == {"liquidations", "bars"}
+    assert ahead(apart, set(), {"whale_transfers"}, {"whale_transfers"}) == set()

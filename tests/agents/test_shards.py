@@ -23,10 +23,11 @@ Message = tuple[str, int, msgspec.Struct]
 
 def test_a_row_stays_small_while_one_input_lags(sent: list[Message]) -> None:
     """With bars late nothing closes, and open seconds pile up: each is a row of its own."""
-    live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
+    patient = msgspec.structs.replace(PARAMS, stale_after_s=86_400)
+    live = shards.load(patient, 0, Kept(), SimpleNamespace(table=Kept()))
     for topic, offset, record in sent:
         if topic != "bars":
-            shards.apply(PARAMS, live, topic, offset, record)
+            shards.apply(patient, live, topic, offset, record)
     rows = [*shards.second_writes(live), *shards.writes(live)]
     assert len(rows) > 500
     assert max(len(value) for _, value in rows if value) < 10_000

@@ -4,52 +4,16 @@ import random
 
 import msgspec
 import pytest
-from nights import PARAMS, START, Item, liquidation, night
+from nights import PARAMS, PRODUCERS, START, Item, liquidation, play, with_feeds, word
 
 from schemas.findings import Alert, CascadeFinding, MarketFinding, WhaleFinding
-from schemas.status import FeedStatus
 from schemas.words import SECOND, FeedState
 from streams.core import engine, pipeline
 from streams.core.alerts import alert_of
+from streams.core.detectors import darkness
 
-#: Each topic has a producer of its own; that of whale transfers goes away for a while.
-PRODUCERS = {"trades": "tape", "liquidations": "forced", "whale_transfers": "chain"}
-NIGHT = night()
 AWAY = {"whale_transfers": (1_380, 1_950)}
 ALONE = {"liquidations": (1_560, 1_980), **AWAY}
-
-
-def word(producer: str, second: int, state: FeedState = "alive") -> FeedStatus:
-    return FeedStatus(producer=producer, state=state, ts_event=(START + second) * SECOND)
-
-
-def told(away: dict[str, tuple[int, int]], lag: dict[str, int]) -> list[Item]:
-    """The night with a word of each topic's producer a second; topics read `lag` s apart."""
-    rows: list[tuple[int, int, str, msgspec.Struct]] = []
-    for topic, producer in PRODUCERS.items():
-        gone, back = away.get(topic, (10**6, 10**6))
-        for second in range(2_440):
-            at = second + 1 + lag.get(topic, 0)
-            if second < gone:
-                rows.append((at, 0, topic, word(producer, second)))
-            elif second == gone:
-                rows.append((at, 0, topic, word(producer, second, "silent")))
-            elif second >= back:
-                state: FeedState = "recovered" if second == back else "alive"
-                rows.append((at, 0, topic, word(producer, second, state)))
-    for second, topic, record in NIGHT:
-        gone, back = away.get(topic, (10**6, 10**6))
-        if not gone <= second - START < back:
-            rows.append((second - START + lag.get(topic, 0), 1, topic, record))
-    return [(topic, record) for _, _, topic, record in sorted(rows, key=lambda r: r[:3])]
-
-
-def play(items: list[Item]) -> list[msgspec.Struct]:
-    state = pipeline.State()
-    out = []
-    for topic, record in items:
-        out += pipeline.step(PARAMS, state, topic, record).outputs
-    return [record for topic, record in out if topic != "bars"]
 
 
 def cascades(found: list[msgspec.Struct]) -> list[CascadeFinding]:
@@ -58,16 +22,16 @@ def cascades(found: list[msgspec.Struct]) -> list[CascadeFinding]:
 
 def test_an_input_on_which_all_are_silent_holds_conclusions_back_no_longer_than_the_bound() -> None:
     state = pipeline.State()
-    for topic, record in told({"whale_transfers": (1_000, 10**6)}, {}):
+    for topic, record in with_feeds({"whale_transfers": (1_000, 10**6)}, {}):
         pipeline.step(PARAMS, state, topic, record)
         heard = state.shard.inputs["liquidations"].now // SECOND - START
-        if 1_000 < heard <= 1_400:
+        if 1_000 < heard <= 1_000 + PARAMS.stale_after_s:
             assert state.shard.frontier <= START + 1_000
     assert state.shard.frontier == START + 2_438
 
 
 def test_findings_without_an_input_are_the_same_and_say_which_feed_was_silent() -> None:
-    whole, part = play(told({}, {})), play(told(AWAY, {}))
+    whole, part = play(with_feeds({}, {})), play(with_feeds(AWAY, {}))
     assert len(cascades(part)) == len(cascades(whole)) > 4
     pairs = [sorted(cascades(f), key=lambda x: x.finding_id) for f in (whole, part)]
     for one, other in zip(*pairs, strict=True):
@@ -80,7 +44,7 @@ def test_findings_without_an_input_are_the_same_and_say_which_feed_was_silent() 
 
 
 def test_a_feed_that_falls_silent_is_told_once_and_once_more_when_it_is_back() -> None:
-    alerts = [a for a in play(told(AWAY, {})) if isinstance(a, Alert) and "feed" in a.kind]
+    alerts = [a for a in play(with_feeds(AWAY, {})) if isinstance(a, Alert) and "feed" in a.kind]
     assert [(a.kind, a.ts_event // SECOND - START) for a in alerts] == [
         ("feed.silent", 1_380),
         ("feed.recovered", 1_950),
@@ -89,26 +53,31 @@ def test_a_feed_that_falls_silent_is_told_once_and_once_more_when_it_is_back() -
 
 
 def test_a_feed_that_dies_without_a_word_is_told_after_the_bound() -> None:
-    items: list[Item] = [("liquidations", word("b", s)) for s in range(400)]
-    items[10:10] = [("liquidations", word("a", 10))]
+    items: list[Item] = [
+        (topic, word(name, second))
+        for second in range(400)
+        for topic in engine.INPUTS
+        for name in ("a", "b")
+        if name == "b" or (topic == "liquidations" and second <= 10)
+    ]
     alerts = [a for a in play(items) if isinstance(a, Alert)]
     assert [(a.kind, a.ts_event // SECOND - START) for a in alerts] == [("feed.silent", 10)]
-    assert "no word for 300 s" in alerts[0].text
+    assert "no word for 60 s" in alerts[0].text
 
 
 @pytest.mark.parametrize("away", [AWAY, ALONE])
 @pytest.mark.parametrize("seed", range(3))
 def test_inputs_read_apart_give_the_same_findings_though_some_are_silent(away, seed) -> None:
     draw = random.Random(seed)
-    lag = {topic: draw.randrange(100) for topic in PRODUCERS}
-    together, apart = play(told(away, {})), play(told(away, lag))
+    lag = {topic: draw.randrange(darkness.SKEW_S - 4) for topic in PRODUCERS}
+    together, apart = play(with_feeds(away, {})), play(with_feeds(away, lag))
     encoded = [sorted({msgspec.json.encode(f) for f in found}) for found in (together, apart)]
     assert encoded[0] == encoded[1]
 
 
 def test_nothing_is_concluded_from_orders_that_nobody_could_see() -> None:
     """The feed goes in the middle of the cascade: the episode ends after it is back."""
-    found = cascades(play(told(ALONE, {})))
+    found = cascades(play(with_feeds(ALONE, {})))
     ends = [f for f in found if f.phase in ("exhausted", "closed")]
     assert ends
     back = (START + 1_980) * SECOND

@@ -54,7 +54,7 @@ def step(
             )
         return state, []
     found: list[MarketFinding] = []
-    if watermark.observe(state.clock, record, params.stale_after_s):
+    if watermark.observe(state.clock, record, params.stale_after_s, trusted=True).moved:
         frontier = state.clock.now // SECOND
         for second in sorted(s for s in state.pending if s < frontier):
             found += _expire(params, state, second)

@@ -1,14 +1,17 @@
-"""Inputs on which every producer is silent: waited for up to a bound, then gone on without.
+"""Inputs on which nobody speaks: waited for up to a bound, then gone on without.
 
-    input A   alive 100 │ silent 101                          recovered 900 │ 1020
-    others    ......... │ ............... 521 │ ............................ │ .....
+    input A   alive 100 │ silent 101                          recovered 900 │ 930
+    others    ......... │ ............... 191 │ ............................ │ ....
     closed    as A says │ nothing         │ on, without A                    │ as A says
 
-A's own words and the others' decide, in event time. What A tells of [101 + bound, 1020) is
-late whenever it comes, so that inputs read up to `SKEW_S` apart close the same seconds alike.
+    input B   alive 100 │ (no more)           of B too, once the others' time ran on so far
+    input C             │ (nobody, ever)      of C too, from the others' first word on
+
+Words decide, in event time, never a clock. What A tells of [101 + bound, 930) is late whenever
+it comes, so that inputs read up to `SKEW_S` apart close the same seconds alike.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -18,13 +21,16 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core.detectors import watermark
 from streams.core.detectors.log_rate import Absence
-from streams.core.detectors.watermark import InputClock
+from streams.core.detectors.watermark import InputClock, Observed
 
 #: Shells do not let one input run further ahead of another than this, event seconds.
-SKEW_S = 120
+SKEW_S = 30
 
 #: So begin the names of feeds of forced orders.
 FORCED = "liquidations/"
+
+#: Stands for the feed of an input on which none has ever spoken.
+NOBODY = "nobody"
 
 Clocks = dict[str, InputClock]
 
@@ -38,31 +44,70 @@ class Dark(msgspec.Struct):
 
 
 class Darkness(msgspec.Struct):
-    """Dark inputs by name, and the second from which one that came back counts again."""
+    """Dark inputs by name, and the second from which one that came back counts again.
+
+    `marks`: where the inputs' runs stood at each input's last word.
+    """
 
     dark: dict[str, Dark] = {}
     resumes: dict[str, int] = {}
+    marks: dict[str, dict[str, int]] = {}
 
 
 def observe(
     inputs: Clocks, state: Darkness, topic: str, status: FeedStatus, stale_after_s: int
-) -> bool:
-    """Take in a word on `topic`; return whether the frontier may have moved."""
+) -> Observed:
+    """Take in a word on `topic`; tell whether the frontier may have moved, and what it refuted."""
     clock = inputs[topic]
-    moved = watermark.observe(clock, status, stale_after_s)
+    unheard = not clock.heard
+    observed = watermark.observe(clock, status, stale_after_s, trusted=_is_ours(topic, status))
+    runs = {name: other.run for name, other in inputs.items()}
+    if not clock.heard:
+        return observed
+    state.marks[topic] = runs
+    moved = observed.moved
     if clock.dark_since is not None and topic not in state.dark:
-        state.dark[topic] = Dark(clock.dark_since, {n: c.run for n, c in inputs.items()})
+        state.dark[topic] = Dark(clock.dark_since, runs)
     elif clock.dark_since is None and topic in state.dark:
         gone = state.dark.pop(topic)
-        second = status.ts_event // SECOND
-        passed = _others_run(inputs, gone, topic)
+        second = clock.dark[-1][1] if clock.dark else gone.since
+        passed = _others_run(inputs, gone.runs, topic)
         if second - gone.since >= stale_after_s and passed >= stale_after_s - SKEW_S:
             state.resumes[topic] = second + SKEW_S
             clock.dark.append((second, second + SKEW_S))
-    for name, dark in state.dark.items():
-        if not dark.left_out and _others_run(inputs, dark, name) >= stale_after_s + SKEW_S:
-            dark.left_out = moved = True
-    return moved
+    if unheard:
+        moved = True
+    for name in inputs:
+        moved = _leave_out(inputs, state, name, status, stale_after_s) or moved
+    return Observed(moved, observed.refuted)
+
+
+def _is_ours(topic: str, status: FeedStatus) -> bool:
+    return topic == "bars" and status.producer == "rollup"
+
+
+def _leave_out(
+    inputs: Clocks, state: Darkness, name: str, status: FeedStatus, stale_after_s: int
+) -> bool:
+    """Go on without an input once the others' time ran on for too long; return if so."""
+    clock, dark = inputs[name], state.dark.get(name)
+    if dark is not None:
+        if dark.left_out or _others_run(inputs, dark.runs, name) < stale_after_s + SKEW_S:
+            return False
+        dark.left_out = True
+        return True
+    if name not in state.marks:
+        # Nobody has spoken here yet.
+        state.marks[name] = {other: c.run for other, c in inputs.items()}
+        clock.dark_since = status.ts_event // SECOND
+        state.dark[name] = Dark(clock.dark_since, state.marks[name])
+        return False
+    if _others_run(inputs, state.marks[name], name) < stale_after_s + SKEW_S:
+        return False
+    watermark.stall(clock, stale_after_s)
+    since = clock.lead // SECOND if clock.dark_since is None else clock.dark_since
+    state.dark[name] = Dark(since, state.marks[name], left_out=True)
+    return True
 
 
 def frontier(inputs: Clocks, state: Darkness, grace_s: int) -> int:
@@ -82,7 +127,10 @@ def is_late(
     if second < inputs[topic].frontier(grace_s) or second < state.resumes.get(topic, 0):
         return True
     gone = state.dark.get(topic)
-    return gone is not None and second >= gone.since + stale_after_s
+    if gone is None or second < gone.since + stale_after_s:
+        return False
+    returns = watermark.returns_at(inputs[topic])
+    return returns is None or second < returns
 
 
 def covers(inputs: Clocks, topic: str, second: int) -> bool:
@@ -98,8 +146,8 @@ def silent_feeds(inputs: Clocks, first: int, last: int) -> list[str]:
     return sorted(
         f"{topic}/{name}"
         for topic, clock in inputs.items()
-        if clock.quiet
-        for name in watermark.silent_within(clock, first, last)
+        if clock.quiet or not clock.heard
+        for name in watermark.silent_within(clock, first, last) or [NOBODY] * (not clock.heard)
     )
 
 
@@ -133,46 +181,79 @@ def _overlap(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> lis
     return sorted((start, end) for start, end in met if start < end)
 
 
+def lasting(inputs: Clocks) -> dict[str, dict[str, int]]:
+    """Return, by input, the producers that are silent now and since which second."""
+    return {name: watermark.lasting(clock) for name, clock in inputs.items() if clock.quiet}
+
+
 def news(
-    inputs: Clocks, topic: str, before: dict[str, int], status: FeedStatus, stale_after_s: int
+    inputs: Clocks, before: dict[str, dict[str, int]], status: FeedStatus, stale_after_s: int
 ) -> Iterator[FeedFinding]:
-    """Yield what a word on `topic` changed in who is silent, unless another input told it first."""
-    clock = inputs[topic]
-    after = watermark.lasting(clock)
-    others = [c for name, c in inputs.items() if name != topic]
-    for name in sorted(after.keys() - before.keys()):
-        if any(after[name] in (s for s, _ in c.quiet.get(name, ())) for c in others):
+    """Yield what a word changed in who is silent, unless another input told it first."""
+    for topic, clock in inputs.items():
+        if not clock.quiet:
             continue
-        by_word = name == status.producer
-        since = after[name] * SECOND
-        yield FeedFinding(
-            finding_id=natural_id("feed", name, "silent", after[name]),
-            producer=name,
-            state="silent",
-            reason=status.reason
-            if by_word
-            else f"no word for {stale_after_s} s of the others' time",
-            ts_event=since,
-            ts_detect=since if by_word else since + stale_after_s * SECOND,
-        )
-    for name in sorted(before.keys() - after.keys()):
-        if any(before[name] in (s for s, end in c.quiet.get(name, ()) if end) for c in others):
-            continue
-        yield FeedFinding(
-            finding_id=natural_id("feed", name, "recovered", before[name]),
-            producer=name,
-            state="recovered",
-            reason="",
-            ts_event=status.ts_event,
-            ts_detect=status.ts_event,
-        )
+        was, now = before.get(topic, {}), watermark.lasting(clock)
+        others = [c for name, c in inputs.items() if name != topic]
+        for name in sorted(now.keys() - was.keys()):
+            if not any(now[name] in (s for s, _ in c.quiet.get(name, ())) for c in others):
+                yield _fell_silent(name, now[name], status, stale_after_s)
+        for name in sorted(was.keys() - now.keys()):
+            if not any(was[name] in (s for s, end in c.quiet.get(name, ()) if end) for c in others):
+                yield _came_back(name, was[name], clock.quiet[name][-1][1])
 
 
-def _others_run(inputs: Clocks, dark: Dark, topic: str) -> int:
+def unspoken(
+    inputs: Clocks, before: Collection[str], state: Darkness, status: FeedStatus
+) -> Iterator[FeedFinding]:
+    """Yield, of inputs left out now and not `before`, those on which nobody ever spoke."""
+    for topic in sorted(left_out(state).difference(before)):
+        if not inputs[topic].heard:
+            since = state.dark[topic].since
+            yield FeedFinding(
+                finding_id=natural_id("feed", topic, NOBODY, since),
+                producer=f"{NOBODY}-{topic.replace('_', '-')}",
+                state="silent",
+                reason=f"nobody speaks on {topic}: concluded without",
+                ts_event=since * SECOND,
+                ts_detect=status.ts_event,
+            )
+
+
+def left_out(state: Darkness) -> set[str]:
+    """Return the inputs that nothing waits for."""
+    return {name for name, dark in state.dark.items() if dark.left_out}
+
+
+def _fell_silent(name: str, since: int, status: FeedStatus, stale_after_s: int) -> FeedFinding:
+    by_word = name == status.producer and status.state == "silent"
+    why = status.reason if by_word else f"no word for {stale_after_s} s of the others' time"
+    return FeedFinding(
+        finding_id=natural_id("feed", name, "silent", since),
+        producer=name,
+        state="silent",
+        reason=why,
+        ts_event=since * SECOND,
+        ts_detect=(since + (0 if by_word else stale_after_s)) * SECOND,
+    )
+
+
+def _came_back(name: str, since: int, second: int) -> FeedFinding:
+    return FeedFinding(
+        finding_id=natural_id("feed", name, "recovered", since),
+        producer=name,
+        state="recovered",
+        reason="",
+        ts_event=second * SECOND,
+        ts_detect=second * SECOND,
+    )
+
+
+def _others_run(inputs: Clocks, runs: Mapping[str, int], topic: str) -> int:
     """Return how far the live input that ran furthest has run since, seconds in strides."""
     return max(
         (
-            (clock.run - dark.runs.get(name, 0)) // SECOND
+            (clock.run - runs.get(name, 0)) // SECOND
             for name, clock in inputs.items()
             if name != topic and clock.dark_since is None
         ),

@@ -6,10 +6,19 @@ now             10            10    11      12  (held)          90
 dark                                        [12 ................ 90)
 
 producer C   alive 11 (and no more)             held for silent until it speaks again
-producer D   alive 11 ── 12 ── 13 ── ... ── 312 ┘ 300 s of D's words later
+producer D   alive 11 ── 12 ── 13 ── ... ── 72 ┘ 60 s of D's words later
+
+A word is evidence, not an order. One that leaps waits for the next of its producer:
+
+producer E   alive 10 ── alive 9,000 ── record 11 ── alive 11      refuted, told, forgotten
+producer F   alive 10 ── alive 9,000 ── record 9,001 ── alive 9,001          9,000, then 9,001
 """
 
+from typing import NamedTuple
+
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from schemas.status import FeedStatus
 from schemas.words import SECOND
@@ -18,10 +27,28 @@ from schemas.words import SECOND
 UNHEARD = -1
 #: Producers that one input may have; more would grow the state without end.
 PRODUCERS = 64
+#: Names of a single word that are remembered: the second makes a producer.
+STRANGERS = 4_096
 #: Silences remembered of each producer.
 SILENCES = 8
 #: One word moves the run by this much at most: a single clock that leaps silences nobody.
 _STRIDE = 10 * SECOND
+#: A word further ahead of all before it waits for the next, unless its producer's last step was
+#: half as long; none longer than _LONGEST goes without.
+_LEAP = 10 * SECOND
+_LONGEST = 60 * SECOND
+#: A newcomer holds nobody back before its words have come so far.
+_TRIAL = 10 * SECOND
+#: Nobody is waited for, or heard, who is so far behind.
+_BEHIND = 86_400 * SECOND
+
+
+class Pending(msgspec.Struct):
+    """A word that leaps, and records since: near or beyond it, and clearly before it."""
+
+    word: FeedStatus
+    support: int = 0
+    against: int = 0
 
 
 class InputClock(msgspec.Struct):
@@ -30,9 +57,12 @@ class InputClock(msgspec.Struct):
     `now` (microseconds) never goes back; `dark` lists spans in which every producer was
     silent, as [from, to) in seconds: nobody watched, so they are neither calm nor history.
     `lead` is the latest time told by anyone, `run` how far it has come in strides, and
-    `spoke` where the run stood at each producer's last word. `quiet` has each producer's
-    own last silences as [from, to) in seconds, `to` 0 while it lasts; `hushed` the parts of
-    a partitioned producer that said so; `joined` the second of a newcomer's first word.
+    `spoke` where the run stood at each producer's last word that went on. `quiet` has each
+    producer's own last silences as [from, to) in seconds, `to` 0 while it lasts; `hushed` the
+    parts of a partitioned producer that said so; `joined` the second of a newcomer's first
+    word, `trial` those that have not kept pace yet; `steps` each producer's last step; `pending`
+    are words that wait to be believed, `met` the only word so far of names not heard yet;
+    `began` is the first word that was believed.
     """
 
     heard: dict[str, list[int]] = {}
@@ -46,6 +76,11 @@ class InputClock(msgspec.Struct):
     quiet: dict[str, list[tuple[int, int]]] = {}
     hushed: dict[str, list[int]] = {}
     joined: dict[str, int] = {}
+    trial: list[str] = []
+    steps: dict[str, int] = {}
+    pending: dict[str, Pending] = {}
+    met: dict[str, int] = {}
+    began: int = 0
 
     def frontier(self, grace_s: int) -> int:
         """Return the first second that may still receive records."""
@@ -56,42 +91,163 @@ class InputClock(msgspec.Struct):
         return second - sum(max(0, min(second, end) - start) for start, end in self.dark)
 
 
-def crowded(clock: InputClock, producer: str, stale_after_s: int) -> bool:
-    """Return whether there is no room for a producer: all known ones are alive."""
-    full = producer not in clock.heard and len(clock.heard) >= PRODUCERS
-    return full and not _held(clock, stale_after_s)
+class Observed(NamedTuple):
+    """Whether `now` moved, and an earlier word that what came since has refuted."""
+
+    moved: bool
+    refuted: FeedStatus | None = None
 
 
-def observe(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
-    """Take in one FeedStatus; return whether the clock's `now` moved.
+def refusal(clock: InputClock, status: FeedStatus, stale_after_s: int) -> str | None:
+    """Return why a word is not heard at all: "crowded", "behind", or None where it is.
 
-    A producer that says nothing while another's time runs on for `stale_after_s` is held
-    for silent; one that lags but speaks is waited for. The parts of one producer are one
-    voice. A crowded clock hears no newcomer, or one in place of the longest held.
+    "crowded": there is no room for its producer, as all known ones are alive. "behind": it
+    tells of a time so long gone by that of the others that nobody can wait for it.
     """
-    if crowded(clock, status.producer, stale_after_s):
-        return False
-    if status.producer not in clock.heard and len(clock.heard) >= PRODUCERS:
-        _drop(clock, min(_held(clock, stale_after_s), key=lambda n: (clock.spoke.get(n, 0), n)))
-    if status.producer not in clock.heard and clock.run >= stale_after_s * SECOND:
-        clock.joined[status.producer] = status.ts_event // SECOND
-    parts = clock.heard.setdefault(status.producer, [UNHEARD] * status.parts)
+    if status.ts_event < clock.lead - _BEHIND:
+        return "behind"
+    full = status.producer not in clock.heard and len(clock.heard) >= PRODUCERS
+    return "crowded" if full and not _held(clock, stale_after_s) else None
+
+
+def note(clock: InputClock, ts_event: int) -> None:
+    """Hold a record's time against the words that wait."""
+    for pending in clock.pending.values():
+        if ts_event >= pending.word.ts_event - _LEAP:
+            pending.support += 1
+        else:
+            pending.against += 1
+
+
+def note_all(clock: InputClock, ts_event: NDArray[np.int64]) -> None:
+    """Do for many records what `note` does for one."""
+    for pending in clock.pending.values():
+        support = int(np.count_nonzero(ts_event >= pending.word.ts_event - _LEAP))
+        pending.support += support
+        pending.against += len(ts_event) - support
+
+
+def observe(
+    clock: InputClock, status: FeedStatus, stale_after_s: int, trusted: bool = False
+) -> Observed:
+    """Take in one FeedStatus; return whether the clock's `now` moved, and what it refuted.
+
+    A producer that says nothing new while another's time runs on for `stale_after_s` is held
+    for silent; one that lags but goes on is waited for. A newcomer is not, before it has kept
+    pace for a while. The parts of one producer are one voice. A word that is refused is not
+    heard, or takes the place of the longest held. `trusted`: words of our own stages, made of
+    words that were held against their records, are believed however far they leap.
+    """
+    if refusal(clock, status, stale_after_s) is not None:
+        return Observed(False)
+    if trusted:
+        return Observed(_accept(clock, status, stale_after_s))
+    voice = f"{status.producer}\x1f{status.part}"
+    refuted = None
+    moved = False
+    # What only repeats an earlier word is no evidence on one that came since.
+    if voice in clock.pending and status.ts_event > _last(clock, status):
+        waiting = clock.pending.pop(voice)
+        if _confirms(waiting, status):
+            moved = _accept(clock, waiting.word, stale_after_s)
+        else:
+            refuted = waiting.word
+    if not _leaps(clock, status):
+        if not _met_before(clock, status):
+            return Observed(moved, refuted)
+        moved = _accept(clock, status, stale_after_s) or moved
+    elif status.state == "silent" and status.producer in clock.heard:
+        # That it stops is believed, when it does not.
+        last = max(clock.heard[status.producer])
+        silent = msgspec.structs.replace(status, ts_event=max(last, clock.now))
+        moved = _accept(clock, silent, stale_after_s) or moved
+    else:
+        _make_room(clock)
+        clock.pending[voice] = Pending(status)
+    return Observed(moved, refuted)
+
+
+def _make_room(clock: InputClock) -> None:
+    """Forget the first word that waits, of a name never heard if there is one, when many do."""
+    if len(clock.pending) >= PRODUCERS:
+        strangers = (v for v, p in clock.pending.items() if p.word.producer not in clock.heard)
+        del clock.pending[next(strangers, next(iter(clock.pending)))]
+
+
+def _met_before(clock: InputClock, status: FeedStatus) -> bool:
+    """Return whether a producer is known, if only by one earlier word; remember it otherwise."""
+    name, before = status.producer, clock.met.pop(status.producer, None)
+    if name in clock.heard or (before is not None and status.ts_event > before):
+        return True
+    clock.met[name] = status.ts_event
+    if len(clock.met) > STRANGERS:
+        del clock.met[next(iter(clock.met))]
+    return False
+
+
+def _confirms(waiting: Pending, status: FeedStatus) -> bool:
+    """Return whether what came since a word speaks for it: records, and its producer's next."""
+    goes_on = status.ts_event >= waiting.word.ts_event - _LEAP
+    return goes_on and waiting.against <= waiting.support
+
+
+def _last(clock: InputClock, status: FeedStatus) -> int:
+    """Return the time of a producer's (or its part's) last word that is believed."""
+    parts = clock.heard.get(status.producer, [])
+    return parts[status.part] if status.part < len(parts) == status.parts else UNHEARD
+
+
+def _leaps(clock: InputClock, status: FeedStatus) -> bool:
+    step = min(max(_LEAP, 2 * clock.steps.get(status.producer, 0)), _LONGEST)
+    return status.ts_event > max(_last(clock, status), clock.lead) + step
+
+
+def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
+    name = status.producer
+    if name not in clock.heard:
+        if len(clock.heard) >= PRODUCERS:
+            held = _held(clock, stale_after_s)
+            _drop(clock, min(held, key=lambda n: (clock.spoke.get(n, 0), n)))
+        if clock.run >= stale_after_s * SECOND:
+            clock.joined[name] = status.ts_event // SECOND
+            clock.trial.append(name)
+    parts = clock.heard.setdefault(name, [UNHEARD] * status.parts)
     if len(parts) != status.parts:
         parts[:] = [UNHEARD] * status.parts
+    goes_on = False
     if status.part < len(parts):
-        parts[status.part] = max(parts[status.part], status.ts_event)
-    _run_on(clock, status)
+        last = parts[status.part]
+        goes_on = status.ts_event > last
+        if goes_on and last != UNHEARD:
+            clock.steps[name] = status.ts_event - last
+        parts[status.part] = max(last, status.ts_event)
+    _run_on(clock, status, goes_on or status.state == "recovered")
     silent = _says_silent(clock, status)
-    if not silent and status.producer in clock.silent:
-        clock.silent.remove(status.producer)
+    if not silent and name in clock.silent:
+        clock.silent.remove(name)
+    _end_trial(clock, name)
     moved = _advance(clock, stale_after_s)
-    if silent and status.producer not in clock.silent:
-        clock.silent.append(status.producer)
+    if silent and name not in clock.silent:
+        clock.silent.append(name)
         moved = _advance(clock, stale_after_s) or moved
     held = _held(clock, stale_after_s)
-    _note_darkness(clock, status, held)
-    _note_silences(clock, status, held)
+    _note_darkness(clock, status.ts_event // SECOND, held)
+    _note_silences(clock, status.ts_event, held)
     return moved
+
+
+def stall(clock: InputClock, stale_after_s: int) -> None:
+    """Hold every producer for silent since its last word: the other inputs' time ran on."""
+    gone = clock.run - stale_after_s * SECOND - 1
+    clock.spoke = dict.fromkeys(clock.heard, gone)
+    held = _held(clock, stale_after_s)
+    _note_darkness(clock, clock.lead // SECOND, held)
+    _note_silences(clock, clock.lead, held)
+
+
+def returns_at(clock: InputClock) -> int | None:
+    """Return the earliest second that a word which still waits to be believed tells of."""
+    return min((p.word.ts_event // SECOND for p in clock.pending.values()), default=None)
 
 
 def lasting(clock: InputClock) -> dict[str, int]:
@@ -130,7 +286,7 @@ def _says_silent(clock: InputClock, status: FeedStatus) -> bool:
     return len(parts) == status.parts
 
 
-def _note_silences(clock: InputClock, status: FeedStatus, held: set[str]) -> None:
+def _note_silences(clock: InputClock, ts_event: int, held: set[str]) -> None:
     if not held and not clock.quiet:
         return
     silent = lasting(clock)
@@ -139,48 +295,63 @@ def _note_silences(clock: InputClock, status: FeedStatus, held: set[str]) -> Non
         clock.quiet[name] = [*clock.quiet.get(name, [])[1 - SILENCES :], (max(since, 0), 0)]
     for name in silent.keys() - held:
         # Not before what this input has passed: those seconds were closed without it.
-        end = max(status.ts_event, clock.now) // SECOND
+        end = max(ts_event, clock.now) // SECOND
         clock.quiet[name][-1] = (silent[name], max(end, silent[name] + 1))
 
 
-def _run_on(clock: InputClock, status: FeedStatus) -> None:
+def _run_on(clock: InputClock, status: FeedStatus, goes_on: bool) -> None:
+    if not clock.began or status.ts_event > clock.lead + _BEHIND:
+        clock.began = status.ts_event
     if status.ts_event > clock.lead:
         clock.run += min(status.ts_event - clock.lead, _STRIDE)
         clock.lead = status.ts_event
-    clock.spoke[status.producer] = clock.run
+    if goes_on:
+        clock.spoke[status.producer] = clock.run
+
+
+def _end_trial(clock: InputClock, producer: str) -> None:
+    """Let a newcomer count once its words have come far enough and lie near the others'."""
+    if producer not in clock.trial:
+        return
+    reached = min(clock.heard[producer])
+    kept_pace = reached - clock.joined[producer] * SECOND >= _TRIAL
+    if kept_pace and reached >= clock.lead - _LONGEST:
+        clock.trial.remove(producer)
 
 
 def _held(clock: InputClock, stale_after_s: int) -> set[str]:
-    """Return the producers for which nobody waits: silent by their word, or stale."""
-    since = clock.run - stale_after_s * SECOND
+    """Return the producers for which nobody waits: silent by their word, stale, or far behind."""
+    since, least = clock.run - stale_after_s * SECOND, clock.lead - _BEHIND
     return {
-        name for name in clock.heard if name in clock.silent or clock.spoke.get(name, 0) < since
+        name
+        for name, parts in clock.heard.items()
+        if name in clock.silent or clock.spoke.get(name, 0) < since or 0 < max(parts) < least
     }
 
 
 def _drop(clock: InputClock, producer: str) -> None:
     del clock.heard[producer]
-    clock.quiet.pop(producer, None)
-    clock.hushed.pop(producer, None)
-    clock.spoke.pop(producer, None)
-    clock.joined.pop(producer, None)
-    if producer in clock.silent:
-        clock.silent.remove(producer)
+    for of in (clock.quiet, clock.hushed, clock.spoke, clock.joined, clock.steps):
+        of.pop(producer, None)
+    for names in (clock.silent, clock.trial):
+        if producer in names:
+            names.remove(producer)
 
 
 def _advance(clock: InputClock, stale_after_s: int) -> bool:
     held = _held(clock, stale_after_s)
-    live = [min(parts) for name, parts in clock.heard.items() if name not in held]
-    reached = min(live, default=UNHEARD)
+    heard = {name: min(parts) for name, parts in clock.heard.items() if name not in held}
+    # Newcomers count among themselves, where nobody else is left.
+    live = [reached for name, reached in heard.items() if name not in clock.trial]
+    reached = min(live or heard.values(), default=UNHEARD)
     if reached <= clock.now:
         return False
     clock.now = reached
     return True
 
 
-def _note_darkness(clock: InputClock, status: FeedStatus, held: set[str]) -> None:
+def _note_darkness(clock: InputClock, second: int, held: set[str]) -> None:
     everyone_silent = len(held) == len(clock.heard)
-    second = status.ts_event // SECOND
     if everyone_silent and clock.dark_since is None:
         clock.dark_since = second
     elif not everyone_silent and clock.dark_since is not None:
