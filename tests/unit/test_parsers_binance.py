@@ -196,3 +196,61 @@ def test_recorded_trades_of_2021_are_all_read(name):
     trades = [trade(line.encode()) for line in lines]
     assert len(trades) == len(lines) > 30
     assert all(r.notional_usd > 0 for r in trades)
+
+
+@pytest.mark.parametrize("state", ["NEW", "PARTIALLY_FILLED", "CANCELED", "EXPIRED"])
+def test_whatever_became_of_the_order_what_filled_was_sold(state):
+    assert read(order(X=state, z="0.05")).quantity == 0.05
+
+
+def test_the_same_order_from_either_host_and_stream_is_one():
+    merged = read(order(s="BTCUSD_PERP", z="5", st=2, ps="BTCUSD"))
+    own = read(order(s="BTCUSD_PERP", z="5"), "btcusd_perp@forceOrder")
+    assert merged.event_id == own.event_id
+
+
+def test_the_margin_kind_is_read_inside_the_order_and_beside_it():
+    event = order(s="BTCUSD_PERP", z="5") | {"st": 2}
+    assert read(event).notional_usd == 500.0
+    assert refused("binance", None, wrapped(order(s="BTCUSDT") | {"st": 2})) == ["st"]
+
+
+def test_quantities_that_exclude_retail_orders_are_not_read():
+    assert trade(agg(nq="0.1")).quantity == 0.25
+
+
+@pytest.mark.parametrize("kind", ["INSURANCE_FUND", "ADL", "NA"])
+def test_prints_of_the_fund_and_of_deleveraging_are_no_takers(kind):
+    event = {
+        "e": "trade",
+        "E": 1,
+        "T": 1_791_565_602_900,
+        "s": "BTCUSDT",
+        "t": 7,
+        "p": "80000",
+        "q": "1",
+        "X": kind,
+        "m": True,
+    }
+    assert records("binance", None, event) == []
+    assert len(records("binance", None, event | {"X": "RPI"})) == 1
+
+
+def test_a_list_of_subscriptions_is_control_and_no_proof_of_life():
+    result = parsed("binance", None, {"result": ["!forceOrder@arr"], "id": 2})
+    assert (result.records, result.refusals, result.control) == ([], [], True)
+
+
+def test_metadata_says_what_a_contract_is():
+    row = {"symbol": "BTCUSD_PERP", "contractSize": 50, "baseAsset": "BTC", "quoteAsset": "USD"}
+    (record,) = records("binance", None, order(s="BTCUSD_PERP", z="2"), {"symbols": [row]})
+    assert record.notional_usd == 100.0
+
+
+def test_every_mark_price_of_an_array_is_read_and_a_bad_one_costs_itself():
+    event = {"e": "markPriceUpdate", "E": 1_791_565_602_900, "s": "BTCUSDT", "p": "80000"}
+    result = parsed(
+        "binance", None, {"stream": "!markPrice@arr", "data": [event, event | {"p": "x"}]}
+    )
+    assert [r.price for r in result.records] == [80000.0]
+    assert [r.field for r in result.refusals] == ["data[1].p"]

@@ -124,3 +124,57 @@ def test_recorded_frames_of_2026_read_as_they_were_captured():
         ("BTC", 0.038, "long"),
         ("STRK", 2084.9, "long"),
     ]
+
+
+def test_the_stream_that_was_closed_in_2025_is_not_taken_for_the_new_one():
+    old = {
+        "topic": "liquidation.GALAUSDT",
+        "type": "snapshot",
+        "data": {"side": "Buy", "size": "1"},
+    }
+    assert refused("bybit", None, old) == ["channel"]
+
+
+def test_an_options_print_is_not_followed():
+    item = PRINT | {"s": "BTC-25DEC26-100000-C-USDT"}
+    assert refused("bybit", None, frame(item, topic="publicTrade.BTC")) == ["data[0].symbol"]
+
+
+def test_a_delta_of_the_ticker_tells_what_changed_and_nothing_else():
+    delta = {
+        "topic": "tickers.BTCUSDT",
+        "type": "delta",
+        "ts": 1_790_000_000_000,
+        "data": {"symbol": "BTCUSDT"},
+    }
+    assert records("bybit", None, delta) == []
+    delta["data"]["markPrice"] = "80000"
+    assert [r.price for r in records("bybit", None, delta)] == [80000.0]
+
+
+def test_open_interest_on_inverse_contracts_is_dollars_and_coins_need_a_price():
+    data = {"symbol": "BTCUSD", "openInterest": "8000000"}
+    ticker = {"topic": "tickers.BTCUSD", "type": "delta", "ts": 1_790_000_000_000, "data": data}
+    (record,) = records("bybit", None, ticker)
+    assert (record.quantity, record.notional_usd, record.sides) == (None, 8_000_000.0, "both")
+    data["markPrice"] = "80000"
+    assert records("bybit", None, ticker)[0].quantity == 100.0
+
+
+def test_one_bad_item_among_many_costs_one_record():
+    items = [ITEM | {"v": str(n)} for n in range(1, 200)]
+    items[100] = {"T": "soon"}
+    result = parsed("bybit", None, frame(*items))
+    assert len(result.records) == 198
+    assert [r.field for r in result.refusals] == ["data[100].T"]
+
+
+def test_metadata_says_what_is_inverse():
+    row = {
+        "symbol": "BTCUSDT",
+        "baseCoin": "BTC",
+        "quoteCoin": "USDT",
+        "contractType": "InversePerpetual",
+    }
+    (record,) = records("bybit", None, frame(ITEM | {"v": "1000"}), {"result": {"list": [row]}})
+    assert record.notional_usd == 1000.0

@@ -1,0 +1,58 @@
+"""Each venue's frames become the records that the table says."""
+
+import json
+
+import msgspec
+import pytest
+from venue_table import TABLE
+from venues import parsed
+
+from streams.feeds import registry
+
+NAMED = [pytest.param(row, id=f"{row.venue} {row.what}") for row in TABLE]
+
+
+@pytest.mark.parametrize("row", NAMED)
+def test_a_frame_becomes_the_records_of_the_table(row):
+    result = parsed(row.venue, row.channel, row.frame.encode(), row.metadata)
+    assert (result.refusals, result.control) == ([], False)
+    told = msgspec.to_builtins(result.records)
+    for record, expected in zip(told, row.records, strict=True):
+        shown = {name: record.get(name) for name in expected}
+        assert shown == {
+            name: pytest.approx(value, rel=1e-12, abs=2**-16) if type(value) is float else value
+            for name, value in expected.items()
+        }
+
+
+@pytest.mark.parametrize("row", NAMED)
+def test_the_frame_tells_its_channel_itself(row):
+    named = parsed(row.venue, row.channel, row.frame.encode(), row.metadata)
+    told = parsed(row.venue, None, row.frame.encode(), row.metadata)
+    assert told == named
+
+
+@pytest.mark.parametrize("row", NAMED)
+def test_a_second_delivery_of_a_frame_has_the_same_identities(row):
+    first, second = (
+        parsed(row.venue, row.channel, row.frame.encode(), row.metadata).records for _ in range(2)
+    )
+    ids = [record.event_id for record in first]
+    assert ids == [record.event_id for record in second]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_channel_has_a_row():
+    channels = {
+        (name, channel) for name, venue in registry.VENUES.items() for channel in venue.channels
+    }
+    assert channels == {(row.venue, row.channel) for row in TABLE}
+
+
+@pytest.mark.parametrize("row", NAMED)
+def test_a_frame_cut_anywhere_is_refused_whole_and_nothing_is_raised(row):
+    frame = row.frame.encode()
+    for end in range(0, len(frame) - 1, 7):
+        result = parsed(row.venue, row.channel, frame[:end], row.metadata)
+        assert result.records == []
+        assert result.refusals or json.loads(frame[:end])

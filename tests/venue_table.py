@@ -1,0 +1,200 @@
+"""What we make of each venue's frames: a table to be reviewed beside the venue's documentation.
+
+Frames have the venues' shapes and our own numbers. Each row: venue, channel, what it shows, the
+frame, and of every record the fields that a venue can get wrong. Metadata, where given, is the
+venue's own; else the bundled snapshot answers.
+"""
+
+from typing import Any, NamedTuple
+
+
+class Row(NamedTuple):
+    """One frame and its records: kind, then the fields by name."""
+
+    venue: str
+    channel: str
+    what: str
+    frame: str
+    records: list[dict[str, Any]]
+    metadata: dict[str, Any] | None = None
+
+
+def _forced(
+    side: str, quantity: Any, price: Any, kind: Any, usd: Any, at: int, **more: Any
+) -> dict:
+    """Expect a liquidation of a `side` position, `at` in milliseconds."""
+    order = {"long": "sell", "short": "buy"}.get(side)
+    return {
+        "type": "liquidation", "position_side": side, "order_side": order, "quantity": quantity,
+        "price": price, "price_kind": kind, "notional_usd": usd, "ts_event": at * 1000, **more,
+    }  # fmt: skip
+
+
+def _trade(side: str, quantity: Any, price: Any, usd: Any, at: int, **more: Any) -> dict:
+    """Expect a print that a taker's `side` made, `at` in milliseconds."""
+    return {
+        "type": "trade", "aggressor_side": side, "quantity": quantity, "price": price,
+        "notional_usd": usd, "ts_event": at * 1000, **more,
+    }  # fmt: skip
+
+
+def _open(quantity: Any, sides: str, usd: Any, at: int, **more: Any) -> dict:
+    """Expect a reading of open interest, `at` in milliseconds."""
+    return {
+        "type": "open_interest", "quantity": quantity, "sides": sides, "notional_usd": usd,
+        "ts_event": at * 1000, **more,
+    }  # fmt: skip
+
+
+def _mark(price: Any, at: int, **more: Any) -> dict:
+    """Expect a mark price, `at` in milliseconds."""
+    return {
+        "type": "mark_price",
+        "price": price,
+        "price_kind": "mark",
+        "ts_event": at * 1000,
+        **more,
+    }
+
+
+T = 1_790_000_000_123
+
+TABLE = [
+    # S: order side; z at ap; T. Q, l, p and E are not read for it (wire-formats 3.1).
+    Row("binance", "forceOrder", "a long closed in part: z x ap, whatever X says",
+        '{"stream":"!forceOrder@arr","data":{"e":"forceOrder","E":1790000000990,"o":{"s":"SOLUSDT","S":"SELL","o":"LIMIT","f":"IOC","q":"80","p":"148.00","ap":"150.00","X":"PARTIALLY_FILLED","l":"5","z":"50","T":1790000000123,"ps":"SOLUSDT","st":1}}}',
+        [_forced("long", 50.0, 150.0, "average_fill", 7500.0, T, instrument="SOL-USDT-PERP", coverage="latest_per_second")]),
+    Row("binance", "forceOrder", "COIN-M: contracts of 10 dollars, never times the price",
+        '{"e":"forceOrder","E":1790000000990,"o":{"s":"SOLUSD_PERP","S":"BUY","o":"LIMIT","f":"IOC","q":"300","p":"151","ap":"150","X":"FILLED","l":"1","z":"300","T":1790000000123,"ps":"SOLUSD","st":2}}',
+        [_forced("short", 20.0, 150.0, "average_fill", 3000.0, T, instrument="SOL-USD-PERP")]),
+    Row("binance", "aggTrade", "m: the buyer was the maker, so the taker sold",
+        '{"e":"aggTrade","E":1790000000190,"a":51,"s":"1000PEPEUSDT","p":"0.0125","q":"8000","nq":"7000","f":1,"l":2,"T":1790000000123,"m":true,"st":1}',
+        [_trade("sell", 8_000_000.0, 0.0000125, 100.0, T, asset="PEPE", event_id="binance:1000PEPEUSDT:51")]),
+    Row("binance", "trade", "a raw print; its id is not aggTrade's",
+        '{"e":"trade","E":1790000000190,"T":1790000000123,"s":"BTCUSDT","t":52,"p":"80000","q":"0.5","X":"MARKET","m":false}',
+        [_trade("buy", 0.5, 80000.0, 40000.0, T, event_id="binance:BTCUSDT:raw:52")]),
+    Row("binance", "markPrice", "the event's own time",
+        '{"e":"markPriceUpdate","E":1790000000123,"s":"BTCUSDT","p":"86101.5","i":"1","P":"2","r":"0","T":1790006400000}',
+        [_mark(86101.5, T)]),
+    Row("binance", "openInterest", "USD-M in coins, one side",
+        '{"symbol":"BTCUSDT","openInterest":"94791.5","time":1790000000123}',
+        [_open(94791.5, "one", None, T)]),
+    Row("binance", "openInterest", "COIN-M in contracts of 100 dollars, no price beside them",
+        '{"symbol":"BTCUSD_PERP","pair":"BTCUSD","openInterest":"12000","contractType":"PERPETUAL","time":1790000000123}',
+        [_open(None, "one", 1_200_000.0, T)]),
+    Row("binance", "openInterestHist", "COIN-M: the value is in the coin",
+        '[{"pair":"BTCUSD","contractType":"PERPETUAL","sumOpenInterest":"12000","sumOpenInterestValue":"15","timestamp":1790000000123}]',
+        [_open(15.0, "one", 1_200_000.0, T)]),
+    # S: POSITION side; p: bankruptcy; v: coins, on inverse dollars (wire-formats 3.3).
+    Row("bybit", "allLiquidation", "Buy is a long; every item is read",
+        '{"topic":"allLiquidation.ROSEUSDT","type":"snapshot","ts":1790000000500,"data":[{"T":1790000000123,"s":"ROSEUSDT","S":"Buy","v":"20000","p":"0.05"},{"T":1790000000124,"s":"ROSEUSDT","S":"Sell","v":"1000","p":"0.06"}]}',
+        [_forced("long", 20000.0, 0.05, "bankruptcy", 1000.0, T, coverage="full"),
+         _forced("short", 1000.0, 0.06, "bankruptcy", 60.0, T + 1)]),
+    Row("bybit", "allLiquidation", "inverse: v is dollars",
+        '{"topic":"allLiquidation.BTCUSD","type":"snapshot","ts":1790000000500,"data":[{"T":1790000000123,"s":"BTCUSD","S":"Sell","v":"40000","p":"80000"}]}',
+        [_forced("short", 0.5, 80000.0, "bankruptcy", 40000.0, T, instrument="BTC-USD-PERP")]),
+    Row("bybit", "publicTrade", "S is the taker's",
+        '{"topic":"publicTrade.BTCPERP","type":"snapshot","ts":1790000000500,"data":[{"T":1790000000123,"s":"BTCPERP","S":"Sell","v":"0.5","p":"80000","L":"PlusTick","i":"x-1","BT":false}]}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, instrument="BTC-USDC-PERP", event_id="bybit:BTCPERP:x-1")]),
+    Row("bybit", "tickers", "open interest of both sides",
+        '{"topic":"tickers.BTCUSDT","type":"snapshot","ts":1790000000123,"data":{"symbol":"BTCUSDT","markPrice":"80000","openInterest":"600","singleOpenInterest":"300"}}',
+        [_open(600.0, "both", 48_000_000.0, T), _mark(80000.0, T)]),
+    # side: order side; sz: contracts of ctVal x ctMult; bkPx: bankruptcy (wire-formats 3.4).
+    Row("okx", "liquidation-orders", "fractions of contracts of 0.01 BTC; posSide net takes the order's side",
+        '{"arg":{"channel":"liquidation-orders","instType":"SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","instFamily":"BTC-USDT","uly":"BTC-USDT","details":[{"side":"sell","posSide":"net","bkPx":"80000","sz":"12.5","bkLoss":"0","ccy":"","ts":"1790000000123"},{"side":"buy","posSide":"short","bkPx":"81000","sz":"100","bkLoss":"0","ccy":"","ts":"1790000000124"}]}]}',
+        [_forced("long", 0.125, 80000.0, "bankruptcy", 10000.0, T, instrument="BTC-USDT-PERP", coverage="latest_per_second"),
+         _forced("short", 1.0, 81000.0, "bankruptcy", 81000.0, T + 1)]),
+    Row("okx", "liquidation-orders", "inverse: contracts of dollars",
+        '{"arg":{"channel":"liquidation-orders","instType":"FUTURES"},"data":[{"instType":"FUTURES","instId":"XRP-USD-261225","details":[{"side":"buy","posSide":"short","bkPx":"0.5","sz":"40","ts":"1790000000123"}]}]}',
+        [_forced("short", 800.0, 0.5, "bankruptcy", 400.0, T, instrument="XRP-USD-261225")]),
+    Row("okx", "liquidation-orders", "an X-Perp of a USD family is linear: ctType decides, not the name",
+        '{"arg":{"channel":"liquidation-orders","instType":"FUTURES"},"data":[{"instType":"FUTURES","instId":"BTC-USD_UM_XPERP-310404","details":[{"side":"sell","posSide":"long","bkPx":"80000","sz":"50","ts":"1790000000123"}]}]}',
+        [_forced("long", 0.005, 80000.0, "bankruptcy", 400.0, T, instrument="BTC-USD-310404")],
+        {"code": "0", "data": [{"instId": "BTC-USD_UM_XPERP-310404", "instType": "FUTURES", "ctType": "linear", "ctVal": "0.0001", "ctMult": "1", "ctValCcy": "BTC", "settleCcy": "USD"}]}),
+    Row("okx", "trades", "side is the taker's, sz contracts",
+        '{"arg":{"channel":"trades","instId":"ETH-USDT-SWAP"},"data":[{"instId":"ETH-USDT-SWAP","tradeId":"9","px":"2500","sz":"4","side":"buy","ts":"1790000000123","count":"2","source":"0"}]}',
+        [_trade("buy", 0.4, 2500.0, 1000.0, T, event_id="okx:ETH-USDT-SWAP:9")]),
+    Row("okx", "trades-all", "as trades",
+        '{"arg":{"channel":"trades-all","instId":"BTC-USD-SWAP"},"data":[{"instId":"BTC-USD-SWAP","tradeId":"9","px":"80000","sz":"4","side":"sell","ts":"1790000000123"}]}',
+        [_trade("sell", 0.005, 80000.0, 400.0, T, instrument="BTC-USD-PERP")]),
+    Row("okx", "open-interest", "coins and dollars as the venue tells them",
+        '{"arg":{"channel":"open-interest","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","oi":"2500","oiCcy":"25","oiUsd":"2000000","ts":"1790000000123"}]}',
+        [_open(25.0, "one", 2_000_000.0, T)]),
+    Row("okx", "mark-price", "of a swap",
+        '{"arg":{"channel":"mark-price","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP","instId":"BTC-USDT-SWAP","markPx":"80001.5","ts":"1790000000123"}]}',
+        [_mark(80001.5, T)]),
+    # side B bought, A sold; a counterparty's fill flips (wire-formats 3.5).
+    Row("hyperliquid", "trades", "kPEPE is a thousand PEPE",
+        '{"channel":"trades","data":[{"coin":"kPEPE","side":"A","px":"0.0125","sz":"8000","time":1790000000123,"hash":"0x1","tid":77,"users":["0xa","0xb"]}]}',
+        [_trade("sell", 8_000_000.0, 0.0000125, 100.0, T, asset="PEPE", event_id="hyperliquid:kPEPE:1790000000123:77")]),
+    Row("hyperliquid", "userFills", "the counterparty bought, so a long was closed",
+        '{"channel":"userFills","data":{"user":"0xAA","fills":[{"coin":"ETH","px":"2500","sz":"2","side":"B","time":1790000000123,"dir":"Open Long","hash":"0x1","tid":5,"liquidation":{"liquidatedUser":"0xbb","markPx":"2501","method":"market"}},{"coin":"ETH","px":"2500","sz":"9","side":"B","time":1790000000123,"dir":"Open Long","hash":"0x2","tid":6}]}}',
+        [_forced("long", 2.0, 2500.0, "fill", 5000.0, T, coverage="unknown")]),
+    Row("hyperliquid", "userFills", "the victim's own fill keeps its side; of a backstop dir tells",
+        '{"channel":"userFills","data":{"user":"0xBB","fills":[{"coin":"ETH","px":"2500","sz":"2","side":"B","time":1790000000123,"dir":"Close Short","hash":"0x1","tid":5,"liquidation":{"liquidatedUser":"0xbb","markPx":"2501","method":"market"}},{"coin":"ETH","px":"2500","sz":"2","side":"B","time":1790000000123,"dir":"Liquidated Cross Long","hash":"0x1","tid":6,"liquidation":{"liquidatedUser":"0xbb","markPx":"2501","method":"backstop"}}]}}',
+        [_forced("short", 2.0, 2500.0, "fill", 5000.0, T), _forced("long", 2.0, 2500.0, "fill", 5000.0, T)]),
+    Row("hyperliquid", "activeAssetCtx", "coins and mark price at the time of receipt",
+        '{"channel":"activeAssetCtx","data":{"coin":"BTC","ctx":{"openInterest":"27000.5","markPx":"80000","oraclePx":"1"}}}',
+        [_open(27000.5, "unknown", 2_160_040_000.0, 1_791_600_000_000), _mark(80000.0, 1_791_600_000_000)]),
+    # side: order side; no time; contracts by symbol (wire-formats 3.6). Receipt: see venues.RECV.
+    Row("bitmex", "liquidation", "inverse contracts are a dollar each, at the time of receipt",
+        '{"table":"liquidation","action":"insert","data":[{"orderID":"o-1","symbol":"XBTUSD","side":"Sell","price":80000,"leavesQty":40000}]}',
+        [_forced("long", 0.5, 80000.0, "bankruptcy", 40000.0, 1_791_600_000_000, asset="BTC", coverage="full")]),
+    Row("bitmex", "liquidation", "linear contracts are millionths of a coin",
+        '{"table":"liquidation","action":"insert","data":[{"orderID":"o-2","symbol":"XBTUSDT","side":"Buy","price":80000,"leavesQty":500000}]}',
+        [_forced("short", 0.5, 80000.0, "bankruptcy", 40000.0, 1_791_600_000_000, instrument="BTC-USDT-PERP")]),
+    Row("bitmex", "liquidation", "a quanto's coins and dollars hang on another price: NULL",
+        '{"table":"liquidation","action":"insert","data":[{"orderID":"o-3","symbol":"ETHUSD","side":"Buy","price":2500,"leavesQty":500}]}',
+        [_forced("short", None, 2500.0, "bankruptcy", None, 1_791_600_000_000, instrument="ETH-USD-PERP")]),
+    Row("bitmex", "trade", "homeNotional is coins, foreignNotional the worth; an index's row is no trade",
+        '{"table":"trade","action":"insert","data":[{"timestamp":"2026-09-21T14:13:20.123Z","symbol":"ETHUSD","side":"Sell","size":7,"price":2500,"trdMatchID":"m-1","homeNotional":0.02,"foreignNotional":50,"trdType":"Regular"},{"timestamp":"2026-09-21T14:13:20.123Z","symbol":".BXBT","side":"Buy","size":0,"price":80000,"trdMatchID":"m-2","trdType":"Referential"}]}',
+        [_trade("sell", 0.02, 2500.0, 50.0, T, event_id="bitmex:ETHUSD:m-1")]),
+    Row("bitmex", "instrument", "contracts and mark price, of changed fields only",
+        '{"table":"instrument","action":"update","data":[{"symbol":"XBTUSD","openInterest":40000000,"markPrice":80000,"timestamp":"2026-09-21T14:13:20.123Z"},{"symbol":"XBTUSD","lastPrice":1}]}',
+        [_open(500.0, "unknown", 40_000_000.0, T), _mark(80000.0, T)]),
+    # direction: taker; liquidation M flips; amount: dollars on inverse (wire-formats 3.7).
+    Row("deribit", "trades", "the maker was liquidated: its order is the opposite of the taker's",
+        '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.BTC-PERPETUAL.100ms","data":[{"timestamp":1790000000123,"price":80000,"amount":40000,"direction":"buy","instrument_name":"BTC-PERPETUAL","trade_seq":1,"contracts":4000,"trade_id":"t-1","liquidation":"M"}]}}',
+        [_trade("buy", 0.5, 80000.0, 40000.0, T, event_id="deribit:BTC-PERPETUAL:t-1"),
+         _forced("long", 0.5, 80000.0, "fill", 40000.0, T, coverage="full")]),
+    Row("deribit", "trades", "MT: two liquidations, one of each side; linear amounts are coins",
+        '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"trades.future.any.100ms","data":[{"timestamp":1790000000123,"price":150,"amount":20,"direction":"sell","instrument_name":"SOL_USDC-PERPETUAL","trade_id":"t-2","liquidation":"MT"}]}}',
+        [_trade("sell", 20.0, 150.0, 3000.0, T, instrument="SOL-USDC-PERP"),
+         _forced("long", 20.0, 150.0, "fill", 3000.0, T), _forced("short", 20.0, 150.0, "fill", 3000.0, T)]),
+    Row("deribit", "ticker", "open interest in dollars on inverse futures",
+        '{"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-25DEC26.100ms","data":{"timestamp":1790000000123,"instrument_name":"BTC-25DEC26","open_interest":8000000,"mark_price":80000,"index_price":79999}}}',
+        [_open(100.0, "unknown", 8_000_000.0, T, instrument="BTC-USD-261225"), _mark(80000.0, T)]),
+    # size: contracts of quanto_multiplier; its sign on the WebSocket is not documented (3.8).
+    Row("gate", "futures.public_liquidates", "a bare object with `time`; whose side is unknown until learnt",
+        '{"time":1790000000,"channel":"futures.public_liquidates","event":"update","result":{"contract":"SOL_USDT","price":"150","time":1790000000123,"size":-20}}',
+        [_forced("unknown", 20.0, 150.0, "order_limit", 3000.0, T, order_side=None, coverage="full")]),
+    Row("gate", "futures.public_liquidates", "an array with `time_ms` and decimal strings",
+        '{"time":1790000000,"channel":"futures.public_liquidates","event":"update","result":[{"price":"80000","size":"125.0","time_ms":1790000000123,"contract":"BTC_USDT"}]}',
+        [_forced("unknown", 0.0125, 80000.0, "order_limit", 1000.0, T)]),
+    Row("gate", "liq_orders", "REST: |order_size| - left at fill_price; the sign is the order's; seconds",
+        '[{"time":1790000000,"contract":"BTC_USDT","size":6000,"order_size":-1000,"order_price":"79000","fill_price":"80000","left":-500}]',
+        [_forced("long", 0.05, 80000.0, "fill", 4000.0, 1_790_000_000_000)]),
+    Row("gate", "futures.trades", "the sign is the TAKER's; internal matches are no prints",
+        '{"time":1790000000,"channel":"futures.trades","event":"update","error":null,"result":[{"contract":"BTC_USDT","create_time":1790000000,"create_time_ms":1790000000123,"id":8,"price":"80000","size":-50},{"contract":"BTC_USDT","create_time":1790000000,"create_time_ms":1790000000123,"id":9,"price":"80000","size":50,"is_internal":true}]}',
+        [_trade("sell", 0.005, 80000.0, 400.0, T, event_id="gate:BTC_USDT:8")]),
+    Row("gate", "futures.tickers", "total_size counts one side",
+        '{"time":1790000000,"time_ms":1790000000123,"channel":"futures.tickers","event":"update","result":[{"contract":"BTC_USDT","last":"1","mark_price":"80000","total_size":"5000"}]}',
+        [_open(0.5, "one", 40000.0, T), _mark(80000.0, T)]),
+    Row("gate", "futures.contract_stats", "open_interest counts both",
+        '{"channel":"futures.contract_stats","event":"update","result":[{"time":1790000000,"contract":"BTC_USDT","open_interest":10000}]}',
+        [_open(1.0, "both", None, 1_790_000_000_000)]),
+    Row("gate", "futures.trades", "a multiplier of the caller's metadata",
+        '{"time":1790000000,"channel":"futures.trades","event":"update","result":[{"contract":"NEW_USDT","create_time_ms":1790000000123,"id":8,"price":"2","size":5}]}',
+        [_trade("buy", 50.0, 2.0, 100.0, T)], {"NEW_USDT": {"quanto_multiplier": "10"}}),
+    # side: POSITION side; amount: quote currency (wire-formats 3.9).
+    Row("bitget", "liquidation", "buy is a long; coins are amount / price, whose kind is not documented",
+        '{"action":"update","arg":{"instType":"usdt-futures","topic":"liquidation"},"data":[{"symbol":"ARBUSDT","side":"buy","price":"0.5","amount":"100","ts":"1790000000123"},{"symbol":"OPUSDT","side":"sell","price":"2","amount":"50","ts":"1789999990123"}],"ts":1790000000900}',
+        [_forced("long", 200.0, None, None, 100.0, T, coverage="largest_per_second"),
+         _forced("short", 25.0, None, None, 50.0, T - 10_000)]),
+    Row("bitget", "publicTrade", "S is the taker's, v coins",
+        '{"action":"update","arg":{"instType":"usdt-futures","topic":"publicTrade","symbol":"BTCUSDT"},"data":[{"i":"3","p":"80000","v":"0.5","S":"sell","T":"1790000000123","L":"4","isRPI":"no"}],"ts":1790000000900}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="bitget:BTCUSDT:3")]),
+    Row("bitget", "ticker", "open interest in coins",
+        '{"action":"snapshot","arg":{"instType":"usdt-futures","topic":"ticker","symbol":"BTCUSDT"},"data":[{"lastPrice":"1","markPrice":"80000","openInterest":"300"}],"ts":1790000000123}',
+        [_open(300.0, "unknown", 24_000_000.0, T), _mark(80000.0, T)]),
+]  # fmt: skip
