@@ -15,6 +15,8 @@ from sinks.clickhouse.client import chdb_path, database_of
 from sinks.sql.protocol import Limits, QueryError
 from sinks.sql.reader import Reader
 
+#: In the data directory: the url at which a running process serves its store.
+ENDPOINT_NOTE = "endpoint.json"
 #: Seconds; longer than any query may run.
 _TIMEOUT_S = Limits().seconds + 30
 
@@ -57,7 +59,7 @@ def query(
 def _serving(data_dir: Path) -> str | None:
     """Return the url that a run noted in endpoint.json, None without a readable note."""
     try:
-        note = json.loads((data_dir / "endpoint.json").read_bytes())
+        note = json.loads((data_dir / ENDPOINT_NOTE).read_bytes())
         url = str(note["url"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import fcntl
-import os
 import shutil
 import tempfile
 import time
@@ -14,10 +13,11 @@ from uuid import uuid4
 
 import orjson
 
-from sinks.clickhouse import client, migrate
+from sinks.clickhouse.client import DataDirBusy, Writer, chdb_path
 from sinks.clickhouse.retry import Retry
-from sinks.sql import endpoint
+from sinks.sql.endpoint import EndpointError
 from sinks.sql.report import report
+from sinks.sql.store import Listen, opened_store
 from streams.core.params import Params
 from streams.process import health
 from streams.process.progress import moment
@@ -60,7 +60,7 @@ class Embedded:
         try:
             with _space_needed(self.data_dir):
                 self._open()
-        except (client.DataDirBusy, endpoint.EndpointError) as problem:
+        except (DataDirBusy, EndpointError) as problem:
             self._stack.close()
             raise CannotRun(str(problem)) from problem
         except BaseException:
@@ -73,22 +73,10 @@ class Embedded:
 
     def _open(self) -> None:
         self._stack.enter_context(_owned(self.data_dir))
-        url = self.settings.clickhouse_url
-        self.client = client.open_client(url, self.data_dir, clickhouse_tls(self.settings))
-        self._stack.callback(self.client.close)
-        migrate.migrate(self.client, client.database_of(url))
-        path = client.chdb_path(url, self.data_dir)
-        if path is not None:
-            self._serve(path)
-
-    def _serve(self, path: Path) -> None:
-        own = self.settings
-        handle = endpoint.serve(path, own.sql_host, own.sql_port, token=own.http_token)
-        self._stack.callback(handle.stop)
-        self.url = handle.url
-        told = self.data_dir / "endpoint.json"
-        told.write_bytes(orjson.dumps({"url": handle.url, "pid": os.getpid()}))
-        self._stack.callback(told.unlink, missing_ok=True)
+        given = self.settings
+        listen = Listen(given.sql_host, given.sql_port, given.http_token)
+        store = opened_store(given.clickhouse_url, self.data_dir, clickhouse_tls(given), listen)
+        self.client, _, self.url = self._stack.enter_context(store)
 
     def play(self, source: Source, speed: float | None, fresh: bool, ears: Ears) -> dict[str, Any]:
         """Run a source through, from where it was stopped unless `fresh`; return its report.
@@ -141,7 +129,7 @@ class Embedded:
         self, kept: Path, run: Checkpoint, source: Source, ears: Ears, speed: float | None
     ) -> bool:
         rows = Rows(
-            client.Writer(self.client, self._retry()),
+            Writer(self.client, self._retry()),
             run.run,
             # New at each start: tokens of the rows just deleted are still remembered.
             uuid4().hex[:8],
@@ -155,7 +143,7 @@ class Embedded:
             return drive(self.params, source, run, rows, notify, ears, speed, every_s)
 
     def _retry(self) -> Retry:
-        if client.chdb_path(self.settings.clickhouse_url, self.data_dir) is None:
+        if chdb_path(self.settings.clickhouse_url, self.data_dir) is None:
             return Retry()
         return Retry(give_up_after_s=GIVE_UP_S)
 

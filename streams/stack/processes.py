@@ -19,14 +19,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
-import orjson
 from confluent_kafka import KafkaException
 
 from schemas.kafka_failures import mended_by_rejoining
-from sinks.clickhouse import client as clickhouse
-from sinks.clickhouse import migrate
+from sinks.clickhouse.client import Intents, Writer
 from sinks.kafka import consumer
-from sinks.sql import endpoint as sql_endpoint
+from sinks.sql.store import Listen, opened_store
 from streams.kafka import clients, lag, topics_admin, worker_names
 from streams.process import health
 from streams.process.program import command
@@ -106,25 +104,15 @@ def _embedded_sink(
     settings: Settings, stack: ExitStack, ready: Callable[[str], None]
 ) -> threading.Thread | None:
     """Start the sink and the SQL endpoint here when the store is chDB."""
-    path = clickhouse.chdb_path(settings.clickhouse_url, settings.data_dir)
-    client = clickhouse.open_client(
-        settings.clickhouse_url, settings.data_dir, clickhouse_tls(settings)
-    )
-    stack.callback(client.close)
-    migrate.migrate(client, clickhouse.database_of(settings.clickhouse_url))
-    if path is None:
-        ready(f"clickhouse {clickhouse.database_of(settings.clickhouse_url)} on the server")
+    listen = Listen(settings.sql_host, settings.sql_port, settings.http_token)
+    tls, data_dir = clickhouse_tls(settings), Path(settings.data_dir)
+    store = stack.enter_context(opened_store(settings.clickhouse_url, data_dir, tls, listen))
+    if store.url is None:
+        ready(f"clickhouse {store.database} on the server")
         return None
-    endpoint = sql_endpoint.serve(
-        path, settings.sql_host, settings.sql_port, token=settings.http_token
-    )
-    stack.callback(endpoint.stop)
-    note = Path(settings.data_dir) / "endpoint.json"
-    note.write_bytes(orjson.dumps({"url": endpoint.url, "pid": os.getpid()}))
-    stack.callback(note.unlink, missing_ok=True)
-    ready(f"sql        {endpoint.url}")
+    ready(f"sql        {store.url}")
     stop = threading.Event()
-    thread = threading.Thread(target=_sink, args=(settings, client, stop), name="sink")
+    thread = threading.Thread(target=_sink, args=(settings, store.client, stop), name="sink")
     thread.start()
     stack.callback(thread.join)
     stack.callback(stop.set)
@@ -149,8 +137,8 @@ def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -
         try:
             consumer.run(
                 conf,
-                clickhouse.Writer(client),
-                clickhouse.Intents(client),
+                Writer(client),
+                Intents(client),
                 batch_rows=settings.batch_rows,
                 flush_s=settings.flush_s,
                 stopping=stopping,
