@@ -67,9 +67,10 @@ def array_in(frame: bytes) -> bytes | None:
     """Return the array that a frame is, or that its `data` is; None for any other."""
     if frame.lstrip()[:1] == b"[":
         return frame
-    if b'"data":[' not in frame:
+    if b'"data"' not in frame:
         return None
     try:
-        return bytes(_ENVELOPE.decode(frame).data)
+        data = bytes(_ENVELOPE.decode(frame).data)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
+    return data if data[:1] == b"[" else None

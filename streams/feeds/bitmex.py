@@ -166,7 +166,7 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
             return None
         if item.price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
             raise UnreadableFrame("side", f"{item.side[:20]!r}: no side, price or trdMatchID")
-        instrument = instruments[item.symbol]
+        instrument = instruments.get(item.symbol) or _named(item.symbol)
         price, quantity, worth = _traded(item, item.price, instrument)
         return Trade(
             event_id=f"bitmex:{item.symbol}:{item.trdMatchID}",
@@ -218,6 +218,16 @@ def parse_instrument(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
         parsed.records += part.records
         parsed.refusals += part.refusals
     return parsed
+
+
+@lru_cache(maxsize=16_384)
+def _named(symbol: str) -> Instrument:
+    """Return what a symbol is called, its contract's size left open: prints tell it themselves."""
+    try:
+        return by_name(symbol)
+    except UnreadableFrame:
+        base, quote, kind = _parts(symbol, {})
+        return described("bitmex", symbol, base, quote, kind, "settle")
 
 
 @lru_cache(maxsize=16_384)
@@ -310,7 +320,8 @@ def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:
             raise unknown("bitmex", symbol)
         found = pair or dated
         assert found is not None
-        base, quote = found[1], found[2] or "USD"
+        # A future that names no quote is priced in XBT; XBT itself in dollars.
+        base, quote = found[1], found[2] or ("USD" if found[1] == "XBT" else "XBT")
     return _coin(str(base)), _coin(str(quote)), kind
 
 
