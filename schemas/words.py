@@ -132,3 +132,12 @@ def grid_usd(worth: float) -> float:
     or grouping of their terms: partial bars merge to the same bits in any shell.
     """
     return round(worth * GRID) / GRID
+
+
+def not_after_message(millis: int | None) -> int | None:
+    """Return the latest believable event time of a message by Kafka's stamp on it, microseconds.
+
+    Not by this moment's clock: every stage, and every reading again, must decide alike.
+    None where the message has no stamp.
+    """
+    return None if millis is None or millis < 0 else millis * 1_000 + MAX_AHEAD

@@ -16,10 +16,10 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.status import FeedStatus
-from schemas.topics import TOPICS as SCHEMAS
+from schemas.topics import TOPICS
 from sinks.clickhouse.rows import TABLES, table_of
-from sinks.kafka.consumer import TOPICS, stored
-from sinks.kafka.membership import answered
+from sinks.kafka.consumer import stored
+from sinks.kafka.membership import SUNK, answered
 
 #: The columns that tell two rows of a table apart: its sorting key (a test compares them).
 KEYS: dict[str, tuple[str, ...]] = {
@@ -114,7 +114,7 @@ def audit(conf: Mapping[str, Any], ask: Ask, tell: Callable[[str], object]) -> R
     extra = {"enable.partition.eof": True, "queued.max.messages.kbytes": 16_384}
     consumer = Consumer({**conf, **extra, "enable.auto.commit": False})
     try:
-        lines = [line for topic in TOPICS for line in _topic(consumer, ask, topic, tell)]
+        lines = [line for topic in SUNK for line in _topic(consumer, ask, topic, tell)]
     except KafkaException as problem:
         raise CannotAudit(f"Kafka: {problem.args[0].str()}") from problem
     finally:
@@ -187,7 +187,7 @@ def _compare(consumer: Consumer, ask: Ask, line: Line) -> None:
 
 
 def _tables_of(topic: str) -> list[str]:
-    kinds = SCHEMAS[topic].payload
+    kinds = TOPICS[topic].payload
     return [
         TABLES[kind]
         for kind in kinds

@@ -17,20 +17,19 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, Message
+from confluent_kafka import Consumer, Message
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.scan import columns as batch
 from schemas.scan import trades
 from schemas.status import FeedStatus
-from schemas.words import MAX_AHEAD
+from schemas.words import not_after_message
 from sinks.clickhouse import poison
 from sinks.clickhouse.client import Batch, Intents, Writer
 from sinks.clickhouse.rows import NOT_STORED, packed, table_of
 from sinks.kafka.letters import Letters
 from sinks.kafka.membership import (
-    TOPICS,
     Buffer,
     Lost,
     Membership,
@@ -40,8 +39,6 @@ from sinks.kafka.membership import (
     connection_of,
     topic_ids,
 )
-
-__all__ = ["TOPICS", "run"]
 
 log = logging.getLogger("undertow.sink")
 POLL = 20_000
@@ -182,8 +179,7 @@ def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
 
 def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
     """Return the records of a message that belong in a table: mostly one, of an array many."""
-    kind, told_ms = message.timestamp()
-    not_after = None if kind == TIMESTAMP_NOT_AVAILABLE else told_ms * 1_000 + MAX_AHEAD
+    not_after = not_after_message(message.timestamp()[1])
     payload = message.value()
     pieces = None
     if place[0] == "trades" and payload is not None:

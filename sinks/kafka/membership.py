@@ -27,22 +27,14 @@ from confluent_kafka.admin import AdminClient
 from schemas import metrics
 from schemas.kafka_failures import is_left_behind, is_waited_out
 from schemas.scan import columns
+from schemas.topics import TOPICS
 from sinks.clickhouse.client import Intents
 from sinks.clickhouse.retry import Retry
-from sinks.clickhouse.rows import Piece
+from sinks.clickhouse.rows import NOT_STORED, Piece
 
 log = logging.getLogger("undertow.sink")
-TOPICS = (
-    "trades",
-    "liquidations",
-    "whale_transfers",
-    "bars",
-    "cascades",
-    "whale_selling",
-    "alerts",
-    "feed_status",
-    "dead_letters",
-)
+#: The topics whose records have a table.
+SUNK = tuple(name for name, topic in TOPICS.items() if NOT_STORED.isdisjoint(topic.payload))
 ADMIN_KEYS = ("bootstrap.", "security.", "sasl.", "ssl.", "logger")
 #: Seconds between polls that slow inserts may take; the group allows 300.
 POLL_EVERY_S = 10.0
@@ -88,7 +80,7 @@ def topic_ids(conf: Mapping[str, Any]) -> dict[str, str]:
     Raises KafkaException for a topic that does not exist.
     """
     admin = AdminClient(connection_of(conf))
-    asked = admin.describe_topics(TopicCollection(list(TOPICS)), request_timeout=30)
+    asked = admin.describe_topics(TopicCollection(list(SUNK)), request_timeout=30)
     return {name: str(future.result().topic_id) for name, future in asked.items()}
 
 
@@ -142,7 +134,7 @@ class Membership:
     def subscribe(self) -> None:
         """Join the group."""
         self._consumer.subscribe(
-            list(TOPICS), on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
+            list(SUNK), on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
         )
 
     def _assigned(self, consumer: Consumer, parts: list[TopicPartition]) -> None:

@@ -16,12 +16,12 @@ import msgspec
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.topics import TOPICS, key_of
+from schemas.words import not_after_message
 from streams.core import engine, pipeline, refusals
 from streams.core.params import Params
 from streams.detect import backpressure, faust_tables, observed, shards
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka import records
-from streams.process import clock
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
@@ -133,7 +133,7 @@ def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgo
     """Step a shard with one message; return whether it could not be read."""
     topic, offset = message.topic, message.offset
     metrics.RECORDS.labels(topic).inc()
-    not_after = clock.not_after_message(stamp(message))
+    not_after = not_after_message(stamp(message))
     try:
         record = codec.decode(topic, message.value, live.partition, offset, not_after)
     except InvalidRecord as problem:

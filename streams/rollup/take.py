@@ -19,12 +19,11 @@ from schemas.market import Trade
 from schemas.scan import columns, trades
 from schemas.scan.columns import Scanned, Words
 from schemas.status import DeadLetter, FeedStatus
-from schemas.words import MAX_MICROS
+from schemas.words import MAX_MICROS, not_after_message
 from streams.core import fold, refusals
 from streams.core.detectors.watermark import InputClock
 from streams.core.params import Params
 from streams.kafka.records import dead_letter
-from streams.process import clock
 
 #: Which message, which element of its array (-1 where it is none), and what is wrong.
 Problem = tuple[int, int, InvalidRecord]
@@ -156,7 +155,7 @@ def _exact(
     offset = message.offset() or 0
     refused: str | None = None
     try:
-        not_after = clock.not_after_message(message.timestamp()[1])
+        not_after = not_after_message(message.timestamp()[1])
         record = codec.decode("trades", payload, part.number, offset, not_after)
         if isinstance(record, FeedStatus):
             refused = fold.tell_time(part.state, record, params)

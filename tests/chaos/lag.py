@@ -8,7 +8,7 @@ from contextlib import suppress
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.topics import TOPICS
-from sinks.kafka.consumer import TOPICS as SUNK
+from sinks.kafka.membership import SUNK
 
 PARTITIONS = 4
 #: Beyond every session, transaction and retry that may hold a stage up.

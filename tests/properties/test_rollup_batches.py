@@ -12,10 +12,9 @@ from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.scan import columns, trades
 from schemas.status import FeedStatus
-from schemas.words import SECOND
+from schemas.words import SECOND, not_after_message
 from streams.core import fold, refusals
 from streams.core.params import Params
-from streams.process import clock
 from streams.rollup.take import Partition, take
 
 START = 1_763_683_200
@@ -106,7 +105,7 @@ def by_the_batch(given: list[bytes | None], sizes: list[int]) -> Partition:
 def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[int, str, str]]]:
     """The contract in its plainest form: each record decoded and folded as it comes."""
     state, letters = fold.FoldState(), []
-    not_after = clock.not_after_message(STAMP_MS)
+    not_after = not_after_message(STAMP_MS)
     for offset, payload in enumerate(given):
         pieces = (None if payload is None else columns.elements(payload)) or [payload]
         whole = payload is None or not columns.elements(payload)
