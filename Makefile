@@ -6,6 +6,12 @@ ARGS   ?=
 
 QUICK  ?=
 
+# Nothing is installed whose file has not the hash that .lock says.
+HASHED  := --quiet --disable-pip-version-check --require-hashes
+INSTALL := $(BIN)/pip install $(HASHED)
+UV      := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+           --no-header --no-annotate
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench evaluate chaos stack lock clean
 
@@ -36,16 +42,23 @@ stack: $(VENV)/.dev ## a local Kafka and every process on it, until Ctrl-C (need
 	@$(BIN)/undertow stack $(ARGS)
 
 # A peer that cannot be installed is left out, and the output says so.
-$(VENV)/.bench: $(VENV)/.dev tests/bench/quixstreams.txt
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e '.[bench]' \
+$(VENV)/.bench: $(VENV)/.dev .lock/bench.txt .lock/quixstreams.txt
+	@$(INSTALL) -r .lock/run.txt -r .lock/bench.txt \
 	  || echo "peers not installed: their figures will be missing" >&2
 	@mkdir -p build && $(PYTHON) -m venv build/quixstreams \
-	  && build/quixstreams/bin/pip install --quiet --disable-pip-version-check -r tests/bench/quixstreams.txt \
+	  && build/quixstreams/bin/pip install $(HASHED) -r .lock/quixstreams.txt \
 	  || { echo "quixstreams not installed: its figures will be missing" >&2; rm -rf build/quixstreams; }
 	@touch $@
 
-lock: $(VENV)/.dev ## write .constraints.txt from what is installed
-	@$(BIN)/pip freeze --exclude-editable | grep -v '^pip=' | sort -f > .constraints.txt
+# For every platform and Python that we run on, with the hash of each file of the index. Versions
+# stay as they are unless ARGS="--upgrade" or ARGS="--upgrade-package NAME".
+lock: ## write .lock/*.txt: the versions and hashes of everything that is installed
+	@mkdir -p build && $(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv==0.13.9
+	@$(UV) pyproject.toml .lock/build.in -o .lock/run.txt $(ARGS)
+	@for extra in evaluate bench "dev --extra stack"; do \
+	  $(UV) pyproject.toml .lock/build.in --extra $$extra -c .lock/run.txt -o .lock/$${extra%% *}.txt \
+	    $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' .lock/run.txt) $(ARGS) || exit; done
+	@$(UV) tests/bench/quixstreams.in -o .lock/quixstreams.txt $(ARGS)
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -55,15 +68,16 @@ $(VENV)/bin/python:
 	  || { echo "Undertow needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml .constraints.txt
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml .lock/run.txt
 	@echo "installing into $(VENV) (about 300 MB, ClickHouse's engine is most of it)" >&2
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e .
+	@$(INSTALL) -r .lock/run.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.evaluate: $(VENV)/.run
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e '.[evaluate]'
+$(VENV)/.evaluate: $(VENV)/.run .lock/evaluate.txt
+	@$(INSTALL) -r .lock/run.txt -r .lock/evaluate.txt
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c .constraints.txt -e '.[dev,stack]'
+$(VENV)/.dev: $(VENV)/.run .lock/dev.txt
+	@$(INSTALL) -r .lock/run.txt -r .lock/dev.txt
 	@touch $@

@@ -18,6 +18,11 @@ WAITED_OUT = frozenset(
         KafkaError.COORDINATOR_NOT_AVAILABLE,
         KafkaError.NOT_COORDINATOR,
         KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
     }
 )
 LEFT_BEHIND = frozenset(
@@ -25,7 +30,6 @@ LEFT_BEHIND = frozenset(
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
         KafkaError.REBALANCE_IN_PROGRESS,
-        KafkaError.FENCED_INSTANCE_ID,
     }
 )
 REPLACED = frozenset(
@@ -33,6 +37,8 @@ REPLACED = frozenset(
         KafkaError._FENCED,
         KafkaError._STATE,
         KafkaError._DESTROY_BROKER,
+        # Not left behind: the fenced client would hear nothing any more, and not say so.
+        KafkaError.FENCED_INSTANCE_ID,
         KafkaError.INVALID_PRODUCER_EPOCH,
         KafkaError.PRODUCER_FENCED,
     }

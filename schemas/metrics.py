@@ -50,6 +50,9 @@ RETRIES = Counter("undertow_retries_total", "attempts made again", ["what"])
 WEBHOOKS = Counter("undertow_webhook_attempts_total", "webhook attempts", ["endpoint", "outcome"])
 #: Deliveries that wait in the outbox.
 OUTBOX = Gauge("undertow_outbox_pending", "deliveries that wait", ["endpoint"])
+#: Rows of the outbox deleted as old or too many, by endpoint and state: delivered ones when
+#: Kafka cannot redeliver them, dead and waiting ones when nobody has tried for a month.
+FORGOTTEN = Counter("undertow_outbox_forgotten_total", "deliveries deleted", ["endpoint", "state"])
 
 # --- how long ------------------------------------------------------------------------------
 #: Seconds from one moment of a record's life to the next, by step:

@@ -9,7 +9,6 @@ import calendar
 import logging
 import random
 import re
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -23,17 +22,18 @@ from schemas.redact import redacted
 from sinks.webhooks.body import probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
-from sinks.webhooks.outbox import Delivery, Outbox
+from sinks.webhooks.outbox import Delivery, Outbox, wall_us
 from sinks.webhooks.signing import sign
 
 log = logging.getLogger(__name__)
 
 SECOND_US = 1_000_000
+HOUR_US = 3600 * SECOND_US
 #: Waits after the first, second, ... failed attempt: ten attempts over 75 h 35 min.
 #: Source: Standard Webhooks 1.0.0, "Deliverability and reliability".
 RETRY_WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 #: A receiver that asks for a longer pause than this is asked again after it.
-MAX_RETRY_AFTER_US = 24 * 3600 * SECOND_US
+MAX_PAUSE_US = 24 * HOUR_US
 TIMEOUT_S = 15.0
 #: How long a new alert may lie before the deliverer looks.
 POLL_S = 0.05
@@ -46,10 +46,10 @@ _THROTTLING = frozenset({429, 502, 503, 504})
 
 
 class Answer(NamedTuple):
-    """What came of one attempt: a status, or `error` when there was none."""
+    """What came of one attempt: a status and the pause it asks for, or `error` without one."""
 
     status: int = 0
-    retry_after: str = ""
+    pause_us: int = 0
     error: str = ""
 
     def __str__(self) -> str:
@@ -61,30 +61,31 @@ class Answer(NamedTuple):
         return 200 <= self.status < 300
 
 
-def clock_us() -> int:
-    """Return the time now, microseconds UTC."""
-    return time.time_ns() // 1000
-
-
 def jitter() -> float:
     """Return a factor from 1 to 1.2, so that endpoints that failed together come back apart."""
     return random.uniform(1.0, 1.2)
 
 
-def retry_after_us(header: str, now_us: int) -> int:
-    """Return the moment that a Retry-After header names (seconds or a date), at most a day on.
+def pause_us(retry_after: str, date: str, ts_unix: int) -> int:
+    """Return how long a Retry-After header (seconds, or a date) asks us to wait, at most a day.
 
-    0 when it is absent or cannot be read. Source: RFC 9110, 10.2.3.
+    A date counts from the receiver's own `date` header, else from `ts_unix`, seconds UTC. 0 when
+    it is absent or cannot be read. Source: RFC 9110, 10.2.3.
     """
-    text = header.strip()
-    latest = now_us + MAX_RETRY_AFTER_US
+    text = retry_after.strip()
     if re.fullmatch(r"[0-9]{1,4000}", text):
-        return min(now_us + int(text) * SECOND_US, latest)
-    try:
-        seconds = calendar.timegm(parsedate_to_datetime(text).utctimetuple())
-    except (ValueError, TypeError, IndexError, OverflowError):
+        return min(int(text) * SECOND_US, MAX_PAUSE_US)
+    until = _unix(text)
+    if until is None:
         return 0
-    return max(0, min(seconds * SECOND_US, latest))
+    return min(max(0, until - (_unix(date) or ts_unix)) * SECOND_US, MAX_PAUSE_US)
+
+
+def _unix(date: str) -> int | None:
+    try:
+        return calendar.timegm(parsedate_to_datetime(date).utctimetuple())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def open_session(
@@ -111,7 +112,8 @@ async def post(
         async with session.post(
             endpoint.url, data=body, headers=headers, allow_redirects=False
         ) as response:
-            return Answer(response.status, response.headers.get("retry-after", ""))
+            asked, date = (response.headers.get(name, "") for name in ("retry-after", "date"))
+            return Answer(response.status, pause_us(asked, date, ts_unix))
     except (aiohttp.ClientError, OSError, UnicodeError) as problem:
         # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
         # An error of aiohttp quotes the whole URL, and what the receiver said.
@@ -121,7 +123,7 @@ async def post(
 
 async def probe(endpoint: Endpoint) -> Answer:
     """Send `endpoint` one signed test event now, past the outbox."""
-    now_us = clock_us()
+    now_us = wall_us()
     async with open_session(endpoint) as session:
         return await post(
             endpoint, session, f"test-{now_us}", probe_payload(now_us), now_us // SECOND_US
@@ -140,7 +142,8 @@ def _note_delay(delivery: Delivery, now_us: int) -> None:
 class Deliverer:
     """Posts due deliveries until told to stop, signed anew for each attempt.
 
-    `retry_waits_s`, `clock`, `sleep`, `jitter` and `resolver` are open to tests.
+    `clock` tells the time of day, which a signature carries; waits are the outbox's. It,
+    `retry_waits_s`, `sleep`, `jitter` and `resolver` are open to tests.
     """
 
     def __init__(
@@ -150,7 +153,7 @@ class Deliverer:
         *,
         retry_waits_s: Sequence[float] = RETRY_WAITS_S,
         timeout_s: float = TIMEOUT_S,
-        clock: Callable[[], int] = clock_us,
+        clock: Callable[[], int] = wall_us,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = jitter,
         resolver: AbstractResolver | None = None,
@@ -163,6 +166,7 @@ class Deliverer:
         self._sleep = sleep
         self._jitter = jitter
         self._resolver = resolver
+        self._forgot_us: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; a request under way ends first (or cancel this task).
@@ -170,6 +174,7 @@ class Deliverer:
         Raises ExceptionGroup of whatever is not a failed attempt, such as sqlite3.Error.
         """
         self._warn_of_strays()
+        self._forget_hourly()
         async with asyncio.TaskGroup() as tasks:
             for endpoint in self._endpoints:
                 tasks.create_task(self._serve(endpoint, stop), name=f"webhook {endpoint.name}")
@@ -185,6 +190,7 @@ class Deliverer:
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
                 if not await self._deliver_next(endpoint, session):
+                    self._forget_hourly()
                     await self._sleep(POLL_S)
 
     async def _drain(self, endpoint: Endpoint, until_idle: bool) -> None:
@@ -192,51 +198,60 @@ class Deliverer:
             while True:
                 if await self._deliver_next(endpoint, session):
                     continue
-                due_us = self._outbox.next_due_us(endpoint.name)
-                if due_us is None or not until_idle:
+                wait_us = self._outbox.wait_us(endpoint.name)
+                if wait_us is None or not until_idle:
                     return
-                await self._sleep(max(due_us - self._clock(), 0) / SECOND_US)
+                await self._sleep(wait_us / SECOND_US)
 
     async def _deliver_next(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> bool:
-        delivery = self._outbox.due(endpoint.name, self._clock())
+        delivery = self._outbox.due(endpoint.name)
         if delivery is None:
             return False
         ts_unix = self._clock() // SECOND_US
         answer = await post(endpoint, session, delivery.webhook_id, delivery.body, ts_unix)
-        self._settle(delivery, answer, self._clock())
+        self._settle(delivery, answer)
         return True
 
-    def _settle(self, delivery: Delivery, answer: Answer, now_us: int) -> None:
+    def _settle(self, delivery: Delivery, answer: Answer) -> None:
         if answer.taken:
-            self._outbox.mark_delivered(delivery, now_us)
+            self._outbox.mark_delivered(delivery)
             _count(delivery, "delivered")
-            _note_delay(delivery, now_us)
+            _note_delay(delivery, self._clock())
         elif answer.status == _GONE:
             _count(delivery, "dead")
-            self._outbox.mark_dead(delivery, now_us, str(answer))
-            self._outbox.disable(delivery.endpoint, now_us, "disabled: it answered 410 Gone")
+            self._outbox.mark_dead(delivery, str(answer))
+            self._outbox.disable(delivery.endpoint, "disabled: it answered 410 Gone")
             log.error("%s answered 410 Gone and is disabled", delivery.endpoint)
         else:
-            self._postpone(delivery, answer, now_us)
+            self._postpone(delivery, answer)
 
-    def _postpone(self, delivery: Delivery, answer: Answer, now_us: int) -> None:
-        asked_us = 0
-        if answer.status in _THROTTLING:
-            asked_us = retry_after_us(answer.retry_after, now_us)
-        if asked_us > now_us:
+    def _postpone(self, delivery: Delivery, answer: Answer) -> None:
+        asked_us = answer.pause_us if answer.status in _THROTTLING else 0
+        if asked_us:
             self._outbox.hold(delivery.endpoint, asked_us)
         if delivery.attempts >= len(self._waits):
-            self._outbox.mark_dead(delivery, now_us, str(answer))
+            self._outbox.mark_dead(delivery, str(answer))
             _count(delivery, "dead")
             log.error("gave up %s to %s: %s", delivery.webhook_id, delivery.endpoint, answer)
             return
         _count(delivery, "failed")
         metrics.RETRIES.labels("webhook").inc()
-        wait_us = int(self._waits[delivery.attempts] * self._jitter() * SECOND_US)
-        next_us = max(now_us + wait_us, asked_us)
-        self._outbox.mark_retry(delivery, now_us, next_us, str(answer))
-        pause_s = (next_us - now_us) // SECOND_US
+        planned_us = int(self._waits[delivery.attempts] * self._jitter() * SECOND_US)
+        wait_us = max(planned_us, asked_us)
+        self._outbox.mark_retry(delivery, wait_us, str(answer))
+        pause_s = wait_us // SECOND_US
         log.warning("%s failed (%s), again in %d s", delivery.endpoint, answer, pause_s)
+
+    def _forget_hourly(self) -> None:
+        now_us = self._outbox.now_us()
+        if self._forgot_us is not None and now_us - self._forgot_us < HOUR_US:
+            return
+        self._forgot_us = now_us
+        gone = self._outbox.forget({endpoint.name for endpoint in self._endpoints})
+        for (name, state), number in gone.items():
+            metrics.FORGOTTEN.labels(name, state).inc(number)
+            if state != "delivered":
+                log.warning("%d alerts for %s, %s for long, are forgotten", number, name, state)
 
     def _warn_of_strays(self) -> None:
         known = {endpoint.name for endpoint in self._endpoints}

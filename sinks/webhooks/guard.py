@@ -58,12 +58,14 @@ def check_url(url: str, allow_private: bool) -> None:
         host, port = parsed.host, parsed.port
     except ValueError:
         raise ValueError("not a URL") from None
-    if parsed.scheme not in ("http", "https") or not host or not port:
+    if parsed.scheme not in ("http", "https") or not host or not port or " " in host:
         raise ValueError("not a URL like https://host/path")
     if parsed.raw_user is not None or parsed.raw_password is not None:
         raise ValueError(f"{host}: a user name or password in the URL is refused")
     if parsed.scheme == "http" and not allow_private:
         raise ValueError(f"{host}: http is only for hosts named in allow_private, use https")
+    if host.lower().rstrip(".") == "localhost" and not allow_private:
+        raise ValueError(f"{host} is this machine, and allow_private does not name it")
     if _is_address(host) and (reason := refusal(host, allow_private)):
         raise ValueError(reason)
 

@@ -1,11 +1,8 @@
 """Alerts from Kafka to webhooks: the offset is committed behind the outbox row."""
 
-import asyncio
 import logging
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from confluent_kafka import (
@@ -15,22 +12,24 @@ from confluent_kafka import (
     Message,
     TopicPartition,
 )
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
 from schemas.kafka_failures import is_left_behind
-from sinks.kafka.membership import check
-from sinks.webhooks.delivery import Deliverer, clock_us
+from sinks.kafka.membership import ADMIN_KEYS, check
 from sinks.webhooks.endpoints import Endpoint
-from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.outbox import Outbox, wall_us
 from sinks.webhooks.signing import check_webhook_id
 
 log = logging.getLogger("undertow.notify")
 #: A lost outbox must not send two months of alerts again: older ones are history.
-MAX_AGE_US = 24 * 3600 * 1_000_000
+MAX_AGE_MS = 24 * 3600 * 1_000
 #: Alerts put into the outbox in one transaction, at most.
 BATCH = 500
+#: How long Kafka may take to say when the newest alert was written, seconds.
+ASK_S = 30.0
 
 
 def run(
@@ -40,52 +39,80 @@ def run(
     stopping: Callable[[], bool],
     each_round: Callable[[Consumer], object] = lambda _: None,
 ) -> None:
-    """Move alerts into the outbox, and the outbox to its receivers, until `stopping()`.
+    """Move alerts from Kafka into the outbox until `stopping()`, as one member of the group.
 
-    Raises KafkaException, sqlite3.Error.
+    Raises sqlite3.Error, and KafkaException, after which a new run may do: whoever calls knows
+    (`streams.kafka.rejoin`).
     """
-    failed: list[BaseException] = []
-    ended = threading.Event()
-    deliverer = Deliverer(endpoints, outbox)
-    worker = threading.Thread(target=_deliver, args=(deliverer, ended, failed), name="deliver")
-    worker.start()
     consumer = Consumer(conf)
+    noted_at = 0.0
     try:
+        newest_ms = _newest_ms(conf)
         consumer.subscribe(["alerts"])
-        while not stopping() and not failed:
+        while not stopping():
             each_round(consumer)
             # Not consume alone, which would hold the first alert until more have come.
             first = consumer.poll(0.5)
             if first is not None:
                 messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
-                _put(messages, endpoints, outbox)
+                newest_ms = max(newest_ms, *(_written_ms(message) for message in messages))
+                _put(messages, newest_ms, endpoints, outbox)
                 _commit(consumer, messages)
-            _note_waiting(endpoints, outbox)
+            if time.monotonic() - noted_at >= 1:
+                noted_at = time.monotonic()
+                _note_waiting(endpoints, outbox)
     finally:
-        # Not `stopping` itself: an error here must end the deliverer too.
-        ended.set()
         metrics.READY.set(0)
         consumer.close()
-        worker.join()
-    if failed:
-        raise failed[0]
 
 
-def _put(messages: list[Message], endpoints: list[Endpoint], outbox: Outbox) -> None:
+def _newest_ms(conf: dict[str, Any]) -> int:
+    """Return when the newest alert in Kafka was written, milliseconds UTC, 0 without any."""
+    admin = AdminClient({k: v for k, v in conf.items() if k.startswith(ADMIN_KEYS)})
+    topic = admin.list_topics("alerts", timeout=ASK_S).topics["alerts"]
+    if topic.error:
+        raise KafkaException(topic.error)
+    latest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+    places = {TopicPartition("alerts", number): latest for number in topic.partitions}
+    asked = admin.list_offsets(places, request_timeout=ASK_S)
+    return max((future.result().timestamp for future in asked.values()), default=0)
+
+
+def _written_ms(message: Message) -> int:
+    kind, written_ms = message.timestamp()
+    return 0 if message.error() or kind == TIMESTAMP_NOT_AVAILABLE else written_ms
+
+
+def _put(
+    messages: list[Message], newest_ms: int, endpoints: Iterable[Endpoint], outbox: Outbox
+) -> None:
     alerts = []
     for message in messages:
         check(message.error())
         if message.error():
             continue
         metrics.RECORDS.labels("alerts").inc()
-        if (alert := _alert(message)) is not None:
-            alerts.append(alert)
+        if (alert := _alert(message)) is None:
+            continue
+        if _is_history(_written_ms(message), newest_ms):
+            log.info("alert %s is older than a day, not sent", alert.alert_id)
+            continue
+        alerts.append(alert)
     if alerts:
-        outbox.put_many(alerts, endpoints, clock_us())
+        outbox.put_many(alerts, endpoints)
+
+
+def _is_history(written_ms: int, newest_ms: int) -> bool:
+    """Say whether an alert is a day older than the newest one, and than this moment too.
+
+    Either alone may be wrong: our clock, or the clock of whoever wrote the newest.
+    """
+    oldest_ms = min(newest_ms, wall_us() // 1_000) - MAX_AGE_MS
+    return 0 < written_ms < oldest_ms
 
 
 def _alert(message: Message) -> Alert | None:
-    """Return the alert to send, None with a line in the log where none is."""
+    """Return the alert, None with a line in the log where it cannot be sent."""
     try:
         alert: Alert = codec.decode(
             "alerts", message.value(), message.partition() or 0, message.offset() or 0
@@ -93,10 +120,6 @@ def _alert(message: Message) -> Alert | None:
         check_webhook_id(alert.alert_id)
     except (InvalidRecord, ValueError) as problem:
         log.warning("cannot be sent, passed over: %s", problem)
-        return None
-    kind, told_ms = message.timestamp()
-    if kind != TIMESTAMP_NOT_AVAILABLE and clock_us() - told_ms * 1_000 > MAX_AGE_US:
-        log.info("alert %s is older than a day, not sent", alert.alert_id)
         return None
     return alert
 
@@ -117,31 +140,7 @@ def _commit(consumer: Consumer, messages: list[Message]) -> None:
             check(error)
 
 
-_noted_at = [0.0]
-
-
-def _note_waiting(endpoints: list[Endpoint], outbox: Outbox) -> None:
-    if time.monotonic() - _noted_at[0] < 1:
-        return
-    _noted_at[0] = time.monotonic()
+def _note_waiting(endpoints: Iterable[Endpoint], outbox: Outbox) -> None:
     waiting = outbox.pending()
     for name in {endpoint.name for endpoint in endpoints} | waiting.keys():
         metrics.OUTBOX.labels(name).set(waiting.get(name, 0))
-
-
-def _deliver(deliverer: Deliverer, ended: threading.Event, failed: list[BaseException]) -> None:
-    async def work() -> None:
-        stop = asyncio.Event()
-        running = asyncio.create_task(deliverer.run(stop))
-        while not ended.is_set() and not running.done():
-            await asyncio.sleep(0.1)
-        stop.set()
-        with suppress(asyncio.CancelledError):
-            await running
-
-    try:
-        asyncio.run(work())
-    except BaseException as problem:
-        while isinstance(problem, BaseExceptionGroup):
-            problem = problem.exceptions[0]
-        failed.append(problem)

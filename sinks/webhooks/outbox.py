@@ -1,18 +1,26 @@
 """What is still to be sent: a SQLite file that outlives the process.
 
 ```
-put ──> pending ──2xx──────────────────────────────> delivered ──┐
-          │  └── failed: later, `attempts` + 1 ──> pending       ├─ forgotten when Kafka
-          └── attempts used up, or the endpoint is gone ──> dead ┘  cannot redeliver either
+put ──> pending ──2xx──────────────────────────────> delivered ──> forgotten when Kafka cannot
+          │  └── failed: later, `attempts` + 1 ──> pending         redeliver it either
+          └── attempts used up, or the endpoint is gone ──> dead ──> forgotten after a month, as
+                                        is what waits for an endpoint that nobody configures
 ```
 
 A row is (webhook id, endpoint); the webhook id is the alert's own id, so a record that
 Kafka delivers twice is one row, and one idempotency key for every receiver.
+
+**Outbox time.** Every time in the file is of a clock that never goes back and never jumps: it
+runs with the machine's steady clock while a process has the file, and over a restart by what
+the wall clock says has passed, at most LONGEST_GAP_US. So a wrong wall clock neither silences
+an endpoint nor ages what is kept. It is not the time of day: only differences mean anything.
 """
 
-import sqlite3
+import json
 import threading
-from collections.abc import Iterable
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -23,43 +31,40 @@ from schemas.findings import Alert
 from schemas.topics import DAY_MS, TOPICS
 from sinks.webhooks.body import payload
 from sinks.webhooks.endpoints import Endpoint
+from sinks.webhooks.outbox_file import open_file
 from sinks.webhooks.signing import check_webhook_id
 
 State = Literal["pending", "delivered", "dead"]
 
-#: Settled rows stay as long as the topic could redeliver their alert, and a day.
-KEEP_US = (TOPICS["alerts"].retention_ms + DAY_MS) * 1000
-
-#: How long a write waits for another process's.
-BUSY_S = 30.0
-
-_VERSION = 1
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE deliveries (
-    webhook_id TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
-    body BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
-    attempts INTEGER NOT NULL DEFAULT 0,
-    next_attempt_us INTEGER NOT NULL,
-    changed_us INTEGER NOT NULL,
-    last_error TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (webhook_id, endpoint)
-);
-CREATE INDEX waiting ON deliveries (endpoint, attempts, next_attempt_us) WHERE state = 'pending';
-CREATE INDEX settled ON deliveries (changed_us) WHERE state <> 'pending';
-CREATE TABLE endpoints (
-    endpoint TEXT PRIMARY KEY,
-    hold_until_us INTEGER NOT NULL DEFAULT 0,
-    disabled TEXT NOT NULL DEFAULT ''
-);
-PRAGMA user_version = {_VERSION};
-COMMIT;
-"""
+DAY_US = DAY_MS * 1000
+#: Delivered rows stay as long as the topic could redeliver their alert, and a day.
+KEEP_US = TOPICS["alerts"].retention_ms * 1000 + DAY_US
+#: How long what was not delivered stays, once nobody tries any more.
+KEEP_UNSENT_US = 30 * DAY_US
+#: Of those, and of the delivered, this many stay for each endpoint.
+MOST_UNSENT = 10_000
+MOST_DELIVERED = 100_000
+#: The most that a restart adds to outbox time, longer than any pause between attempts.
+LONGEST_GAP_US = 2 * DAY_US
 
 _COLUMNS = "webhook_id, endpoint, body, state, attempts, next_attempt_us, last_error"
 _HOLD = "coalesce((SELECT hold_until_us FROM endpoints e WHERE e.endpoint = d.endpoint), 0)"
+# Nobody tries these any more: dead, or waiting for an endpoint that is not configured.
+_UNSENT = (
+    "(state = 'dead'"
+    " OR state = 'pending' AND endpoint NOT IN (SELECT value FROM json_each(:names)))"
+)
+
+
+def wall_us() -> int:
+    """Return the time of day, microseconds UTC."""
+    return time.time_ns() // 1000
+
+
+def steady_us() -> int:
+    """Return a time that no one can set; it goes on while the machine sleeps, where it can."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock) // 1000
 
 
 class Delivery(NamedTuple):
@@ -81,41 +86,64 @@ class Outbox:
     delivers from a file: two would send everything twice. Others may list and revive.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Open or create the file; raises sqlite3.Error, or ValueError for a newer one."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        wall: Callable[[], int] = wall_us,
+        steady: Callable[[], int] = steady_us,
+    ) -> None:
+        """Open or create the file; raises OutboxUnusable, which says why it cannot be one."""
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
+        self._wall = wall
+        self._steady = steady
+        self._db = open_file(Path(path))
         try:
-            self._prepare(path)
+            self._began_us = self._resumed_us()
         except BaseException:
             self._db.close()
             raise
+        self._began_steady_us = steady()
 
-    def _prepare(self, path: str | Path) -> None:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        # NORMAL may lose the last commits with the power, and the Kafka offset behind
-        # them is already committed.
-        self._db.execute("PRAGMA synchronous = FULL")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.executescript(_SCHEMA)
-        elif version != _VERSION:
-            raise ValueError(f"{path} is an outbox of version {version}, this is {_VERSION}")
+    def now_us(self) -> int:
+        """Return outbox time."""
+        return self._began_us + self._steady() - self._began_steady_us
 
-    def put(self, alert: Alert, endpoints: Iterable[Endpoint], now_us: int) -> int:
+    def _resumed_us(self) -> int:
+        """Return outbox time at this start, and let nothing wait for longer than a gap."""
+        noted = self._db.execute("SELECT outbox_us, wall_us FROM clock").fetchone()
+        if noted is None:
+            # A new file, or one of version 1 or rescued, whose times are of the wall clock.
+            (latest,) = self._db.execute("SELECT max(changed_us) FROM deliveries").fetchone()
+            noted = (latest, latest) if latest else (self._wall(), self._wall())
+        outbox_us, then_us = map(int, noted)
+        now_us = outbox_us + min(max(self._wall() - then_us, 0), LONGEST_GAP_US)
+        latest_us = now_us + LONGEST_GAP_US
+        with self._db:
+            self._db.execute(
+                "UPDATE deliveries SET next_attempt_us = ? WHERE next_attempt_us > ?",
+                (latest_us, latest_us),
+            )
+            self._db.execute(
+                "UPDATE endpoints SET hold_until_us = ? WHERE hold_until_us > ?",
+                (latest_us, latest_us),
+            )
+        return now_us
+
+    def put(self, alert: Alert, endpoints: Iterable[Endpoint]) -> int:
         """Add `alert` for each endpoint, once however often it is put; return the new rows.
 
         For a disabled endpoint the row is dead from the start, so it is still listed.
         Raises ValueError when the alert's id cannot be a webhook id.
         """
-        return self.put_many([alert], endpoints, now_us)
+        return self.put_many([alert], endpoints)
 
-    def put_many(self, alerts: Iterable[Alert], endpoints: Iterable[Endpoint], now_us: int) -> int:
+    def put_many(self, alerts: Iterable[Alert], endpoints: Iterable[Endpoint]) -> int:
         """Add all `alerts` as `put` does, in one transaction: all are in or none is."""
         bodies = [(check_webhook_id(alert.alert_id), payload(alert)) for alert in alerts]
         names = [endpoint.name for endpoint in endpoints]
         with self._lock, self._db:
+            now_us = self._note_time()
             disabled = self._disabled()
             rows = []
             for (webhook_id, body), name in product(bodies, names):
@@ -128,8 +156,9 @@ class Outbox:
                 rows,
             ).rowcount
 
-    def due(self, endpoint: str, now_us: int) -> Delivery | None:
+    def due(self, endpoint: str) -> Delivery | None:
         """Return the next delivery due to `endpoint` (its name), new alerts before retries."""
+        now_us = self.now_us()
         found = self._select(
             f"SELECT {_COLUMNS} FROM deliveries d WHERE endpoint = ? AND state = 'pending' "
             f"AND next_attempt_us <= ? AND {_HOLD} <= ? "
@@ -138,45 +167,45 @@ class Outbox:
         )
         return found[0] if found else None
 
-    def next_due_us(self, endpoint: str) -> int | None:
-        """Return when the next delivery to `endpoint` falls due; None when none waits."""
+    def wait_us(self, endpoint: str) -> int | None:
+        """Return how long until a delivery to `endpoint` falls due; None when none waits."""
         with self._lock:
             (earliest,) = self._db.execute(
                 f"SELECT min(max(next_attempt_us, {_HOLD})) FROM deliveries d "
                 "WHERE endpoint = ? AND state = 'pending'",
                 (endpoint,),
             ).fetchone()
-        return None if earliest is None else int(earliest)
+        return None if earliest is None else max(0, int(earliest) - self.now_us())
 
-    def mark_delivered(self, delivery: Delivery, now_us: int) -> None:
-        """Settle `delivery` as received, and forget what was settled KEEP_US ago."""
+    def mark_delivered(self, delivery: Delivery) -> None:
+        """Settle `delivery` as received; its body is not needed again."""
         with self._lock, self._db:
-            self._mark(delivery, "delivered", now_us, now_us, "")
+            self._mark(delivery, "delivered", 0, "")
             self._db.execute(
-                "DELETE FROM deliveries WHERE state <> 'pending' AND changed_us < ?",
-                (now_us - KEEP_US,),
+                "UPDATE deliveries SET body = x'' WHERE webhook_id = ? AND endpoint = ?",
+                delivery[:2],
             )
 
-    def mark_retry(self, delivery: Delivery, now_us: int, next_us: int, error: str) -> None:
-        """Count a failed attempt and wait until `next_us`."""
+    def mark_retry(self, delivery: Delivery, wait_us: int, error: str) -> None:
+        """Count a failed attempt and wait for `wait_us`."""
         with self._lock, self._db:
-            self._mark(delivery, "pending", now_us, next_us, error)
+            self._mark(delivery, "pending", wait_us, error)
 
-    def mark_dead(self, delivery: Delivery, now_us: int, error: str) -> None:
+    def mark_dead(self, delivery: Delivery, error: str) -> None:
         """Count a failed attempt, the last."""
         with self._lock, self._db:
-            self._mark(delivery, "dead", now_us, now_us, error)
+            self._mark(delivery, "dead", 0, error)
 
-    def hold(self, endpoint: str, until_us: int) -> None:
-        """Send nothing to `endpoint` before `until_us`: it asked for less."""
+    def hold(self, endpoint: str, wait_us: int) -> None:
+        """Send nothing to `endpoint` for `wait_us`: it asked for less."""
         with self._lock, self._db:
             self._db.execute(
                 "INSERT INTO endpoints (endpoint, hold_until_us) VALUES (?, ?) ON CONFLICT "
                 "(endpoint) DO UPDATE SET hold_until_us = excluded.hold_until_us",
-                (endpoint, until_us),
+                (endpoint, self._note_time() + wait_us),
             )
 
-    def disable(self, endpoint: str, now_us: int, reason: str) -> None:
+    def disable(self, endpoint: str, reason: str) -> None:
         """Send nothing more to `endpoint`, over restarts too; what waits for it is dead."""
         with self._lock, self._db:
             self._db.execute(
@@ -187,27 +216,54 @@ class Outbox:
             self._db.execute(
                 "UPDATE deliveries SET state = 'dead', changed_us = ?, last_error = ? "
                 "WHERE endpoint = ? AND state = 'pending'",
-                (now_us, reason, endpoint),
+                (self._note_time(), reason, endpoint),
             )
+
+    def forget(self, endpoints: Collection[str]) -> dict[tuple[str, State], int]:
+        """Delete what is old, or too much, and return how many by endpoint name and state.
+
+        `endpoints` are the names that are configured; what still waits for them is not touched.
+        """
+        names = json.dumps(sorted(endpoints))
+        gone: Counter[tuple[str, State]] = Counter()
+        with self._lock, self._db:
+            now_us = self._note_time()
+            for which, keep_us, most in (
+                ("state = 'delivered'", KEEP_US, MOST_DELIVERED),
+                (_UNSENT, KEEP_UNSENT_US, MOST_UNSENT),
+            ):
+                rows = self._db.execute(
+                    "DELETE FROM deliveries WHERE rowid IN (SELECT rowid FROM (SELECT rowid, "
+                    "changed_us, row_number() OVER (PARTITION BY endpoint ORDER BY changed_us DESC,"
+                    f" rowid DESC) AS place FROM deliveries WHERE {which}) "
+                    "WHERE changed_us < :oldest OR place > :most) RETURNING endpoint, state",
+                    {"names": names, "oldest": now_us - keep_us, "most": most},
+                )
+                gone.update((endpoint, state) for endpoint, state in rows)
+        if gone:
+            with self._lock:
+                self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        return dict(gone)
 
     def enable(self, endpoint: str) -> None:
         """Let new alerts go to `endpoint` again, at once; what died meanwhile stays dead."""
         with self._lock, self._db:
             self._db.execute("DELETE FROM endpoints WHERE endpoint = ?", (endpoint,))
 
-    def revive(self, now_us: int, webhook_id: str = "", endpoint: str = "") -> int:
+    def revive(self, webhook_id: str = "", endpoint: str = "") -> int:
         """Make dead deliveries due now, as if never tried, and return how many.
 
         Of one `webhook_id`, of one `endpoint` (its name), or of all; those of a disabled
         endpoint stay dead.
         """
         with self._lock, self._db:
+            # Due at 0: the process that delivers may have another outbox time than we.
             return self._db.execute(
-                "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_us = ?, "
+                "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_us = 0, "
                 "changed_us = ? WHERE state = 'dead' AND ? IN ('', webhook_id) "
                 "AND ? IN ('', endpoint) AND endpoint NOT IN "
                 "(SELECT endpoint FROM endpoints WHERE disabled <> '')",
-                (now_us, now_us, webhook_id, endpoint),
+                (self.now_us(), webhook_id, endpoint),
             ).rowcount
 
     def disabled(self) -> dict[str, str]:
@@ -264,11 +320,19 @@ class Outbox:
         with self._lock, closing(self._db.execute(query, values)) as rows:
             return [Delivery(*row) for row in rows]
 
-    def _mark(
-        self, delivery: Delivery, state: State, now_us: int, next_us: int, error: str
-    ) -> None:
+    def _mark(self, delivery: Delivery, state: State, wait_us: int, error: str) -> None:
+        now_us = self._note_time()
         self._db.execute(
             "UPDATE deliveries SET state = ?, attempts = ?, next_attempt_us = ?, changed_us = ?, "
             "last_error = ? WHERE webhook_id = ? AND endpoint = ?",
-            (state, delivery.attempts + 1, next_us, now_us, error, *delivery[:2]),
+            (state, delivery.attempts + 1, now_us + wait_us, now_us, error, *delivery[:2]),
         )
+
+    def _note_time(self) -> int:
+        """Return outbox time, written down so that a restart goes on from here."""
+        now_us = self.now_us()
+        self._db.execute(
+            "INSERT OR REPLACE INTO clock (one, outbox_us, wall_us) VALUES (1, ?, ?)",
+            (now_us, self._wall()),
+        )
+        return now_us

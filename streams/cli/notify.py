@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from confluent_kafka import KafkaException
 
 from streams.cli.options import Refused, option, stopping, watched
 from streams.cli.stage import stage
@@ -21,19 +22,32 @@ def notify(**given: Any) -> None:
     from sinks.webhooks import notify as notifying
     from sinks.webhooks.endpoints import parse_endpoints
     from sinks.webhooks.outbox import Outbox
+    from sinks.webhooks.outbox_file import explained
+    from sinks.webhooks.worker import delivering
     from streams.kafka import clients, lag, worker_names
+    from streams.kafka.rejoin import rejoining
 
     with stage(given) as settings:
         allowed = settings.webhook_allow_private.replace(",", " ").split()
+        path = Path(settings.data_dir) / "outbox.sqlite"
+        stop = stopping()
         try:
             endpoints = parse_endpoints(settings.webhook_urls, allowed)
+            with Outbox(path) as outbox, delivering(endpoints, outbox) as check:
+                worker = worker_names.claim(settings.data_dir, "notify")
+                conf = clients.consumer_conf(settings, "notify", worker)
+
+                def each_round(consumer: Any) -> None:
+                    check()
+                    lag.each_round(consumer)
+
+                def session() -> None:
+                    notifying.run(conf, endpoints, outbox, stop, each_round)
+
+                rejoining("notify", session, stop)
         except ValueError as problem:
             raise Refused(str(problem)) from None
-        Path(settings.data_dir).mkdir(parents=True, exist_ok=True)
-        with Outbox(Path(settings.data_dir) / "outbox.sqlite") as outbox:
-            worker = worker_names.claim(settings.data_dir, "notify")
-            conf = clients.consumer_conf(settings, "notify", worker)
-            try:
-                notifying.run(conf, endpoints, outbox, stopping(), lag.each_round)
-            except sqlite3.OperationalError as problem:
-                raise click.ClickException(f"outbox in {settings.data_dir}: {problem}") from problem
+        except sqlite3.Error as problem:
+            raise Refused(str(explained(path, problem))) from None
+        except KafkaException as problem:
+            raise click.ClickException(f"Kafka refuses for good: {problem}") from None

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import fcntl
 import sqlite3
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,23 @@ def webhooks() -> None:
 @contextlib.contextmanager
 def _outbox(settings: Settings) -> Iterator[Any]:
     from sinks.webhooks.outbox import Outbox
+    from sinks.webhooks.outbox_file import explained
 
-    path = Path(settings.data_dir) / "outbox.sqlite"
-    if not path.exists():
-        raise Refused(f"no outbox at {path} yet: `undertow notify` makes it when it starts")
+    path = _outbox_path(settings)
     try:
         with Outbox(path) as outbox:
             yield outbox
-    except (sqlite3.Error, ValueError) as problem:
-        raise Refused(f"{path}: {problem}") from None
+    except ValueError as problem:
+        raise Refused(str(problem)) from None
+    except sqlite3.Error as problem:
+        raise Refused(str(explained(path, problem))) from None
+
+
+def _outbox_path(settings: Settings) -> Path:
+    path = Path(settings.data_dir) / "outbox.sqlite"
+    if not path.exists():
+        raise Refused(f"no outbox at {path} yet: `undertow notify` makes it when it starts")
+    return path
 
 
 @webhooks.command(name="list")
@@ -48,20 +57,26 @@ def list_deliveries(state: str | None, **given: Any) -> None:
         table.add_column(name, overflow="fold", justify="right" if name == "attempts" else "left")
     states = (state,) if state else ("pending", "delivered", "dead")
     with _outbox(settled(**given)) as outbox:
+        now_us = outbox.now_us()
         for delivery in (one for each in states for one in outbox.listed(each)):
-            due = delivery.next_attempt_us if delivery.state == "pending" else None
+            due = _moment(delivery.next_attempt_us - now_us) if delivery.state == "pending" else ""
             table.add_row(
                 delivery.webhook_id,
                 delivery.endpoint,
                 delivery.state,
                 str(delivery.attempts),
-                f"{datetime.fromtimestamp(due // 10**6, UTC):%Y-%m-%d %H:%M:%S}" if due else "",
+                due,
                 Text(redacted(delivery.last_error)),  # an older version kept it as it came
             )
         disabled = outbox.disabled()
     Console(width=None if sys.stdout.isatty() else 160).print(table)
     for endpoint, why in disabled.items():
         click.echo(f"{endpoint} is {why}; `webhooks retry --endpoint` lets it in again", err=True)
+
+
+def _moment(wait_us: int) -> str:
+    moment = datetime.now(UTC) + timedelta(microseconds=max(0, wait_us))
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 @webhooks.command()
@@ -74,8 +89,6 @@ def retry(webhook_id: str, all_dead: bool, endpoint: str, **given: Any) -> None:
 
     Works while notify runs, which then sends them. A disabled endpoint stays so unless named.
     """
-    from sinks.webhooks.delivery import clock_us
-
     if bool(webhook_id) == all_dead and not (endpoint and not webhook_id):
         raise Refused("say which: an ID, or --all-dead, or --endpoint")
     with _outbox(settled(**given)) as outbox:
@@ -84,10 +97,35 @@ def retry(webhook_id: str, all_dead: bool, endpoint: str, **given: Any) -> None:
             if endpoint not in known:
                 raise Refused(f"no endpoint {endpoint}; there are {', '.join(sorted(known))}")
             outbox.enable(endpoint)
-        revived = outbox.revive(clock_us(), webhook_id, endpoint)
+        revived = outbox.revive(webhook_id, endpoint)
     click.echo(f"{revived} due now")
     if webhook_id and not revived:
         raise click.ClickException(f"{webhook_id} has no dead delivery to an enabled endpoint")
+
+
+@webhooks.command()
+@option("data_dir")
+def rescue(**given: Any) -> None:
+    """Move a damaged outbox aside, whole, and begin a new one with what can be read of it.
+
+    Stop `undertow notify` and `run` first. Alerts that could not be read are not sent.
+    """
+    from sinks.webhooks import outbox_file
+    from streams.kafka import worker_names
+
+    settings = settled(**given)
+    path = _outbox_path(settings)
+    if not worker_names.claim(settings.data_dir, "notify").endswith("-0"):
+        raise Refused(f"`undertow notify` works with {path}: stop it first")
+    with open(path.parent / "lock", "ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            aside, kept = outbox_file.rescue(path)
+        except BlockingIOError:
+            raise Refused(f"`undertow run` works with {path}: stop it first") from None
+        except outbox_file.OutboxUnusable as problem:
+            raise Refused(str(problem)) from None
+    click.echo(f"{kept} deliveries kept in {path}; what was there is {aside}")
 
 
 @webhooks.command(name="test")

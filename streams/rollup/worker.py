@@ -16,11 +16,11 @@ from itertools import groupby
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas import metrics
-from schemas.kafka_failures import mended_by_rejoining
 from schemas.scan import columns
 from streams.core import fold, refusals
 from streams.core.params import Params
 from streams.kafka import clients, lag, worker_names
+from streams.kafka.rejoin import rejoining
 from streams.process import clock, health
 from streams.process.settings import Settings
 from streams.rollup import bookmark
@@ -47,7 +47,6 @@ LOOK_S = 0.05
 #: Part of flush_s for which bars wait at least, though everyone's clock has moved.
 LEAST = 0.2
 TRANSACTION_MS = 15_000
-PAUSE_S = 0.5
 
 
 def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> None:
@@ -60,15 +59,7 @@ def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> Non
     worker = worker_names.claim(settings.data_dir, "rollup")
     health.collect_less()
     share = refusals.Share(settings.dead_letter_limit)
-    while not stopping():
-        try:
-            _session(settings, params, worker, share, stopping)
-        except KafkaException as problem:
-            if not mended_by_rejoining(problem):
-                raise
-            log.warning("rollup: starting again from the last commit: %s", problem)
-            metrics.RETRIES.labels("kafka").inc()
-            time.sleep(PAUSE_S)
+    rejoining("rollup", lambda: _session(settings, params, worker, share, stopping), stopping)
 
 
 def _session(

@@ -19,13 +19,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
-from confluent_kafka import KafkaException
 
-from schemas.kafka_failures import mended_by_rejoining
 from sinks.clickhouse.client import Intents, Writer
 from sinks.kafka import consumer
 from sinks.sql.store import Listen, opened_store
 from streams.kafka import clients, lag, topics_admin, worker_names
+from streams.kafka.rejoin import rejoining
 from streams.process import health
 from streams.process.program import command
 from streams.process.settings import PREFIX, Settings, clickhouse_tls
@@ -133,22 +132,19 @@ def run_sink(settings: Settings, client: object, stopping: Callable[[], bool]) -
     """
     health.collect_less()
     conf = clients.consumer_conf(settings, "sink", worker_names.claim(settings.data_dir, "sink"))
-    while not stopping():
-        try:
-            consumer.run(
-                conf,
-                Writer(client),
-                Intents(client),
-                batch_rows=settings.batch_rows,
-                flush_s=settings.flush_s,
-                stopping=stopping,
-                each_round=lag.each_round,
-            )
-        except KafkaException as problem:
-            if not mended_by_rejoining(problem):
-                raise
-            log.warning("sink: joining again: %s", problem)
-            time.sleep(1)
+
+    def session() -> None:
+        consumer.run(
+            conf,
+            Writer(client),
+            Intents(client),
+            batch_rows=settings.batch_rows,
+            flush_s=settings.flush_s,
+            stopping=stopping,
+            each_round=lag.each_round,
+        )
+
+    rejoining("sink", session, stopping)
 
 
 def _starter(

@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 
+import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -15,6 +16,8 @@ from sinks.webhooks import notify
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import new_secret
+from sinks.webhooks.worker import delivering
+from streams.kafka.rejoin import rejoining
 
 T = 1_763_683_200_000_000
 
@@ -36,10 +39,11 @@ def alert(name):
     )  # fmt: skip
 
 
-def send(kafka, alerts):
+def send(kafka, alerts, written_ms=None):
     to = Producer({"bootstrap.servers": kafka})
     for record in alerts:
-        to.produce("alerts", value=codec.encode(record), partition=0)
+        when = {"timestamp": written_ms} if written_ms else {}
+        to.produce("alerts", value=codec.encode(record), partition=0, **when)
     assert to.flush(30) == 0
 
 
@@ -74,12 +78,16 @@ def receiver(got):
 
 
 @contextmanager
-def notifying(kafka, endpoints, outbox):
+def notifying(kafka, endpoints, outbox, **extra):
     stop, errors = threading.Event(), []
+
+    def session():
+        notify.run(conf(kafka) | extra, endpoints, outbox, stop.is_set)
 
     def work():
         try:
-            notify.run(conf(kafka), endpoints, outbox, stop.is_set)
+            with delivering(endpoints, outbox):
+                rejoining("notify", session, stop.is_set)
         except Exception as problem:
             errors.append(problem)
 
@@ -132,3 +140,56 @@ def test_a_dead_receiver_delays_neither_another_nor_the_offsets(clean_topics, tm
         with notifying(clean_topics, [dead, endpoint], outbox):
             until(lambda: len(got) == 50 and committed(clean_topics) == 50)
         assert outbox.pending() == {dead.name: 50}
+
+
+def test_notify_joins_again_after_another_took_its_name(clean_topics, tmp_path, caplog):
+    got = []
+    name = {"group.instance.id": "notify-0"}
+    with (
+        receiver(got) as endpoint,
+        Outbox(tmp_path / "outbox.sqlite") as outbox,
+        notifying(clean_topics, [endpoint], outbox, **name),
+    ):
+        send(clean_topics, [alert("a0")])
+        until(lambda: got == ["a0"])
+        usurper = Consumer(conf(clean_topics) | name)
+        usurper.subscribe(["alerts"])
+        until(lambda: usurper.poll(0.1) or usurper.assignment())
+        send(clean_topics, [alert("a1")])
+        until(lambda: "fenced" in caplog.text)
+        usurper.close()
+        until(lambda: got == ["a0", "a1"])
+        until(lambda: committed(clean_topics) == 2)
+    assert "starting again" in caplog.text.split("fenced")[0].splitlines()[-1]
+
+
+@pytest.mark.parametrize("wrong_by_s", [-365 * 86_400, 365 * 86_400])
+def test_a_clock_that_is_wrong_by_a_year_loses_no_alert(
+    clean_topics, tmp_path, monkeypatch, wrong_by_s
+):
+    got = []
+    monkeypatch.setattr(notify, "wall_us", lambda: int((time.time() + wrong_by_s) * 1e6))
+    send(clean_topics, [alert("before")])
+    with (
+        receiver(got) as endpoint,
+        Outbox(tmp_path / "outbox.sqlite") as outbox,
+        notifying(clean_topics, [endpoint], outbox),
+    ):
+        until(lambda: got == ["before"])
+        send(clean_topics, [alert("after")])
+        until(lambda: got == ["before", "after"])
+
+
+def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
+    now_ms = int(time.time() * 1e3)
+    send(clean_topics, [alert("old")], now_ms - 25 * 3_600_000)
+    send(clean_topics, [alert("today")], now_ms - 23 * 3_600_000)
+    send(clean_topics, [alert("newest")], now_ms)
+    got = []
+    with (
+        receiver(got) as endpoint,
+        Outbox(tmp_path / "outbox.sqlite") as outbox,
+        notifying(clean_topics, [endpoint], outbox),
+    ):
+        until(lambda: committed(clean_topics) == 3 and not outbox.pending())
+    assert got == ["today", "newest"]

@@ -183,7 +183,7 @@ def test_a_run_with_every_setting_leaves_no_secret_in_its_files(ports, tmp_path)
     )
     environ = secretive(tmp_path, webhook_urls=urls, clickhouse_url="chdb", sql_port="0")
     with Outbox(tmp_path / "outbox.sqlite") as outbox:
-        outbox.put(ALERT, parse_endpoints(urls, ["127.0.0.1"]), ALERT.ts_detect)
+        outbox.put(ALERT, parse_endpoints(urls, ["127.0.0.1"]))
     done = ran(environ, "run", "--hours", "0.05", "--no-serve")
     assert done.returncode == 0, done.stderr
     listed = ran(environ, "webhooks", "list")

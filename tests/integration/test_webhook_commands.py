@@ -41,9 +41,9 @@ def call(*words: str) -> Result:
 def outbox(tmp_path: Path):
     """An outbox with one dead and one waiting delivery, held open as notify holds it."""
     with Outbox(tmp_path / "outbox.sqlite") as opened:
-        opened.put_many([ALERT, msgspec.structs.replace(ALERT, alert_id="a2")], [ENDPOINT], NOW)
+        opened.put_many([ALERT, msgspec.structs.replace(ALERT, alert_id="a2")], [ENDPOINT])
         [first, _] = opened.listed("pending")
-        opened.mark_dead(first, NOW, "HTTP [500]")
+        opened.mark_dead(first, "HTTP [500]")
         yield opened
 
 
@@ -65,7 +65,7 @@ def test_a_dead_delivery_is_due_again_while_notify_has_the_file(outbox, tmp_path
 
 
 def test_a_disabled_endpoint_is_let_in_again_only_by_name(outbox, tmp_path):
-    outbox.disable(ENDPOINT.name, NOW, "disabled: it answered 410 Gone")
+    outbox.disable(ENDPOINT.name, "disabled: it answered 410 Gone")
     assert call("retry", "--all-dead", "--data-dir", str(tmp_path)).stdout == "0 due now\n"
     named = call("retry", "--endpoint", ENDPOINT.name, "--data-dir", str(tmp_path))
     assert named.stdout == "2 due now\n"

@@ -93,6 +93,10 @@ async def listening(*receivers: Receiver) -> AsyncIterator[list[Endpoint]]:
             await server.close()
 
 
+def opened(path: Path, clock: "Clock") -> Outbox:
+    return Outbox(path, wall=clock, steady=clock)
+
+
 def deliverer(
     endpoints: list[Endpoint],
     outbox: Outbox,
@@ -115,8 +119,8 @@ def test_a_failed_delivery_is_repeated_with_its_id_a_new_time_and_a_good_signatu
     async def scene() -> None:
         receiver, clock = Receiver(web.Response(status=500)), Clock()
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
-                outbox.put(ALERT, endpoints, clock())
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, endpoints)
                 await deliverer(endpoints, outbox, clock).drain(until_idle=True)
                 assert [d.attempts for d in outbox.listed("delivered")] == [2]
             assert receiver.ids() == ["a1", "a1"]
@@ -138,8 +142,8 @@ def test_an_attempt_that_fails_ten_times_is_dead_and_listed(path: Path) -> None:
         clock = Clock()
         started = clock()
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
-                outbox.put(ALERT, endpoints, clock())
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, endpoints)
                 await deliverer(endpoints, outbox, clock).drain(until_idle=True)
                 (dead,) = outbox.listed("dead")
         assert (dead.attempts, dead.last_error) == (10, "HTTP 404")
@@ -155,8 +159,8 @@ def test_a_redirect_is_a_failure_and_is_not_followed(path: Path) -> None:
         async with listening(target) as [there]:
             moved = Receiver(web.Response(status=307, headers={"location": there.url}))
             async with listening(moved) as endpoints:
-                with Outbox(path) as outbox:
-                    outbox.put(ALERT, endpoints, clock())
+                with opened(path, clock) as outbox:
+                    outbox.put(ALERT, endpoints)
                     await deliverer(endpoints, outbox, clock).drain()
                     assert [d.last_error for d in outbox.listed("pending")] == ["HTTP 307"]
         assert target.got == []
@@ -168,12 +172,12 @@ def test_gone_disables_the_endpoint_and_nothing_more_is_sent_to_it(path: Path) -
     async def scene() -> None:
         gone, other, clock = Receiver(web.Response(status=410)), Receiver(), Clock()
         async with listening(gone, other) as endpoints:
-            with Outbox(path) as outbox:
-                outbox.put(alert("a1"), endpoints, clock())
-                outbox.put(alert("a2"), endpoints, clock())
+            with opened(path, clock) as outbox:
+                outbox.put(alert("a1"), endpoints)
+                outbox.put(alert("a2"), endpoints)
                 await deliverer(endpoints, outbox, clock).drain(until_idle=True)
-                outbox.put(alert("a3"), endpoints, clock())
-            with Outbox(path) as outbox:
+                outbox.put(alert("a3"), endpoints)
+            with opened(path, clock) as outbox:
                 await deliverer(endpoints, outbox, clock).drain(until_idle=True)
                 assert len(outbox.listed("dead")) == 3
         assert gone.ids() == ["a1"]
@@ -189,12 +193,12 @@ def test_retry_after_holds_the_whole_endpoint(path: Path, status: int) -> None:
         clock = Clock()
         started = clock()
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
-                outbox.put(alert("a1"), endpoints, clock())
-                outbox.put(alert("a2"), endpoints, clock())
+            with opened(path, clock) as outbox:
+                outbox.put(alert("a1"), endpoints)
+                outbox.put(alert("a2"), endpoints)
                 await deliverer(endpoints, outbox, clock).drain()
                 assert receiver.ids() == ["a1"]
-                assert outbox.listed("pending")[0].next_attempt_us == started + 90 * SECOND
+                assert outbox.wait_us(endpoints[0].name) == 90 * SECOND
                 await deliverer(endpoints, outbox, clock).drain(until_idle=True)
                 assert len(outbox.listed("delivered")) == 2
         assert clock() - started == 90 * SECOND
@@ -206,11 +210,11 @@ def test_a_retry_outlives_the_process(path: Path) -> None:
     async def scene() -> None:
         receiver, clock = Receiver(web.Response(status=500)), Clock()
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
-                outbox.put(ALERT, endpoints, clock())
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, endpoints)
                 await deliverer(endpoints, outbox, clock).drain()
-            with Outbox(path) as outbox:
-                assert outbox.put(ALERT, endpoints, clock()) == 0
+            with opened(path, clock) as outbox:
+                assert outbox.put(ALERT, endpoints) == 0
                 await deliverer(endpoints, outbox, clock).drain(until_idle=True)
                 assert len(outbox.listed("delivered")) == 1
         assert receiver.ids() == ["a1", "a1"]
@@ -233,9 +237,9 @@ def test_a_slow_endpoint_does_not_delay_another(path: Path) -> None:
 
         slow, quick, clock = Receiver(handler=wait_for_quick), Receiver(handler=count), Clock()
         async with listening(slow, quick) as endpoints:
-            with Outbox(path) as outbox:
+            with opened(path, clock) as outbox:
                 for name in ("a1", "a2", "a3"):
-                    outbox.put(alert(name), endpoints, clock())
+                    outbox.put(alert(name), endpoints)
                 await deliverer(endpoints, outbox, clock).drain()
                 assert len(outbox.listed("delivered")) == 6
 
@@ -256,9 +260,9 @@ def test_an_endpoint_has_one_request_at_a_time(path: Path) -> None:
 
         receiver, clock = Receiver(handler=overlap), Clock()
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
+            with opened(path, clock) as outbox:
                 for number in range(5):
-                    outbox.put(alert(f"a{number}"), endpoints, clock())
+                    outbox.put(alert(f"a{number}"), endpoints)
                 await deliverer(endpoints, outbox, clock).drain()
         assert (len(receiver.got), most) == (5, 1)
 
@@ -275,8 +279,8 @@ def test_an_endpoint_that_never_answers_or_is_not_there_is_a_failed_attempt(path
         async with listening(Receiver()) as [absent]:
             pass
         async with listening(Receiver(handler=never)) as [silent]:
-            with Outbox(path) as outbox:
-                outbox.put(ALERT, [silent, absent], clock())
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, [silent, absent])
                 impatient = Deliverer(
                     [silent, absent], outbox, clock=clock, sleep=clock.sleep, timeout_s=0.05
                 )
@@ -298,8 +302,8 @@ def test_an_endless_answer_is_not_read(path: Path) -> None:
 
         receiver, clock = Receiver(handler=endless), Clock()
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
-                outbox.put(ALERT, endpoints, clock())
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, endpoints)
                 await deliverer(endpoints, outbox, clock).drain()
                 assert len(outbox.listed("delivered")) == 1
 
@@ -336,8 +340,8 @@ def test_a_name_that_leads_inside_is_refused_when_sending(path: Path, address: s
         async with listening(receiver) as [inside]:
             port = inside.url.split(":")[2].split("/")[0]
             lure = Endpoint(f"https://hooks.example:{port}/hook", new_secret())
-            with Outbox(path) as outbox:
-                outbox.put(ALERT, [lure], clock())
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, [lure])
                 await deliverer([lure], outbox, clock, resolver).drain()
                 (waiting,) = outbox.listed("pending")
         assert resolver.asked == ["hooks.example"]
@@ -350,8 +354,8 @@ def test_a_name_that_leads_inside_is_refused_when_sending(path: Path, address: s
 def test_a_named_host_still_cannot_lead_to_the_metadata_service(path: Path) -> None:
     async def scene() -> None:
         clock, lure = Clock(), Endpoint("http://relay.lan/", new_secret(), allow_private=True)
-        with Outbox(path) as outbox:
-            outbox.put(ALERT, [lure], clock())
+        with opened(path, clock) as outbox:
+            outbox.put(ALERT, [lure])
             await deliverer([lure], outbox, clock, Rebinding("169.254.169.254")).drain()
             (waiting,) = outbox.listed("pending")
         assert "metadata" in waiting.last_error
@@ -369,9 +373,9 @@ def test_run_delivers_what_another_thread_puts_until_it_is_stopped(path: Path) -
 
         receiver = Receiver(handler=last)
         async with listening(receiver) as endpoints:
-            with Outbox(path) as outbox:
+            with opened(path, clock) as outbox:
                 running = asyncio.create_task(deliverer(endpoints, outbox, clock).run(stop))
-                await asyncio.to_thread(outbox.put, ALERT, endpoints, clock())
+                await asyncio.to_thread(outbox.put, ALERT, endpoints)
                 await asyncio.wait_for(running, 10)
                 assert len(outbox.listed("delivered")) == 1
 

@@ -102,3 +102,15 @@ def test_http_needs_a_named_host() -> None:
     check_url("https://hooks.example/x", allow_private=False)
     with pytest.raises(ValueError, match="use https"):
         check_url("http://hooks.example/x", allow_private=False)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ"])
+def test_this_machine_by_name_is_refused_unless_it_is_named(host: str) -> None:
+    with pytest.raises(ValueError, match="this machine"):
+        check_url(f"https://{host}/x", allow_private=False)
+    check_url(f"https://{host}/x", allow_private=True)
+
+
+def test_a_host_with_a_space_is_no_host() -> None:
+    with pytest.raises(ValueError, match="not a URL"):
+        check_url("https://exa mple.com/x", allow_private=True)

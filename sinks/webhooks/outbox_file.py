@@ -1,0 +1,235 @@
+"""The outbox's SQLite file: made, checked, brought up to date, rescued. Nothing is deleted here.
+
+no file, or an empty one ──────────────────────────> made
+ours, of this version or an older one ─────────────> opened
+garbage, damaged, foreign, newer, not writable ────> OutboxUnusable: path, what, what to do
+`undertow webhooks rescue` ── moved aside whole ───> what can be read, in a new file
+"""
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+#: How long a write waits for another process's.
+BUSY_S = 30.0
+
+_VERSION = 2
+#: "UTOW": says that the file is ours, from version 2 on.
+_APPLICATION_ID = 0x55544F57
+_TABLES = f"""
+CREATE TABLE clock (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    outbox_us INTEGER NOT NULL,
+    wall_us INTEGER NOT NULL
+);
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_VERSION};
+"""
+_SCHEMA = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE deliveries (
+    webhook_id TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    body BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_attempt_us INTEGER NOT NULL,
+    changed_us INTEGER NOT NULL,
+    last_error TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (webhook_id, endpoint)
+);
+CREATE INDEX waiting ON deliveries (endpoint, attempts, next_attempt_us) WHERE state = 'pending';
+CREATE INDEX settled ON deliveries (changed_us) WHERE state <> 'pending';
+CREATE TABLE endpoints (
+    endpoint TEXT PRIMARY KEY,
+    hold_until_us INTEGER NOT NULL DEFAULT 0,
+    disabled TEXT NOT NULL DEFAULT ''
+);
+{_TABLES}
+COMMIT;
+"""
+_FROM_1 = f"""
+BEGIN IMMEDIATE;
+{_TABLES}
+UPDATE deliveries SET body = x'' WHERE state = 'delivered';
+COMMIT;
+"""
+_OURS = {"deliveries", "endpoints"}
+_DELIVERY = "webhook_id, endpoint, body, state, attempts, next_attempt_us, changed_us, last_error"
+_ENDPOINT = "endpoint, hold_until_us, disabled"
+
+
+class OutboxUnusable(ValueError):
+    """The file cannot be the outbox; the message is one sentence with its path and a way out."""
+
+    def __init__(self, path: str | Path, what: str, remedy: str) -> None:
+        super().__init__(f"{path} {what}; {remedy}")
+
+
+def open_file(path: Path) -> sqlite3.Connection:
+    """Return a connection to the outbox at `path`, made or brought up to date.
+
+    Raises OutboxUnusable, and leaves the file as it is.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.stat().st_size and _size(_beside(path, "-wal")):
+            raise sqlite3.DatabaseError("it is empty, but its write-ahead log is not")
+        db = sqlite3.connect(path, timeout=BUSY_S, check_same_thread=False)
+    except (OSError, sqlite3.Error) as problem:
+        raise explained(path, problem) from problem
+    try:
+        _prepare(db, path)
+    except BaseException as problem:
+        db.close()
+        if isinstance(problem, sqlite3.Error):
+            raise explained(path, problem) from problem
+        raise
+    return db
+
+
+def explained(path: str | Path, problem: Exception) -> OutboxUnusable:
+    """Return what `problem` of SQLite or the system means to a person, and what to do."""
+    if isinstance(problem, sqlite3.OperationalError | OSError):
+        said = str(problem)
+        if "locked" in said:
+            return OutboxUnusable(path, "is held by another process", "stop that one first")
+        if "full" in said:
+            return OutboxUnusable(path, "cannot grow: the disk is full", "free some space")
+        remedy = "let this user read and write it and its folder, or give --data-dir another place"
+        return OutboxUnusable(path, f"cannot be opened and written ({said})", remedy)
+    return OutboxUnusable(
+        path,
+        f"is not a whole outbox ({problem})",
+        "`undertow webhooks rescue` moves it aside and keeps what can be read of it",
+    )
+
+
+def rescue(path: Path) -> tuple[Path, int]:
+    """Move the file at `path` aside, make a new one of what can be read of it.
+
+    Returns where the old one is and how many deliveries were kept. Raises OutboxUnusable when
+    nothing can be moved or made.
+    """
+    aside = path.with_name(f"{path.name}.broken-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            if (part := _beside(path, suffix)).exists():
+                part.rename(_beside(aside, suffix))
+        with TemporaryDirectory(dir=path.parent) as folder:
+            kept = _salvage(_copied(aside, Path(folder)), path)
+    except OSError as problem:
+        raise explained(path, problem) from problem
+    return aside, kept
+
+
+def _copied(aside: Path, folder: Path) -> Path:
+    """Return a copy that SQLite opens: one that was cut off has its missing pages, empty."""
+    copy = folder / "copy.sqlite"
+    shutil.copyfile(aside, copy)
+    if (log := _beside(aside, "-wal")).exists():
+        shutil.copyfile(log, _beside(copy, "-wal"))
+    with copy.open("r+b") as file:
+        header = file.read(100)
+        if header.startswith(b"SQLite format 3\0"):
+            page = int.from_bytes(header[16:18], "big")
+            file.truncate(max(_size(copy), page * int.from_bytes(header[28:32], "big")))
+    return copy
+
+
+def _salvage(copy: Path, path: Path) -> int:
+    with closing(open_file(path)) as db, db:
+        kept = sum(_insert(db, "deliveries", _DELIVERY, row) for row in _deliveries(copy))
+        for row in _readable(copy, "endpoints", _ENDPOINT):
+            if [*map(type, row)] == [str, int, str]:
+                _insert(db, "endpoints", _ENDPOINT, row)
+    return kept
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    is_new = not tables and not version and not application
+    if not is_new and (application not in (0, _APPLICATION_ID) or not tables >= _OURS):
+        found = ", ".join(sorted(tables)[:5]) or "no table"
+        raise OutboxUnusable(
+            path, f"is another program's SQLite file ({found})", "give --data-dir another place"
+        )
+    if version > _VERSION:
+        raise OutboxUnusable(
+            path,
+            f"was written by a newer undertow (version {version}, this one reads {_VERSION})",
+            "start that one, or give --data-dir another place",
+        )
+    # Before the first write: a damaged file is left as it is.
+    (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(str(verdict).replace("\n", " "))
+    if is_new:
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute("PRAGMA journal_mode = WAL")
+    # NORMAL may lose the last commits with the power, and the Kafka offset behind them is
+    # already committed.
+    db.execute("PRAGMA synchronous = FULL")
+    if version < _VERSION:
+        _write_schema(db, _SCHEMA if is_new else _FROM_1)
+    # A file that cannot be written is found out here, not at the first alert.
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ROLLBACK")
+
+
+def _write_schema(db: sqlite3.Connection, script: str) -> None:
+    try:
+        db.executescript(script)
+    except sqlite3.OperationalError as problem:
+        # Another process was first.
+        if "already exists" not in str(problem):
+            raise
+        db.rollback()
+
+
+def _deliveries(path: Path) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of `path` that are deliveries: a damaged page may give back anything."""
+    for row in _readable(path, "deliveries", _DELIVERY):
+        kinds = [*map(type, row)]
+        known = row[3] in ("pending", "delivered", "dead")
+        if known and kinds == [str, str, bytes, str, int, int, int, str]:
+            yield row
+
+
+def _readable(path: Path, table: str, columns: str) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of `table` before a damaged page, then those behind it, from the end."""
+    seen = set()
+    for order in ("ASC", "DESC"):
+        try:
+            with closing(sqlite3.connect(path)) as db:
+                db.text_factory = partial(str, encoding="utf-8", errors="replace")
+                for rowid, *values in db.execute(
+                    f"SELECT rowid, {columns} FROM {table} NOT INDEXED ORDER BY rowid {order}"
+                ):
+                    if rowid not in seen:
+                        seen.add(rowid)
+                        yield tuple(values)
+        except sqlite3.Error:
+            continue
+
+
+def _insert(db: sqlite3.Connection, table: str, columns: str, values: tuple[object, ...]) -> int:
+    marks = ", ".join("?" * len(values))
+    return db.execute(
+        f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", values
+    ).rowcount
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

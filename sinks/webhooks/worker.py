@@ -1,0 +1,59 @@
+"""The thread that delivers while its process does something else."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+from sinks.webhooks.delivery import Deliverer
+from sinks.webhooks.endpoints import Endpoint
+from sinks.webhooks.outbox import Outbox
+
+#: How often the thread looks whether it is to end, seconds.
+LOOK_S = 0.05
+
+
+@contextlib.contextmanager
+def delivering(
+    endpoints: Sequence[Endpoint], outbox: Outbox, drained: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[], None]]:
+    """Deliver in a thread; yield what raises the error that ended it, if one did.
+
+    At the end a request under way is finished; if `drained()`, what is due is tried once more.
+    Raises what the thread failed with, such as sqlite3.Error.
+    """
+    ended, failed = threading.Event(), list[BaseException]()
+
+    def deliver() -> None:
+        try:
+            asyncio.run(_deliver(Deliverer(endpoints, outbox), ended, drained))
+        except BaseException as problem:
+            while isinstance(problem, BaseExceptionGroup):
+                problem = problem.exceptions[0]
+            failed.append(problem)
+
+    def check() -> None:
+        if failed:
+            raise failed[0]
+
+    thread = threading.Thread(target=deliver, name="webhooks")
+    thread.start()
+    try:
+        yield check
+    finally:
+        ended.set()
+        thread.join()
+    check()
+
+
+async def _deliver(
+    deliverer: Deliverer, ended: threading.Event, drained: Callable[[], bool]
+) -> None:
+    stopping = asyncio.Event()
+    running = asyncio.create_task(deliverer.run(stopping))
+    while not ended.is_set() and not running.done():
+        await asyncio.sleep(LOOK_S)
+    stopping.set()
+    await running
+    if drained():
+        await deliverer.drain()
