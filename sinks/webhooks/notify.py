@@ -5,31 +5,21 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from confluent_kafka import (
-    TIMESTAMP_NOT_AVAILABLE,
-    Consumer,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
 from schemas.kafka_failures import is_left_behind
-from sinks.kafka.membership import ADMIN_KEYS, check
+from sinks.kafka.membership import check
 from sinks.webhooks.endpoints import Endpoint
-from sinks.webhooks.outbox import Outbox, wall_us
+from sinks.webhooks.history import History
+from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import check_webhook_id
 
 log = logging.getLogger("undertow.notify")
-#: A lost outbox must not send two months of alerts again: older ones are history.
-MAX_AGE_MS = 24 * 3600 * 1_000
 #: Alerts put into the outbox in one transaction, at most.
 BATCH = 500
-#: How long Kafka may take to say when the newest alert was written, seconds.
-ASK_S = 30.0
 
 
 def run(
@@ -47,7 +37,7 @@ def run(
     consumer = Consumer(conf)
     noted_at = 0.0
     try:
-        newest_ms = _newest_ms(conf)
+        history = History(conf)
         consumer.subscribe(["alerts"])
         while not stopping():
             each_round(consumer)
@@ -55,8 +45,7 @@ def run(
             first = consumer.poll(0.5)
             if first is not None:
                 messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
-                newest_ms = max(newest_ms, *(_written_ms(message) for message in messages))
-                _put(messages, newest_ms, endpoints, outbox)
+                _put(messages, history, endpoints, outbox)
                 _commit(consumer, messages)
             if time.monotonic() - noted_at >= 1:
                 noted_at = time.monotonic()
@@ -66,25 +55,8 @@ def run(
         consumer.close()
 
 
-def _newest_ms(conf: dict[str, Any]) -> int:
-    """Return when the newest alert in Kafka was written, milliseconds UTC, 0 without any."""
-    admin = AdminClient({k: v for k, v in conf.items() if k.startswith(ADMIN_KEYS)})
-    topic = admin.list_topics("alerts", timeout=ASK_S).topics["alerts"]
-    if topic.error:
-        raise KafkaException(topic.error)
-    latest = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
-    places = {TopicPartition("alerts", number): latest for number in topic.partitions}
-    asked = admin.list_offsets(places, request_timeout=ASK_S)
-    return max((future.result().timestamp for future in asked.values()), default=0)
-
-
-def _written_ms(message: Message) -> int:
-    kind, written_ms = message.timestamp()
-    return 0 if message.error() or kind == TIMESTAMP_NOT_AVAILABLE else written_ms
-
-
 def _put(
-    messages: list[Message], newest_ms: int, endpoints: Iterable[Endpoint], outbox: Outbox
+    messages: list[Message], history: History, endpoints: Iterable[Endpoint], outbox: Outbox
 ) -> None:
     alerts = []
     for message in messages:
@@ -94,21 +66,12 @@ def _put(
         metrics.RECORDS.labels("alerts").inc()
         if (alert := _alert(message)) is None:
             continue
-        if _is_history(_written_ms(message), newest_ms):
+        if history.holds(message):
             log.info("alert %s is older than a day, not sent", alert.alert_id)
             continue
         alerts.append(alert)
     if alerts:
         outbox.put_many(alerts, endpoints)
-
-
-def _is_history(written_ms: int, newest_ms: int) -> bool:
-    """Say whether an alert is a day older than the newest one, and than this moment too.
-
-    Either alone may be wrong: our clock, or the clock of whoever wrote the newest.
-    """
-    oldest_ms = min(newest_ms, wall_us() // 1_000) - MAX_AGE_MS
-    return 0 < written_ms < oldest_ms
 
 
 def _alert(message: Message) -> Alert | None:

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from chaos import kills
+from chaos.clocks import set_clocks
 from chaos.database import spoil_clickhouse
 from chaos.disk import fill_disk
 from chaos.disk_space import may_mount
@@ -57,6 +58,13 @@ ATTACKS: dict[str, Attack] = {
         {"served": True, "stages": USUAL | {"sink": 2}},
     ),
     "webhooks": Attack("receivers of every bad kind", spoil_webhooks, 2, 600, {"manners": MANNERS}),
+    "clocks": Attack(
+        "clocks set back and forward, and kills",
+        set_clocks,
+        20,
+        900,
+        {"program": "chaos.wrong_clock"},
+    ),
     "hostile": Attack("hostile records, a thousand a round", hostile_records, 100, 900),
     "flood": Attack(
         "nothing but hostile records",

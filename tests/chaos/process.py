@@ -22,7 +22,14 @@ PAUSE_S = 0.5
 class Stage:
     """One supervised process; `unasked` holds the exit codes that no attack caused."""
 
-    def __init__(self, kind: str, number: int, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        number: int,
+        folder: Path,
+        environ: Mapping[str, str],
+        program: str = "streams.cli",
+    ) -> None:
         self.kind = kind
         self.name = f"{kind}-{number}"
         self.data_dir = folder / self.name
@@ -31,7 +38,12 @@ class Stage:
         self.starts = 0
         self.unasked: list[int] = []
         self.rss_mb: list[tuple[float, float]] = []
-        self._environ = {**environ, "UNDERTOW_DATA_DIR": str(self.data_dir)}
+        self.environ = {
+            **environ,
+            "UNDERTOW_DATA_DIR": str(self.data_dir),
+            "CHAOS_CLOCK": str(folder / f"{self.name}.clock"),
+        }
+        self._program = program
         self._asked = False
         self._stopped = threading.Event()
         self._process = self._spawn()
@@ -87,8 +99,8 @@ class Stage:
             log.write(f"--- start {self.starts} at {time.strftime('%H:%M:%S')}\n".encode())
             log.flush()
             return subprocess.Popen(
-                [sys.executable, "-m", "streams.cli", self.kind],
-                env=self._environ,
+                [sys.executable, "-m", self._program, self.kind],
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -45,6 +45,7 @@ class Rig:
         served: bool = False,
         small_disk: bool = False,
         extra: dict[str, str] | None = None,
+        program: str = "streams.cli",
     ) -> None:
         self.folder = folder
         self.recording = recording
@@ -57,6 +58,7 @@ class Rig:
         self._small_disk = small_disk
         self._manners = manners or {"/hook": polite}
         self._extra = extra or {}
+        self._program = program
         self._waits: list[threading.Thread] = []
         self._ended = threading.Event()
 
@@ -128,7 +130,7 @@ class Rig:
 
     def add(self, kind: str, number: int) -> Stage:
         """Start one more process."""
-        stage = Stage(kind, number, self.folder, self.environ)
+        stage = Stage(kind, number, self.folder, self.environ, self._program)
         self.stages.append(stage)
         return stage
 

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from schemas import codec
 from schemas.findings import Alert
 from sinks.kafka import membership
-from sinks.webhooks import notify
+from sinks.webhooks import history, notify
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import new_secret
@@ -168,7 +168,7 @@ def test_a_clock_that_is_wrong_by_a_year_loses_no_alert(
     clean_topics, tmp_path, monkeypatch, wrong_by_s
 ):
     got = []
-    monkeypatch.setattr(notify, "wall_us", lambda: int((time.time() + wrong_by_s) * 1e6))
+    monkeypatch.setattr(history, "wall_us", lambda: int((time.time() + wrong_by_s) * 1e6))
     send(clean_topics, [alert("before")])
     with (
         receiver(got) as endpoint,
@@ -192,4 +192,7 @@ def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
         notifying(clean_topics, [endpoint], outbox),
     ):
         until(lambda: committed(clean_topics) == 3 and not outbox.pending())
-    assert got == ["today", "newest"]
+        # Written by a clock that is wrong by a year, but now.
+        send(clean_topics, [alert("now")], now_ms - 365 * 86_400_000)
+        until(lambda: committed(clean_topics) == 4 and not outbox.pending())
+    assert got == ["today", "newest", "now"]
