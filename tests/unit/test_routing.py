@@ -1,0 +1,241 @@
+"""One market event is one page: what a channel is told, by event time alone."""
+
+import random
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.findings import Alert
+from schemas.words import SECOND
+from sinks.alerts import routing
+from sinks.alerts.routing import Notification, State
+
+T = 1_763_683_200 * SECOND
+SEVERITY = {
+    "onset": "critical",
+    "reignited": "critical",
+    "exhausted": "warning",
+    "silent": "warning",
+}
+
+
+def alert(kind: str, asset: str, second: int, episode: str = "") -> Alert:
+    word = kind.rpartition(".")[2]
+    return Alert(
+        alert_id=f"{kind}-{asset}-{second}", dedup_key=episode or f"{kind.split('.')[0]}-{asset}", kind=kind,
+        tier="watch" if word == "watch" else "cascade", severity=SEVERITY.get(word, "info"), asset=asset,
+        title="t", text="t", finding_id="f", ts_event=T + second * SECOND, ts_detect=T + (second + 4) * SECOND,
+    )  # fmt: skip
+
+
+def told(alerts: Iterable[Alert], state: State | None = None) -> list[Notification]:
+    """What is told at once or when its pause is over, reminders apart, replaced ones gone."""
+    state = state or State()
+    found: dict[str, Notification] = {}
+    for each in alerts:
+        for one in routing.step(state, each):
+            if one.action != "reminder":
+                found[one.notification_id] = one
+    return list(found.values())
+
+
+def actions(alerts: Iterable[Alert]) -> list[tuple[str, int]]:
+    """Each notification's action and the second at which it is due."""
+    return [(n.action, (n.ts_event + n.wait_us - T) // SECOND) for n in told(alerts)]
+
+
+BTC = [
+    alert("cascade.onset", "BTC", 0),
+    alert("cascade.exhausted", "BTC", 300),
+    alert("cascade.closed", "BTC", 900),
+]
+MARKET = [alert("market.onset", "", 25), alert("market.closed", "", 800)]
+
+
+def test_an_episode_alone_is_a_page_its_calming_and_its_end():
+    assert actions(BTC) == [("trigger", 0), ("update", 300), ("resolve", 900)]
+    assert len({n.key for n in told(BTC)}) == 1
+
+
+def test_a_market_event_of_many_assets_is_one_page_and_few_updates():
+    draw = random.Random(7)
+    night = [*BTC, *MARKET]
+    for number in range(300):
+        onset = draw.randrange(1, 1_500)
+        night += [
+            alert("cascade.watch", f"A{number}", onset - 1),
+            alert("cascade.onset", f"A{number}", onset),
+            alert("cascade.exhausted", f"A{number}", onset + draw.randrange(30, 900)),
+            alert("cascade.closed", f"A{number}", onset + 1_000),
+        ]
+    night = [a for a in sorted(night, key=lambda a: a.ts_event) if a.kind != "cascade.watch"]
+    found = told(night)
+    assert [n.action for n in found].count("trigger") == 1
+    assert [n.action for n in found].count("resolve") == 1
+    assert found[0].wait_us == 0
+    assert found[-1].open_members == 0
+    assert len(found) <= 12
+    assert sorted(i for n in found for i in n.alert_ids) == sorted(a.alert_id for a in night)
+
+
+def test_what_turns_market_wide_is_told_at_once_and_what_only_grows_after_a_minute():
+    onsets = [alert("cascade.onset", f"A{n}", n) for n in range(1, 9)]
+    found = actions([BTC[0], *onsets, MARKET[0]])
+    assert found == [("trigger", 0), ("update", 25)]
+    assert actions([BTC[0], *onsets]) == [("trigger", 0), ("update", 60)]
+
+
+def test_an_update_that_waits_takes_in_what_comes_until_it_is_due():
+    alerts = [
+        BTC[0],
+        *(alert("cascade.onset", f"A{n}", 10 + n) for n in range(5)),
+        alert("cascade.onset", "Z", 59),
+    ]
+    trigger, update = told(alerts)
+    assert trigger.alert_ids == [BTC[0].alert_id]
+    assert update.alert_ids == [a.alert_id for a in alerts[1:]]
+    assert update.ts_event + update.wait_us == T + 60 * SECOND
+
+
+def test_a_held_back_update_is_in_the_resolve_that_comes_before_it_is_due():
+    alerts = [*BTC[:1], *(alert("cascade.onset", f"A{n}", 10) for n in range(2))]
+    ends = [alert("cascade.closed", name, 30) for name in ("BTC", "A0", "A1")]
+    found = told([*alerts, *ends])
+    assert [n.action for n in found] == ["trigger", "resolve"]
+    assert len(found[1].alert_ids) == 5
+
+
+def test_cascades_far_apart_in_time_are_two_pages_though_the_first_goes_on():
+    found = told([BTC[0], alert("cascade.onset", "DOGE", 301)])
+    assert [n.action for n in found] == ["trigger", "trigger"]
+    assert len({n.key for n in found}) == 2
+
+
+def test_while_a_market_event_is_open_every_onset_belongs_to_it():
+    found = told([BTC[0], MARKET[0], alert("cascade.onset", "DOGE", 3_000)])
+    assert {n.key for n in found} == {"cascade-BTC"}
+
+
+def test_the_order_in_which_two_workers_tell_makes_no_second_page():
+    late = alert("cascade.onset", "ETH", -3)
+    assert actions([BTC[0], late]) == [("trigger", 0)]
+    assert actions([late, BTC[0]]) == [("trigger", -3)]
+
+
+def test_an_episode_flaring_up_again_and_again_is_told_less_and_less_often():
+    flicker = [BTC[0]]
+    for n in range(100):
+        flicker.append(
+            alert("cascade.exhausted" if n % 2 == 0 else "cascade.reignited", "BTC", 100 + 40 * n)
+        )
+    found = told([*flicker, alert("cascade.closed", "BTC", 5_000)])
+    assert len(found) <= 10
+    assert found[-1].action == "resolve"
+    assert sum(len(n.alert_ids) for n in found) == 102
+
+
+def test_an_event_that_ends_and_begins_again_is_another_notification_under_the_same_key():
+    again = [
+        msgspec.structs.replace(a, ts_event=a.ts_event + 3_600 * SECOND, alert_id=f"{a.alert_id}b")
+        for a in BTC
+    ]
+    found = told([*BTC, *again])
+    assert len({n.notification_id for n in found}) == 6
+    assert {n.key for n in found} == {"cascade-BTC"}
+
+
+def test_what_has_no_beginning_is_not_told():
+    assert told([*BTC[1:], MARKET[1], alert("feed.recovered", "", 5, "feed-a")]) == []
+
+
+def test_a_feed_is_told_when_it_falls_silent_and_when_it_is_back():
+    found = told([alert("feed.silent", "", 0, "feed-a"), alert("feed.recovered", "", 60, "feed-a")])
+    assert [(n.action, n.severity) for n in found] == [
+        ("trigger", "warning"),
+        ("resolve", "warning"),
+    ]
+
+
+def test_a_verdict_on_a_deposit_is_told_at_once_and_taken_back_under_its_key():
+    found = told(
+        [
+            alert("whale.consistent_with_selling", "BTC", 0, "w"),
+            alert("whale.retracted", "BTC", 9, "w"),
+        ]
+    )
+    assert [(n.action, n.key) for n in found] == [("trigger", "w"), ("resolve", "w")]
+
+
+def test_an_event_that_nobody_ends_is_over_after_a_day_of_silence():
+    found = told([BTC[0], alert("cascade.onset", "ETH", 90_000)])
+    assert [(n.action, n.key) for n in found[1:]] == [
+        ("resolve", "cascade-BTC"),
+        ("trigger", "cascade-ETH"),
+    ]
+
+
+def test_reminders_wait_for_their_time_tell_how_it_stands_and_are_replaced_under_one_id():
+    state = State()
+    first = routing.step(state, BTC[0])
+    second = routing.step(state, MARKET[0])
+    waits = [
+        [(n.notification_id, n.wait_us // SECOND) for n in step if n.action == "reminder"]
+        for step in (first, second)
+    ]
+    assert [wait for _, wait in waits[0]] == [1_800, 7_200]
+    assert [wait for _, wait in waits[1]] == [1_775, 7_175]
+    assert [name for name, _ in waits[0]] == [name for name, _ in waits[1]]
+    assert len(second[-1].members) == 2
+
+
+KINDS = ["cascade.onset", "cascade.exhausted", "cascade.reignited", "cascade.closed", "market.onset", "market.closed",
+         "feed.silent", "feed.recovered", "whale.consistent_with_selling", "cascade.watch"]  # fmt: skip
+NIGHTS = st.lists(
+    st.tuples(st.sampled_from(KINDS), st.sampled_from("ABCD"), st.integers(0, 4_000)),
+    max_size=60,
+    unique=True,
+)
+
+
+def a_night(drawn: list[tuple[str, str, int]]) -> list[Alert]:
+    return [
+        alert(kind, "" if kind.startswith("market") else asset, at) for kind, asset, at in drawn
+    ]
+
+
+@given(NIGHTS, st.data())
+def test_a_restart_anywhere_changes_nothing_and_no_alert_is_told_twice(drawn, data):
+    alerts = a_night(drawn)
+    cut = data.draw(st.integers(0, len(alerts)))
+    whole, state = told(alerts), State()
+    before = [n for each in alerts[:cut] for n in routing.step(state, each)]
+    state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
+    after = [n for each in alerts[cut:] for n in routing.step(state, each)]
+    latest = {n.notification_id: n for n in [*before, *after] if n.action != "reminder"}
+    assert list(latest.values()) == whole
+    ids = [i for n in whole for i in n.alert_ids]
+    assert len(ids) == len(set(ids))
+
+
+@given(NIGHTS)
+def test_every_event_begins_with_a_trigger_at_once_and_its_updates_keep_their_distance(drawn):
+    last: dict[str, Notification] = {}
+    for one in told(sorted(a_night(drawn), key=lambda a: a.ts_event)):
+        before = last.get(one.key)
+        if before is None or before.action == "resolve":
+            assert one.wait_us == 0
+            assert one.action == "trigger" or one.key.startswith("whale")
+        elif one.why not in ("it is worse", "it is market-wide") and one.action == "update":
+            gap = one.ts_event + one.wait_us - (before.ts_event + before.wait_us)
+            assert gap >= routing.PAUSE_US
+        last[one.key] = one
+
+
+@pytest.mark.parametrize(
+    "drawn", [[("cascade.onset", "A", 0), ("cascade.closed", "A", 5), ("cascade.closed", "A", 6)]]
+)
+def test_a_second_end_is_not_told(drawn):
+    assert [n.action for n in told(a_night(drawn))] == ["trigger", "resolve"]
