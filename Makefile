@@ -13,7 +13,7 @@ UV      := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11
            --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench evaluate chaos stack lock clean
+.PHONY: help run test check bench evaluate chaos fuzz stack lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ evaluate: $(VENV)/.evaluate ## detectors and rivals on simulated markets, with b
 
 chaos: $(VENV)/.dev ## kill, freeze and starve real processes on a real Kafka (ARGS="--help")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
+
+fuzz: $(VENV)/.dev ## ten million broken frames through every venue's parser (ARGS="--count 100000")
+	@PYTHONPATH=tests $(BIN)/python -m fuzz_frames --count 10000000 $(ARGS)
 
 stack: $(VENV)/.dev ## a local Kafka and every process on it, until Ctrl-C (needs Java 17+ and Maven)
 	@$(BIN)/undertow stack $(ARGS)

@@ -16,7 +16,7 @@ from streams.feeds.binance_readings import (
     parse_open_interest,
     parse_open_interest_hist,
 )
-from streams.feeds.checks import Millis, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import Millis, Number, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Parsed,
@@ -63,7 +63,7 @@ class _ForceOrder(msgspec.Struct, gc=False):
 class _AggTrade(msgspec.Struct, gc=False):
     e: Literal["aggTrade"]
     s: Word
-    a: int
+    a: Number
     p: PriceIn
     q: SizeIn
     T: Millis
@@ -74,7 +74,7 @@ class _AggTrade(msgspec.Struct, gc=False):
 class _Print(msgspec.Struct, gc=False):
     e: Literal["trade"]
     s: Word
-    t: int
+    t: Number
     p: PriceOrZero
     q: SizeOrZero
     T: Millis

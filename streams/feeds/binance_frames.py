@@ -4,6 +4,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from streams.feeds.checks import Stream
 from streams.feeds.frames import NOT_A_FRAME, Refusal, control, unreadable
 
 Event = TypeVar("Event")
@@ -12,14 +13,14 @@ _NOTHING = msgspec.Raw()
 
 
 class _Envelope(msgspec.Struct, gc=False):
-    stream: str = ""
+    stream: Stream = ""
     data: msgspec.Raw = msgspec.Raw()
     id: int | str | None = None
     error: msgspec.Raw = msgspec.Raw()
 
 
 class _Wrapped(msgspec.Struct, Generic[Event], gc=False):
-    stream: str
+    stream: Stream
     data: Event
 
 

@@ -8,7 +8,6 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import MarkPrice, OpenInterest
-from schemas.words import grid_usd
 from streams.feeds import readings
 from streams.feeds.binance_frames import Framed, array_in
 from streams.feeds.checks import Millis, PriceIn, SizeOrZero, Word
@@ -101,13 +100,14 @@ def parse_open_interest_hist(frame: bytes, ts_recv: int, instruments: Instrument
         instrument = instruments[row.symbol or _coin_m(row.pair, row.contractType)]
         times = row.timestamp * 1000, ts_recv
         amount, value = row.sumOpenInterest, row.sumOpenInterestValue
-        record = readings.interest("binance", instrument, amount, None, "one", times)
-        if record is None or not value:
-            return record
+        if not amount or not value:
+            return readings.interest("binance", instrument, amount, None, "one", times)
         if instrument.unit == "quote":
-            return msgspec.structs.replace(record, quantity=value)
-        worth = grid_usd(value) if instrument.in_dollars else None
-        return msgspec.structs.replace(record, notional_usd=worth)
+            worth = amount * instrument.size if instrument.in_dollars else None
+            return readings.told("binance", instrument, value, worth, "one", times)
+        coins = amount * instrument.size * instrument.multiplier
+        worth = value if instrument.in_dollars else None
+        return readings.told("binance", instrument, coins, worth, "one", times)
 
     return built(message.rows, build, refusals, "rows")
 

@@ -15,7 +15,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import grid_usd
 from streams.feeds import readings
-from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -72,7 +72,7 @@ class _Print(msgspec.Struct, gc=False):
     price: PriceIn | None = None
     side: str = ""
     size: SizeOrZero | None = None
-    trdMatchID: str = ""
+    trdMatchID: Stream = ""
     homeNotional: SizeOrZero | None = None
     foreignNotional: SizeOrZero | None = None
     trdType: str = ""
@@ -122,7 +122,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     def build(order: _Forced) -> Liquidation:
         instrument = instruments[order.symbol]
         quantity, worth = None, None
-        price = order.price / instrument.multiplier
+        price = order.price
         if instrument.unit != "settle":  # a quanto's worth hangs on the price of its coin
             price, quantity, worth = sized(instrument, order.leavesQty, order.price)
         return Liquidation(

@@ -11,7 +11,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import Coverage, OpenInterestSides
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -53,7 +53,7 @@ class _Routed(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct, Generic[Items], gc=False):
-    topic: str = ""
+    topic: Stream = ""
     data: Items | None = None
     op: str = ""
     success: bool = True

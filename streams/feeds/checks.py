@@ -20,6 +20,9 @@ PriceOrZero = Annotated[float, Meta(ge=0, le=1e9)]
 SizeIn = Annotated[float, Meta(gt=0, le=1e15)]
 SizeOrZero = Annotated[float, Meta(ge=0, le=1e15)]
 SignedSize = Annotated[float, Meta(ge=-1e15, le=1e15)]
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+#: A stream's name, or an id that may be missing.
+Stream = Annotated[str, Meta(max_length=100)]
 Word = Annotated[str, Meta(min_length=1, max_length=100)]
 
 

@@ -13,7 +13,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import OrderSide
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -35,7 +35,7 @@ Data = TypeVar("Data")
 
 
 class _Params(msgspec.Struct, Generic[Data], gc=False):
-    channel: str
+    channel: Stream
     data: Data
 
 

@@ -12,7 +12,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import MAX_MICROS, MIN_MICROS, Coverage, OrderSide, PositionSide
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, Seconds, SignedSize, SizeOrZero, Word
+from streams.feeds.checks import Millis, Number, PriceIn, Seconds, SignedSize, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -68,7 +68,7 @@ class _ForcedStep(msgspec.Struct, gc=False):
 
 class _Print(msgspec.Struct, gc=False):
     contract: Word
-    id: int
+    id: Number
     price: PriceIn
     size: SignedSize
     create_time: int | None = None
@@ -379,22 +379,9 @@ def _read(
         return None, None, control()
     if routed.channel != channel:
         raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is not {channel}")
-    result = bytes(routed.result).strip()
-    if result.startswith(b"{") or result.startswith(b"[["):
-        result = b"[" + result + b"]" if result.startswith(b"{") else result[1:-1]
-        head = b'{"channel":"' + channel.encode() + b'","event":"update","result":'
-        times = _TIMES.decode(frame)
-        if times.time_ms:
-            head = b'{"time_ms":%d,' % times.time_ms + head[1:]
-        elif times.time:
-            head = b'{"time":%d,' % times.time + head[1:]
-        frame = head + result + b"}"
+    result = bytes(routed.result)
+    if result[:1] == b"{" or result[:2] == b"[[":
+        at = frame.rindex(result)
+        opened = b"[" + result + b"]" if result[:1] == b"{" else result[1:-1]
+        frame = frame[:at] + opened + frame[at + len(result) :]
     return *kind.read(frame), None
-
-
-class _Times(msgspec.Struct, gc=False):
-    time: int | None = None
-    time_ms: int | None = None
-
-
-_TIMES = msgspec.json.Decoder(_Times, strict=False)

@@ -13,7 +13,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import PositionSide
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -40,7 +40,7 @@ class _Print(msgspec.Struct, gc=False):
     px: PriceIn
     sz: SizeIn
     time: Millis
-    tid: int
+    tid: Number
 
 
 class _Forced(msgspec.Struct, gc=False):

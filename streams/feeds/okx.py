@@ -184,12 +184,11 @@ def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) ->
 
     def build(item: _Interest) -> OpenInterest | None:
         instrument, times = instruments[item.instId], (item.ts * 1000, ts_recv)
-        record = readings.interest("okx", instrument, item.oi, None, "one", times)
-        if record is None:
-            return None
-        coins = item.oiCcy * instrument.multiplier if item.oiCcy else record.quantity
-        worth = item.oiUsd if item.oiUsd and instrument.in_dollars else record.notional_usd
-        return msgspec.structs.replace(record, quantity=coins, notional_usd=worth)
+        if not item.oi or not item.oiCcy:
+            return readings.interest("okx", instrument, item.oi, None, "one", times)
+        coins = item.oiCcy * instrument.multiplier
+        worth = item.oiUsd if item.oiUsd and instrument.in_dollars else None
+        return readings.told("okx", instrument, coins, worth, "one", times)
 
     return built(message.data, build, refusals)
 

@@ -30,9 +30,28 @@ def interest(
     elif instrument.unit == "base":
         quantity = amount * instrument.size * instrument.multiplier
     elif instrument.unit == "quote" and instrument.in_dollars:
-        worth = grid_usd(amount * instrument.size)
+        worth = amount * instrument.size
+    return told(venue, instrument, quantity, worth, sides, times)
+
+
+def told(
+    venue: str,
+    instrument: Instrument,
+    quantity: float | None,
+    worth: float | None,
+    sides: OpenInterestSides,
+    times: tuple[int, int],
+) -> OpenInterest:
+    """Return what is open as the venue itself tells it in coins, in dollars, or both.
+
+    Raises UnreadableFrame for neither, and for what no record can hold.
+    """
     if quantity is None and worth is None:
         raise UnreadableFrame("symbol", f"{instrument.venue_symbol}: not told in coins or dollars")
+    if quantity is not None and not 0.0 < quantity <= 1e15:
+        raise UnreadableFrame("quantity", f"{quantity!r} is not in (0, 1e15]")
+    if worth is not None and not 0.0 <= worth <= _MOST_USD:
+        raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, {_MOST_USD:.0e}]")
     return OpenInterest(
         event_id=f"{venue}:open_interest:{instrument.venue_symbol}:{times[0]}",
         venue=venue,
@@ -40,7 +59,7 @@ def interest(
         venue_symbol=instrument.venue_symbol,
         asset=instrument.asset,
         quantity=quantity,
-        notional_usd=worth,
+        notional_usd=None if worth is None else grid_usd(worth),
         sides=sides,
         ts_event=times[0],
         ts_recv=times[1],
@@ -48,14 +67,17 @@ def interest(
 
 
 def mark(venue: str, instrument: Instrument, price: float, times: tuple[int, int]) -> MarkPrice:
-    """Return a mark price; `times` are ts_event and ts_recv."""
+    """Return a mark price; `times` are ts_event and ts_recv. Raises UnreadableFrame."""
+    price /= instrument.multiplier
+    if not 0.0 < price <= 1e9:
+        raise UnreadableFrame("price", f"{price!r} is not in (0, 1e9]")
     return MarkPrice(
         event_id=f"{venue}:mark_price:{instrument.venue_symbol}:{times[0]}",
         venue=venue,
         instrument=instrument.instrument,
         venue_symbol=instrument.venue_symbol,
         asset=instrument.asset,
-        price=price / instrument.multiplier,
+        price=price,
         ts_event=times[0],
         ts_recv=times[1],
     )

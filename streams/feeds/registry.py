@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from streams.feeds import binance, bitget, bitmex, bybit, deribit, gate, hyperliquid, okx
-from streams.feeds.frames import Parsed, Refusal, UnreadableFrame, control
+from streams.feeds.frames import Parsed, Refusal, UnreadableFrame, control, unreadable
 from streams.feeds.instruments import Instrument, Instruments, Parser, rows, snapshot
 
 
@@ -58,8 +58,9 @@ def parse(
                     raise UnreadableFrame("channel", reason)
                 channel = next(iter(entry.channels))
         return entry.channels[channel](frame, ts_recv, instruments)
-    except UnreadableFrame as problem:
-        return Parsed([], [Refusal(problem.field, problem.reason)])
+    except (ValueError, OverflowError) as problem:  # the latter from sums beyond a float
+        why = problem if isinstance(problem, UnreadableFrame) else unreadable(problem)
+        return Parsed([], [Refusal(why.field, why.reason)])
 
 
 def channel_named(venue: str, name: str) -> str:
