@@ -16,11 +16,11 @@ from typing import Any
 
 import click
 
-from bench import figures, growth, latency, load, recovery, rig, scaling, storage, throughput
+from bench import figures, growth, latency, load, parse, recovery, rig, scaling, storage, throughput
 from bench.say import say
 from streams.stack import local_kafka
 
-PARTS = ("sink", "flood", "workers", "recovery", "latency", "run", "memory", "growth")
+PARTS = ("sink", "flood", "workers", "recovery", "latency", "run", "memory", "growth", "parse")
 
 
 @click.command()
@@ -62,6 +62,7 @@ def _measure(told: dict[str, Any], wanted: list[str], scratch: Path, quick: bool
         "run": lambda: storage.embedded(scratch, quick, rounds),
         "memory": lambda: storage.memory(scratch, quick),
         "growth": lambda: growth.measure(quick, rounds),
+        "parse": lambda: parse.measure(quick, rounds),
     }
     if on_kafka.keys() & set(wanted):
         with rig.broker(scratch / "flood") as url:

@@ -27,6 +27,7 @@ BARS = {
     "sink_vs_bare": Bar(0.5, True, "sink rows / bare insert of ready columns"),
     "growth_5000_vs_10": Bar(1.3, False, "cost a record, 5,000 instruments / 10"),
     "rss_growth": Bar(1.1, False, "resident memory at the end / after the first part"),
+    "parse_vs_orjson": Bar(0.35, True, "orjson.loads / parse of the same frames, dearest channel"),
     "recovery_vs_bare": Bar(2, False, "Faust state back / bare reading of its changelog"),
 }
 

@@ -1,0 +1,73 @@
+"""What parsing a venue's frames costs, beside `orjson.loads` of the same frames.
+
+In processor time, over the frames of `venue_table.py` that tell of trades and liquidations; each
+frame as the feed stage parses it, records built and checked.
+"""
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from venue_table import TABLE
+from venues import RECV
+
+from bench import rig
+from bench.figures import Spread, quotients
+from bench.say import say
+from streams.feeds import registry
+
+Channel = tuple[str, str]
+
+
+def measure(quick: bool, rounds: int) -> dict[str, Any]:
+    """Return how much of a parser's time decoding alone would take: of each venue, the least."""
+    repeats = 1_000 if quick else 5_000
+    os.sched_setaffinity(0, rig.OURS)
+    found = {channel: _beside(channel, frames, repeats, rounds) for channel, frames in _frames()}
+    os.sched_setaffinity(0, rig.CORES)
+    for (venue, channel), share in sorted(found.items()):
+        say(f"parse {venue} {channel}: orjson.loads / ours {share['median']:.2f}")
+    return {
+        "parse_vs_orjson": min(found.values(), key=lambda share: share["median"]),
+        "parse": {" ".join(channel): share for channel, share in found.items()},
+    }
+
+
+def _frames() -> list[tuple[Channel, list[bytes]]]:
+    """Return the table's frames by channel, where they tell of trades or liquidations."""
+    frames: dict[Channel, list[bytes]] = {}
+    for row in TABLE:
+        kinds = {record["type"] for record in row.records}
+        if row.metadata is None and kinds & {"trade", "liquidation"}:
+            frames.setdefault((row.venue, row.channel), []).append(row.frame.encode())
+    return list(frames.items())
+
+
+def _beside(channel: Channel, frames: list[bytes], repeats: int, rounds: int) -> Spread:
+    venue, name = channel
+    known = registry.bundled(venue)
+    parse = functools.partial(_parsed, venue, name, known)
+    times = [
+        (_cpu_s(orjson.loads, frames, repeats), _cpu_s(parse, frames, repeats))
+        for _ in range(rounds)
+    ]
+    return quotients([decoded for decoded, _ in times], [parsed for _, parsed in times])
+
+
+def _parsed(venue: str, channel: str, known: Any, frame: bytes) -> object:
+    return registry.parse(venue, channel, frame, known, RECV)
+
+
+def _cpu_s(work: Callable[[bytes], object], frames: list[bytes], repeats: int) -> float:
+    """Return the processor time of the quickest tenth of `repeats` passes over the frames."""
+    taken = []
+    for _ in range(10):
+        began = time.process_time()
+        for _ in range(repeats // 10):
+            for frame in frames:
+                work(frame)
+        taken.append(time.process_time() - began)
+    return min(taken)
