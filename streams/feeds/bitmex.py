@@ -83,6 +83,14 @@ class _Reading(msgspec.Struct, gc=False):
     openInterest: SizeOrZero | None = None
     markPrice: PriceIn | None = None
     timestamp: str | None = None
+    # A partial's rows say what their contract is as well.
+    isInverse: bool | None = None
+    isQuanto: bool | None = None
+    underlying: str | None = None
+    quoteCurrency: str | None = None
+    multiplier: float | None = None
+    underlyingToPositionMultiplier: float | None = None
+    expiry: str | None = None
 
 
 class _Routed(msgspec.Struct, gc=False):
@@ -202,14 +210,15 @@ def parse_instrument(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
     def interest(row: _Reading) -> OpenInterest | None:
         if row.openInterest is None:
             return None
-        instrument, times = instruments[row.symbol], _times(row, ts_recv)
+        instrument, times = _described(row) or instruments[row.symbol], _times(row, ts_recv)
         amount, price = row.openInterest, row.markPrice
         return readings.interest("bitmex", instrument, amount, price, "unknown", times)
 
     def mark(row: _Reading) -> MarkPrice | None:
         if row.markPrice is None:
             return None
-        return readings.mark("bitmex", instruments[row.symbol], row.markPrice, _times(row, ts_recv))
+        instrument = instruments.get(row.symbol) or _named(row.symbol)
+        return readings.mark("bitmex", instrument, row.markPrice, _times(row, ts_recv))
 
     parsed = built(message.data, lambda _: None, refusals)
     builders: tuple[Callable[[_Reading], Any], ...] = (interest, mark)
@@ -283,6 +292,13 @@ class _Action(msgspec.Struct, gc=False):
 
 
 _ACTION = msgspec.json.Decoder(_Action, strict=False)
+
+
+def _described(row: _Reading) -> Instrument | None:
+    """Return the instrument of a row that describes it, as those of a partial do."""
+    if row.isInverse is None or not row.underlying or not row.quoteCurrency:
+        return None
+    return of_metadata(row.symbol, msgspec.structs.asdict(row))
 
 
 def _action(frame: bytes) -> str:

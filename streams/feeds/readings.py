@@ -19,10 +19,10 @@ def interest(
     """Return what is open: `amount` in the venue's units, `price` a mark price where told.
 
     `times` are ts_event and ts_recv. Where the venue counts money and tells no price, base
-    units are None; where it counts coins and tells none, dollars are. None for nothing open.
-    Raises UnreadableFrame.
+    units are None; where it counts coins and tells none, dollars are. None for nothing open,
+    and for a quanto, whose contracts are neither. Raises UnreadableFrame.
     """
-    if amount == 0:
+    if amount == 0 or instrument.unit == "settle":
         return None
     quantity, worth = None, None
     if price:

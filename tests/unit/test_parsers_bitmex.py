@@ -181,3 +181,33 @@ def test_recorded_trades_of_2021_are_all_read():
     in_dollars = [r for r in told if "-BTC-" not in r.instrument]
     assert all(r.notional_usd == pytest.approx(r.price * r.quantity, rel=1e-2) for r in in_dollars)
     assert {r.instrument for r in told} >= {"TRX-BTC-210924", "ADA-USDT-PERP", "BCH-USD-PERP"}
+
+
+def test_a_partial_of_the_instrument_table_says_itself_what_its_contracts_are():
+    row = {
+        "symbol": "ETHM19",
+        "underlying": "ETH",
+        "quoteCurrency": "XBT",
+        "isQuanto": False,
+        "isInverse": False,
+        "underlyingToPositionMultiplier": 1,
+        "multiplier": 100000000,
+        "expiry": "2019-06-28T12:00:00.000Z",
+        "openInterest": 250,
+        "markPrice": 0.03,
+        "timestamp": "2026-09-21T14:13:20.123Z",
+    }
+    interest, mark = records("bitmex", None, table("instrument", "partial", row))
+    assert (interest.quantity, interest.notional_usd, interest.instrument) == (
+        250.0,
+        None,
+        "ETH-BTC-190628",
+    )
+    assert mark.price == 0.03
+
+
+def test_a_quantos_open_interest_is_neither_coins_nor_dollars_but_its_mark_price_is_told():
+    row = {"symbol": "ETHUSD", "openInterest": 58922153, "markPrice": 2500}
+    assert [
+        type(r).__name__ for r in records("bitmex", None, table("instrument", "update", row))
+    ] == ["MarkPrice"]
