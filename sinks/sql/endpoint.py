@@ -3,7 +3,7 @@
 One process owns the embedded database; clickhouse-connect, curl and Grafana ask it here.
 Settings in a request count where they are the caller's to change (`sinks.sql.settings`);
 others are ignored, and named in `X-Undertow-Ignored`. Beyond loopback every request must
-show the token of `schemas.access`. Queries run in processes of their own, two at once.
+show the token of `schemas.access`. Queries run in processes of their own, three at once.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aiohttp import web
 
@@ -27,7 +27,8 @@ from sinks.sql.reader import Cancelled, Reader
 
 log = logging.getLogger(__name__)
 
-THREADS = 2
+#: Queries at once, each in a process of its own.
+THREADS = 3
 #: Queries that may wait or run; one more is told to come back later (code 202).
 MAX_QUERIES = 32
 MAX_SQL_BYTES = 1_000_000
@@ -36,6 +37,9 @@ _BODY_S = 30.0
 #: An answer must be taken within this and its size at this rate, seconds and bytes a second.
 _TAKE_S = 30.0
 _TAKE_BYTES_S = 1_000_000
+_PIECE_BYTES = 1 << 18
+#: Bytes of answers that clients have not taken; they lie in files without names.
+MAX_UNTAKEN_BYTES = 500_000_000
 
 #: HTTP status by ClickHouse code, as a server answers; everything else is 500.
 _STATUS = {
@@ -159,7 +163,9 @@ class _Handlers:
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sql-query")
         self._reader = reader
         self._token = token
-        self._running = 0
+        self._waiting = 0
+        #: Answers on their way and their sizes, oldest first.
+        self._untaken: dict[web.RequestHandler, int] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request on /."""
@@ -182,69 +188,55 @@ class _Handlers:
     async def _answer(
         self, request: web.Request, question: Question, headers: dict[str, str]
     ) -> web.StreamResponse:
-        if self._running >= MAX_QUERIES:
+        if self._waiting >= MAX_QUERIES:
             why = "Too many queries, come back later."
             raise failure(202, "TOO_MANY_SIMULTANEOUS_QUERIES", why)
-        transfer = _Transfer(request, headers)
-        self._running += 1
+        cancelled = threading.Event()
+        self._waiting += 1
         try:
-            ask = partial(self._reader.ask, question, transfer.begin, transfer.deliver)
-            cancelled = transfer.cancelled
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self.threads, ask, cancelled)
-            await transfer.end()
+            ask = partial(self._reader.ask, question, cancelled)
+            head, body = await asyncio.get_running_loop().run_in_executor(self.threads, ask)
         except Cancelled:
             raise failure(394, "QUERY_WAS_CANCELLED", "Query was cancelled.") from None
-        except (QueryError, TimeoutError, EOFError) as problem:
-            if not transfer.response.prepared:
-                raise
-            # Its head is with the client: only a torn connection says that the rest is missing.
-            log.info("an answer was not taken: %r", problem)
-            if request.transport is not None:
-                request.transport.abort()
         finally:
-            transfer.cancelled.set()
-            self._running -= 1
-        return transfer.response
+            cancelled.set()
+            self._waiting -= 1
+        with body:
+            return await self._hand_over(request, head, body, headers)
 
-
-class _Transfer:
-    """One answer on its way from a reader's thread to its client, who may be slow."""
-
-    def __init__(self, request: web.Request, headers: dict[str, str]) -> None:
-        self.response = web.StreamResponse(headers=headers)
-        self.cancelled = threading.Event()
-        self._request = request
-        self._loop = asyncio.get_running_loop()
-        self._deadline = 0.0
-
-    def begin(self, head: Head) -> None:
-        """Send the response's head."""
-        self._deadline = self._loop.time() + _TAKE_S + head.size / _TAKE_BYTES_S
-        response = self.response
-        response.headers.update(_answer_headers(head))
+    async def _hand_over(
+        self, request: web.Request, head: Head, body: BinaryIO, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        """Send an answer as fast as it is taken, within bounds of time and of all answers."""
+        response = web.StreamResponse(headers=headers | _answer_headers(head))
         response.content_length = head.size
-        self._wait_for(response.prepare(self._request))
+        self._room_for(request.protocol, head.size)
+        try:
+            async with asyncio.timeout(_TAKE_S + head.size / _TAKE_BYTES_S):
+                await response.prepare(request)
+                while request.method != "HEAD" and (piece := body.read(_PIECE_BYTES)):
+                    await response.write(piece)
+                await response.write_eof()
+        except TimeoutError:
+            # Its head is with the client: only a torn connection says that the rest is missing.
+            log.info("an answer of %d bytes was not taken in time", head.size)
+            _cut(request.protocol)
+        finally:
+            self._untaken.pop(request.protocol, None)
+        return response
 
-    def deliver(self, piece: bytes) -> None:
-        """Send some of its body, once the client has taken what was sent before."""
-        if self._request.method != "HEAD":
-            self._wait_for(self.response.write(piece))
+    def _room_for(self, client: web.RequestHandler, size: int) -> None:
+        """Count an answer, and cut the oldest ones off that leave no room for it."""
+        self._untaken[client] = size
+        while sum(self._untaken.values()) > MAX_UNTAKEN_BYTES and len(self._untaken) > 1:
+            oldest = next(iter(self._untaken))
+            log.info("an answer of %d bytes made room for others", self._untaken.pop(oldest))
+            _cut(oldest)
 
-    async def end(self) -> None:
-        """Say that this was all."""
-        async with asyncio.timeout_at(self._deadline):
-            await self.response.write_eof()
 
-    def _wait_for(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        async def bounded() -> None:
-            async with asyncio.timeout_at(self._deadline):
-                await coroutine
-
-        if self.cancelled.is_set():
-            coroutine.close()
-            raise Cancelled
-        asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
+def _cut(client: web.RequestHandler) -> None:
+    if isinstance(client.transport, asyncio.Transport):
+        client.transport.abort()
 
 
 def _question(request: web.Request, arguments: Mapping[str, str]) -> Question:

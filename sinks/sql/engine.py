@@ -13,6 +13,7 @@ import re
 import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -42,6 +43,10 @@ from sinks.sql.statement import (
 
 #: After so long without a question the process is not worth its memory, seconds.
 IDLE_S = 60.0
+#: A larger answer goes into a file.
+INLINE_BYTES = 1 << 16
+#: No file takes more than this part of what is free.
+_SHARE_OF_DISK = 10
 #: Readers give way to whoever writes.
 _NICE = 10
 _CODE = re.compile(r"\bCode: (\d+)\.")
@@ -93,16 +98,18 @@ class Engine:
         with _connected(self._options(settings)) as connection:
             _query(connection, f"USE {quoted(question.database)}")
             result = _query(connection, text, fmt, question.params)
+        body: Any = result.get_memview().view() if len(result) else b""
         head = Head(
             fmt=fmt,
             rows=result.rows_read(),
             read_rows=result.storage_rows_read(),
             read_bytes=result.storage_bytes_read(),
             elapsed_ns=int(result.elapsed() * 1e9),
-            size=len(result),
+            size=len(body),
+            in_file=len(body) > INLINE_BYTES,
             ignored=ignored,
         )
-        return head, result
+        return head, body
 
     def _options(self, settings: dict[str, str]) -> str:
         # A fresh connection each: after a failed query chDB hands its rows to the next one.
@@ -221,17 +228,32 @@ def serve(engine: Engine, asker: socket.socket) -> None:
         except (TimeoutError, EOFError):
             return
         asker.settimeout(None)
-        body: Any = b""
         try:
-            head, result = engine.answer(question)
-            body = memoryview(result.get_memview().view()) if head.size else b""
+            head, body = engine.answer(question)
+            if head.in_file:
+                _send_file(asker, head, body)
+                continue
         except QueryError as problem:
-            head = Head(code=problem.code, text=problem.text)
+            head, body = Head(code=problem.code, text=problem.text), b""
         except SnapshotError as problem:
-            head = Head(code=UNKNOWN, text=f"Code: {UNKNOWN}. DB::Exception: {problem}")
+            text = f"Code: {UNKNOWN}. DB::Exception: {problem}"
+            head, body = Head(code=UNKNOWN, text=text), b""
         asker.sendall(packed(head))
         asker.sendall(body)
-        del body
+
+
+def _send_file(asker: socket.socket, head: Head, body: Any) -> None:
+    """Hand a large answer over as a file, so that a slow client keeps no process waiting.
+
+    Raises QueryError where that would fill the disk of whoever writes.
+    """
+    if head.size > shutil.disk_usage(".").free // _SHARE_OF_DISK:
+        raise failure(243, "NOT_ENOUGH_SPACE", f"No space for an answer of {head.size} bytes.")
+    with tempfile.TemporaryFile(dir=".") as file:
+        file.write(body)
+        file.flush()
+        asker.sendall(packed(head))
+        socket.send_fds(asker, [b"f"], [file.fileno()])
 
 
 def _exactly(asker: socket.socket, count: int) -> bytes:

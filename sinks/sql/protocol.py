@@ -1,7 +1,7 @@
 """What goes between whoever asks and the process that reads: a question, a head, a body.
 
 asker  --[length][Question]-->  reader process
-asker  <--[length][Head][body of Head.size bytes]--  reader process
+asker  <--[length][Head][body of Head.size bytes, or an open file with it]--  reader process
 """
 
 import struct
@@ -69,7 +69,8 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     """What stands before an answer's `size` bytes; `code` other than 0 is a failure's, in `text`.
 
     `rows` are the answer's, `read_rows` and `read_bytes` what was read for it; `ignored` are
-    settings that were not the caller's to change.
+    settings that were not the caller's to change. With `in_file` an open file of the answer
+    follows instead, whose name is gone already.
     """
 
     code: int = 0
@@ -80,6 +81,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     read_bytes: int = 0
     elapsed_ns: int = 0
     size: int = 0
+    in_file: bool = False
     ignored: list[str] = []
 
 

@@ -5,6 +5,7 @@ The process that writes is never asked: each reader has links to the stored part
 either than `Limits` allow, or when nobody waits for its answer any longer.
 """
 
+import io
 import json
 import os
 import signal
@@ -13,10 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from sinks.clickhouse.client import DATABASE
 from sinks.sql import protocol
@@ -32,7 +33,6 @@ GRACE_S = 1.0
 #: A process whose memory does not come back to this above its start is replaced, bytes.
 KEPT_BYTES = 400_000_000
 _OPEN_S = 60.0
-_CHUNK = 1 << 18
 _ENGINE = "sinks.sql.engine"
 _ENVIRON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TZ", "SYSTEMROOT")
 
@@ -86,47 +86,34 @@ class Reader:
 
         A FORMAT clause in `sql` wins over `fmt`. Raises QueryError.
         """
-        pieces: list[bytes] = []
-        question = Question(sql, fmt, dict(params or {}), database)
-        head = self.ask(question, lambda _: None, pieces.append)
-        return Answer(b"".join(pieces), head.fmt, head.rows, head.elapsed_ns)
+        head, body = self.ask(Question(sql, fmt, dict(params or {}), database))
+        with body:
+            return Answer(body.read(), head.fmt, head.rows, head.elapsed_ns)
 
     def ask(
-        self,
-        question: Question,
-        begin: Callable[[Head], object],
-        deliver: Callable[[bytes], object],
-        cancelled: threading.Event | None = None,
-    ) -> Head:
-        """Hand an answer's head to `begin`, then its bytes to `deliver`, piece by piece.
+        self, question: Question, cancelled: threading.Event | None = None
+    ) -> tuple[Head, BinaryIO]:
+        """Return an answer's head and the bytes that follow it.
 
-        Raises QueryError for a question that failed, Cancelled soon after `cancelled` is
-        set, and whatever `begin` and `deliver` raise.
+        Raises QueryError for a question that failed, Cancelled soon after `cancelled` is set
+        or the reader is closed.
         """
         cancelled = cancelled or threading.Event()
         while not self._free.acquire(timeout=LOOK_S):
             if cancelled.is_set():
                 raise Cancelled
         try:
-            return self._ask(question, begin, deliver, cancelled)
+            return self._ask(question, cancelled)
         finally:
             self._free.release()
 
-    def _ask(
-        self,
-        question: Question,
-        begin: Callable[[Head], object],
-        deliver: Callable[[bytes], object],
-        cancelled: threading.Event,
-    ) -> Head:
+    def _ask(self, question: Question, cancelled: threading.Event) -> tuple[Head, BinaryIO]:
         for attempt in (1, 2):
             process, used = self._take()
             whole = False
             try:
                 head = process.ask(question, self._limits, cancelled)
-                if not head.code:
-                    begin(head)
-                    process.hand_on(head.size, deliver)
+                body = process.body(head)
                 whole = True
             except EOFError:
                 # One that was idle may have ended just now; one at work was ended by its query.
@@ -137,7 +124,7 @@ class Reader:
                 self._give_back(process, whole)
             if head.code:
                 raise QueryError(head.code, head.text)
-            return head
+            return head, body
         raise AssertionError("unreachable")
 
     def _take(self) -> "tuple[_Process, bool]":
@@ -211,21 +198,28 @@ class _Process:
                 return opened
             self._base = self._memory()
         with suppress(ConnectionError):  # the answer will not come either
-            self._socket.settimeout(None)
+            self._socket.settimeout(_OPEN_S)
             self._socket.sendall(protocol.packed(question))
         self._socket.settimeout(LOOK_S)
         return self._head(limits.seconds + GRACE_S, limits, cancelled)
 
-    def hand_on(self, size: int, deliver: Callable[[bytes], object]) -> None:
-        """Pass the answer's bytes on as they are taken."""
+    def body(self, head: Head) -> BinaryIO:
+        """Return what follows a head, to be read and closed; raises EOFError."""
         self._socket.settimeout(_OPEN_S)
-        while size:
-            piece = self._socket.recv(min(size, _CHUNK))
+        if head.in_file:
+            _, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
+            if not descriptors:
+                raise EOFError
+            os.lseek(descriptors[0], 0, os.SEEK_SET)
+            return os.fdopen(descriptors[0], "rb")
+        content = io.BytesIO()
+        while missing := head.size - content.tell():
+            piece = self._socket.recv(missing)
             if not piece:
                 raise EOFError
-            size -= len(piece)
-            deliver(piece)
-        self._socket.settimeout(LOOK_S)
+            content.write(piece)
+        content.seek(0)
+        return content
 
     def grown(self) -> int:
         """Return how much memory it takes beyond what it took when it had opened, bytes."""

@@ -25,6 +25,7 @@ from chaos.outcome import Outcome, save, show
 from chaos.recording import Recording, record
 from chaos.rig import USUAL, Rig
 from chaos.say import say
+from chaos.slow_clients import slow_clients
 from chaos.webhooks import MANNERS, spoil_webhooks
 from streams.stack import local_kafka
 
@@ -47,6 +48,9 @@ class Attack(NamedTuple):
 ATTACKS: dict[str, Attack] = {
     "kill-stages": Attack("kill -9 of a random stage", kills.kill_stages, 40, 1800),
     "kill-embedded": Attack("kill -9 of the one process", kill_embedded, 10, 600, alone=True),
+    "slow-clients": Attack(
+        "HTTP clients slow, half-open, greedy, gone", slow_clients, 12, 600, alone=True
+    ),
     "kill-broker": Attack("kill -9 of Kafka", kills.kill_broker, 10, 900),
     "replace-detect": Attack("a detect worker goes, another comes", kills.replace_detect, 3, 600),
     "freeze-stages": Attack("zombies: frozen past the session", kills.freeze_stages, 8, 900),

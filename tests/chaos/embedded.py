@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -26,7 +27,14 @@ OWN = ("elapsed_s", "run")
 class Run:
     """One `undertow run` on a directory that outlives it."""
 
-    def __init__(self, folder: Path, recording: Recording, speed: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        recording: Recording,
+        speed: str,
+        mode: str = "--no-serve",
+        descriptors: int | None = None,
+    ) -> None:
         self.data_dir = folder / "embedded"
         self.environ = os.environ | {
             "UNDERTOW_DATA_DIR": str(self.data_dir),
@@ -34,13 +42,22 @@ class Run:
             "UNDERTOW_SQL_PORT": "0",
             "UNDERTOW_CHECKPOINT_S": "0.5",
         }
-        self.command = [sys.executable, "-m", "streams.cli", "run", "--no-serve", "--speed", speed]
+        self.command = [sys.executable, "-m", "streams.cli", "run", mode, "--speed", speed]
         self.command += ["--source", str(recording.source)]
         self.log = folder / "embedded.log"
+        self._descriptors = descriptors
         self.rss_mb = 0.0
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start the same command again."""
+        die_with_us = die_with_parent()
+
+        def limited() -> None:
+            if self._descriptors:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (self._descriptors, self._descriptors))
+            if die_with_us:
+                die_with_us()
+
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 self.command,
@@ -48,7 +65,7 @@ class Run:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=die_with_parent(),
+                preexec_fn=limited,
             )
 
     def stamp(self) -> int:
@@ -80,7 +97,7 @@ def kill_embedded(
     deadline: float,
 ) -> None:
     """Kill -9 the one process at random moments, and start the same command again."""
-    run = Run(folder, recording, f"{_span_s(recording) / (rounds + 1) / ROUND_S:.1f}")
+    run = Run(folder, recording, f"{span_s(recording) / (rounds + 1) / ROUND_S:.1f}")
     resumed: list[float] = []
     process = run.start()
     try:
@@ -109,17 +126,19 @@ def kill_embedded(
         process.wait()
     outcome.resumed(resumed)
     outcome.rss_mb_max = round(run.rss_mb, 1)
-    _judge(run, recording, outcome, folder.parent)
+    judge_run(run, recording, outcome)
     condemn(outcome)
 
 
-def _span_s(recording: Recording) -> float:
+def span_s(recording: Recording) -> float:
+    """Return how long the recording is, seconds of event time."""
     lines = (recording.source / "trades.ndjson").read_bytes().splitlines()
     first, last = json.loads(lines[0])["ts_recv"], json.loads(lines[-1])["ts_recv"]
     return float(last - first) / 1e6
 
 
-def _judge(run: Run, recording: Recording, outcome: Outcome, base: Path) -> None:
+def judge_run(run: Run, recording: Recording, outcome: Outcome) -> None:
+    """Fill in what was lost, doubled or different from the undisturbed run; it has ended."""
     environ = {"UNDERTOW_DATA_DIR": str(run.data_dir)}
     outcome.records, outcome.lost, outcome.doubled, outcome.findings_differ = (
         recording.records,

@@ -45,6 +45,14 @@ def test_a_killed_run_ends_as_if_nothing_had_been(recording: Recording, tmp_path
     assert outcome.rounds
 
 
+def test_clients_that_take_and_do_not_give_back_cost_a_run_nothing(
+    recording: Recording, tmp_path: Path
+) -> None:
+    outcome = run("slow-clients", SEED, 3, recording, tmp_path)
+    assert not why_not_held(outcome)
+    assert outcome.rounds == 3
+
+
 @pytest.mark.parametrize("make", MAKERS, ids=lambda make: make.__name__)
 def test_most_of_every_kind_of_hostile_payload_is_refused(make: object) -> None:
     draw = random.Random(SEED)
