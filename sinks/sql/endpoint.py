@@ -21,7 +21,7 @@ from aiohttp import web
 
 from schemas.access import is_allowed, is_loopback, why_not_bound
 from sinks.clickhouse.client import DATABASE
-from sinks.sql import connections
+from sinks.sql import compression, connections
 from sinks.sql.protocol import Head, Limits, QueryError, Question, failure, refuse
 from sinks.sql.reader import Cancelled, Reader
 
@@ -171,6 +171,7 @@ class _Handlers:
         """Answer one request on /."""
         query_id = request.query.get("query_id") or str(uuid.uuid4())
         headers = {"X-ClickHouse-Query-Id": _header(query_id), "X-ClickHouse-Timezone": "UTC"}
+        framed = request.query.get("compress") in ("1", "true")
         try:
             if not is_allowed(self._token, request.headers):
                 raise QueryError(516, _NO_TOKEN)
@@ -180,10 +181,10 @@ class _Handlers:
                 return web.Response(text="Ok.\n", headers=headers)
             return await self._answer(request, _question(request, arguments), headers)
         except QueryError as problem:
-            return _failure(problem, headers)
+            return _failure(problem, headers, framed)
         except TimeoutError:
             why = f"The query was not here within {_BODY_S:g} seconds."
-            return _failure(failure(209, "SOCKET_TIMEOUT", why), headers)
+            return _failure(failure(209, "SOCKET_TIMEOUT", why), headers, framed)
 
     async def _answer(
         self, request: web.Request, question: Question, headers: dict[str, str]
@@ -240,7 +241,7 @@ def _cut(client: web.RequestHandler) -> None:
 
 
 def _question(request: web.Request, arguments: Mapping[str, str]) -> Question:
-    asked = request.headers
+    asked, version = request.headers, arguments.get("client_protocol_version", "")
     fmt = arguments.get("default_format") or asked.get("X-ClickHouse-Format") or "TabSeparated"
     database = arguments.get("database") or asked.get("X-ClickHouse-Database") or DATABASE
     return Question(
@@ -250,7 +251,17 @@ def _question(request: web.Request, arguments: Mapping[str, str]) -> Question:
         # Clients that were told no database say `default`, and mean the one there is.
         DATABASE if database == "default" else database,
         {k: v for k, v in arguments.items() if k not in _TRANSPORT and k[:6] != "param_"},
+        int(version) if version.isdecimal() else 0,
+        _encoding(request, arguments),
     )
+
+
+def _encoding(request: web.Request, arguments: Mapping[str, str]) -> str:
+    if arguments.get("compress") in ("1", "true"):
+        return compression.FRAMES
+    if arguments.get("enable_http_compression") in ("0", "false"):
+        return ""
+    return compression.accepted(request.headers.get("Accept-Encoding", ""))
 
 
 async def _arguments(request: web.Request) -> dict[str, str]:
@@ -266,8 +277,9 @@ async def _arguments(request: web.Request) -> dict[str, str]:
             body = str(form.get("query", "")).encode()
             arguments |= {k: v for k, v in form.items() if isinstance(v, str) and k != "query"}
         else:
-            raw = await request.read()
-            body = _unpacked(raw, request.headers.get("Content-Encoding", ""))
+            body = _unpacked(await request.read(), request.headers.get("Content-Encoding", ""))
+            if arguments.get("decompress") in ("1", "true"):
+                body = _unframed(body)
     except web.HTTPRequestEntityTooLarge:
         raise _too_large() from None
     if _first_word(arguments.get("query", "") or body[:64].decode("ascii", "replace")) == "insert":
@@ -301,6 +313,17 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     return plain
 
 
+def _unframed(body: bytes) -> bytes:
+    """Undo ClickHouse's own frames, up to MAX_SQL_BYTES."""
+    try:
+        plain = compression.plain_from_frames(body, MAX_SQL_BYTES)
+    except compression.Torn as problem:
+        raise failure(40, "CHECKSUM_DOESNT_MATCH", f"{problem}.") from None
+    if len(plain) > MAX_SQL_BYTES:
+        raise _too_large()
+    return plain
+
+
 def _too_large() -> QueryError:
     text = f"Code: 381. DB::Exception: The query is larger than {MAX_SQL_BYTES} bytes."
     return QueryError(381, text + " (QUERY_IS_TOO_LARGE)")
@@ -323,17 +346,22 @@ def _answer_headers(head: Head) -> dict[str, str]:
         "X-ClickHouse-Format": head.fmt,
         "Content-Type": _CONTENT_TYPES.get(head.fmt, "application/octet-stream"),
     }
+    if head.encoding and head.encoding != compression.FRAMES:
+        headers |= {"Content-Encoding": head.encoding, "Vary": "Accept-Encoding"}
     if head.ignored:
         headers["X-Undertow-Ignored"] = _header(",".join(head.ignored))
     return headers
 
 
-def _failure(problem: QueryError, headers: dict[str, str]) -> web.Response:
+def _failure(problem: QueryError, headers: dict[str, str], framed: bool = False) -> web.Response:
     headers |= {"X-ClickHouse-Exception-Code": str(problem.code)}
     if problem.code == 516:
         headers["WWW-Authenticate"] = "Bearer"
-    text = problem.text.rstrip() + "\n"
-    return web.Response(status=_STATUS.get(problem.code, 500), text=text, headers=headers)
+    body = problem.text.rstrip().encode() + b"\n"
+    if framed:  # a client that asked for frames undoes them before it looks at the status
+        body = compression.compressed(body, compression.FRAMES)
+    headers["Content-Type"] = "text/plain; charset=UTF-8"
+    return web.Response(status=_STATUS.get(problem.code, 500), body=body, headers=headers)
 
 
 def _header(text: str) -> str:

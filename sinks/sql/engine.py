@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sinks.sql import compression, native
 from sinks.sql.protocol import (
     UNKNOWN,
     Head,
@@ -99,6 +100,12 @@ class Engine:
             _query(connection, f"USE {quoted(question.database)}")
             result = _query(connection, text, fmt, question.params)
         body: Any = result.get_memview().view() if len(result) else b""
+        if fmt == "Native" and question.protocol >= native.VERSION:
+            body = native.for_version(bytes(body))
+        worth = len(body) >= compression.WORTH_BYTES or question.encoding == compression.FRAMES
+        encoding = question.encoding if worth else ""
+        if encoding:
+            body = compression.compressed(body, encoding)
         head = Head(
             fmt=fmt,
             rows=result.rows_read(),
@@ -106,6 +113,7 @@ class Engine:
             read_bytes=result.storage_bytes_read(),
             elapsed_ns=int(result.elapsed() * 1e9),
             size=len(body),
+            encoding=encoding,
             in_file=len(body) > INLINE_BYTES,
             ignored=ignored,
         )

@@ -56,13 +56,19 @@ def refuse(why: str) -> QueryError:
 
 
 class Question(msgspec.Struct, array_like=True, frozen=True):
-    """One statement; `params` are as in ClickHouse's `param_name`, `settings` are the caller's."""
+    """One statement; `params` are as in ClickHouse's `param_name`, `settings` are the caller's.
+
+    `protocol` is the version of the protocol that the client speaks, `encoding` one of
+    `sinks.sql.compression`, which an answer that is worth it comes in.
+    """
 
     sql: str
     fmt: str = "TabSeparated"
     params: dict[str, str] = {}
     database: str = ""
     settings: dict[str, str] = {}
+    protocol: int = 0
+    encoding: str = ""
 
 
 class Head(msgspec.Struct, array_like=True, frozen=True):
@@ -81,6 +87,7 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     read_bytes: int = 0
     elapsed_ns: int = 0
     size: int = 0
+    encoding: str = ""
     in_file: bool = False
     ignored: list[str] = []
 
