@@ -15,11 +15,14 @@ from urllib.parse import urlencode
 import clickhouse_connect
 import lz4.frame
 import pytest
+import sqlalchemy
+from backports import zstd
 from clickhouse_connect.driver.exceptions import DatabaseError, ProgrammingError
 
 from schemas.market import Trade
 from sinks.clickhouse.client import Batch, Writer, open_client
 from sinks.clickhouse.migrate import migrate
+from sinks.sql.compression import FRAMES, compressed, plain_from_frames
 from sinks.sql.endpoint import MAX_SQL_BYTES, EndpointError, serve
 from sinks.sql.query import query
 from sinks.sql.reader import Limits, QueryError, Reader
@@ -175,6 +178,88 @@ def test_a_torn_compressed_request_is_an_error_not_a_crash(endpoint):
     assert ask(endpoint, body=torn, headers={"Content-Encoding": "lz4"})[0] == 500
 
 
+MANY = "SELECT number, toString(number) FROM numbers(99999)"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "undo"),
+    [
+        ("gzip", gzip.decompress),
+        ("deflate", zlib.decompress),
+        ("lz4", lz4.frame.decompress),
+        ("zstd", zstd.decompress),
+    ],
+)
+def test_an_answer_comes_in_an_encoding_that_the_client_takes(endpoint, encoding, undo):
+    plain = raw(endpoint, MANY)[1]
+    headers, body = raw(endpoint, MANY, {"Accept-Encoding": f"br;q=1.0, {encoding};q=0.5"})
+    assert headers["Content-Encoding"] == encoding
+    assert len(body) < 0.8 * len(plain)
+    assert undo(body) == plain
+    for refused in (f"{encoding};q=0", "br", "identity"):
+        assert raw(endpoint, MANY, {"Accept-Encoding": refused})[0]["Content-Encoding"] is None
+    asked = {"Accept-Encoding": encoding}
+    headers, body = raw(endpoint, MANY, asked, enable_http_compression=0)
+    assert (headers["Content-Encoding"], body) == (None, plain)
+
+
+def test_clickhouse_s_own_frames_go_both_ways(endpoint):
+    plain = raw(endpoint, MANY)[1]
+    _, body = raw(endpoint, MANY, compress=1)
+    assert plain_from_frames(body, 10**8) == plain
+    assert body[16:17] == b"\x82"
+    question = compressed(b"SELECT 40 + 2", FRAMES)
+    assert ask(endpoint, body=question, decompress=1)[2] == "42\n"
+    torn = question[:-1] + b"?"
+    status, headers, _ = ask(endpoint, body=torn, decompress=1)
+    assert (status, headers["X-ClickHouse-Exception-Code"]) == (500, "40")
+    bomb = compressed(b"SELECT 1 " + b" " * 50 * MAX_SQL_BYTES, FRAMES)
+    assert ask(endpoint, body=bomb, decompress=1)[0] == 413
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        raw(endpoint, "SELECT nope", compress=1)
+    assert plain_from_frames(caught.value.read(), 10**6).startswith(b"Code: 47. ")
+
+
+def raw(endpoint, sql, headers=None, **arguments):
+    """Ask, and return headers and bytes as they came; raises HTTPError."""
+    request = urllib.request.Request(
+        f"{endpoint.url}/?{urlencode(arguments)}", sql.encode(), headers or {}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.headers, answer.read()
+
+
+def test_head_says_what_get_would(endpoint):
+    got = ask(endpoint, query=MANY)
+    head = ask(endpoint, query=MANY, method="HEAD")
+    assert (head[0], head[2]) == (200, "")
+    assert head[1]["Content-Length"] == got[1]["Content-Length"] == str(len(got[2]))
+    assert ask(endpoint, method="HEAD")[::2] == (200, "")
+    assert ask(endpoint, query="SELECT nope", method="HEAD")[::2] == (404, "")
+
+
+def test_the_summary_counts_rows_that_were_read(endpoint):
+    summary = json.loads(
+        ask(endpoint, "SELECT sum(number) FROM numbers(5000)")[1]["X-ClickHouse-Summary"]
+    )
+    assert summary["read_rows"] == "5000"
+    assert summary["read_bytes"] == "40000"
+    assert summary["result_rows"] == "1"
+
+
+def test_an_error_has_one_code(endpoint):
+    for sql in (
+        "SELECT nope", "SELECT 1 1", "SELECT throwIf(1)", "SELECT 1 FORMAT Nope",
+        "SELECT toInt32('x')", "SELECT 1 SETTINGS readonly = 0", "SELECT number FROM numbers(300000)",
+        "SELECT * FROM (SELECT 1 SETTINGS max_threads = 'x')",
+    ):  # fmt: skip
+        status, headers, text = ask(endpoint, sql)
+        assert status >= 400
+        assert text.count("Code: ") == 1
+        assert text.startswith(f"Code: {headers['X-ClickHouse-Exception-Code']}. DB::Exception: ")
+        assert text.count("(version") == 0
+
+
 def test_bad_sql_is_answered_with_its_code_and_text(endpoint):
     for sql, status, code in (
         ("SELECT 1 1", 400, 62),
@@ -218,6 +303,31 @@ def test_clickhouse_connect_sees_errors_as_a_server_s(client):
     assert caught.value.code == 164
     with pytest.raises(ProgrammingError, match="readonly"):
         client.query("SELECT 1", settings={"allow_ddl": 0})
+
+
+def test_clickhouse_connect_sends_settings(client):
+    sql = "SELECT toUInt64(getSetting('max_threads')), getSetting('join_use_nulls')"
+    assert client.query(sql, settings={"max_threads": 1, "join_use_nulls": 1}).result_rows == [
+        (1, True)
+    ]
+    with pytest.raises(DatabaseError, match="TOO_MANY_ROWS"):
+        client.query("SELECT number FROM numbers(50)", settings={"max_result_rows": 10})
+
+
+def test_sqlalchemy_reads_tables_views_and_rows(endpoint):
+    engine = sqlalchemy.create_engine(f"clickhousedb://default@127.0.0.1:{endpoint.port}/undertow")
+    with engine.connect() as connection:
+        inspected = sqlalchemy.inspect(connection)
+        assert {"trades", "board_24h"} <= set(inspected.get_table_names()) | set(
+            inspected.get_view_names()
+        )
+        assert "price" in {column["name"] for column in inspected.get_columns("trades")}
+        trades = sqlalchemy.Table("trades", sqlalchemy.MetaData(), autoload_with=connection)
+        rows = connection.execute(sqlalchemy.select(trades.c.price).limit(1)).all()
+        assert rows in ([], [(60_000.0,)])
+        with pytest.raises(sqlalchemy.exc.DBAPIError, match="Code: 60"):
+            connection.execute(sqlalchemy.text("SELECT * FROM nope"))
+    engine.dispose()
 
 
 def test_the_async_client_connects_too(endpoint):
