@@ -90,7 +90,7 @@ def evaluate(
 
 def _parts() -> Any:
     try:
-        from streams.evaluate import protocol, report, run  # noqa: F401 (all or none)
+        from streams.evaluate import html_report, protocol, run  # noqa: F401 (all or none)
         from streams.simulate.market import params
     except ImportError as missing:
         raise Refused(
@@ -135,7 +135,7 @@ def _of_recording(folder: Path, params_file: str) -> dict[str, Any]:
 
 
 def _finish(result: dict[str, Any], out: Path) -> None:
-    from streams.evaluate import report
+    from streams.evaluate import html_report
 
     result["command"] = " ".join(["undertow", *sys.argv[1:]])
     result["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -143,7 +143,7 @@ def _finish(result: dict[str, Any], out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     shape = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     (out / "evaluate.json").write_bytes(orjson.dumps(result, option=shape))
-    (out / "evaluate.html").write_text(report.html(result))
+    (out / "evaluate.html").write_text(html_report.html(result))
     click.echo(f"{out / 'evaluate.json'}, {out / 'evaluate.html'}", err=True)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
 

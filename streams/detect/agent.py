@@ -19,7 +19,7 @@ from schemas.topics import TOPICS, key_of
 from schemas.words import not_after_message
 from streams.core import engine, pipeline, refusals
 from streams.core.params import Params
-from streams.detect import backpressure, faust_tables, observed, shards
+from streams.detect import agent_metrics, backpressure, faust_tables, shards
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka import records
 from streams.process.settings import Settings
@@ -98,7 +98,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         await progress.done(generation)
         if progress.still(generation):
             hold_back(touched)
-        observed.state(app, live, progress.taken)
+        agent_metrics.state(app, live, progress.taken)
 
     @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
@@ -117,7 +117,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         await progress.commit()
         if progress.still(held_by[0]):
             hold_back(live)
-        observed.alive(app, progress.in_touch())
+        agent_metrics.alive(app, progress.in_touch())
 
 
 def stuck(idle_s: float, progress: Progress) -> str:
@@ -198,7 +198,7 @@ class Outgoing:
     def add(self, topic: str, record: msgspec.Struct) -> None:
         """Queue one record."""
         self._waiting.append((topic, record))
-        observed.sent(topic, record)
+        agent_metrics.sent(topic, record)
 
     async def delivered(self) -> None:
         """Send everything queued and wait for the broker's word on each."""

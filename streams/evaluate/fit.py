@@ -13,7 +13,7 @@ import numpy as np
 
 from schemas.words import SECOND, FeedClass
 from streams.core.params import Params
-from streams.evaluate import market, recorded
+from streams.evaluate import market_wide, recorded
 from streams.evaluate.calibrate import Threshold, threshold
 from streams.evaluate.events import SKIP, WEEK, Ints, Truth, Watch
 from streams.evaluate.labelled import Cascade, Grey, Line
@@ -135,14 +135,14 @@ def _market(
     watch: Watch, length: int,
 ) -> Fitted | None:  # fmt: skip
     majors = [one for one in found if one.asset in params.market.majors]
-    needed = LEAST_ALARMS / market.BUDGET
+    needed = LEAST_ALARMS / market_wide.BUDGET
     if len(majors) < 2 or (length - watch.skip) / WEEK < needed:
         return None
     of = [excess[one.asset] for one in majors]
-    pooled = market.second_largest([score for _, score in of])
+    pooled = market_wide.second_largest([score for _, score in of])
     grey = np.concatenate([truth.grey for truth, _ in of])
     truth = Truth(rows([], 3), grey, of[0][0].usd)
-    made = _threshold([(truth, pooled)], market.BUDGET, market.REARM_BELOW, watch)
+    made = _threshold([(truth, pooled)], market_wide.BUDGET, market_wide.REARM_BELOW, watch)
     # A sum of feeds is as complete as its least complete one.
     classes: tuple[FeedClass, ...] = ("throttled", "mixed", "full")
     feed_class = next(c for c in classes if c in {one.feed_class for one in majors})

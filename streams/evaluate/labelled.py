@@ -24,7 +24,7 @@ from schemas.findings import CascadeFinding, MarketFinding, WhaleFinding
 from schemas.words import SECOND
 from streams.core import pipeline
 from streams.core.params import Params
-from streams.evaluate import drawn, recorded, tables
+from streams.evaluate import drawn, figure_tables, recorded
 from streams.evaluate.calibrate import lowest
 from streams.evaluate.events import (
     SKIP,
@@ -129,16 +129,16 @@ def evaluate(
     }  # fmt: skip
 
 
-def _row(weeks: Weeks) -> tables.Row:
-    row = tables.row(figures(weeks))
+def _row(weeks: Weeks) -> figure_tables.Row:
+    row = figure_tables.row(figures(weeks))
     return row if len(weeks.false) >= LEAST_BLOCKS else row | {"intervals": {}}
 
 
-def _paired(ours: Weeks, other: Weeks) -> tables.Row | None:
+def _paired(ours: Weeks, other: Weeks) -> figure_tables.Row | None:
     """Return the difference in damage to come; None where there was no cascade."""
     if not len(ours.found):
         return None
-    told = tables.full(difference(ours, other, lambda x: x.left))
+    told = figure_tables.full(difference(ours, other, lambda x: x.left))
     return told if len(ours.false) >= LEAST_BLOCKS else told | {"interval": None}
 
 

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from streams.core.params import WhaleParams
-from streams.evaluate import exhaustion, market, pass_marks, protocol, tables, whales
+from streams.evaluate import (
+    exhaustion,
+    figure_tables,
+    market_wide,
+    pass_marks,
+    protocol,
+)
+from streams.evaluate import (
+    whale_figures as whales,
+)
 from streams.evaluate.drawn import drawn
 from streams.evaluate.events import Weeks
 from streams.evaluate.protocol import BUDGET, CONTENDERS, CURVE, PRODUCT, Found, History
@@ -88,7 +97,7 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
         for case in plan.cases
     }
     weeks = {case: _judged(past, scored) for case, scored in by_case.items()}
-    result = tables.of(plan.ours, by_case, weeks)
+    result = figure_tables.of(plan.ours, by_case, weeks)
     result["market"] = _market(market_of, plan, past, by_case, tell)
     result |= _exhaustion(market_of, plan, past, by_case["full"], tell)
     result["whale"] = whales.report(past.whales, WhaleParams()) if plan.whales else {}
@@ -158,11 +167,11 @@ def _market(
 
     def one(case: Case) -> dict[str, Any]:
         own = [asset[plan.ours][BUDGET] for asset in by_case[case.name]]
-        made, _, figures = market.evaluate(
+        made, _, figures = market_wide.evaluate(
             market_of, past.calibration, past.test, RULES[case.rule], CONTENDERS[plan.ours], own
         )
-        return tables.row(figures) | {
-            "threshold": msgspec.to_builtins(made), "budget": market.BUDGET
+        return figure_tables.row(figures) | {
+            "threshold": msgspec.to_builtins(made), "budget": market_wide.BUDGET
         }  # fmt: skip
 
     told = _each(plan, cases, one, tell, lambda case: f"market-wide, {case.name}")

@@ -19,7 +19,7 @@ from streams.core.fold import fold_columns
 from streams.core.params import Params
 from streams.process import health
 from streams.run.checkpoint import Checkpoint, digest_of, encode
-from streams.run.rows import Rows
+from streams.run.row_writer import Rows
 from streams.sources import Item, Source
 from streams.sources.pace import paced
 

@@ -25,7 +25,7 @@ from streams.process.settings import Settings, clickhouse_tls
 from streams.run import checkpoint, planted, webhooks
 from streams.run.checkpoint import Checkpoint
 from streams.run.loop import Ears, SourceChanged, drive
-from streams.run.rows import Rows, are_there, cut_back
+from streams.run.row_writer import Rows, are_there, cut_back
 from streams.sources import Source
 
 #: The embedded engine's faults are this machine's: space that somebody makes, or nothing.

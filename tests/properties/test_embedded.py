@@ -14,7 +14,7 @@ from schemas.findings import Alert
 from sinks.clickhouse.client import Batch
 from streams.run import checkpoint, loop
 from streams.run.loop import Ears, SourceChanged, drive
-from streams.run.rows import Rows
+from streams.run.row_writer import Rows
 from streams.sources import Source
 
 

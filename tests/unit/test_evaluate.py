@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from streams.evaluate import exhaustion, market, pass_marks, report, run
+from streams.evaluate import exhaustion, html_report, market_wide, pass_marks, run
 from streams.evaluate.events import Truth
 from streams.simulate.market.params import NORMAL
 
@@ -53,7 +53,7 @@ def test_a_bar_that_was_not_measured_is_neither_reached_nor_missed(result: dict[
 
 
 def test_the_report_is_one_file_that_loads_nothing(result: dict[str, Any]) -> None:
-    page = report.html(result)
+    page = html_report.html(result)
     assert page.count("<svg") >= 3
     assert not re.search(r"<script|<link|<img|src=|@import", page)
     for word in ("Every score on every feed", "damage to come", "fixed-$"):
@@ -80,7 +80,7 @@ def truth(cascades: list[tuple[int, int, int]]) -> Truth:
 
 
 def test_a_market_cascade_begins_with_the_second_asset_and_one_alone_counts_neither_way() -> None:
-    pooled = market.truth(
+    pooled = market_wide.truth(
         [truth([(100, 400, 500), (3000, 3100, 3200)]), truth([(250, 600, 650)]), truth([])]
     )
     assert pooled.cascades.tolist() == [[250, 600, 650]]
@@ -90,7 +90,7 @@ def test_a_market_cascade_begins_with_the_second_asset_and_one_alone_counts_neit
 
 def test_the_second_largest_excess_is_the_second_largest() -> None:
     rows = np.random.default_rng(1).normal(size=(4, 50)).astype(np.float32)
-    found = market.second_largest(list(rows))
+    found = market_wide.second_largest(list(rows))
     assert np.array_equal(found, np.sort(rows, axis=0)[-2])
 
 

@@ -8,7 +8,7 @@ from schemas.words import MINUTE
 from streams.core.detectors import flow, whale_selling
 from streams.core.detectors.flow import FlowState
 from streams.core.params import WhaleParams
-from streams.evaluate import whale_paths, whales
+from streams.evaluate import whale_figures, whale_paths
 from streams.evaluate.binomial import clopper_pearson
 from streams.evaluate.whale_paths import Judged
 from streams.simulate.market import core
@@ -51,7 +51,7 @@ def path(seed: int, n: int = 600) -> Judged:
 
 
 def test_the_report_finds_what_was_planted() -> None:
-    found = whales.report({1: [path(1)], 2: [path(2)]}, PARAMS)
+    found = whale_figures.report({1: [path(1)], 2: [path(2)]}, PARAMS)
     assert found["fpr_05"] == pytest.approx(0.05, abs=0.02)
     assert found["null_05"] == pytest.approx(0.05, abs=0.02)
     assert found["power_05"] == pytest.approx(0.05**0.1, abs=0.06)

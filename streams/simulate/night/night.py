@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.simulate.night import orders, tape, whales, wire
+from streams.simulate.night import orders, tape, wire
 from streams.simulate.night.forced import Forced, force
 from streams.simulate.night.prices import log_prices, pressed
 from streams.simulate.night.setting import (
@@ -24,6 +24,7 @@ from streams.simulate.night.setting import (
     Floats,
     generator,
 )
+from streams.simulate.night.transfers import Transfer, alert, sold, transfers, truth
 
 #: Seconds generated at a time: bounds memory, and time to the first frame.
 BLOCK_S = 900
@@ -50,7 +51,7 @@ class _Script:
 
     seed: int
     forced: Forced
-    transfers: list[whales.Transfer]
+    transfers: list[Transfer]
     log_price: dict[str, Floats] = field(default_factory=dict)
     flow: dict[str, dict[str, tape.Flow]] = field(default_factory=dict)
 
@@ -63,7 +64,7 @@ def generate(seed: int = 20251121, hours: float = 24.0) -> Night:
     script = _write(seed)
     until = START_US + seconds * 1_000_000
     planted: list[dict[str, Any]] = [d for d in script.forced.planted if d["end_us"] < until]
-    planted += [whales.truth(t) for t in script.transfers if t.venue and t.at < seconds]
+    planted += [truth(t) for t in script.transfers if t.venue and t.at < seconds]
     return Night(_frames(script, seconds), (START_US, until), planted)
 
 
@@ -71,14 +72,14 @@ def _write(seed: int) -> _Script:
     """Decide prices, forced orders, transfers and flows of the whole day."""
     forced = force(seed)
     before = log_prices(seed, forced)
-    script = _Script(seed, forced, whales.transfers(seed, before["BTC"]))
+    script = _Script(seed, forced, transfers(seed, before["BTC"]))
     for k, profile in enumerate(PROFILES):
         asset = profile.asset
-        sold = {v: whales.sold(script.transfers, asset, v) for v in VENUES}
-        price = before[asset] + pressed(profile, np.sum(list(sold.values()), axis=0))
+        selling = {v: sold(script.transfers, asset, v) for v in VENUES}
+        price = before[asset] + pressed(profile, np.sum(list(selling.values()), axis=0))
         script.log_price[asset] = price
         script.flow[asset] = tape.flows(
-            generator(seed, 40, k), profile, price, forced.taken_usd(asset), sold
+            generator(seed, 40, k), profile, price, forced.taken_usd(asset), selling
         )
     return script
 
@@ -125,5 +126,5 @@ def _alerts(script: _Script, lo: int, hi: int) -> list[Frame]:
             known = t.asset in BY_ASSET
             price = float(np.exp(script.log_price[t.asset][min(t.at, DAY - 1)])) if known else 1.0
             at = START_US + t.at * 1_000_000 + int(rng.integers(100_000, 900_000))
-            rows.append((at, "whale_alert", "alert", whales.alert(t, price)))
+            rows.append((at, "whale_alert", "alert", alert(t, price)))
     return rows
