@@ -51,6 +51,7 @@ _SHARE_OF_DISK = 10
 #: Readers give way to whoever writes.
 _NICE = 10
 _CODE = re.compile(r"\bCode: (\d+)\.")
+_NAME = re.compile(r" \([A-Z_]+\)\s*$")
 _VERSION = re.compile(r" \(version [\d.]+\)")
 #: Links to another's files: nothing may be merged, moved or removed here.
 _CONFIG = "<clickhouse><merge_tree><table_readonly>1</table_readonly></merge_tree></clickhouse>"
@@ -156,8 +157,9 @@ class Engine:
             result = _query(connection, ask, "RawBLOB", {"sql": escaped})
         except QueryError as problem:
             # The engine's complaint ends by quoting our wrapper around the query.
-            text = problem.text.split(": In scope SELECT formatQuery")[0]
-            raise QueryError(problem.code, text) from None
+            text, wrapped, rest = problem.text.partition(": In scope SELECT formatQuery")
+            name = _NAME.search(rest) if wrapped else None
+            raise QueryError(problem.code, text + (name.group() if name else "")) from None
         try:
             return str((result.bytes() or b"").decode())
         except UnicodeDecodeError:
