@@ -63,8 +63,8 @@ def calibrate(
     settings = settled(**given)
     try:
         spans = labelled.truth_lines(known) if known else []
-        held = _recorded(source) if source else _stored(settings)
-        made = fit.fit(held, spans, budget, load_params(settings.params))
+        recording = _recorded(source) if source else _stored(settings)
+        made = fit.fit(recording, spans, budget, load_params(settings.params))
     except (SourceError, ParamsError, fit.TooLittle) as problem:
         raise Refused(str(problem)) from None
     out.write_bytes(msgspec.json.format(msgspec.json.encode(made.params)) + b"\n")
@@ -87,31 +87,31 @@ def _recorded(path: Path) -> Any:
     from streams.process.progress import telling
     from streams.sources.open import open_source
 
-    held, source = Recording(), open_source(path)
+    recording, source = Recording(), open_source(path)
     with telling(source.name, source.span) as tell:
         for number, (topic, record) in enumerate(source.items):
             if topic == "liquidations":
-                take(held, record)
+                take(recording, record)
             if number % 50_000 == 0:
-                tell(held.last, number)
-    return held
+                tell(recording.last, number)
+    return recording
 
 
 def _stored(settings: Settings) -> Any:
     from sinks.sql.protocol import QueryError
     from streams.evaluate.recorded import Recording, add
 
-    held = Recording()
+    recording = Recording()
     try:
         with asking(settings) as ask:
             for asset, first, last in _spans(ask):
                 for row in _rows(ask, asset, first, last):
                     side, venue, coverage, at, usd, orders = row
-                    add(held, asset, side, venue, coverage, int(at), usd, int(orders))
+                    add(recording, asset, side, venue, coverage, int(at), usd, int(orders))
                 click.echo(f"  {asset} {first} to {last}", err=True)
     except (QueryError, OSError) as problem:
         raise Refused(str(problem)) from None
-    return held
+    return recording
 
 
 def _spans(ask: Any) -> Iterator[tuple[str, str, str]]:
@@ -121,15 +121,15 @@ def _spans(ask: Any) -> Iterator[tuple[str, str, str]]:
         " GROUP BY asset, day ORDER BY asset, day"
     )
     days = [json.loads(line) for line in ask(sql).splitlines() if line]
-    held: tuple[str, str, str] | None = None
+    span: tuple[str, str, str] | None = None
     rows = 0
     for asset, day, count in days:
-        if held and (held[0] != asset or rows + int(count) > _ROWS):
-            yield held
-            held, rows = None, 0
-        held, rows = (asset, held[1] if held else day, day), rows + int(count)
-    if held:
-        yield held
+        if span and (span[0] != asset or rows + int(count) > _ROWS):
+            yield span
+            span, rows = None, 0
+        span, rows = (asset, span[1] if span else day, day), rows + int(count)
+    if span:
+        yield span
 
 
 def _rows(ask: Any, asset: str, first: str, last: str) -> Iterator[list[Any]]:
@@ -150,10 +150,11 @@ def _show(made: Any, console: Console) -> None:
     )
     table = Table("", "feed", "orders", "threshold", "95 %", "alarms/week", "was", title=title)
     for one in (*made.assets, *([made.market] if made.market else [])):
-        told = one.threshold
+        threshold = one.threshold
         table.add_row(
-            one.asset, one.feed_class, f"{one.orders:,}", f"{told.value:.2f}",
-            f"{told.low:.2f} to {told.high:.2f}", f"{told.false_a_week:.2f}", f"{one.before:.2f}",
+            one.asset, one.feed_class, f"{one.orders:,}", f"{threshold.value:.2f}",
+            f"{threshold.low:.2f} to {threshold.high:.2f}", f"{threshold.false_a_week:.2f}",
+            f"{one.before:.2f}",
         )  # fmt: skip
     console.print(table)
     if made.market is None:

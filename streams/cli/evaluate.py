@@ -125,13 +125,13 @@ def _of_recording(folder: Path, params_file: str) -> dict[str, Any]:
     from streams.sources.open import SourceError, open_source
 
     try:
-        told = labelled.truth_lines(folder / "truth.ndjson")
+        truth = labelled.truth_lines(folder / "truth.ndjson")
         source = open_source(folder)
         with telling(source.name, source.span) as tell:
-            found = labelled.evaluate(load_params(params_file), source, told, tell)
+            result = labelled.evaluate(load_params(params_file), source, truth, tell)
     except (SourceError, ParamsError) as problem:
         raise Refused(str(problem)) from None
-    return found | {"input": str(folder)}
+    return result | {"input": str(folder)}
 
 
 def _finish(result: dict[str, Any], out: Path) -> None:

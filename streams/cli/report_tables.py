@@ -13,19 +13,19 @@ TOP = 10
 EPISODES = 40
 
 
-def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None) -> None:
+def show(report: dict[str, Any], console: Console, data_dir: str, url: str | None) -> None:
     """Print a report to `console`."""
-    console.print(_headline(found))
-    if found["orders"]:
-        console.print(_shares("By asset", found["share_by_asset"]))
-        console.print(_shares("By venue", found["share_by_venue"]))
-        console.print(_hours(found["busiest_hours"]))
-    console.print(_episodes(found))
-    if found["whale_verdicts"]:
-        console.print(_whales(found["whale_verdicts"]))
-    if "planted" in found:
-        console.print(_planted(found), soft_wrap=True)
-    console.print(_records(found), soft_wrap=True)
+    console.print(_headline(report))
+    if report["orders"]:
+        console.print(_shares("By asset", report["share_by_asset"]))
+        console.print(_shares("By venue", report["share_by_venue"]))
+        console.print(_hours(report["busiest_hours"]))
+    console.print(_episodes(report))
+    if report["whale_verdicts"]:
+        console.print(_whales(report["whale_verdicts"]))
+    if "planted" in report:
+        console.print(_planted(report), soft_wrap=True)
+    console.print(_records(report), soft_wrap=True)
     where = f" --data-dir {data_dir}" if data_dir != "data" else ""
     console.print(f'query it   {command()} sql{where} "SELECT * FROM board_24h"', soft_wrap=True)
     if url:
@@ -34,31 +34,31 @@ def show(found: dict[str, Any], console: Console, data_dir: str, url: str | None
         )
 
 
-def _headline(found: dict[str, Any]) -> Table:
+def _headline(report: dict[str, Any]) -> Table:
     table = Table(title="Liquidations, last 24 h of the data", title_justify="left", box=None)
     table.add_column(style="bold")
     table.add_column()
-    day = found["last_24h"]
+    day = report["last_24h"]
     if day is None:
         table.add_row("total", "no liquidations in this source")
         return table
-    bound = "at least " if found["lower_bound"] else ""
-    note = f"  (coverage: {', '.join(found['coverages'])})" if found["lower_bound"] else ""
+    bound = "at least " if report["lower_bound"] else ""
+    note = f"  (coverage: {', '.join(report['coverages'])})" if report["lower_bound"] else ""
     table.add_row("total", f"{bound}{usd(day['notional_usd'] or 0)}{note}")
-    if found["lower_bound"]:
-        table.add_row("in all", _estimated(found["totals_24h"]))
+    if report["lower_bound"]:
+        table.add_row("in all", _estimated(report["totals_24h"]))
     table.add_row("orders", f"{day['orders']:,}")
     unknown = "not known: the source does not tell whose positions were closed"
     known = day["long_share"]
     table.add_row("long share", unknown if known is None else f"{known:.1%}")
     largest = day["largest_order_usd"]
     table.add_row("largest order", usd(largest) if largest else "not known")
-    if found["orders_of_unknown_side"]:
-        table.add_row("side unknown", f"{found['orders_of_unknown_side']:,} orders of the run")
+    if report["orders_of_unknown_side"]:
+        table.add_row("side unknown", f"{report['orders_of_unknown_side']:,} orders of the run")
     table.add_row("covered since", f"{day['since']}  until {day['until']}")
-    if found["covered_since"] != day["since"]:
-        whole = f"{bound}{usd(found['liquidated_usd'])} in {found['orders']:,} orders"
-        table.add_row("whole run", f"{whole}, since {found['covered_since']}")
+    if report["covered_since"] != day["since"]:
+        whole = f"{bound}{usd(report['liquidated_usd'])} in {report['orders']:,} orders"
+        table.add_row("whole run", f"{whole}, since {report['covered_since']}")
     return table
 
 
@@ -99,8 +99,8 @@ def _hours(hours: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _episodes(found: dict[str, Any]) -> Table | str:
-    episodes, watches = found["episodes"], found["watches"]
+def _episodes(report: dict[str, Any]) -> Table | str:
+    episodes, watches = report["episodes"], report["watches"]
     basis = ""
     if any(e["threshold_is_default"] for e in episodes):
         basis = "; thresholds are shipped defaults, not calibrated on this data"
@@ -141,7 +141,7 @@ def _episodes(found: dict[str, Any]) -> Table | str:
             _in_all(e),
             "" if e["drawdown_bps"] is None else f"{e['drawdown_bps'] / 100:.1f} %",
         )
-    for m in found["market_episodes"]:
+    for m in report["market_episodes"]:
         table.add_row(
             "market",
             "",
@@ -192,31 +192,31 @@ def _whales(verdicts: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _planted(found: dict[str, Any]) -> str:
-    hits, false = found["found"], found["false_alarms"]
+def _planted(report: dict[str, Any]) -> str:
+    hits, false = report["found"], report["false_alarms"]
     delays = ", ".join(f"{h['asset']} {h['delay_s']:+.0f} s" for h in hits)
-    whales = [w for w in found["planted_whales"] if w["verdict"]]
+    whales = [w for w in report["planted_whales"] if w["verdict"]]
     sellers = [w for w in whales if w["sells"]]
     caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
     wrong = sum(w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"])
     return (
-        f"Planted cascades: {len(hits)} of {len(found['planted'])} found, {len(false)} false "
+        f"Planted cascades: {len(hits)} of {len(report['planted'])} found, {len(false)} false "
         f"(delay from planted onset: {delays})\n"
         f"Planted whales with a verdict: {len(whales)}; sellers recognised {caught} of "
         f"{len(sellers)}, hoarders accused {wrong} of {len(whales) - len(sellers)}"
     )
 
 
-def _records(found: dict[str, Any]) -> str:
-    counts = ", ".join(f"{n:,} {topic}" for topic, n in found["records"].items() if n)
+def _records(report: dict[str, Any]) -> str:
+    counts = ", ".join(f"{n:,} {topic}" for topic, n in report["records"].items() if n)
     late = ""
-    if found.get("late"):
-        late = f" ({found['late']:,} came after their second was judged: stored, not judged)"
-    lines = [f"Stored: {counts or 'nothing'}{late} in {found['elapsed_s']:.1f} s"]
-    lines.append(f"Dead letters: {found['dead_letters']:,}")
+    if report.get("late"):
+        late = f" ({report['late']:,} came after their second was judged: stored, not judged)"
+    lines = [f"Stored: {counts or 'nothing'}{late} in {report['elapsed_s']:.1f} s"]
+    lines.append(f"Dead letters: {report['dead_letters']:,}")
     lines += [
         f"  {r['records']:>6,} x {r['topic']}: {r['reason'][:90]} (first at {r['first']})"
-        for r in found["dead_letter_reasons"]
+        for r in report["dead_letter_reasons"]
     ]
     return "\n".join(lines)
 

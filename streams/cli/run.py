@@ -66,10 +66,10 @@ def run(
             if shell.url:
                 click.echo(f"sql on {shell.url}, health on {ops_url} while this runs", err=True)
             with telling(opened.name, opened.span) as tell:
-                found = shell.play(opened, rate, fresh, Ears(tell, say, heard))
+                report = shell.play(opened, rate, fresh, Ears(tell, say, heard))
             console = Console(width=None if sys.stdout.isatty() else 110)
             stays = serve or (serve is None and sys.stdout.isatty())
-            show(found, console, settings.data_dir, shell.url if stays else None)
+            show(report, console, settings.data_dir, shell.url if stays else None)
             if stays:
                 click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
                 _until(heard)

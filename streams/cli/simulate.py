@@ -52,10 +52,10 @@ def simulate(
     seconds, venues = tape.price.shape[1], len(rule.shares)
     dark = emit.outages(wrong, seconds, venues, seed)
     true_orders = emit.orders(market, tape, seed, giants)
-    told = chain.transfers(market, tape, seed, venues)
+    tellings = chain.transfers(market, tape, seed, venues)
     topics: dict[str, Iterable[emit.Item]] = {
         "liquidations": emit.liquidations(market, tape, true_orders, rule, wrong, dark, seed),
-        "whale_transfers": chain.items(told, seconds),
+        "whale_transfers": chain.items(tellings, seconds),
     }
     if trades_every != "none":
         topics["trades"] = emit.trades(market, tape, venues, dark, seed, int(trades_every))
@@ -63,7 +63,7 @@ def simulate(
     for topic, items in topics.items():
         count = _write(out / f"{topic}.ndjson", (encode(record) for _, record in items))
         click.echo(f"{topic}\t{count}")
-    lines = truth.lines(market, tape, true_orders, told, dark)
+    lines = truth.lines(market, tape, true_orders, tellings, dark)
     click.echo(f"truth\t{_write(out / 'truth.ndjson', (orjson.dumps(line) for line in lines))}")
 
 

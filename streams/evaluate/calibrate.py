@@ -88,8 +88,8 @@ def _weekly(
     truth: Truth, score: Floats32, at: float, rearm_below: float, rearm_s: int, watch: Watch
 ) -> npt.NDArray[np.float64]:
     weeks = (len(score) - watch.skip) // watch.block
-    found = false_alarms(truth, alarms(score, at, rearm_below, rearm_s), watch)
-    week = (found - watch.skip) // watch.block
+    false = false_alarms(truth, alarms(score, at, rearm_below, rearm_s), watch)
+    week = (false - watch.skip) // watch.block
     return np.bincount(week[week < weeks], minlength=weeks).astype(np.float64)
 
 

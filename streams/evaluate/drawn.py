@@ -35,15 +35,15 @@ def drawn(
 
     `weeks` judges assets in order and, within each, seeds in order, as `protocol.judged`.
     """
-    told = [
+    judged_found = [
         (asset, n, row)
         for asset in range(len(scored))
         for n, seed in enumerate(test)
         for row in _judged_cascades(seed[asset])
     ]
-    found = []
+    examples = []
     for what, i in picks(weeks).items():
-        asset, n, (t0, t95) = told[i]
+        asset, n, (t0, t95) = judged_found[i]
         history, made = test[n][asset], scored[asset][ours][BUDGET]
         row = market.assets[asset]
         view = seen(market, history, RULES["full"], False)
@@ -53,21 +53,21 @@ def drawn(
         )  # fmt: skip
         name = {"what": what, "asset": row.asset, "seed": history.seed}
         left = {"left": float(weeks.left[i])}
-        found.append(name | left | window(series, history.truth, t0, t95))
-    return found
+        examples.append(name | left | window(series, history.truth, t0, t95))
+    return examples
 
 
 def picks(weeks: Weeks) -> dict[str, int]:
     """Return which judged cascades are shown."""
     caught = np.flatnonzero(weeks.found)
     order = caught[np.argsort(weeks.left[caught], kind="stable")].tolist()
-    found = {}
+    chosen = {}
     if order:
-        found = {"best": order[-1], "median": order[len(order) // 2], "worst found": order[0]}
+        chosen = {"best": order[-1], "median": order[len(order) // 2], "worst found": order[0]}
     missed = np.flatnonzero(~weeks.found)
     if len(missed):
-        found["missed"] = int(missed[0])
-    return found
+        chosen["missed"] = int(missed[0])
+    return chosen
 
 
 def _judged_cascades(history: History) -> list[tuple[int, int]]:

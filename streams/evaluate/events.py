@@ -88,13 +88,13 @@ class Figures(msgspec.Struct, frozen=True):
 @nb.njit(cache=True, nogil=True)
 def alarms(score: Floats32, at: float, rearm_below: float, rearm_s: int) -> Ints:
     """Return the seconds at which `score` reaches `at`; armed again after `rearm_s` below."""
-    found = np.empty(len(score) // (rearm_s + 1) + 1, np.int64)
+    seconds = np.empty(len(score) // (rearm_s + 1) + 1, np.int64)
     n, calm, armed = 0, 0, True
     low = at - rearm_below
     for t in range(len(score)):
         if armed:
             if score[t] >= at:
-                found[n] = t
+                seconds[n] = t
                 n += 1
                 armed, calm = False, 0
         elif score[t] < low:
@@ -103,7 +103,7 @@ def alarms(score: Floats32, at: float, rearm_below: float, rearm_s: int) -> Ints
                 armed = True
         else:
             calm = 0
-    return found[:n]
+    return seconds[:n]
 
 
 def false_alarms(truth: Truth, at: Ints, watch: Watch = WEEKLY) -> Ints:
@@ -117,14 +117,14 @@ def false_alarms(truth: Truth, at: Ints, watch: Watch = WEEKLY) -> Ints:
 
 
 def judge(
-    truths: Sequence[tuple[int, Truth]], found: Sequence[Ints], watch: Watch = WEEKLY
+    truths: Sequence[tuple[int, Truth]], called: Sequence[Ints], watch: Watch = WEEKLY
 ) -> Weeks:
     """Judge alarms, one array for each (seed index, truth); all series are equally long."""
     weeks = (len(truths[0][1].usd) - 1 - watch.skip) // watch.block
     blocks = weeks * (1 + max(seed for seed, _ in truths))
     false, watched = np.zeros(blocks), np.zeros(blocks)
     rows: list[tuple[int, bool, float, float]] = []
-    for (seed, truth), at in zip(truths, found, strict=True):
+    for (seed, truth), at in zip(truths, called, strict=True):
         watched[seed * weeks : (seed + 1) * weeks] += watch.block / WEEK
         week = (false_alarms(truth, at, watch) - watch.skip) // watch.block
         np.add.at(false, seed * weeks + week[week < weeks], 1)

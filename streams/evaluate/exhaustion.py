@@ -82,17 +82,17 @@ def joined(rows: Sequence[Ends]) -> Ends:
 
 def bins(likely: Floats, happened: Floats, width: float = 0.1) -> list[dict[str, Any]]:
     """Return mean stated and observed share by bin of what was stated, with its interval."""
-    found = []
+    rows = []
     number = np.minimum(np.floor(likely / width + 1e-9), round(1 / width) - 1)
     for n in sorted(set(number.tolist())):
         of = number == n
         hits = int(happened[of].sum())
-        found.append(
+        rows.append(
             {"from": round(n * width, 3), "n": int(of.sum()),
              "predicted": float(likely[of].mean()), "observed": hits / int(of.sum()),
              "observed_interval": clopper_pearson(hits, int(of.sum()))}
         )  # fmt: skip
-    return found
+    return rows
 
 
 def report(calibration: Ends, test: Ends) -> dict[str, Any]:

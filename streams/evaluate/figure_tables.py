@@ -22,16 +22,16 @@ NAMES = {
 GIANTS = {f"giants_{case}": case for case in ("full", "latest_100", "largest_100")}
 
 
-def row(told: Figures) -> Row:
+def row(figures: Figures) -> Row:
     """Return one detector's figures; null: a delay that was missed, a share of no cascade."""
-    found: Row = {name: _known(getattr(told, field).value) for name, field in NAMES.items()}
-    found["delay_s"] = {
+    shown: Row = {name: _known(getattr(figures, field).value) for name, field in NAMES.items()}
+    shown["delay_s"] = {
         name: _known(seconds)
-        for name, seconds in zip(("p25", "p50", "p75"), told.delay_quartiles, strict=True)
+        for name, seconds in zip(("p25", "p50", "p75"), figures.delay_quartiles, strict=True)
     }
-    intervals = {name: _pair(getattr(told, field)) for name, field in NAMES.items()}
-    return found | {
-        "intervals": intervals, "cascades": told.cascades, "asset_weeks": told.asset_weeks
+    intervals = {name: _pair(getattr(figures, field)) for name, field in NAMES.items()}
+    return shown | {
+        "intervals": intervals, "cascades": figures.cascades, "asset_weeks": figures.asset_weeks
     }  # fmt: skip
 
 
@@ -42,7 +42,10 @@ def of(
 ) -> Row:
     """Return our own rows at the top, everybody's under `rivals`, and paired differences."""
     rows = {
-        case: {name: _scored_row(by_case[case], name, told) for name, told in scores.items()}
+        case: {
+            name: _scored_row(by_case[case], name, weeks_by_budget)
+            for name, weeks_by_budget in scores.items()
+        }
         for case, scores in weeks.items()
     }
     names = list(rows["full"])
@@ -64,17 +67,17 @@ def _one(name: str, rows: Mapping[str, Mapping[str, Row]]) -> Row:
     return plain["full"] | {"feeds": plain, "giants": giants}
 
 
-def _scored_row(scored: Sequence[Scored], name: str, told: Mapping[float, Weeks]) -> Row:
-    made = row(figures(told[BUDGET]))
+def _scored_row(scored: Sequence[Scored], name: str, weeks_by_budget: Mapping[float, Weeks]) -> Row:
+    made = row(figures(weeks_by_budget[BUDGET]))
     made["thresholds"] = [msgspec.to_builtins(asset[name][BUDGET].threshold) for asset in scored]
-    made["curve"] = [_point(budget, told[budget]) for budget in sorted(told)]
+    made["curve"] = [_point(budget, weeks_by_budget[budget]) for budget in sorted(weeks_by_budget)]
     return made
 
 
 def _point(budget: float, weeks: Weeks) -> Row:
-    told = row(figures(weeks, draws=200))
+    whole = row(figures(weeks, draws=200))
     kept = ("false_alarms_per_week", "recall", "damage_to_come", "delay_s")
-    return {"budget": budget} | {name: told[name] for name in kept}
+    return {"budget": budget} | {name: whole[name] for name in kept}
 
 
 def _paired(one: Weeks, other: Weeks) -> Row:
@@ -84,14 +87,14 @@ def _paired(one: Weeks, other: Weeks) -> Row:
     }
 
 
-def _pair(told: Interval) -> list[float | None]:
-    return [_known(told.low), _known(told.high)]
+def _pair(interval: Interval) -> list[float | None]:
+    return [_known(interval.low), _known(interval.high)]
 
 
 def _known(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def full(told: Interval) -> Row:
+def full(interval: Interval) -> Row:
     """Return a figure with its interval beside it."""
-    return {"value": told.value, "interval": _pair(told)}
+    return {"value": interval.value, "interval": _pair(interval)}

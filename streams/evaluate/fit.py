@@ -55,34 +55,36 @@ class Fit(msgspec.Struct, frozen=True):
     params: Params
 
 
-def fit(held: Recording, known: Sequence[Line], budget: float, params: Params) -> Fit:
+def fit(recording: Recording, known: Sequence[Line], budget: float, params: Params) -> Fit:
     """Fit every asset's threshold on the class of feed its history has, and the market's.
 
     Raises TooLittle.
     """
-    cuts = recorded.silences(held, SILENCE_S) if held.orders else recorded.UNCUT
-    length = (held.last - held.first) // SECOND + 1 - int(cuts.lost.sum())
+    cuts = recorded.silences(recording, SILENCE_S) if recording.orders else recorded.UNCUT
+    length = (recording.last - recording.first) // SECOND + 1 - int(cuts.lost.sum())
     watch = _watch(length, budget)
     excess: dict[str, tuple[Truth, Floats32]] = {}
-    found = []
-    for asset in sorted({asset for asset, _ in held.orders}):
-        series = _series(held, asset, known, cuts)
-        orders = sum(sum(told.orders) for key, told in held.orders.items() if key[0] == asset)
+    fitted = []
+    for asset in sorted({asset for asset, _ in recording.orders}):
+        series = _series(recording, asset, known, cuts)
+        orders = sum(
+            sum(orders_of.orders) for key, orders_of in recording.orders.items() if key[0] == asset
+        )
         if orders < LEAST_ORDERS:
             continue
-        feed_class = recorded.feed_class(held, asset)
+        feed_class = recorded.feed_class(recording, asset)
         made = _threshold(series, budget / len(series), params.onset.rearm_below, watch)
         made = msgspec.structs.replace(made, false_a_week=made.false_a_week * len(series))
         before = params.onset.threshold(asset, feed_class)
-        found.append(Fitted(asset, feed_class, orders, made, before))
+        fitted.append(Fitted(asset, feed_class, orders, made, before))
         either = np.maximum.reduce([score for _, score in series]) - np.float32(made.value)
         excess[asset] = (_both(series), either)
-    if not found:
+    if not fitted:
         raise TooLittle(f"no asset has {LEAST_ORDERS:,} forced orders in this history")
-    whole = _market(found, excess, params, watch, length)
+    whole = _market(fitted, excess, params, watch, length)
     return Fit(
-        tuple(found), whole, (length - watch.skip) / WEEK, float(cuts.lost.sum()) / 3600,
-        held.unpriced, budget, _params(params, found, whole),
+        tuple(fitted), whole, (length - watch.skip) / WEEK, float(cuts.lost.sum()) / 3600,
+        recording.unpriced, budget, _params(params, fitted, whole),
     )  # fmt: skip
 
 
@@ -105,24 +107,24 @@ def _threshold(
 
 
 def _series(
-    held: Recording, asset: str, known: Sequence[Line], cuts: Cuts
+    recording: Recording, asset: str, known: Sequence[Line], cuts: Cuts
 ) -> list[tuple[Truth, Floats32]]:
-    found = []
-    for key in sorted(key for key in held.orders if key[0] == asset):
-        feed = recorded.feed(held, key, cuts)
+    series = []
+    for key in sorted(key for key in recording.orders if key[0] == asset):
+        feed = recorded.feed(recording, key, cuts)
         spans = [
             (line.t0, line.end)
             for line in known
             if isinstance(line, Cascade | Grey) and (line.asset, line.position_side) == key
         ]
-        at = _seconds(held, cuts, np.array(spans, np.int64).reshape(-1, 2))
+        at = _seconds(recording, cuts, np.array(spans, np.int64).reshape(-1, 2))
         truth = Truth(rows([], 3), at, np.zeros(feed.seconds + 1))
-        found.append((truth, z30(feed)))
-    return found
+        series.append((truth, z30(feed)))
+    return series
 
 
-def _seconds(held: Recording, cuts: Cuts, times: Ints) -> Ints:
-    return recorded.uncut(cuts, times // SECOND - held.first // SECOND)
+def _seconds(recording: Recording, cuts: Cuts, times: Ints) -> Ints:
+    return recorded.uncut(cuts, times // SECOND - recording.first // SECOND)
 
 
 def _both(series: Sequence[tuple[Truth, Floats32]]) -> Truth:
@@ -131,10 +133,10 @@ def _both(series: Sequence[tuple[Truth, Floats32]]) -> Truth:
 
 
 def _market(
-    found: Sequence[Fitted], excess: dict[str, tuple[Truth, Floats32]], params: Params,
+    fitted: Sequence[Fitted], excess: dict[str, tuple[Truth, Floats32]], params: Params,
     watch: Watch, length: int,
 ) -> Fitted | None:  # fmt: skip
-    majors = [one for one in found if one.asset in params.market.majors]
+    majors = [one for one in fitted if one.asset in params.market.majors]
     needed = LEAST_ALARMS / market_wide.BUDGET
     if len(majors) < 2 or (length - watch.skip) / WEEK < needed:
         return None
@@ -150,13 +152,13 @@ def _market(
     return Fitted("market", feed_class, orders, made, params.market.threshold[feed_class])
 
 
-def _params(params: Params, found: Sequence[Fitted], whole: Fitted | None) -> Params:
+def _params(params: Params, fitted: Sequence[Fitted], whole: Fitted | None) -> Params:
     """Return `params` with what was fitted in place; all else stays marked as default."""
     cascade = {asset: dict(by_class) for asset, by_class in params.onset.cascade.items()}
     calibrated: dict[str, tuple[FeedClass, ...]] = {}
-    for one in found:
-        own = cascade.setdefault(one.asset, dict(cascade["*"]))
-        own[one.feed_class] = round(one.threshold.value, 3)
+    for one in fitted:
+        of_asset = cascade.setdefault(one.asset, dict(cascade["*"]))
+        of_asset[one.feed_class] = round(one.threshold.value, 3)
         calibrated[one.asset] = (one.feed_class,)
     onset = msgspec.structs.replace(
         params.onset, cascade=cascade, calibrated=calibrated, thresholds_are_default=False

@@ -75,8 +75,8 @@ def _of_recording(result: Row) -> str:
     default = result["thresholds_are_default"]
     ours = "the shipped defaults" if default else "calibrated ones"
     counts = "".join(
-        f"<li>{escape(group)}: {escape(', '.join(f'{k} {v}' for k, v in told.items()))}</li>"
-        for group, told in result["whale"].items()
+        f"<li>{escape(group)}: {escape(', '.join(f'{k} {v}' for k, v in verdicts.items()))}</li>"
+        for group, verdicts in result["whale"].items()
     )
     return (
         f"<p>{escape(result['input'])}: the product itself run over it, thresholds {ours}; alarms"
@@ -121,11 +121,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], ours: Sequence[bo
 
 def _bars(bars: Sequence[Row]) -> str:
     missed = sum(bar["reached"] is False for bar in bars)
-    word = {True: "<span class='yes'>reached</span>", False: "<span class='no'>missed</span>",
+    mark = {True: "<span class='yes'>reached</span>", False: "<span class='no'>missed</span>",
             None: "-"}  # fmt: skip
     rows = [
         (escape(bar["bar"]), escape(bar["must"]),
-         "not measured" if bar["figure"] is None else f"{bar['figure']:.3f}", word[bar["reached"]])
+         "not measured" if bar["figure"] is None else f"{bar['figure']:.3f}", mark[bar["reached"]])
         for bar in bars
     ]  # fmt: skip
     said = "No bar was missed." if not missed else f"{missed} missed."
@@ -133,15 +133,15 @@ def _bars(bars: Sequence[Row]) -> str:
 
 
 def _examples(examples: Sequence[Row]) -> str:
-    found = []
+    drawings = []
     for one in examples:
         seed = f", seed {one['seed']}" if "seed" in one else ""
         title = (
             f"<h3>{escape(one['what'].capitalize())}: {escape(one['asset'])}{seed},"
             f" {one['left']:.0%} of the damage still to come</h3>"
         )
-        found.append(title + plots.example(one))
-    return "\n".join(found) or "<p>No cascade was judged.</p>"
+        drawings.append(title + plots.example(one))
+    return "\n".join(drawings) or "<p>No cascade was judged.</p>"
 
 
 def _curves(result: Row) -> str:
@@ -159,7 +159,7 @@ def _curves(result: Row) -> str:
 
 
 def _scores(result: Row) -> list[str]:
-    found = []
+    sections = []
     for group in ("feeds", "giants"):
         for case in result[group]:
             giants = ", with three planted single huge orders a week" if group == "giants" else ""
@@ -170,8 +170,8 @@ def _scores(result: Row) -> list[str]:
             head = ("score", *(n for n, _ in _COLUMNS), "delay p25/p50/p75",
                     f"{result['score']} less it: damage")  # fmt: skip
             table = _table(head, rows, [name == result["score"] for name in rivals])
-            found.append(f"<h3>{escape(_CASES[case] + giants)}</h3>{table}")
-    return found
+            sections.append(f"<h3>{escape(_CASES[case] + giants)}</h3>{table}")
+    return sections
 
 
 def _score(name: str, row: Row, paired: Row | None) -> list[str]:
@@ -205,16 +205,16 @@ def _market(market: Row) -> str:
 
 
 def _exhaustion(result: Row) -> str:
-    told = result["exhaustion"]
+    figures = result["exhaustion"]
     if not result["exhaustion_bins"]:
         return "<p>No episode ended.</p>"
     return (
-        f"<p>{told['ends']} times an episode was called exhausted; after"
-        f" {told['reignited']:.0%} of them another fifth of all its dollars followed within half"
+        f"<p>{figures['ends']} times an episode was called exhausted; after"
+        f" {figures['reignited']:.0%} of them another fifth of all its dollars followed within half"
         " an hour. Beside each such call a probability is stated, fitted on the calibration"
         " seeds. Dots should lie on the line; the band is ±0.10; grey: fewer than 50; the number"
-        f" is how many. Brier score {told['brier']:.3f}, base rate alone"
-        f" {told['brier_base']:.3f}.</p>"
+        f" is how many. Brier score {figures['brier']:.3f}, base rate alone"
+        f" {figures['brier_base']:.3f}.</p>"
         + plots.reliability(result["exhaustion_bins"], "stated probability of re-ignition")
     )
 

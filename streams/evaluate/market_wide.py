@@ -63,23 +63,23 @@ def evaluate(
     test: Sequence[Sequence[History]],
     rule: FeedRule,
     score: Score,
-    own: Sequence[Found],
+    by_own: Sequence[Found],
     budget: float = BUDGET,
 ) -> tuple[Threshold, Weeks, Figures]:
-    """Judge the pooled score; histories by seed, each all assets, and `own` by asset."""
+    """Judge the pooled score; histories by seed, each all assets, and `by_own` by asset."""
 
     def pooled(seed: Sequence[History]) -> tuple[Truth, Floats32]:
         excess = [
-            score.parts[0](seen(market, h, rule, False)) - np.float32(found.threshold.value)
-            for h, found in zip(seed, own, strict=True)
+            score.parts[0](seen(market, h, rule, False)) - np.float32(one.threshold.value)
+            for h, one in zip(seed, by_own, strict=True)
         ]
         return truth([h.truth for h in seed]), second_largest(excess)
 
     made = threshold([pooled(seed) for seed in calibration], budget, REARM_BELOW, REARM_S)
-    truths, found = [], []
+    truths, called = [], []
     for n, seed in enumerate(test):
-        told, series = pooled(seed)
-        truths.append((n, told))
-        found.append(alarms(series, made.value, REARM_BELOW, REARM_S))
-    weeks = judge(truths, found)
+        pooled_truth, series = pooled(seed)
+        truths.append((n, pooled_truth))
+        called.append(alarms(series, made.value, REARM_BELOW, REARM_S))
+    weeks = judge(truths, called)
     return made, weeks, figures(weeks)

@@ -31,7 +31,7 @@ def _most(name: str, most: float, figure: float | None) -> dict[str, Any]:
 
 def _feeds(result: Result) -> list[dict[str, Any]]:
     feeds = result["feeds"]
-    found = [
+    marks = [
         _least("recall, full feed", 0.985, result["recall"]),
         _most("false alarms a week and asset, full feed", 1.3, result["false_alarms_per_week"]),
         _least("within 60 s of onset, full feed", 0.74, result["within_60s"]),
@@ -41,15 +41,15 @@ def _feeds(result: Result) -> list[dict[str, Any]]:
         "full": 0.92, "throttled_45": 0.90, "latest_100": 0.58, "largest_100": 0.80
     }.items():  # fmt: skip
         figure = feeds[case]["damage_to_come"] if case in feeds else None
-        found.append(_least(f"damage still to come, {case}", least, figure))
+        marks.append(_least(f"damage still to come, {case}", least, figure))
     for one, three in (("latest_100", "three_latest"), ("largest_100", "three_largest")):
         gain = None
         if one in feeds and three in feeds:
             gain = feeds[three]["damage_to_come"] - feeds[one]["damage_to_come"]
-        found.append(
+        marks.append(
             _bar(f"damage to come, {three} less {one}", "> 0", gain, lambda x: x > 0)
         )  # fmt: skip
-    return found
+    return marks
 
 
 def _giants(result: Result) -> list[dict[str, Any]]:
@@ -66,41 +66,41 @@ def _giants(result: Result) -> list[dict[str, Any]]:
 
 def _rivals(result: Result) -> list[dict[str, Any]]:
     """Compare upper ends with 0 for "not worse", lower ends for "strictly better"."""
-    found = []
+    marks = []
     if result["score"] == "Z30":
-        found.append(_bar("not worse than Z30: it is Z30", "reported", 0.0, lambda x: True))
+        marks.append(_bar("not worse than Z30: it is Z30", "reported", 0.0, lambda x: True))
     plain = [case for case in result["ours_less_rival"] if not case.startswith("giants_")]
     for case in plain:
         rivals = result["ours_less_rival"][case]
         if result["score"] != "Z30":
             high = rivals["Z30"]["damage_to_come"]["interval"][1]
-            found.append(
+            marks.append(
                 _bar(f"not worse than Z30, {case}: upper end of difference", ">= 0", high,
                      lambda x: x >= 0)
             )  # fmt: skip
         others = {n: p["damage_to_come"] for n, p in rivals.items() if n not in ("Z30", "Z30+flow")}
         best = min(others, key=lambda n: others[n]["value"])
-        found.append(
+        marks.append(
             _bar(f"damage to come, less best other rival ({best}), {case}", "reported",
                  others[best]["value"], lambda x: True)
         )  # fmt: skip
         low = rivals["fixed-$"]["damage_to_come"]["interval"][0]
-        found.append(
+        marks.append(
             _bar(f"better than fixed-$, {case}: lower end of difference", "> 0", low,
                  lambda x: x > 0)
         )  # fmt: skip
-    return found
+    return marks
 
 
 def _market(result: Result) -> list[dict[str, Any]]:
     feeds = result["market"]["feeds"]
-    found = []
+    marks = []
     for case, least in (("full", 0.95), ("latest_100", 0.90), ("three_latest", 0.90)):
-        told = feeds.get(case, {})
-        found.append(_least(f"market-wide recall, {case}", least, told.get("recall")))
-        weekly = told.get("false_alarms_per_week")
-        found.append(_most(f"market-wide false alarms a week, {case}", 1.1, weekly))
-    return found
+        figures = feeds.get(case, {})
+        marks.append(_least(f"market-wide recall, {case}", least, figures.get("recall")))
+        weekly = figures.get("false_alarms_per_week")
+        marks.append(_most(f"market-wide false alarms a week, {case}", 1.1, weekly))
+    return marks
 
 
 def _exhaustion(result: Result) -> list[dict[str, Any]]:
@@ -109,16 +109,16 @@ def _exhaustion(result: Result) -> list[dict[str, Any]]:
 
 
 def _whale(result: Result) -> list[dict[str, Any]]:
-    told = result["whale"]
-    gain = told["brier_base"] - told["brier"] if told else None
+    figures = result["whale"]
+    gain = figures["brier_base"] - figures["brier"] if figures else None
     return [
-        _bar("whale: false positives at 0.05, shifted", "0.04 to 0.07", told.get("fpr_05"),
+        _bar("whale: false positives at 0.05, shifted", "0.04 to 0.07", figures.get("fpr_05"),
              lambda x: 0.04 <= x <= 0.07),
-        _bar("whale: false positives at 0.01, shifted", "0.005 to 0.02", told.get("fpr_01"),
+        _bar("whale: false positives at 0.01, shifted", "0.005 to 0.02", figures.get("fpr_01"),
              lambda x: 0.005 <= x <= 0.02),
         _most("whale: worst posterior error of a bin with n >= 50", 0.10,
-              told.get("reliability_error")),
+              figures.get("reliability_error")),
         _bar("whale: Brier score below base rate's by", "> 0", gain, lambda x: x > 0),
-        _most("hoarder flagged", 0.05, told.get("hoarder_flag")),
-        _least("half-the-time seller flagged within 30 inflows", 0.75, told.get("seller_flag")),
+        _most("hoarder flagged", 0.05, figures.get("hoarder_flag")),
+        _least("half-the-time seller flagged within 30 inflows", 0.75, figures.get("seller_flag")),
     ]  # fmt: skip

@@ -31,28 +31,30 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def example(told: Row) -> str:
+def example(example_row: Row) -> str:
     """Draw one cascade: price, liquidations a second, score; the alarms on all three."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(8, 4.6), layout="constrained")
         axes = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1.4, 1.4))
-        minutes = [(s - told["t0"]) / 60 for s in told["second"]]
+        minutes = [(s - example_row["t0"]) / 60 for s in example_row["second"]]
         lines = (("price", 1, "price, USD"), ("usd_a_second", 1e6, "forced, $M/s"),
                  ("score", 1, "score, nats"))  # fmt: skip
         for axis, (key, unit, label) in zip(axes, lines, strict=True):
-            if told[key] is not None:
-                axis.plot(minutes, [y / unit for y in told[key]], color="#333333", linewidth=1)
+            if example_row[key] is not None:
+                axis.plot(
+                    minutes, [y / unit for y in example_row[key]], color="#333333", linewidth=1
+                )
             axis.set_ylabel(label)
-            for first, last in told["spans"]:
-                span = ((first - told["t0"]) / 60, (last - told["t0"]) / 60)
+            for first, last in example_row["spans"]:
+                span = ((first - example_row["t0"]) / 60, (last - example_row["t0"]) / 60)
                 axis.axvspan(*span, color="#56B4E9", alpha=0.18, lw=0)
-            for n, second in enumerate(told["alarms"]):
-                axis.axvline((second - told["t0"]) / 60, color="#D55E00", linewidth=1.6,
+            for n, second in enumerate(example_row["alarms"]):
+                axis.axvline((second - example_row["t0"]) / 60, color="#D55E00", linewidth=1.6,
                              label="alarm" if n == 0 else None)  # fmt: skip
-        axes[2].axhline(told["threshold"], color="#D55E00", linestyle=":", linewidth=1)
+        axes[2].axhline(example_row["threshold"], color="#D55E00", linestyle=":", linewidth=1)
         axes[2].set_xlabel("minutes from onset (shaded: cascades, onset until 95 % of the damage)")
         axes[0].set_xlim(minutes[0], minutes[-1])
-        if told["alarms"]:
+        if example_row["alarms"]:
             axes[0].legend(loc="upper right")
         return svg(figure)
 

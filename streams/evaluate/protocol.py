@@ -56,21 +56,21 @@ class Found(NamedTuple):
 
 def histories(market: Market, tape: Tape, seed: int) -> list[History]:
     """Return what scores may read of a tape; the yardstick of labels is its own median day."""
-    found = []
+    histories_of_seed = []
     for asset in range(len(market.assets)):
         usual = labels.median_day(tape.forced[asset, 0])
-        told = labels.episodes(tape, asset, 0, usual)
+        episodes = labels.episodes(tape, asset, 0, usual)
         usd = np.concatenate([[0.0], np.cumsum(tape.forced[asset, 0], dtype=np.float64)])
         truth = Truth(
-            rows([(e.t0, e.t95, e.end) for e in told if e.kind == "cascade"], 3),
-            rows([(e.t0, e.end) for e in told if e.kind == "grey"], 2),
+            rows([(e.t0, e.t95, e.end) for e in episodes if e.kind == "cascade"], 3),
+            rows([(e.t0, e.end) for e in episodes if e.kind == "grey"], 2),
             usd,
         )
         orders = feeds.draw(market, tape, asset, 0, seed)
-        found.append(
+        histories_of_seed.append(
             History(seed, asset, truth, orders, tape.price[asset].copy(), tape.taker[asset].copy())
         )
-    return found
+    return histories_of_seed
 
 
 def seen(market: Market, past: History, rule: FeedRule, giants: bool) -> Seen:
@@ -98,7 +98,7 @@ def of_asset(
     """
     known = [(h, seen(market, h, rule, giants)) for h in calibration]
     fresh = [seen(market, h, rule, giants) for h in test]
-    found: dict[str, dict[float, Found]] = {}
+    by_name: dict[str, dict[float, Found]] = {}
     for name, score in contenders.items():
         limits = _limits(score, known)
         history = [(h.truth, _joined(score, view, limits)) for h, view in known]
@@ -107,19 +107,19 @@ def of_asset(
         for budget in curve:
             value = lowest(history, budget, score.rearm_below, score.rearm_s)
             at[budget] = Threshold(value, value, value, float("nan"))
-        found[name] = {
+        by_name[name] = {
             budget: Found(
                 made, [alarms(s, made.value, score.rearm_below, score.rearm_s) for s in series]
             )
             for budget, made in at.items()
         }
-    return found
+    return by_name
 
 
-def judged(test: Sequence[Sequence[History]], found: Sequence[Found]) -> Weeks:
+def judged(test: Sequence[Sequence[History]], by_asset: Sequence[Found]) -> Weeks:
     """Judge one score's alarms, by asset; `test` the histories of each asset by seed."""
     truths = [(n, h.truth) for asset in test for n, h in enumerate(asset)]
-    return judge(truths, [at for asset in found for at in asset.at])
+    return judge(truths, [at for asset in by_asset for at in asset.at])
 
 
 def _limits(score: Score, known: Sequence[tuple[History, Seen]]) -> list[float]:
@@ -138,9 +138,9 @@ def _joined(score: Score, view: Seen, limits: Sequence[float]) -> Floats32:
     return np.asarray(np.maximum.reduce(parts), np.float32)
 
 
-def rows(found: Sequence[tuple[int, ...]], width: int) -> npt.NDArray[np.int64]:
+def rows(tuples: Sequence[tuple[int, ...]], width: int) -> npt.NDArray[np.int64]:
     """Return spans as an array of so many columns, also where there are none."""
-    return np.array(found, np.int64).reshape(-1, width)
+    return np.array(tuples, np.int64).reshape(-1, width)
 
 
 def _half(tau_orders: int, tau_usd: int, which: str, winsor: float) -> Callable[[Seen], Floats32]:

@@ -144,12 +144,12 @@ def squeeze(recording: Recording) -> Squeeze:
     onset = _fitted(recording, ranked)
     market, _ = _market_room(recording, onset)
     params = Params(onset=onset, market=_market_params(market.threshold))
-    found = list(play(params, recording))
-    called = [f for f in found if isinstance(f, CascadeFinding) and f.phase == "onset"]
+    findings = list(play(params, recording))
+    called = [f for f in findings if isinstance(f, CascadeFinding) and f.phase == "onset"]
     inside = {
         f.asset: f for f in reversed(called) if SQUEEZE[0] <= f.ts_detect // SECOND < SQUEEZE[1]
     }
-    wide = [f for f in found if isinstance(f, MarketFinding) and f.phase == "onset"]
+    wide = [f for f in findings if isinstance(f, MarketFinding) and f.phase == "onset"]
     first = next((f for f in wide if SQUEEZE[0] <= f.ts_detect // SECOND < SQUEEZE[1]), None)
     return Squeeze(
         assets=ranked,
@@ -180,44 +180,44 @@ def scores(orders: Iterable[Liquidation]) -> Scores:
         cell = shown[order.ts_event // SECOND]
         seen = cell.setdefault(stream, log_rate.VenueSecond(coverage=order.coverage))
         seen.entries.append((order.orders, order.notional_usd))
-    found: Scores = []
+    scored: Scores = []
     at = BEGIN
     for second in [*sorted(shown), LAST]:
         while state.score > FLOOR and at + 1 < second:
             at += 1
-            found.append((at, log_rate.step(params, state, at, 1, {})))
+            scored.append((at, log_rate.step(params, state, at, 1, {})))
         elapsed, at = max(1, second - at), second
-        found.append((at, log_rate.step(params, state, at, elapsed, shown.get(at, {}))))
-    return [(at, score) for at, score in found if at >= FIRST]
+        scored.append((at, log_rate.step(params, state, at, elapsed, shown.get(at, {}))))
+    return [(at, score) for at, score in scored if at >= FIRST]
 
 
 def alarms(series: Scores, at: float, below: float = 1.4, hold_s: int = 300) -> list[int]:
     """Return the seconds of alarms at threshold `at`; armed again after `hold_s` below."""
-    found: list[int] = []
+    seconds: list[int] = []
     armed, low_since = True, None
     for second, score in series:
         if not armed and low_since is not None and second - low_since >= hold_s:
             armed = True
         if armed and score >= at:
-            found.append(second)
+            seconds.append(second)
             armed, low_since = False, None
         elif score >= at - below:
             low_since = None
         elif low_since is None:
             low_since = second
-    return found
+    return seconds
 
 
 def pooled_alarms(series: Scores, at: float, rearm_s: int = 300) -> list[int]:
     """Return the seconds of market-wide alarms at threshold `at`, as contagion.py re-arms."""
-    found: list[int] = []
+    seconds: list[int] = []
     last = 0
     for second, score in series:
         if score >= at:
             if second - last > rearm_s:
-                found.append(second)
+                seconds.append(second)
             last = second
-    return found
+    return seconds
 
 
 def room(series: Scores, by: int, rule: Callable[[Scores, float], list[int]] = alarms) -> Room:
@@ -241,9 +241,9 @@ def play(params: Params, recording: Recording) -> Iterator[msgspec.Struct]:
     """Yield what the product finds and the pulses between its parts, second for second."""
     liquidations: Iterator[Item] = (("liquidations", r) for r in recording.orders)
     items = merge(liquidations, recording.bars, key=_received)
-    told = replace(recording.source, items=items, clocked=BARS_CLOCKED)
+    by_bars = replace(recording.source, items=items, clocked=BARS_CLOCKED)
     state = pipeline.State()
-    for topic, record in paced(told, LAST * SECOND + 10**9):
+    for topic, record in paced(by_bars, LAST * SECOND + 10**9):
         step = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
         yield from step.findings
         yield from (
@@ -259,9 +259,9 @@ def _market_room(recording: Recording, onset: OnsetParams) -> tuple[Room, Scores
     """Fit the pooled threshold: the second largest excess of the majors' own pulses."""
     params = Params(onset=onset, market=_market_params(0.0))
     pulses: dict[int, list[float]] = defaultdict(list)
-    for found in play(params, recording):
-        if isinstance(found, AssetPulse) and found.asset in params.market.majors:
-            pulses[found.ts_event // SECOND].append(found.excess)
+    for finding in play(params, recording):
+        if isinstance(finding, AssetPulse) and finding.asset in params.market.majors:
+            pulses[finding.ts_event // SECOND].append(finding.excess)
     second = [(s, sorted(x)[-2]) for s, x in sorted(pulses.items()) if len(x) > 1 and s >= FIRST]
     return room(second, MARKET_BY, pooled_alarms), second
 
@@ -336,7 +336,7 @@ def quiet_day(data: Path) -> Quiet:
     source = recorder_source(data / QUIET_DAY)
     items = [item for item in source.items if item[0] != "dead_letters"]
     state, params = pipeline.State(), Params()
-    found = [
+    findings = [
         record
         for topic, item in paced(replace(source, items=iter(items)), 2**53)
         for _, record in pipeline.step(params, state, topic, item).outputs
@@ -347,8 +347,8 @@ def quiet_day(data: Path) -> Quiet:
     return Quiet(
         hours=round(len(minutes) / 60, 1),
         liquidations=len(orders),
-        watches=sum(f.phase == "watch" for f in found),
-        cascades=sum(f.phase == "onset" for f in found),
+        watches=sum(f.phase == "watch" for f in findings),
+        cascades=sum(f.phase == "onset" for f in findings),
     )
 
 
@@ -364,12 +364,12 @@ def _iso(micros: int) -> str:
 def main(args: Sequence[str]) -> None:
     """Print what the product makes of the recording under the folder given."""
     data = Path(args[0] if args else "../shared/data")
-    found = {
+    report = {
         "squeeze_2023_01_14": squeeze(load(data)),
         "stress_2025_10_10": stress_record(data),
         "quiet_2025_12_27": quiet_day(data),
     }
-    print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
 
 
 if __name__ == "__main__":

@@ -45,48 +45,48 @@ class Recording(msgspec.Struct):
     last: int = 0
 
 
-def take(held: Recording, record: msgspec.Struct) -> None:
+def take(recording: Recording, record: msgspec.Struct) -> None:
     """Add one record; what is neither an order, a trade nor a bar is left aside."""
     if isinstance(record, Liquidation):
-        _span(held, record.ts_event)
-        if record.event_id in held.seen or record.removed:
+        _span(recording, record.ts_event)
+        if record.event_id in recording.seen or record.removed:
             return
-        held.seen.add(record.event_id)
-        add(held, record.asset, record.position_side, record.venue, record.coverage,
+        recording.seen.add(record.event_id)
+        add(recording, record.asset, record.position_side, record.venue, record.coverage,
             record.ts_event, record.notional_usd, record.orders)  # fmt: skip
     elif isinstance(record, Trade) and record.notional_usd is not None:
-        _span(held, record.ts_event)
+        _span(recording, record.ts_event)
         sign = 1 if record.aggressor_side == "buy" else -1
-        held.taker[record.asset][record.ts_event // SECOND] += sign * record.notional_usd
-        held.price[record.asset][record.ts_event // SECOND] = record.price
+        recording.taker[record.asset][record.ts_event // SECOND] += sign * record.notional_usd
+        recording.price[record.asset][record.ts_event // SECOND] = record.price
     elif isinstance(record, Bar):
         # Known when it has ended.
-        _span(held, record.ts_close - 1)
+        _span(recording, record.ts_close - 1)
         second = (record.ts_close - 1) // SECOND
-        held.taker[record.asset][second] += record.buy_usd - record.sell_usd
-        held.price[record.asset][second] = (record.high + record.low) / 2
+        recording.taker[record.asset][second] += record.buy_usd - record.sell_usd
+        recording.price[record.asset][second] = (record.high + record.low) / 2
 
 
 def add(
-    held: Recording, asset: str, side: str, venue: str, coverage: Coverage, at: int,
+    recording: Recording, asset: str, side: str, venue: str, coverage: Coverage, at: int,
     usd: float | None, orders: int,
 ) -> None:  # fmt: skip
     """Add one forced order, or a row that stands for several."""
-    _span(held, at)
-    held.coverage[venue] = coverage
+    _span(recording, at)
+    recording.coverage[venue] = coverage
     if usd is None:
-        held.unpriced += orders
+        recording.unpriced += orders
         return
-    told = held.orders[asset, side]
-    told.at.append(at)
-    told.venue.append(venue)
-    told.usd.append(usd / orders)
-    told.orders.append(orders)
+    orders_of = recording.orders[asset, side]
+    orders_of.at.append(at)
+    orders_of.venue.append(venue)
+    orders_of.usd.append(usd / orders)
+    orders_of.orders.append(orders)
 
 
-def _span(held: Recording, at: int) -> None:
-    held.first = min(held.first or at, at)
-    held.last = max(held.last, at)
+def _span(recording: Recording, at: int) -> None:
+    recording.first = min(recording.first or at, at)
+    recording.last = max(recording.last, at)
 
 
 class Cuts(NamedTuple):
@@ -99,10 +99,10 @@ class Cuts(NamedTuple):
 UNCUT = Cuts(np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def silences(held: Recording, longer_than_s: int) -> Cuts:
+def silences(recording: Recording, longer_than_s: int) -> Cuts:
     """Return where nothing at all was told for longer than `longer_than_s`."""
-    at = np.unique(np.concatenate([np.array(o.at, np.int64) for o in held.orders.values()]))
-    at = np.unique(at // SECOND) - held.first // SECOND
+    at = np.unique(np.concatenate([np.array(o.at, np.int64) for o in recording.orders.values()]))
+    at = np.unique(at // SECOND) - recording.first // SECOND
     gap = np.diff(at)
     long = np.flatnonzero(gap > longer_than_s)
     return Cuts(at[long], gap[long] - 1)
@@ -118,46 +118,48 @@ def uncut(cuts: Cuts, at: Ints) -> Ints:
     return np.asarray(np.where(n >= 0, at - lost, at), np.int64)
 
 
-def feed(held: Recording, key: Key, cuts: Cuts = UNCUT) -> Shown:
+def feed(recording: Recording, key: Key, cuts: Cuts = UNCUT) -> Shown:
     """Return one asset and side, silences left out as the product's watched time does."""
-    told = held.orders[key]
-    times = np.array(told.orders, np.int64)
-    at = np.repeat(np.array(told.at, np.int64) // SECOND, times)
-    venues = sorted(set(told.venue))
-    number = np.repeat(np.array([venues.index(v) for v in told.venue], np.int8), times)
-    usd = np.repeat(np.array(told.usd, np.float64), times)
-    first = held.first // SECOND
-    length = held.last // SECOND - first + 1
+    orders_of = recording.orders[key]
+    times = np.array(orders_of.orders, np.int64)
+    at = np.repeat(np.array(orders_of.at, np.int64) // SECOND, times)
+    venues = sorted(set(orders_of.venue))
+    number = np.repeat(np.array([venues.index(v) for v in orders_of.venue], np.int8), times)
+    usd = np.repeat(np.array(orders_of.usd, np.float64), times)
+    first = recording.first // SECOND
+    length = recording.last // SECOND - first + 1
     at -= first
     at = uncut(cuts, at)
     length -= int(cuts.lost.sum())
-    coverage = tuple(held.coverage[v] for v in venues)
+    coverage = tuple(recording.coverage[v] for v in venues)
     return shown(at.astype(np.int32), number, usd, coverage, length)
 
 
-def feed_class(held: Recording, asset: str) -> FeedClass:
+def feed_class(recording: Recording, asset: str) -> FeedClass:
     """Return which of the product's thresholds an asset's venues call for."""
-    venues = {v for (a, _), told in held.orders.items() if a == asset for v in told.venue}
-    complete = [held.coverage[v] == "full" for v in venues]
+    venues = {
+        v for (a, _), orders_of in recording.orders.items() if a == asset for v in orders_of.venue
+    }
+    complete = [recording.coverage[v] == "full" for v in venues]
     if all(complete):
         return "full"
     return "mixed" if any(complete) else "throttled"
 
 
-def taker(held: Recording, asset: str) -> Floats32:
+def taker(recording: Recording, asset: str) -> Floats32:
     """Return signed taker USD a second; zeros where no trades were told."""
-    first = held.first // SECOND
-    out = np.zeros(held.last // SECOND - first + 1, np.float32)
-    for second, usd in held.taker.get(asset, {}).items():
+    first = recording.first // SECOND
+    out = np.zeros(recording.last // SECOND - first + 1, np.float32)
+    for second, usd in recording.taker.get(asset, {}).items():
         out[second - first] += usd
     return out
 
 
-def price(held: Recording, asset: str) -> Floats:
+def price(recording: Recording, asset: str) -> Floats:
     """Return the last fill a second, (T,); NaN where no trades were told."""
-    first = held.first // SECOND
-    length = held.last // SECOND - first + 1
-    known = sorted(held.price.get(asset, {}).items())
+    first = recording.first // SECOND
+    length = recording.last // SECOND - first + 1
+    known = sorted(recording.price.get(asset, {}).items())
     if not known:
         return np.full(length, np.nan)
     at = np.array([second - first for second, _ in known])

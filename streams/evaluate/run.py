@@ -89,11 +89,11 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     past = _simulated(market_of, plan, tell)
     assets = range(len(market_of.assets))
     parts = [(case, asset) for case in plan.cases for asset in assets]
-    told = _each(
+    parts_done = _each(
         plan, parts, lambda p: _scored(market_of, past, *p), tell, lambda p: f"{p[0].name} {p[1]}"
     )
     by_case = {
-        case.name: [told[n] for n, part in enumerate(parts) if part[0] == case]
+        case.name: [parts_done[n] for n, part in enumerate(parts) if part[0] == case]
         for case in plan.cases
     }
     weeks = {case: _judged(past, scored) for case, scored in by_case.items()}
@@ -130,7 +130,7 @@ def _simulated(market_of: Market, plan: Plan, tell: Tell) -> Past:
     return Past(
         [h for h, _ in made[:first]],
         [h for h, _ in made[first:]],
-        {seed: told for seed, (_, told) in pairs if told is not None},
+        {seed: simulated for seed, (_, simulated) in pairs if simulated is not None},
     )
 
 
@@ -166,16 +166,21 @@ def _market(
     cases = [case for case in plan.cases if case.name in MARKET_FEEDS]
 
     def one(case: Case) -> dict[str, Any]:
-        own = [asset[plan.ours][BUDGET] for asset in by_case[case.name]]
+        product_found = [asset[plan.ours][BUDGET] for asset in by_case[case.name]]
         made, _, figures = market_wide.evaluate(
-            market_of, past.calibration, past.test, RULES[case.rule], CONTENDERS[plan.ours], own
+            market_of,
+            past.calibration,
+            past.test,
+            RULES[case.rule],
+            CONTENDERS[plan.ours],
+            product_found,
         )
         return figure_tables.row(figures) | {
             "threshold": msgspec.to_builtins(made), "budget": market_wide.BUDGET
         }  # fmt: skip
 
-    told = _each(plan, cases, one, tell, lambda case: f"market-wide, {case.name}")
-    by_name = {case.name: row for case, row in zip(cases, told, strict=True)}
+    rows = _each(plan, cases, one, tell, lambda case: f"market-wide, {case.name}")
+    by_name = {case.name: row for case, row in zip(cases, rows, strict=True)}
     return by_name["full"] | {"feeds": by_name}
 
 
@@ -196,8 +201,8 @@ def _exhaustion(
         )
         for part in (past.calibration, past.test)
     )
-    told = exhaustion.report(known, fresh)
-    return {"exhaustion_bins": told.pop("bins"), "exhaustion": told}
+    report = exhaustion.report(known, fresh)
+    return {"exhaustion_bins": report.pop("bins"), "exhaustion": report}
 
 
 def _each(

@@ -87,11 +87,11 @@ def _over_weeks(values: Flags | Floats, block: Ints) -> Pair:
 def online(path: Judged) -> Floats:
     """Return the posterior that each finding of a path would carry; NaN where it has none."""
     evidence = Evidence()
-    told = [
+    values = [
         None if np.isnan(p) else whale_evidence.learn(evidence, float(p), float(share))
         for p, share in zip(path.p, path.credit, strict=True)
     ]
-    return np.array([np.nan if x is None else x for x in told])
+    return np.array([np.nan if x is None else x for x in values])
 
 
 def _posterior(paths: Sequence[Judged], block: Ints) -> dict[str, Any]:
@@ -166,11 +166,11 @@ def _flagged_at(path: Judged, sold: Ints, kept: Ints, params: WhaleParams) -> in
 def _chain(paths: Sequence[Judged], block: Ints) -> dict[str, Any]:
     """Inflow, own selling by the test, planted onset; beside the onsets after placebos."""
     p, onset, placebo = (_joined(paths, name) for name in ("p", "onset", "onset_placebo"))
-    found: dict[str, Any] = {}
+    rates: dict[str, Any] = {}
     for name, of in (("any", ~np.isnan(p)), ("selling", p <= 0.01)):
         if of.any():
-            found |= _rate(f"onset_after_{name}", onset[of], block[of])
-            found |= _rate(f"onset_placebo_{name}", placebo[of], block[of])
+            rates |= _rate(f"onset_after_{name}", onset[of], block[of])
+            rates |= _rate(f"onset_placebo_{name}", placebo[of], block[of])
             excess = onset[of].astype(float) - placebo[of]
-            found |= _rate(f"onset_excess_{name}", excess, block[of])
-    return found
+            rates |= _rate(f"onset_excess_{name}", excess, block[of])
+    return rates

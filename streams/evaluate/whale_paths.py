@@ -47,21 +47,21 @@ class Judged(NamedTuple):
 
 def judged(market: Market, tape: Tape, seed: int, params: WhaleParams) -> list[Judged]:
     """Test every deposit of a tape that the product would test, by asset."""
-    told = [t for t in chain.transfers(market, tape, seed, len(VENUES)) if t.version == 1]
-    found = []
+    transfers = [t for t in chain.transfers(market, tape, seed, len(VENUES)) if t.version == 1]
+    paths = []
     for asset, row in enumerate(market.assets):
         laid = [laid_out(tape, asset, venue) for venue in range(len(VENUES))]
         inflows = [
             (inflow, int(inflow.event_id.rsplit(":", 1)[1]))
-            for t in told
+            for t in transfers
             if t.asset == row.asset and (inflow := whale_selling.inflow_of(params, t))
         ]
         usual = labels.median_day(tape.forced[asset, 0])
         onsets = [e.t0 for e in labels.episodes(tape, asset, 0, usual) if e.kind == "cascade"]
         rng = np.random.default_rng([seed, asset, 99])
-        found.append(_path(params, tape.whales[tape.whales[:, 0] == asset], tape.whales,
+        paths.append(_path(params, tape.whales[tape.whales[:, 0] == asset], tape.whales,
                            inflows, laid, onsets, rng))  # fmt: skip
-    return found
+    return paths
 
 
 def laid_out(tape: Tape, asset: int, venue: int) -> FlowMatrix:
@@ -114,10 +114,11 @@ def _path(
         rival = (venue == venue[n]) & (gap < 1)
         rival[n] = False
         share = whale_evidence.credit(worth[n], zip(worth[rival], 1 - gap[rival], strict=True))
-        own = all_whales[number]
+        deposit = all_whales[number]
         rows.append(
             (
-                minute, venue[n], own[4] > 0, _crowded(whales, own, minute, params.window_min),
+                minute, venue[n], deposit[4] > 0,
+                _crowded(whales, deposit, minute, params.window_min),
                 there.p_value, then.p_value, share,
                 any(minute < t // 60 <= minute + params.window_min for t in onsets),
                 there.onset_placebo_rate,
@@ -137,8 +138,8 @@ def weighed(
     return whale_selling.weigh(params, span, "simulated", minute - start, onsets)
 
 
-def _crowded(whales: Floats, own: Floats, minute: int, window: int) -> bool:
+def _crowded(whales: Floats, deposit: Floats, minute: int, window: int) -> bool:
     """Return whether another whale sells on the same venue within the window."""
     first, last = (minute + 1) * 60, (minute + window + 1) * 60
-    other = (whales[:, 4] > 0) & (whales[:, 3] == own[3]) & (whales[:, 1] != own[1])
+    other = (whales[:, 4] > 0) & (whales[:, 3] == deposit[3]) & (whales[:, 1] != deposit[1])
     return bool((other & (whales[:, 6] < last) & (whales[:, 6] + whales[:, 7] > first)).any())

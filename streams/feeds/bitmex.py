@@ -334,10 +334,10 @@ def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:
     if not base or not quote:
         if dated is None and pair is None:
             raise unknown("bitmex", symbol)
-        found = pair or dated
-        assert found is not None
+        matched = pair or dated
+        assert matched is not None
         # A future that names no quote is priced in XBT; XBT itself in dollars.
-        base, quote = found[1], found[2] or ("USD" if found[1] == "XBT" else "XBT")
+        base, quote = matched[1], matched[2] or ("USD" if matched[1] == "XBT" else "XBT")
     return _coin(str(base)), _coin(str(quote)), kind
 
 

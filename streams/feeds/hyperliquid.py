@@ -229,10 +229,10 @@ def _position_side(fill: _Fill, forced: _Forced, user: str) -> PositionSide:
     """Return whose position was closed, which the fill's own side says only of its own user."""
     if forced.method == "backstop" and fill.dir.startswith("Liquidated"):
         return "long" if fill.dir.endswith("Long") else "short"
-    own: PositionSide = "long" if fill.side == "A" else "short"
+    of_user: PositionSide = "long" if fill.side == "A" else "short"
     if user.lower() == forced.liquidatedUser.lower():
-        return own
-    return "short" if own == "long" else "long"
+        return of_user
+    return "short" if of_user == "long" else "long"
 
 
 def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusal] | None]:

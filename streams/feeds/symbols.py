@@ -33,17 +33,17 @@ def split_symbol(venue_symbol: str, kind: str = "PERP") -> tuple[str, str, float
     quantity * multiplier, base price = price / multiplier. A date in the symbol
     overrides `kind` (PERP or SPOT). Raises UnreadableFrame("symbol") when not known.
     """
-    if found := _UNDERSCORED.fullmatch(venue_symbol):
-        asset, quote = _asset_and_quote(venue_symbol, found[1], kind)
-        kind = found[2]
-    elif found := _DATED.fullmatch(venue_symbol):
-        settled_in_usdc = not found[1].endswith(("USDT", "USD"))
-        pair = found[1] + "USDC" if settled_in_usdc else found[1]
+    if matched := _UNDERSCORED.fullmatch(venue_symbol):
+        asset, quote = _asset_and_quote(venue_symbol, matched[1], kind)
+        kind = matched[2]
+    elif matched := _DATED.fullmatch(venue_symbol):
+        settled_in_usdc = not matched[1].endswith(("USDT", "USD"))
+        pair = matched[1] + "USDC" if settled_in_usdc else matched[1]
         asset, quote = _asset_and_quote(venue_symbol, pair, kind)
-        kind = expiry(venue_symbol, found[2])
-    elif found := _QUARTERLY.fullmatch(venue_symbol):
-        asset, quote = _asset_and_quote(venue_symbol, found[1], kind)
-        kind = last_friday(2000 + int(found[3]), _QUARTER_MONTH[found[2]])
+        kind = expiry(venue_symbol, matched[2])
+    elif matched := _QUARTERLY.fullmatch(venue_symbol):
+        asset, quote = _asset_and_quote(venue_symbol, matched[1], kind)
+        kind = last_friday(2000 + int(matched[3]), _QUARTER_MONTH[matched[2]])
     elif venue_symbol.endswith("PERP") and len(venue_symbol) > 4:
         # Bybit's USDC perpetuals name no quote: BTCPERP. (PERPUSDT is the coin PERP.)
         asset, quote = _asset_and_quote(venue_symbol, venue_symbol[:-4] + "USDC", kind)
@@ -78,10 +78,10 @@ def without_multiplier(asset: str) -> tuple[str, float]:
     """Split a base that stands for many coins: 1000PEPE -> (PEPE, 1000.0)."""
     if asset == "1MBABYDOGE":
         return "BABYDOGE", 1e6
-    if found := _MULTIPLIED.fullmatch(asset):
-        return found[2], float(found[1])
-    if found := _MULTIPLIED_AFTER.fullmatch(asset):  # Bybit's SHIB1000USDT
-        return found[1], float(found[2])
+    if matched := _MULTIPLIED.fullmatch(asset):
+        return matched[2], float(matched[1])
+    if matched := _MULTIPLIED_AFTER.fullmatch(asset):  # Bybit's SHIB1000USDT
+        return matched[1], float(matched[2])
     return asset, 1.0
 
 

@@ -161,14 +161,14 @@ def owner_slug(label: str) -> str:
 
 def _address(owner: str, parties: list[_Party]) -> str | None:
     """Return the one address of `owner` among `parties`; None where there are none or several."""
-    found = {
+    addresses = {
         party.address.strip()
         for party in parties
         if party.address and _owner(party.owner, [])[0] == owner
     }
-    if len(found) != 1:
+    if len(addresses) != 1:
         return None
-    address = found.pop()
+    address = addresses.pop()
     # Hexadecimal digits in capitals are a checksum, not another address.
     if _HEX_ADDRESS.match(address):
         return "0x" + address.lower().removeprefix("0x")

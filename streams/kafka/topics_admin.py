@@ -39,9 +39,9 @@ def wait_ready(
 
     Raises NotReady after `timeout` seconds, or as soon as TLS or our password is refused.
     """
-    told: list[KafkaError] = []
+    errors: list[KafkaError] = []
     try:
-        admin = admin_client(bootstrap, {"error_cb": told.append} | (admin_conf or {}))
+        admin = admin_client(bootstrap, {"error_cb": errors.append} | (admin_conf or {}))
     except KafkaException as error:  # a certificate that is none, say
         raise NotReady(f"no client for Kafka at {bootstrap}: {error.args[0].str()}") from error
     deadline = time.monotonic() + timeout
@@ -51,7 +51,7 @@ def wait_ready(
         except KafkaException as error:
             admin.poll(0)
             # Neither mends itself, and the error at hand says no more than "timed out".
-            for reason in (e for e in told if e.name() in ("_AUTHENTICATION", "_SSL")):
+            for reason in (e for e in errors if e.name() in ("_AUTHENTICATION", "_SSL")):
                 raise NotReady(f"Kafka at {bootstrap} refused us: {reason.str()}") from error
             if time.monotonic() > deadline:
                 raise NotReady(

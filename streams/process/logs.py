@@ -24,15 +24,15 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON; `time` is UTC."""
-        told = {
+        line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
         if record.exc_info and record.exc_info[0]:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told)
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
 
 
 class Seldom(logging.Filter):
@@ -89,8 +89,8 @@ def log_to_stderr(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
     logging.captureWarnings(True)
     sys.excepthook = _unexpected
-    threading.excepthook = lambda told: _unexpected(
-        told.exc_type, told.exc_value or told.exc_type(), told.exc_traceback
+    threading.excepthook = lambda thread_end: _unexpected(
+        thread_end.exc_type, thread_end.exc_value or thread_end.exc_type(), thread_end.exc_traceback
     )
 
 

@@ -307,11 +307,11 @@ def _keep_secrets(values: Mapping[str, Any]) -> None:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    found = {}
+    values = {}
     for key, value in environ.items():
         if key.startswith(PREFIX) and key != PREFIX + "CONFIG":
-            found[_known(key.removeprefix(PREFIX).lower(), key)] = value
-    return found
+            values[_known(key.removeprefix(PREFIX).lower(), key)] = value
+    return values
 
 
 def _from_toml(path: str | None) -> dict[str, Any]:

@@ -73,12 +73,12 @@ def load(path: Path, source: Source, params_version: str) -> Checkpoint | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    found = decode(content)
-    if found.source != source.identity:
-        raise Unusable(f"it is of {found.source_name}")
-    if found.params != params_version:
+    kept = decode(content)
+    if kept.source != source.identity:
+        raise Unusable(f"it is of {kept.source_name}")
+    if kept.params != params_version:
         raise Unusable("it is of other detector parameters")
-    return found
+    return kept
 
 
 def decode(content: bytes) -> Checkpoint:
@@ -87,12 +87,12 @@ def decode(content: bytes) -> Checkpoint:
     if digest != _digest(body):
         raise Unusable("it is damaged")
     try:
-        found = msgspec.msgpack.decode(body, type=Checkpoint)
+        decoded = msgspec.msgpack.decode(body, type=Checkpoint)
     except msgspec.DecodeError:
         raise Unusable("another version of undertow wrote it") from None
-    if found.format != FORMAT:
+    if decoded.format != FORMAT:
         raise Unusable("another version of undertow wrote it")
-    return found
+    return decoded
 
 
 def encode(checkpoint: Checkpoint) -> bytes:

@@ -7,21 +7,21 @@ from typing import Any
 TOLERANCE_S = 300
 
 
-def against_planted(planted: list[dict[str, Any]], found: dict[str, Any]) -> dict[str, Any]:
-    """Return `planted` cascades, which of them were `found` and how late, and the whales.
+def against_planted(planted: list[dict[str, Any]], report: dict[str, Any]) -> dict[str, Any]:
+    """Return `planted` cascades, which of them were `report` and how late, and the whales.
 
     A planted cascade is found when an episode of its asset and side was called between
     300 s before its onset and its end. Delay in seconds from the planted onset.
     """
     cascades = [p for p in planted if p["kind"] == "cascade"]
     whales = [p for p in planted if p["kind"] == "whale"]
-    hits = [(p, _match(p, found["episodes"])) for p in cascades]
-    false = [e for e in found["episodes"] if not any(_match(p, [e]) for p in cascades)]
+    hits = [(p, _match(p, report["episodes"])) for p in cascades]
+    false = [e for e in report["episodes"] if not any(_match(p, [e]) for p in cascades)]
     return {
         "planted": cascades,
         "found": [_hit(p, episode) for p, episode in hits if episode],
         "false_alarms": false,
-        "planted_whales": [_whale(p, found["whale_verdicts"]) for p in whales],
+        "planted_whales": [_whale(p, report["whale_verdicts"]) for p in whales],
     }
 
 

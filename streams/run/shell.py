@@ -102,10 +102,10 @@ class Embedded:
             if not whole:
                 at = f" at {moment(run.at)}" if run.at else ""
                 raise Stopped(f"stopped{at}; the same command goes on from there")
-            found = self._report(run, source, began)
+            report = self._report(run, source, began)
             # Only now: until the report is written there is something to go on with.
             kept.unlink()
-            return found
+            return report
 
     def _resumed(self, kept: Path, source: Source, say: Callable[[str], None]) -> Checkpoint:
         """Return what the run goes on from, with the database as it was then."""
@@ -148,16 +148,16 @@ class Embedded:
         return Retry(give_up_after_s=GIVE_UP_S)
 
     def _report(self, run: Checkpoint, source: Source, began: float) -> dict[str, Any]:
-        found = report(self.client, run.run)
-        found["source"] = {"name": source.name, "identity": source.identity}
-        found["params_version"] = self.params.version
-        found["late"] = run.tally.late
-        found["elapsed_s"] = round(time.monotonic() - began, 3)
+        result = report(self.client, run.run)
+        result["source"] = {"name": source.name, "identity": source.identity}
+        result["params_version"] = self.params.version
+        result["late"] = run.tally.late
+        result["elapsed_s"] = round(time.monotonic() - began, 3)
         if source.planted:
-            found |= planted.against_planted(source.planted, found)
-        content = orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n"
+            result |= planted.against_planted(source.planted, result)
+        content = orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n"
         checkpoint.write(self.data_dir / "run.json", content)
-        return found
+        return result
 
 
 @contextlib.contextmanager

@@ -66,10 +66,10 @@ def data_files(
         raise SourceError(f"{path}: no such file or folder")
     if path.is_file():
         return [path]
-    found = [x for x in sorted(path.iterdir()) if x.is_file() and recognised(x, head(x))]
-    if not found:
+    files = [x for x in sorted(path.iterdir()) if x.is_file() and recognised(x, head(x))]
+    if not files:
         raise SourceError(f"{path}: no file of this kind in the folder")
-    return found
+    return files
 
 
 def head(path: Path, count: int = 5) -> list[str]:
@@ -255,10 +255,10 @@ def _once(path: Path, first_seen: dict[str, str], keep_repeats: bool) -> Accept:
     seen: Counter[str] = Counter()
 
     def accept(number: int, record: Any) -> Any:
-        told = record.event_id
-        if seen[told] and keep_repeats and isinstance(record, Liquidation):
-            record = msgspec.structs.replace(record, event_id=natural_id(told, seen[told]))
-        seen[told] += 1
+        event_id = record.event_id
+        if seen[event_id] and keep_repeats and isinstance(record, Liquidation):
+            record = msgspec.structs.replace(record, event_id=natural_id(event_id, seen[event_id]))
+        seen[event_id] += 1
         if record.event_id in first_seen:
             where = first_seen[record.event_id]
             raise UnreadableFrame("event_id", f"duplicate event_id, first seen at {where}")

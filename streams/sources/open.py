@@ -77,10 +77,10 @@ def open_source(path: Path, by_the_run: bool = False) -> Source:
         forms = "; ".join(family.what for family in FAMILIES)
         raise SourceError(f"{path}: not a recording in a known form; looked for {forms}")
     sources = [
-        ndjson.ndjson_source(found, True)
+        ndjson.ndjson_source(files, True)
         if by_the_run and family.source is ndjson.ndjson_source
-        else family.source(found)
-        for family, found in chosen.items()
+        else family.source(files)
+        for family, files in chosen.items()
     ]
     source = _together(sources)
     if others:

@@ -76,20 +76,20 @@ def _padded(lines: bytes) -> tuple[bytes, Ints]:
 def _of_block(
     words: columns.Words, text: bytes, ends: Ints, before: int, latest: int
 ) -> Iterator[Outcome]:
-    found, limit = trades.scanned_text(words, text, ends), not_after()
-    good = columns.sound(words, found.of, np.full(len(found.message), limit)) & (found.element < 0)
-    received = np.maximum.accumulate(np.maximum(found.of.ts_recv, latest)) // SECOND
+    rows, limit = trades.scanned_text(words, text, ends), not_after()
+    good = columns.sound(words, rows.of, np.full(len(rows.message), limit)) & (rows.element < 0)
+    received = np.maximum.accumulate(np.maximum(rows.of.ts_recv, latest)) // SECOND
     # A run ends where a line is left out or where a second of receipt begins.
     apart = np.ones(len(good) + 1, np.bool_)
-    apart[1:-1] = (np.diff(found.message) != 1) | (np.diff(received) != 0) | ~good[1:] | ~good[:-1]
+    apart[1:-1] = (np.diff(rows.message) != 1) | (np.diff(received) != 0) | ~good[1:] | ~good[:-1]
     cuts = np.flatnonzero(apart)
     line = 0
     for first, last in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True):
         if last - first < LEAST:
             continue
-        at = int(found.message[first])
+        at = int(rows.message[first])
         yield from _exactly(text, ends, before, line, at, limit)
-        yield before + at + 1, "", Trades(words, found.of.part(first, last))
+        yield before + at + 1, "", Trades(words, rows.of.part(first, last))
         line = at + last - first
     yield from _exactly(text, ends, before, line, len(ends), limit)
 
@@ -98,13 +98,13 @@ def _exactly(
     text: bytes, ends: Ints, before: int, first: int, last: int, limit: int
 ) -> Iterator[Outcome]:
     for line in range(first, last):
-        own = text[int(ends[line - 1]) if line else 0 : int(ends[line])]
-        told = own.decode(errors="replace").rstrip("\r\n")
+        raw = text[int(ends[line - 1]) if line else 0 : int(ends[line])]
+        line_text = raw.decode(errors="replace").rstrip("\r\n")
         if before + line == 0:
-            told = told.removeprefix("\ufeff")
-        if told.strip():
+            line_text = line_text.removeprefix("\ufeff")
+        if line_text.strip():
             try:
-                got = decode("trades", told.encode(), not_after=limit)
+                got = decode("trades", line_text.encode(), not_after=limit)
             except InvalidRecord as problem:
                 got = UnreadableFrame(problem.field, problem.reason)
-            yield before + line + 1, told, got
+            yield before + line + 1, line_text, got

@@ -110,9 +110,9 @@ def kafka_files() -> Path:
 
 def kafka_version() -> str:
     """Return the version of Apache Kafka that pom.xml names."""
-    found = re.search(r"<kafka\.version>(.+?)</", (kafka_files() / "pom.xml").read_text())
-    assert found, "pom.xml has a kafka.version"
-    return found[1]
+    matched = re.search(r"<kafka\.version>(.+?)</", (kafka_files() / "pom.xml").read_text())
+    assert matched, "pom.xml has a kafka.version"
+    return matched[1]
 
 
 def find_java() -> Path:
@@ -152,8 +152,8 @@ def _java_version(java: Path) -> int | None:
     except (OSError, subprocess.SubprocessError):
         return None
     # Java 8 calls itself 1.8: 1 is old enough as an answer.
-    found = re.search(r'version "(\d+)', answer.stderr)
-    return int(found[1]) if found else None
+    matched = re.search(r'version "(\d+)', answer.stderr)
+    return int(matched[1]) if matched else None
 
 
 def jars_dir() -> Path:

@@ -49,8 +49,8 @@ def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str],
     """
     with ExitStack() as stack:
         if not settings.kafka_url:
-            own = _own_kafka(settings, stack, ready)
-            settings = msgspec.structs.replace(settings, kafka_url=own)
+            started = _own_kafka(settings, stack, ready)
+            settings = msgspec.structs.replace(settings, kafka_url=started)
         made = topics_admin.create_topics(
             settings.kafka_url, settings.partitions, clients.connection(settings)
         )
@@ -151,10 +151,10 @@ def _starter(
     name: str, number: int, settings: Settings, stack: ExitStack
 ) -> Callable[[], subprocess.Popen[bytes]]:
     """Return what starts a stage: our settings by environment, which `ps` does not show."""
-    own = {"ops_port": settings.ops_port + 1 + number} if settings.ops_port else {}
+    ops_port = {"ops_port": settings.ops_port + 1 + number} if settings.ops_port else {}
     environ = os.environ | {
         PREFIX + setting.upper(): str(value)
-        for setting, value in (msgspec.structs.asdict(settings) | own).items()
+        for setting, value in (msgspec.structs.asdict(settings) | ops_port).items()
     }
     return lambda: _child(name, environ, stack)
 

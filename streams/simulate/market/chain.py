@@ -37,30 +37,30 @@ def transfers(
 ) -> list[WhaleTransfer]:
     """Return every telling in order of receipt. A block comes before the exchange credits."""
     rng = feeds.generator(seed, 8)
-    told = []
+    tellings = []
     for number, row in enumerate(tape.whales):
         first = _transfer(rng, market, tape, row, number, venues, start_us)
-        told.append(first)
+        tellings.append(first)
         if row[4] == 0 and rng.random() < REORGS:
             undone = int(rng.integers(60, 600)) * SECOND
-            told.append(replace(first, version=2, removed=True, ts_recv=first.ts_recv + undone))
+            tellings.append(replace(first, version=2, removed=True, ts_recv=first.ts_recv + undone))
             if rng.random() < 0.5:
-                told.append(replace(first, version=3, ts_recv=first.ts_recv + 2 * undone))
-    return sorted(told, key=lambda t: (t.ts_recv, t.event_id))
+                tellings.append(replace(first, version=3, ts_recv=first.ts_recv + 2 * undone))
+    return sorted(tellings, key=lambda t: (t.ts_recv, t.event_id))
 
 
-def items(told: list[WhaleTransfer], seconds: int, start_us: int = START_US) -> Iterator[Item]:
+def items(tellings: list[WhaleTransfer], seconds: int, start_us: int = START_US) -> Iterator[Item]:
     """Yield the tellings with the watcher's word once a second."""
-    word = FeedStatus(producer="sim-chain", state="alive", ts_event=start_us)
+    alive = FeedStatus(producer="sim-chain", state="alive", ts_event=start_us)
     i = 0
     for second in range(seconds):
-        while i < len(told) and told[i].ts_recv < start_us + (second + 1) * SECOND:
-            yield "whale_transfers", told[i]
+        while i < len(tellings) and tellings[i].ts_recv < start_us + (second + 1) * SECOND:
+            yield "whale_transfers", tellings[i]
             i += 1
         if second >= TELLS_WITHIN_S:
             at = start_us + (second + 1 - TELLS_WITHIN_S) * SECOND
-            yield "whale_transfers", replace(word, ts_event=at)
-    yield "whale_transfers", replace(word, ts_event=start_us + (seconds + 60) * SECOND)
+            yield "whale_transfers", replace(alive, ts_event=at)
+    yield "whale_transfers", replace(alive, ts_event=start_us + (seconds + 60) * SECOND)
 
 
 def _transfer(

@@ -71,8 +71,8 @@ def run(market: Market, seed: int, days: float) -> Tape:
         fund_loss=np.zeros(n),
         adl=np.zeros((n, 2)),
     )
-    told = _loop(rng, p, fresh(p, rng), news, tape, seconds)
-    return tape._replace(whales=tape.whales[:told].copy())
+    whales = _loop(rng, p, fresh(p, rng), news, tape, seconds)
+    return tape._replace(whales=tape.whales[:whales].copy())
 
 
 @nb.njit(cache=True, nogil=True)
@@ -84,7 +84,7 @@ def time_of_day(t: int) -> float:
 
 @nb.njit(cache=True, nogil=True)
 def _loop(rng: Rng, p: Numbers, s: State, news: Floats, tape: Tape, seconds: int) -> int:
-    told, next_news = 0, 0
+    whales, next_news = 0, 0
     n = len(p.beta)
     for t in range(-WARM_UP, seconds):
         if t == 0:
@@ -96,7 +96,7 @@ def _loop(rng: Rng, p: Numbers, s: State, news: Floats, tape: Tape, seconds: int
         if t % 60 == 0:
             busy = time_of_day(t)
             _each_minute(rng, p, s, busy, t)
-            told = _whales(rng, p, s, busy, t, tape.whales, told)
+            whales = _whales(rng, p, s, busy, t, tape.whales, whales)
         if t % 10 == 0:
             _open_positions(rng, p, s, time_of_day(t))
         btc_move = btc_push = 0.0
@@ -132,7 +132,7 @@ def _loop(rng: Rng, p: Numbers, s: State, news: Floats, tape: Tape, seconds: int
     tape.fund[:] = s.fund
     tape.fund_loss[:] = s.fund_loss
     tape.adl[:] = s.adl
-    return told
+    return whales
 
 
 @nb.njit(cache=True, nogil=True, forceinline=True)
@@ -266,8 +266,8 @@ def _stress(p: Numbers, s: State, k: int, t: int) -> None:
     ago = s.minute_ago[k, t % 60]
     s.minute_ago[k, t % 60] = s.x[k]
     # A usual minute is what this hour's volatility gives, BTC's part included.
-    own, btc = s.sigma[k], p.beta[k] * s.sigma[0]
-    usual = np.sqrt(60 * (own * own + btc * btc))
+    sigma, btc = s.sigma[k], p.beta[k] * s.sigma[0]
+    usual = np.sqrt(60 * (sigma * sigma + btc * btc))
     aim = min(max(np.sqrt(abs(s.x[k] - ago) / usual), 1.0), p.stress_cap)
     tau = p.stress_up if aim > s.stress[k] else p.stress_down
     s.stress[k] += (aim - s.stress[k]) / tau
@@ -321,7 +321,7 @@ def _deleverage(p: Numbers, s: State, k: int, side: int, usd: float) -> float:
 
 
 @nb.njit(cache=True, nogil=True)
-def _whales(rng: Rng, p: Numbers, s: State, busy: float, t: int, out: Floats, told: int) -> int:
+def _whales(rng: Rng, p: Numbers, s: State, busy: float, t: int, out: Floats, count: int) -> int:
     for k in range(len(p.beta)):
         usual = np.sqrt(p.s_day[k] ** 2 + (p.beta[k] * p.s_day[0]) ** 2) * np.sqrt(900 / 86_400)
         fell = (s.quarter_ago[k, (t // 60 + 1) % 15] - s.x[k]) / usual
@@ -338,13 +338,13 @@ def _whales(rng: Rng, p: Numbers, s: State, busy: float, t: int, out: Floats, to
         spread = 300 + 900 * rng.random()
         if sells:
             _plan_sale(s, k, venue, delay, spread, usd * share)
-        if t >= 0 and told < len(out):
-            out[told, 0], out[told, 1], out[told, 2], out[told, 3] = k, t, usd, venue
+        if t >= 0 and count < len(out):
+            out[count, 0], out[count, 1], out[count, 2], out[count, 3] = k, t, usd, venue
             if sells:
-                out[told, 4], out[told, 5] = 1.0, usd * share
-                out[told, 6], out[told, 7] = t + delay, spread
-            told += 1
-    return told
+                out[count, 4], out[count, 5] = 1.0, usd * share
+                out[count, 6], out[count, 7] = t + delay, spread
+            count += 1
+    return count
 
 
 @nb.njit(cache=True, nogil=True)

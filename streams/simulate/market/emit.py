@@ -64,7 +64,7 @@ class Outage(NamedTuple):
 def outages(faults: Faults, seconds: int, venues: int, seed: int) -> list[Outage]:
     """Return the venues' outages in time order; outages of one venue do not overlap."""
     rng = feeds.generator(seed, 5)
-    found = []
+    drawn = []
     for venue in range(venues):
         free = 0
         for at in np.sort(
@@ -72,22 +72,22 @@ def outages(faults: Faults, seconds: int, venues: int, seed: int) -> list[Outage
         ):
             stop = int(at) + 5 + int(rng.exponential(faults.outage_s))
             if at > free and stop < seconds:
-                found.append(Outage(venue, int(at), stop))
+                drawn.append(Outage(venue, int(at), stop))
                 free = stop + 5
-    return sorted(found, key=lambda o: o.start)
+    return sorted(drawn, key=lambda o: o.start)
 
 
 def orders(market: Market, tape: Tape, seed: int, giants: bool) -> dict[tuple[int, int], Orders]:
     """Return all true forced orders by (asset, side), planted giants among the longs."""
     seconds = tape.price.shape[1]
-    found = {}
+    by_key = {}
     for asset in range(len(market.assets)):
         for side in (0, 1):
             drawn = feeds.draw(market, tape, asset, side, seed)
             if giants and side == 0:
                 drawn = feeds.with_giants(market, drawn, asset, seconds, seed)
-            found[asset, side] = drawn
-    return found
+            by_key[asset, side] = drawn
+    return by_key
 
 
 def liquidations(
@@ -107,14 +107,14 @@ def liquidations(
         kept = feeds.shown(drawn, rule, seed * 64 + asset * 2 + side)
         kept = _without(kept, dark)
         rows.append(_stamped(rng, kept, asset, side, faults))
-    told = np.concatenate(rows) if rows else np.empty(0, _ROW)
-    again = told[rng.random(len(told)) < faults.duplicate].copy()
+    shown = np.concatenate(rows) if rows else np.empty(0, _ROW)
+    again = shown[rng.random(len(shown)) < faults.duplicate].copy()
     again["recv"] += rng.integers(1_000, 2 * SECOND, len(again))
-    told = np.sort(np.concatenate([told, again]), order=["recv", "asset", "side", "number"])
-    ends = np.searchsorted(told["recv"], np.arange(1, tape.price.shape[1] + 1) * SECOND)
+    shown = np.sort(np.concatenate([shown, again]), order=["recv", "asset", "side", "number"])
+    ends = np.searchsorted(shown["recv"], np.arange(1, tape.price.shape[1] + 1) * SECOND)
     first = 0
     for second, last in enumerate(ends.tolist()):
-        for row in told[first:last].tolist():
+        for row in shown[first:last].tolist():
             yield "liquidations", _liquidation(market, tape, rule, row, start_us)
         first = last
         yield from _words("liquidations", second, len(rule.shares), dark, start_us)
@@ -222,8 +222,14 @@ def _taker_sides(
         flow = flow.sum(axis=0, keepdims=True) if venues == 1 else flow
         whole = np.add.reduceat(taker, np.arange(0, len(taker), 60))
         for v in range(venues):
-            own = np.repeat((flow[v, : len(whole)] - shares[v] * whole) / 60, 60)[: len(taker)]
-            net = (shares[v] * taker + own)[: length * step_s].reshape(length, step_s).sum(axis=1)
+            of_minute = np.repeat((flow[v, : len(whole)] - shares[v] * whole) / 60, 60)[
+                : len(taker)
+            ]
+            net = (
+                (shares[v] * taker + of_minute)[: length * step_s]
+                .reshape(length, step_s)
+                .sum(axis=1)
+            )
             gross = row.depth_usd * GROSS * shares[v] * step_s
             busy = time_of_day(span.start) * np.exp(GROSS_SD * rng.normal(size=length))
             gross = np.maximum(gross * busy, 1.05 * np.abs(net))

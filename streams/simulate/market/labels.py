@@ -60,7 +60,7 @@ def episodes(tape: Tape, asset: int, side: int, usual_day_usd: float) -> list[Ep
     """Return the labelled bursts of one asset and side, in time order."""
     forced, endo = tape.forced[asset, side], tape.endo[asset, side]
     price = tape.price[asset] * (-1 if side == 0 else 1)
-    found = []
+    labelled = []
     for start, end in bursts(forced, usual_day_usd):
         usd = np.cumsum(forced[start : end + 1], dtype=np.float64)
         caused = np.cumsum(endo[start : end + 1], dtype=np.float64)
@@ -70,11 +70,11 @@ def episodes(tape: Tape, asset: int, side: int, usual_day_usd: float) -> list[Ep
             int(start + np.searchsorted(grown, q * grown[-1])) for q in (0.02, 0.5, 0.95)
         )
         drop = float(price[t0 : t95 + 1].max() - price[t0])
-        found.append(
+        labelled.append(
             Episode(asset, side, kind, int(start), t0, t50, t95, int(end),
                     float(usd[-1]), float(caused[-1]), drop)
         )  # fmt: skip
-    return found
+    return labelled
 
 
 def truth(market: Market, tape: Tape) -> list[Episode]:
@@ -82,13 +82,13 @@ def truth(market: Market, tape: Tape) -> list[Episode]:
 
     The yardstick is the asset's usual day in `normal`, of the long side for both sides.
     """
-    found = [
+    all_episodes = [
         episode
         for asset, row in enumerate(market.assets)
         for side in (0, 1)
         for episode in episodes(tape, asset, side, row.median_day_usd)
     ]
-    return sorted(found, key=lambda e: (e.t0, e.asset, e.side))
+    return sorted(all_episodes, key=lambda e: (e.t0, e.asset, e.side))
 
 
 def _kind(endo: float, usd: float, usual_day_usd: float) -> Kind:

@@ -30,14 +30,14 @@ def lines(
     market: Market,
     tape: Tape,
     true_orders: dict[tuple[int, int], Orders],
-    told: list[WhaleTransfer],
+    tellings: list[WhaleTransfer],
     dark: list[Outage],
     start_us: int = START_US,
 ) -> list[Line]:
     """Return every line of truth.ndjson."""
     return [
         *(_burst(market, e, start_us) for e in labels.truth(market, tape)),
-        *_whales(tape, told, start_us),
+        *_whales(tape, tellings, start_us),
         *_giants(market, true_orders, start_us),
         *(
             {"kind": "outage", "venue": VENUES[o.venue], "from": start_us + o.start * SECOND,
@@ -64,13 +64,13 @@ def _burst(market: Market, e: labels.Episode, start_us: int) -> Line:
     }
 
 
-def _whales(tape: Tape, told: list[WhaleTransfer], start_us: int) -> list[Line]:
-    first = {t.event_id.rsplit(":", 1)[1]: t for t in told if t.version == 1}
-    found = []
+def _whales(tape: Tape, tellings: list[WhaleTransfer], start_us: int) -> list[Line]:
+    first = {t.event_id.rsplit(":", 1)[1]: t for t in tellings if t.version == 1}
+    lines = []
     for number, row in enumerate(tape.whales.tolist()):
         t, sells = first[str(number)], row[4] > 0
         sale = start_us + int(row[6] * SECOND)
-        found.append(
+        lines.append(
             {
                 "kind": "whale", "asset": t.asset, "venue": t.to_owner, "event_id": t.event_id,
                 "ts_event": t.ts_event, "usd": row[2], "sells": sells, "sold_usd": row[5],
@@ -78,7 +78,7 @@ def _whales(tape: Tape, told: list[WhaleTransfer], start_us: int) -> list[Line]:
                 "sell_end": sale + int(row[7] * SECOND) if sells else None,
             }
         )  # fmt: skip
-    return found
+    return lines
 
 
 def _giants(

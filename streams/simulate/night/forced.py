@@ -118,11 +118,13 @@ def _run_wave(rng: np.random.Generator, wave: Wave) -> dict[str, Swept]:
         if not p.cascade:
             swept[p.asset] = Swept(np.zeros(HORIZON), 2.5 * p.beta * 0.25 * btc.log_price)
             continue
-        own = sweep(rng, drive, p.beta * wave.impact * 0.8, float(rng.uniform(0.0039, 0.0044)))
-        dragged = own.log_price.copy()
+        swept_here = sweep(
+            rng, drive, p.beta * wave.impact * 0.8, float(rng.uniform(0.0039, 0.0044))
+        )
+        dragged = swept_here.log_price.copy()
         dragged[:HORIZON] += drive
         dragged[HORIZON:] += drive[-1]
-        swept[p.asset] = Swept(own.share, dragged)
+        swept[p.asset] = Swept(swept_here.share, dragged)
     shock = np.full(DAY, -wave.shock)
     shock[:HORIZON] = trigger(rng, wave.shock, 0)
     swept["BTC"] = Swept(btc.share, btc.log_price + shock)

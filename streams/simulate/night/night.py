@@ -87,16 +87,16 @@ def _write(seed: int) -> _Script:
 def _frames(script: _Script, seconds: int) -> Iterator[Frame]:
     """Yield every message of the night in order of receipt."""
     lines = wire.Lines()
-    held: list[Frame] = []
+    waiting: list[Frame] = []
     for lo in range(0, seconds, BLOCK_S):
         hi = min(lo + BLOCK_S, seconds)
-        rows = held + _block(script, lines, lo, hi)
+        rows = waiting + _block(script, lines, lo, hi)
         rows.sort(key=itemgetter(0))
         # What arrives after the block's end may yet be preceded by the next block's first.
         cut = bisect_left(rows, START_US + hi * 1_000_000, key=itemgetter(0))
         yield from rows[:cut]
-        held = rows[cut:]
-    yield from held
+        waiting = rows[cut:]
+    yield from waiting
 
 
 def _block(script: _Script, lines: wire.Lines, lo: int, hi: int) -> list[Frame]:
@@ -107,13 +107,13 @@ def _block(script: _Script, lines: wire.Lines, lo: int, hi: int) -> list[Frame]:
         for v, venue in enumerate(VENUES):
             rng = generator(script.seed, 50, lo, k, v)
             trades = tape.draw(rng, profile, script.flow[profile.asset][venue], price, lo, hi)
-            found = orders.draw(rng, profile, script.forced, venue, lo, hi)
+            drawn = orders.draw(rng, profile, script.forced, venue, lo, hi)
             if venue == "binance":
                 rows += wire.agg_trades(rng, lines, profile, trades)
-                rows += wire.force_orders(rng, lines, profile, price, found)
+                rows += wire.force_orders(rng, lines, profile, price, drawn)
             else:
                 rows += wire.public_trades(rng, lines, profile, trades)
-                rows += wire.all_liquidations(rng, lines, profile, price, found)
+                rows += wire.all_liquidations(rng, lines, profile, price, drawn)
     return rows + _alerts(script, lo, hi)
 
 

@@ -82,8 +82,8 @@ def flows(
     out = {}
     for venue, share in TAPE_SHARE.items():
         base = share * profile.tape_usd * busy
-        own = wandering(rng, 60, OWN_LEAN)
-        net = base * (lean + own) - UNMET * share * forced_usd - whale_usd[venue]
+        wander = wandering(rng, 60, OWN_LEAN)
+        net = base * (lean + wander) - UNMET * share * forced_usd - whale_usd[venue]
         # Enough that taker sells at least cover what the venue itself forced.
         least = max(share, 2 * FORCED_SHARE[venue] - UNMET * share)
         gross = base + least * forced_usd + whale_usd[venue]

@@ -123,23 +123,23 @@ def transfers(seed: int, btc_log_price: Floats) -> list[Transfer]:
     """Draw the night's transfers in time order."""
     rng = generator(seed, 30)
     weight = falls(btc_log_price)
-    found = [_seller(rng, weight, plan) for plan in SELLERS]
+    drawn = [_seller(rng, weight, plan) for plan in SELLERS]
     for asset in HOARDED + ("USDT",) * 3:
         at = _one_of(rng, weight, 0, DAY)
         venue = VENUES[int(rng.integers(0, 2))]
         usd = _size(rng, asset)
         deposit = Transfer(at, asset, "transfer", UNKNOWN, OWNER[venue], usd, _hex(rng), venue)
-        found.append(deposit)
+        drawn.append(deposit)
     for asset, kind, sender, receiver in OTHERS:
         at = int(rng.integers(900, DAY - 600))
-        found.append(Transfer(at, asset, kind, sender, receiver, _size(rng, asset), _hex(rng)))
-    return sorted(found, key=lambda t: t.at)
+        drawn.append(Transfer(at, asset, kind, sender, receiver, _size(rng, asset), _hex(rng)))
+    return sorted(drawn, key=lambda t: t.at)
 
 
-def sold(found: list[Transfer], asset: str, venue: str) -> Floats:
+def sold(all_transfers: list[Transfer], asset: str, venue: str) -> Floats:
     """Return the USD that whales sell of `asset` on `venue`, each second."""
     usd = np.zeros(DAY)
-    for t in found:
+    for t in all_transfers:
         if t.asset == asset and t.venue == venue and t.stop > t.start:
             usd[t.start : t.stop] += t.sold_usd / (t.stop - t.start)
     return usd

@@ -122,24 +122,24 @@ def _worse(rng: np.random.Generator, long: Flags, least: float, most: float) -> 
 
 
 def all_liquidations(
-    rng: np.random.Generator, lines: Lines, profile: Profile, log_price: Floats, found: Orders
+    rng: np.random.Generator, lines: Lines, profile: Profile, log_price: Floats, drawn: Orders
 ) -> list[Row]:
     """Return Bybit allLiquidation frames: every order, POSITION side, bankruptcy price."""
-    if not len(found.at_ms):
+    if not len(drawn.at_ms):
         return []
     symbol, step = profile.symbol, 10.0**-profile.quantity_dp
-    price = price_at(profile, log_price, found.at_ms, _worse(rng, found.long, 0.0005, 0.006))
-    quantity = np.maximum(found.notional_usd / price, step)
+    price = price_at(profile, log_price, drawn.at_ms, _worse(rng, drawn.long, 0.0005, 0.006))
+    quantity = np.maximum(drawn.notional_usd / price, step)
     form = (
         f'{{"T":%d,"s":"{symbol}","S":"%s","v":"%.{profile.quantity_dp}f",'
         f'"p":"%.{profile.price_dp}f"}}'
     )
     rows = zip(
-        (START_MS + found.at_ms).tolist(), np.where(found.long, "Buy", "Sell").tolist(),
+        (START_MS + drawn.at_ms).tolist(), np.where(drawn.long, "Buy", "Sell").tolist(),
         quantity.tolist(), price.tolist(), strict=True,
     )  # fmt: skip
     items = [form % row for row in rows]
-    bucket = found.at_ms // 500
+    bucket = drawn.at_ms // 500
     lo, hi = _groups(bucket)
     return _messages(rng, lines, "allLiquidation", symbol, items, lo, hi, (bucket[lo] + 1) * 500)
 
@@ -148,15 +148,15 @@ def force_orders(
     rng: np.random.Generator, lines: Lines, profile: Profile, log_price: Floats, true: Orders
 ) -> list[Row]:
     """Return Binance forceOrder frames: the latest order of each second, ORDER side, fill."""
-    found = latest_per_second(true)
-    n, symbol = len(found.at_ms), profile.symbol
-    fill = price_at(profile, log_price, found.at_ms, _worse(rng, found.long, 0.0, 0.0008))
-    limit = price_at(profile, log_price, found.at_ms, _worse(rng, found.long, 0.002, 0.008))
-    filled = np.maximum(found.notional_usd / fill, 10.0**-profile.quantity_dp)
+    shown = latest_per_second(true)
+    n, symbol = len(shown.at_ms), profile.symbol
+    fill = price_at(profile, log_price, shown.at_ms, _worse(rng, shown.long, 0.0, 0.0008))
+    limit = price_at(profile, log_price, shown.at_ms, _worse(rng, shown.long, 0.002, 0.008))
+    filled = np.maximum(shown.notional_usd / fill, 10.0**-profile.quantity_dp)
     partly = rng.random(n) < 0.04
     original = np.where(partly, filled / rng.uniform(0.5, 0.95, n), filled)
     last = np.where(rng.random(n) < 0.3, filled * rng.uniform(0.2, 1, n), filled)
-    pushed = (found.at_ms // 1000 + 1) * 1000
+    pushed = (shown.at_ms // 1000 + 1) * 1000
     received = lines.received(rng, f"{symbol}@forceOrder", pushed)
     p, q = f"%.{profile.price_dp}f", f"%.{profile.quantity_dp}f"
     form = (
@@ -165,10 +165,10 @@ def force_orders(
         f'"ps":"{symbol}","st":1}}'
     )
     rows = zip(
-        (START_MS + pushed).tolist(), np.where(found.long, "SELL", "BUY").tolist(),
+        (START_MS + pushed).tolist(), np.where(shown.long, "SELL", "BUY").tolist(),
         original.tolist(), limit.tolist(), fill.tolist(),
         np.where(partly, "PARTIALLY_FILLED", "FILLED").tolist(), last.tolist(),
-        filled.tolist(), (START_MS + found.at_ms).tolist(), strict=True,
+        filled.tolist(), (START_MS + shown.at_ms).tolist(), strict=True,
     )  # fmt: skip
     return [
         (at, "binance", "forceOrder", (form % row).encode())
