@@ -1,0 +1,141 @@
+"""A rollup that is killed in a flood on one partition, its producers seconds apart."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from confluent_kafka import Consumer, TopicPartition
+from stages import ROOT, until
+
+from schemas import codec
+from schemas.bars import Bar
+from schemas.status import DeadLetter, FeedStatus
+from schemas.words import SECOND
+from streams.kafka import clients
+from streams.process.settings import Settings
+
+START = 1_763_683_200
+#: Trades a second of event time; one in ten is of a producer that comes so much later, seconds.
+RATE, BEHIND_S = 25_000, 5
+SECONDS = 9
+#: The kill comes after this second, long after the slow producer's word of it.
+KILLED_AFTER, TWICE = 6, 2_000
+
+
+def trade(venue: str, second: int, number: int) -> bytes:
+    at = (START + second) * SECOND + number
+    return (
+        b'{"type":"trade","event_id":"%d.%d","venue":"%s","instrument":"BTC-USDT-PERP",'
+        b'"venue_symbol":"BTCUSDT","asset":"BTC","aggressor_side":"buy","price":100.0,'
+        b'"quantity":1.0,"notional_usd":100.0,"ts_event":%d,"ts_recv":%d}'
+        % (second, number, venue.encode(), at, at)
+    )
+
+
+def word(producer: str, second: int) -> bytes:
+    at = (START + second) * SECOND
+    return codec.encode(FeedStatus(producer=producer, state="alive", ts_event=at))
+
+
+def flood(second: int) -> Iterator[bytes]:
+    """One second as it is received: the slow one's word, its trades and the others', their word."""
+    yield word("slow", second - BEHIND_S)
+    for number in range(RATE):
+        slow = number % 10 == 0
+        yield trade("bybit", second - BEHIND_S, number) if slow else trade("okx", second, number)
+        if number == RATE // 2:
+            yield word("quick", second)
+
+
+def rollup(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as err:
+        return subprocess.Popen(
+            [sys.executable, "-m", "streams.cli", "rollup"],
+            cwd=ROOT, env=os.environ | environ, stdin=subprocess.DEVNULL, stdout=err, stderr=err,
+        )  # fmt: skip
+
+
+def has_folded(url: str, group: str, end: int) -> Callable[[], bool]:
+    def told() -> bool:
+        reader = Consumer(clients.consumer_conf(Settings(kafka_url=url, group=group), "rollup"))
+        try:
+            [place] = reader.committed([TopicPartition("trades", 0)], timeout=10)
+            return place.offset >= end
+        finally:
+            reader.close()
+
+    return told
+
+
+def read(url: str, topic: str) -> list[object]:
+    conf = clients.consumer_conf(Settings(kafka_url=url), "look")
+    reader, records = Consumer(conf | {"enable.partition.eof": True}), []
+    parts = reader.list_topics(topic, timeout=10).topics[topic].partitions
+    reader.assign([TopicPartition(topic, number, 0) for number in parts])
+    left, deadline = len(parts), time.monotonic() + 60
+    while left:
+        assert time.monotonic() < deadline
+        for message in reader.consume(10_000, 1):
+            if message.error() is not None:
+                left -= 1
+            else:
+                records.append(codec.decode(topic, message.value()))
+    reader.close()
+    return records
+
+
+def test_a_rollup_killed_in_a_flood_loses_no_trade_and_counts_none_twice(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    group, log = f"flood-{tmp_path.name}", tmp_path / "rollup.log"
+    environ = {
+        "KAFKA_URL": clean_topics,
+        "UNDERTOW_GROUP": group,
+        "UNDERTOW_DATA_DIR": str(tmp_path),
+    }
+    producer = clients.producer(Settings(kafka_url=clean_topics))
+    written = 0
+
+    def write(payloads: Iterator[bytes]) -> int:
+        nonlocal written
+        for payload in payloads:
+            producer.produce("trades", payload, partition=0)
+            written += 1
+        producer.flush()
+        return written
+
+    process = rollup(environ, log)
+    try:
+        end = write(payload for second in range(KILLED_AFTER + 1) for payload in flood(second))
+        until(has_folded(clean_topics, group, end), "the flood before the kill is folded", 120)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = rollup(environ, log)
+        # The quick producer's acknowledgement was lost: it sends the second's first trades again.
+        write(trade("okx", KILLED_AFTER, n) for n in range(TWICE) if n % 10)
+        write(payload for second in range(KILLED_AFTER + 1, SECONDS) for payload in flood(second))
+        end = write(word(name, SECONDS + 9) for name in ("slow", "quick"))
+        until(has_folded(clean_topics, group, end), "all of it is folded", 120)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0, log.read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+    trades: Counter[tuple[str, int]] = Counter()
+    for bar in read(clean_topics, "bars"):
+        if isinstance(bar, Bar):
+            trades[bar.venue, bar.ts_open // SECOND - START] += bar.trades
+    slow = {("bybit", second - BEHIND_S): RATE // 10 for second in range(SECONDS)}
+    assert trades == slow | {("okx", second): RATE - RATE // 10 for second in range(SECONDS)}
+    letters = [r for r in read(clean_topics, "dead_letters") if isinstance(r, DeadLetter)]
+    assert Counter(letter.reason for letter in letters) == {
+        "duplicate event_id": TWICE - TWICE // 10
+    }
+    assert {json.loads(letter.raw)["venue"] for letter in letters} == {"okx"}
