@@ -19,6 +19,7 @@ from chaos.database import spoil_clickhouse
 from chaos.disk import fill_disk
 from chaos.disk_space import may_mount
 from chaos.embedded import kill_embedded
+from chaos.flood_kills import kill_flooded
 from chaos.hostile import everything, flood, hostile_records
 from chaos.judge import measure
 from chaos.outcome import Outcome, save, show
@@ -47,6 +48,10 @@ class Attack(NamedTuple):
 
 ATTACKS: dict[str, Attack] = {
     "kill-stages": Attack("kill -9 of a random stage", kills.kill_stages, 40, 1800),
+    "kill-two": Attack("kill -9 of two stages at once", kills.kill_two, 20, 1200),
+    "kill-flooded": Attack(
+        "kill -9 of rollup at 100,000 trades a second", kill_flooded, 12, 900, alone=True
+    ),
     "kill-embedded": Attack("kill -9 of the one process", kill_embedded, 10, 600, alone=True),
     "slow-clients": Attack(
         "HTTP clients slow, half-open, greedy, gone", slow_clients, 12, 600, alone=True

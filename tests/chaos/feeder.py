@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from confluent_kafka import Producer
@@ -11,24 +12,20 @@ from schemas.status import FeedStatus
 from schemas.topics import TOPICS
 from streams.kafka import clients
 from streams.kafka.records import send
-from streams.process import clock
 from streams.process.settings import Settings
-from streams.sources import Source
-from streams.sources.pace import paced
 
-Item = tuple[str, msgspec.Struct]
 #: A broker that is killed and repaired must not cost a record.
 DELIVERED_WITHIN_MS = 600_000
 
 
 class Feeder:
-    """A thread that plays; `finish_in` says how long the rest may take."""
+    """A thread that plays (topic, record); `finish_in` says how long the rest may take."""
 
-    def __init__(self, url: str, source: Source, partitions: int) -> None:
+    def __init__(self, url: str, items: Sequence[Any], partitions: int) -> None:
         self._producer = clients.producer(
             Settings(kafka_url=url), **{"message.timeout.ms": DELIVERED_WITHIN_MS}
         )
-        self._items: Sequence[Item] = list(paced(source, clock.not_after()))
+        self._items = items
         self._partitions = partitions
         self._failed: list[str] = []
         #: The share at which it waits, however long a round takes.

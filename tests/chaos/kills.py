@@ -26,22 +26,39 @@ def kill_stages(
     judge(rig, outcome)
 
 
-def kill_each(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadline: float) -> None:
-    """Kill one process of each kind in random order, until the rounds are over."""
+def kill_two(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadline: float) -> None:
+    """Kill -9 processes of two stages at the same instant, so that neither sees the other out."""
+    rig.begin((rounds + 1) * ROUND_S)
+    kill_each(rig, rng, rounds, outcome, deadline, at_once=2)
+    rig.settle(deadline)
+    judge(rig, outcome)
+
+
+def kill_each(
+    rig: Rig,
+    rng: random.Random,
+    rounds: int,
+    outcome: Outcome,
+    deadline: float,
+    at_once: int = 1,
+) -> None:
+    """Kill a process of each kind in random order, one or more at once, until the rounds are over."""
     kinds: list[str] = []
     for number in range(1, rounds + 1):
         rig.feeder.limit = (number + 1) / (rounds + 1)
         kinds = kinds or rng.sample(STAGES, len(STAGES))
-        stage = pick(rng, rig, (kinds.pop(),))
+        stages = [pick(rng, rig, (kinds.pop(),)) for _ in range(at_once)]
         # Alerts are rare: how soon notify goes on cannot be seen from outside.
-        resuming = None if stage.kind == "notify" else rig.time_resumption(stage.kind)
-        stage.kill()
+        resuming = [rig.time_resumption(s.kind) for s in stages if s.kind != "notify"]
+        for stage in stages:
+            stage.kill()
         if rng.random() < 0.3:
             time.sleep(rng.uniform(0.2, 4))
-            stage.kill()
-        if resuming:
-            resuming.join(max(1.0, min(120.0, deadline - time.monotonic())))
-        _told(rig, number, rounds, f"killed {stage.name}")
+            for stage in stages:
+                stage.kill()
+        for thread in resuming:
+            thread.join(max(1.0, min(120.0, deadline - time.monotonic())))
+        _told(rig, number, rounds, f"killed {' and '.join(stage.name for stage in stages)}")
         _next(rig, rng, number, rounds, outcome, deadline)
         if time.monotonic() > deadline:
             break

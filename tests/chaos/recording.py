@@ -90,6 +90,11 @@ def record(folder: Path, short: bool) -> Recording:
     folder.mkdir(parents=True, exist_ok=True)
     params.write_bytes(msgspec.json.encode(PARAMS if short else LIVELY))
     sent = write_ndjson(night(), source) if short else _cut(source)
+    return undisturbed(folder, source, params, sent)
+
+
+def undisturbed(folder: Path, source: Path, params: Path, sent: dict[str, int]) -> Recording:
+    """Play files undisturbed, and remember what they lead to."""
     environ = {
         "UNDERTOW_PARAMS": str(params),
         "UNDERTOW_DATA_DIR": str(folder / "undisturbed"),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -20,7 +20,9 @@ from chaos.process import Stage
 from chaos.receiver import Manner, Receiver, polite
 from chaos.recording import Recording, undertow
 from chaos.say import say
+from streams.process import clock
 from streams.sources.open import open_source
+from streams.sources.pace import paced
 from streams.stack import local_kafka
 
 GROUP = "chaos"
@@ -46,6 +48,7 @@ class Rig:
         small_disk: bool = False,
         extra: dict[str, str] | None = None,
         program: str = "streams.cli",
+        feeder: Callable[[str], Feeder] | None = None,
     ) -> None:
         self.folder = folder
         self.recording = recording
@@ -59,6 +62,7 @@ class Rig:
         self._manners = manners or {"/hook": polite}
         self._extra = extra or {}
         self._program = program
+        self._make_feeder = feeder or self._play_recording
         self._waits: list[threading.Thread] = []
         self._ended = threading.Event()
 
@@ -77,7 +81,7 @@ class Rig:
             # Where the sink's own directory will be: chDB belongs to one process.
             undertow("migrate", **self.sink_environ)
             self.watcher = Watcher(self.url, GROUP)
-            self.feeder = Feeder(self.url, open_source(self.recording.source), PARTITIONS)
+            self.feeder = self._make_feeder(self.url)
             for kind, count in self.counts.items():
                 for number in range(count):
                     self.add(kind, number)
@@ -101,6 +105,10 @@ class Rig:
         if self.small:
             self.small.stop()
         self.receiver.stop()
+
+    def _play_recording(self, url: str) -> Feeder:
+        items = list(paced(open_source(self.recording.source), clock.not_after()))
+        return Feeder(url, items, PARTITIONS)
 
     def _make_small(self) -> None:
         self.small = Small(self.folder / "small")
