@@ -20,7 +20,7 @@ from itertools import pairwise
 import msgspec
 
 from streams.core import fold
-from streams.core.detectors.watermark import InputClock
+from streams.core.detectors.watermark import InputClock, Pending
 from streams.rollup.take import Partition
 
 log = logging.getLogger("undertow.rollup")
@@ -53,9 +53,11 @@ class Bookmark(msgspec.Struct, frozen=True, kw_only=True):
 def of(part: Partition) -> str:
     """Return the bookmark of a partition's position, as text with room in a commit."""
     state = part.state
-    # What only findings say of feeds (darkness, silences, when they joined) changes nothing here.
+    # What only findings say of feeds (darkness, silences, when they joined) changes nothing here,
+    # nor does why a producer said what is not believed yet.
     joined = {name: state.clock.joined[name] for name in state.clock.trial}
-    clock = msgspec.structs.replace(state.clock, dark=[], quiet={}, joined=joined)
+    pending = {voice: _without_reason(waiting) for voice, waiting in state.clock.pending.items()}
+    clock = msgspec.structs.replace(state.clock, dark=[], quiet={}, joined=joined, pending=pending)
     mark = Bookmark(
         offset=part.position,
         frontier=state.frontier,
@@ -166,6 +168,10 @@ def _stretches(spans: list[tuple[int, int]]) -> list[Stretch]:
         else:
             wide[-1] = (wide[-1][0], stretch[1])
     return wide
+
+
+def _without_reason(waiting: Pending) -> Pending:
+    return msgspec.structs.replace(waiting, word=msgspec.structs.replace(waiting.word, reason=""))
 
 
 def _encoded(mark: Bookmark) -> str:

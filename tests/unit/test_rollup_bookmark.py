@@ -99,6 +99,26 @@ def test_a_producer_of_too_many_parts_is_read_again_and_the_rest_is_kept() -> No
     assert begin == 7
 
 
+def test_words_that_wait_to_be_believed_are_kept_however_long_their_reasons() -> None:
+    draw = random.Random(1)
+    part = folded(
+        *(
+            codec.encode(
+                FeedStatus(
+                    producer=f"p{n}",
+                    state="silent",
+                    ts_event=(START + 1_000 * n) * SECOND,
+                    reason="".join(draw.choices(string.printable, k=2_000)),
+                )
+            )
+            for n in range(1, 9)
+        )
+    )
+    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), 0, no_time)
+    assert again.state.clock.pending.keys() == part.state.clock.pending.keys()
+    assert len(again.state.clock.pending) == 8
+
+
 @pytest.mark.parametrize(
     "text",
     [None, "", "x", "undertow-1:", "undertow-1:AAAA", "undertow-2:eJwDAAAAAAE="],
