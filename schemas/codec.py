@@ -1,6 +1,7 @@
 """Bytes <-> records. Decoding validates; what fails says where and why."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Union
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from schemas.topics import TOPICS
 
 _ENCODER = msgspec.json.Encoder()
+_PARTS = msgspec.json.Decoder(list[msgspec.Raw])
 _AT = re.compile(r" - at `\$\.?([^`]*)`")
 
 
@@ -61,6 +63,43 @@ def decode(
             if getattr(record, field, 0) > not_after:
                 raise InvalidRecord(topic, partition, offset, field, "stamped in the future")
     return record
+
+
+def decode_many(
+    topic: str, payload: bytes | None, partition: int, offset: int, not_after: int | None
+) -> tuple[list[Any], InvalidRecord | None]:
+    """Decode one message into its records; those of an array that are none leave the others be.
+
+    Returns with them the first thing that is wrong, which says how many more are. Only topics
+    that carry `many` take arrays.
+    """
+    pieces = elements(payload) if payload is not None and TOPICS[topic].many else None
+    records, problems = [], []
+    for number, piece in enumerate(pieces or (payload,)):
+        try:
+            records.append(decode(topic, piece, partition, offset, not_after))
+        except InvalidRecord as problem:
+            if pieces:
+                problem.field = f"[{number}].{problem.field}".rstrip(".")
+            problems.append(problem)
+    if len(problems) > 1:
+        problems[0].reason += f"; also refused of this message: {len(problems) - 1}"
+    return records, problems[0] if problems else None
+
+
+def elements(payload: bytes) -> list[bytes] | None:
+    """Return the elements of an array payload, None for any other payload."""
+    if payload.lstrip()[:1] != b"[":
+        return None
+    try:
+        return [bytes(part) for part in _PARTS.decode(payload)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def encode_many(records: Sequence[msgspec.Struct]) -> bytes:
+    """Encode records as one message of many."""
+    return _ENCODER.encode(records)
 
 
 def encode(record: msgspec.Struct) -> bytes:

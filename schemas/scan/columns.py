@@ -19,7 +19,6 @@ from schemas.words import MAX_AHEAD, MAX_MICROS, MIN_MICROS, check_words
 #: Distinct instruments remembered (under each of a venue's names); then they are learnt anew.
 WORDS = 65_536
 Ints = NDArray[np.int64]
-_parts = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 class Words:
@@ -149,16 +148,6 @@ class Scanned(NamedTuple):
     message: Ints
     element: Ints
     odd: Ints
-
-
-def elements(payload: bytes) -> list[bytes] | None:
-    """Return the elements of an array payload, None for any other payload."""
-    if payload.lstrip()[:1] != b"[":
-        return None
-    try:
-        return [bytes(part) for part in _parts.decode(payload)]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def sound(words: Words, of: Columns, not_after: Ints) -> NDArray[np.bool_]:

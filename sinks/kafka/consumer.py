@@ -183,7 +183,7 @@ def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
     payload = message.value()
     pieces = None
     if place[0] == "trades" and payload is not None:
-        pieces = batch.elements(payload)
+        pieces = codec.elements(payload)
     found = []
     for piece in pieces or (payload,):
         try:

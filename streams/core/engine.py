@@ -17,11 +17,10 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
-from schemas.market import Liquidation, OpenInterest
-from schemas.onchain import WhaleTransfer
+from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND, PositionSide, grid_usd
-from streams.core import inflows
+from streams.core import inflows, open_seconds
 from streams.core.detectors import (
     beyond_orders,
     darkness,
@@ -37,6 +36,7 @@ from streams.core.detectors import (
 )
 from streams.core.detectors import episode as episodes
 from streams.core.episode_findings import View, cascade_finding, corrected
+from streams.core.open_seconds import DataRecord, Due, OpenSecond, OpenSeconds, second_of
 from streams.core.params import Params
 
 #: Every shard hears these; a second closes when all of them have passed it.
@@ -48,19 +48,6 @@ CLOSED_KEPT = 32
 SETTLE_APART_MIN = 10
 
 Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
-DataRecord = Liquidation | OpenInterest | Bar | WhaleTransfer
-
-
-class OpenSecond(msgspec.Struct):
-    """What has arrived for a second that may still receive records."""
-
-    ids: set[str] = set()
-    orders: dict[PositionSide, dict[str, log_rate.VenueSecond]] = {}
-    bars: list[Bar] = []
-    transfers: list[WhaleTransfer] = []
-    open_interest: list[OpenInterest] = []
-    #: Of orders told in an earlier second, or in this one: they enter no score.
-    corrections: list[Liquidation] = []
 
 
 class SideState(msgspec.Struct):
@@ -75,7 +62,7 @@ class AssetState(msgspec.Struct):
     """Everything remembered about one asset. `at` is the last second judged."""
 
     at: int = 0
-    open: dict[int, OpenSecond] = {}
+    open: OpenSeconds = msgspec.field(default_factory=OpenSeconds)
     sides: dict[PositionSide, SideState] = {}
     #: Whether an episode is open: then every second is judged, records or not.
     active: bool = False
@@ -100,8 +87,7 @@ class Shard(msgspec.Struct):
     )
     away: darkness.Darkness = msgspec.field(default_factory=darkness.Darkness)
     assets: dict[str, AssetState] = {}
-    #: The next second to judge of each asset that has one.
-    busy: dict[str, int] = {}
+    due: Due = msgspec.field(default_factory=Due)
     frontier: int = 0
     late: dict[str, int] = {}
 
@@ -110,10 +96,12 @@ class Step(NamedTuple):
     """What became certain; `refused` is "duplicate", "late", "told", "crowded" or "behind".
 
     "refuted": an earlier word of this one's producer, that was not believed yet, is not.
+    `judged` are the assets of which a second was.
     """
 
     findings: list[Finding]
     refused: str | None = None
+    judged: list[str] = []
 
 
 def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
@@ -128,65 +116,26 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     ):
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
+    return Step([], put_in(shard, record, second))
+
+
+def put_in(shard: Shard, record: DataRecord, second: int) -> str | None:
+    """Put a record that is not late into its second, or say why not: "told" or "duplicate"."""
     state = shard.assets.get(record.asset)
     if state is None:
         state = shard.assets[record.asset] = AssetState()
     if second <= state.at:
         # Only after a restart: the asset was stored later than its shard's clock.
-        return Step([], "told")
-    cell = state.open.get(second)
-    if cell is None:
-        cell = state.open[second] = OpenSecond()
-    shard.busy[record.asset] = min(second, shard.busy.get(record.asset, second))
-    return Step([], None if _put(cell, record) else "duplicate")
+        return "told"
+    cell = open_seconds.cell_of(state.open, second)
+    open_seconds.await_second(shard.due, record.asset, second)
+    return None if open_seconds.put(cell, record) else "duplicate"
 
 
 def under_way(params: Params, shard: Shard) -> dict[str, int]:
-    """Return what `busy` holds, from the assets alone."""
+    """Return what is due when of each asset, from the assets alone."""
     due = ((asset, _next_second(params, state)) for asset, state in shard.assets.items())
     return {asset: second for asset, second in due if second is not None}
-
-
-def second_of(record: DataRecord) -> int:
-    """Return the second that a record belongs to; a bar's is its last.
-
-    A correction is news of the second in which it was told: that of the event itself is
-    mostly judged by then. Both are in the record, so a replay puts it where it was.
-    """
-    if isinstance(record, Bar):
-        return record.ts_close // SECOND - 1
-    if isinstance(record, OpenInterest):
-        return record.ts_event // SECOND
-    return (record.ts_event if record.version == 1 else record.ts_recv) // SECOND
-
-
-def _put(cell: OpenSecond, record: DataRecord) -> bool:
-    if isinstance(record, Bar):
-        cell.bars.append(record)
-        return True
-    told = record.event_id
-    if not isinstance(record, OpenInterest) and record.version > 1:
-        told = f"{told}\x1f{record.version}"
-    if told in cell.ids:
-        return False
-    cell.ids.add(told)
-    if isinstance(record, OpenInterest):
-        cell.open_interest.append(record)
-        return True
-    if isinstance(record, WhaleTransfer):
-        cell.transfers.append(record)
-        return True
-    if record.version > 1:
-        cell.corrections.append(record)
-        return True
-    venues = cell.orders.setdefault(record.position_side, {})
-    stream = log_rate.stream_of(record.venue, record.instrument, record.coverage)
-    seen = venues.get(stream)
-    if seen is None:
-        seen = venues[stream] = log_rate.VenueSecond(coverage=record.coverage)
-    worth = None if record.notional_usd is None else grid_usd(record.notional_usd)
-    seen.entries.append((record.orders, worth))
-    return True
 
 
 def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> Step:
@@ -202,19 +151,19 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     if frontier <= shard.frontier:
         return Step(findings, refused)
     shard.frontier = frontier
-    for asset in sorted(a for a, second in shard.busy.items() if second < frontier):
-        del shard.busy[asset]
-        due = _close_until(params, shard, asset, shard.assets[asset], frontier, findings)
-        if due is not None:
-            shard.busy[asset] = due
-    return Step(findings, refused)
+    judged = open_seconds.due_before(shard.due, frontier)
+    for asset in judged:
+        following = _close_until(params, shard, asset, shard.assets[asset], frontier, findings)
+        if following is not None:
+            open_seconds.await_second(shard.due, asset, following)
+    return Step(findings, refused, judged)
 
 
 def _next_second(params: Params, state: AssetState) -> int | None:
     """Return the next second that needs judging, or None while nothing is under way."""
     if state.active:
         return state.at + 1
-    following = [min(state.open)] if state.open else []
+    following = state.open.order[:1]
     if (due := inflows.due_second(params, state.whales)) is not None:
         following.append(max(due, state.at + 1))
     return min(following, default=None)
@@ -233,7 +182,7 @@ def _close_until(
         second = _next_second(params, state)
         if second is None or second >= frontier:
             return second
-        cell = state.open.pop(second, None) or OpenSecond()
+        cell = open_seconds.close(state.open, second)
         state.at = second
         high, low = _take_bars(params, state, second, cell.bars)
         if cell.open_interest:

@@ -1,7 +1,8 @@
 """The detect agent: one shard a partition, committed only behind its effects.
 
-batch ──> step ──> 1 findings delivered ──> 2 state in the changelog ──> 3 commit
-          a crash between any two repeats the rest under the same ids
+runs ──> wait by input ──> step ──> 1 findings delivered          after each batch
+                                    2 state in the changelog ──> 3 commit      each STORE_EVERY_S
+         a crash between any two repeats the rest under the same ids
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 
 import msgspec
+from faust.types import TP
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
@@ -19,157 +21,220 @@ from schemas.topics import TOPICS, key_of
 from schemas.words import not_after_message
 from streams.core import engine, pipeline, refusals
 from streams.core.params import Params
-from streams.detect import agent_metrics, backpressure, faust_tables, shards
+from streams.detect import agent_metrics, backpressure, changelog_rows, faust_tables, shards
 from streams.detect.commits import COMMIT_EVERY_S, Progress
-from streams.kafka import records
+from streams.kafka.records import dead_letter
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
-BATCH = 1_000
-#: How long a record waits for others at most, seconds.
+#: Runs of records taken together, and how long one waits for others at most, seconds.
+RUNS = 8
 WITHIN_S = 0.05
+#: Seconds between two times that the state is stored: what a crash has to repeat.
+STORE_EVERY_S = 1.0
+#: Records after which others get the loop for a moment.
+YIELD_EVERY = 500
 #: No rebalance, recovery or absence of the broker keeps Faust so long from asking for records
 #: or handing one on, nor a broker that answers a batch from its end.
 STUCK_S = 120.0
-#: An input that gives nothing for so long, though it is asked, has nothing more to read.
-DRAINED_S = 5.0
 
 
 def register(app: Any, params: Params, settings: Settings) -> None:
     """Add the detect agent and its tables to a Faust app."""
-    partitions = settings.partitions
-    states = faust_tables.StateTable(
-        app, name="assets", partitions=partitions, key_type=bytes, value_type=bytes
-    )
-    app.tables.add(states)
-    flows = faust_tables.flow_table(app, "flows", partitions)
-    app.tables.add(flows.table)
-    inputs = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
-    outgoing = Outgoing(app)
-    progress = Progress(app)
-    share = refusals.Share(settings.dead_letter_limit)
-    live: dict[int, shards.LiveShard] = {}
-    held_by: list[int] = [-1]
-    held_since: list[float] = [0.0]
-    came_at: dict[tuple[str, int], float] = {}
-    market_heard: dict[int, int] = {}
+    worker = Worker(app, params, settings)
+    topics = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
 
-    def hold_back(numbers: Iterable[int]) -> None:
-        now = time.monotonic()
-        for number in numbers:
-            idle_s = {n: now - came_at.get((n, number), held_since[0]) for n in engine.INPUTS}
-            drained = [name for name, idle in idle_s.items() if idle >= DRAINED_S]
-            overdue = [name for name in drained if idle_s[name] >= params.stale_after_s]
-            backpressure.hold(app.consumer.held, number, live[number].shard, drained, overdue)
-
-    async def apply(batch: list[Any]) -> None:
-        generation, events = await progress.own(batch)
-        if held_by[0] != generation:
-            # After a rebalance memory may be ahead of the changelog, or not ours.
-            live.clear()
-            came_at.clear()
-            market_heard.clear()
-            held_since[0] = time.monotonic()
-            held_by[0] = generation
-        if not events:
-            return
-        touched = set()
-        for event in events:
-            number = event.message.partition
-            if number not in live:
-                live[number] = await shards.take_over(params, number, states, flows)
-            touched.add(number)
-            came_at[event.message.topic, number] = time.monotonic()
-            progress.take(event.message)
-            if live[number].wanting:
-                await shards.bring_days(live[number], flows)
-            unreadable = _take(params, live[number], event.message, outgoing)
-            share.note(event.message.topic, number, 1, unreadable)
-        for number in sorted(touched):
-            word = pipeline.shard_clock(live[number].shard, number, partitions)
-            if word is not None and word.ts_event != market_heard.get(number):
-                market_heard[number] = word.ts_event
-                outgoing.add("market_evidence", word)
-        await outgoing.delivered()
-        if not await progress.confirmed(generation):
-            held_by[0] = -1
-            return
-        await _store(live, touched, states, flows)
-        await progress.done(generation)
-        if progress.still(generation):
-            hold_back(touched)
-        agent_metrics.state(app, live, progress.taken)
-
-    @app.agent(inputs, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(topics, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
-        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, WITHIN_S)):
+        async for batch in stream.noack_take(RUNS, within=min(settings.flush_s, WITHIN_S)):
             try:
-                with progress.at_work():
-                    await apply(batch)
+                await worker.take(batch)
             except Exception as problem:
                 stop_before_commit("detect", batch, problem)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
-    async def commit_when_quiet() -> None:
-        if why := stuck(app.consumer.idle_s(), progress):
+    async def look() -> None:
+        if why := stuck(app.consumer.idle_s(), worker.progress):
             log.critical("%s: ending, to begin anew", why)
             end()
-        await progress.commit()
-        if progress.still(held_by[0]):
-            hold_back(live)
-        agent_metrics.alive(app, progress.in_touch())
+        try:
+            await worker.look()
+        except Exception as problem:
+            stop_before_commit("detect", [], problem)
+
+
+class Worker:
+    """The partitions that are ours: what waits of each, its shard, and how far we have come."""
+
+    def __init__(self, app: Any, params: Params, settings: Settings) -> None:
+        self.progress = Progress(app)
+        self._app = app
+        self._params = params
+        self._partitions = settings.partitions
+        self._states = faust_tables.StateTable(
+            app, name="assets", partitions=settings.partitions, key_type=bytes, value_type=bytes
+        )
+        app.tables.add(self._states)
+        self._flows = faust_tables.flow_table(app, "flows", settings.partitions)
+        app.tables.add(self._flows.table)
+        self._outgoing = Outgoing(app)
+        self._share = refusals.Share(settings.dead_letter_limit)
+        self._turn = asyncio.Lock()
+        self._generation = -1
+        self._stored_at = 0.0
+        self._live: dict[int, shards.LiveShard] = {}
+        self._inputs: dict[int, backpressure.Inputs] = {}
+        self._unstored: set[int] = set()
+        self._market_heard: dict[int, int] = {}
+
+    async def take(self, batch: list[Any]) -> None:
+        """Take runs of records, and step with all that need not wait for another input."""
+        async with self._turn:
+            with self.progress.at_work():
+                generation, events = await self.progress.own(batch)
+                await self._own(generation)
+                touched = set()
+                for message in (event.message for event in events):
+                    self.progress.take(message)
+                    touched.add(message.partition)
+                    waiting = self._inputs.setdefault(message.partition, backpressure.Inputs())
+                    waiting.add(message.topic, message.records)
+                await self._work(generation, touched)
+                self._app.consumer.heard()
+
+    async def look(self) -> None:
+        """Once a second: what waited for an input that has no more, what is to be stored."""
+        if not self._turn.locked():
+            async with self._turn:
+                with self.progress.at_work():
+                    if self.progress.still(self._generation):
+                        await self._work(self._generation, list(self._inputs))
+        await self.progress.commit()
+        agent_metrics.alive(self._app, self.progress.in_touch())
+
+    async def _own(self, generation: int) -> None:
+        if self._generation != generation:
+            # After a rebalance memory may be ahead of the changelog, or not ours.
+            self._live.clear()
+            self._inputs.clear()
+            self._unstored.clear()
+            self._market_heard.clear()
+            self._generation = generation
+
+    async def _work(self, generation: int, numbers: Iterable[int]) -> None:
+        for number in sorted(numbers):
+            if number not in self._live:
+                self._live[number] = await self._take_over(number)
+            await self._step(number)
+            if not self.progress.still(generation):
+                return
+            self._tell_market(number)
+        await self._outgoing.delivered()
+        if self._unstored and time.monotonic() - self._stored_at >= STORE_EVERY_S:
+            if not await self.progress.confirmed(generation):
+                self._generation = -1
+                return
+            await _store([self._live[n] for n in sorted(self._unstored)], self._states, self._flows)
+            self._unstored.clear()
+            self._stored_at = time.monotonic()
+            await self.progress.done(generation, self._applied())
+        if self.progress.still(generation):
+            for number in numbers:
+                backpressure.hold(self._app.consumer.held, number, self._inputs[number].full())
+            agent_metrics.state(self._app, self._live, self._applied())
+
+    async def _take_over(self, number: int) -> shards.LiveShard:
+        """Become the one whose rows count from now on; build the shard from those there are."""
+        await faust_tables.take_over(number, self._states, self._flows.table)
+        live = shards.load(self._params, number, self._states, self._flows)
+        spans = shards.to_read(live)
+        found = (
+            await changelog_rows.read_spans(self._app.recovery_conf, number, spans) if spans else {}
+        )
+        for topic, messages in found.items():
+            for message in messages:
+                not_after = not_after_message(message.timestamp()[1])
+                where = topic, message.value(), number, message.offset(), not_after
+                shards.again(live, topic, message.offset(), codec.decode_many(*where)[0])
+        return live
+
+    async def _step(self, number: int) -> None:
+        """Step a shard with what waits, the input that lags first."""
+        live, waiting = self._live[number], self._inputs[number]
+        drained = waiting.idle(backpressure.DRAINED_S)
+        overdue = waiting.idle(self._params.stale_after_s)
+        taken = 0
+        while topic := backpressure.next_input(live.shard, waiting.some(), drained, overdue):
+            now, run, unreadable = live.shard.inputs[topic].now, 0, 0
+            some, clock_of = waiting.waiting[topic], live.shard.inputs[topic]
+            while some and clock_of.now == now and run < YIELD_EVERY:
+                if live.wanting:
+                    await shards.bring_days(live, self._flows)
+                unreadable += self._take_one(live, topic, waiting.take(topic))
+                run += 1
+            metrics.RECORDS.labels(topic).inc(run)
+            self._share.note(topic, number, run, unreadable)
+            self._unstored.add(number)
+            taken += run
+            if taken >= YIELD_EVERY:
+                self.progress.moved()
+                await asyncio.sleep(0)
+                taken = 0
+
+    def _take_one(self, live: shards.LiveShard, topic: str, record: Any) -> bool:
+        """Step a shard with one message; return whether nothing of it could be read."""
+        if record.offset <= live.offsets.get(topic, -1):
+            metrics.REFUSED.labels(topic, "told").inc()
+            return False
+        not_after = not_after_message(record.timestamp)
+        where = topic, record.value, live.partition, record.offset, not_after
+        records, problem = codec.decode_many(*where)
+        if problem is not None:
+            self._outgoing.add("dead_letters", dead_letter(problem, record.value))
+            metrics.REFUSED.labels(topic, "invalid").inc()
+        for step in shards.apply(self._params, live, topic, record.offset, records):
+            if step.refused:
+                self._refuse(live, topic, record, step.refused)
+            for pulse in shards.pulses(step.findings):
+                self._outgoing.add("market_evidence", pulse)
+            for target, finding in pipeline.routed(step.findings):
+                self._outgoing.add(target, finding)
+        return not records
+
+    def _refuse(self, live: shards.LiveShard, topic: str, record: Any, why: str) -> None:
+        metrics.REFUSED.labels(topic, why).inc()
+        if why in refusals.LETTERS:
+            letter = InvalidRecord(topic, live.partition, record.offset, *refusals.LETTERS[why])
+            self._outgoing.add("dead_letters", dead_letter(letter, record.value))
+
+    def _tell_market(self, number: int) -> None:
+        word = pipeline.shard_clock(self._live[number].shard, number, self._partitions)
+        if word is not None and word.ts_event != self._market_heard.get(number):
+            self._market_heard[number] = word.ts_event
+            self._outgoing.add("market_evidence", word)
+
+    def _applied(self) -> dict[TP, int]:
+        return {
+            TP(topic, number): offset
+            for number, live in self._live.items()
+            for topic, offset in live.offsets.items()
+        }
 
 
 def stuck(idle_s: float, progress: Progress) -> str:
     """Return what has not moved for too long, empty while all does."""
-    if idle_s > STUCK_S:
-        return f"nothing was fetched or handed on for {idle_s:.0f} s"
-    if progress.in_touch() and progress.at_work_s() > STUCK_S:
-        return f"one batch has taken {progress.at_work_s():.0f} s"
-    return ""
+    still_s = progress.still_s()
+    if still_s is None:
+        return f"nothing was fetched or handed on for {idle_s:.0f} s" if idle_s > STUCK_S else ""
+    # While a batch is worked on nothing need be fetched, and a broker away is waited for.
+    stands = still_s > STUCK_S and progress.in_touch()
+    return f"a batch has not come along for {still_s:.0f} s" if stands else ""
 
 
-def _take(params: Params, live: shards.LiveShard, message: Any, outgoing: "Outgoing") -> bool:
-    """Step a shard with one message; return whether it could not be read."""
-    topic, offset = message.topic, message.offset
-    metrics.RECORDS.labels(topic).inc()
-    not_after = not_after_message(stamp(message))
-    try:
-        record = codec.decode(topic, message.value, live.partition, offset, not_after)
-    except InvalidRecord as problem:
-        outgoing.add("dead_letters", records.dead_letter(problem, message.value))
-        metrics.REFUSED.labels(topic, "invalid").inc()
-        return True
-    told = shards.apply(params, live, topic, offset, record)
-    if told is None:
-        metrics.REFUSED.labels(topic, "told").inc()
-        return False
-    if told.refused:
-        metrics.REFUSED.labels(topic, told.refused).inc()
-    if told.refused in refusals.LETTERS:
-        again = InvalidRecord(topic, live.partition, offset, *refusals.LETTERS[told.refused])
-        outgoing.add("dead_letters", records.dead_letter(again, message.value))
-    for pulse in shards.pulses(told.findings):
-        outgoing.add("market_evidence", pulse)
-    for target, finding in pipeline.routed(told.findings):
-        outgoing.add(target, finding)
-    return False
-
-
-def stamp(message: Any) -> int | None:
-    """Return Kafka's stamp on a message, milliseconds; Faust keeps it in float seconds."""
-    return None if message.timestamp is None else round(message.timestamp * 1_000)
-
-
-async def _store(
-    live: dict[int, shards.LiveShard], touched: Iterable[int], states: Any, flows: Any
-) -> None:
+async def _store(live: list[shards.LiveShard], states: Any, flows: Any) -> None:
     """Write what changed; returns when the changelog has it all."""
-    held = [live[number] for number in sorted(touched)]
     sent = []
-    for shard in held:
-        for key, value in shards.second_writes(shard):
-            sent.append(await states.put(key, value, shard.partition))
+    for shard in live:
         for name, row, content in shards.flow_writes(shard):
             bucket = faust_tables.bucket_of(name, *row)
             sent.append(await flows.table.put(bucket, content, shard.partition))
@@ -178,11 +243,11 @@ async def _store(
     await asyncio.gather(*sent)
     sent = [
         await states.put(key, value, shard.partition)
-        for shard in held
+        for shard in live
         for key, value in shards.writes(shard)
     ]
     await asyncio.gather(*sent)
-    for shard in held:
+    for shard in live:
         shards.put_days_away(shard)
 
 

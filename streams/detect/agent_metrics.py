@@ -40,7 +40,7 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, int]) -> None:
         assets = held.shard.assets.values()
         size = {
             "assets": len(held.shard.assets),
-            "open_seconds": sum(len(asset.open) for asset in assets),
+            "open_seconds": sum(len(asset.open.order) for asset in assets),
             "minutes": sum(flow.count(asset.flows) for asset in assets),
         }
         for what, count in size.items():

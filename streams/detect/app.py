@@ -9,8 +9,9 @@ from typing import Any
 
 import faust
 
+from streams.core import engine
 from streams.core.params import Params
-from streams.detect import agent, faust_recovery, market_agent
+from streams.detect import agent, faust_recovery, faust_transport, market_agent
 from streams.detect.faust_transport import CommittedApp, java_partitioner
 from streams.kafka import worker_names
 from streams.process import health
@@ -45,10 +46,12 @@ def create_app(settings: Settings, params: Params) -> Any:
         producer_linger=0.0,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
+        stream_buffer_maxsize=faust_transport.RUNS_BUFFERED,
         TableManager=faust_recovery.Tables,
         web_enabled=False,
     )
     app.recovery_conf = faust_recovery.consumer_conf(settings)
+    app.in_runs = frozenset((*engine.INPUTS, "market_evidence"))
     agent.register(app, params, settings)
     market_agent.register(app, params, settings)
     return app

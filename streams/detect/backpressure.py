@@ -1,57 +1,102 @@
-"""Inputs that run ahead wait for the slowest, so that few seconds are open at once.
+"""Messages of a partition that wait to be taken: the input that lags goes first.
 
-An input on which every producer is silent is waited for only while there is more of it to read,
-one on which nobody says so for as long as `stale_after_s` without a message.
+    liquidations  ██████████████░░░░░░░░  waits: AHEAD_S of event time before the slowest
+    bars          █████░░░░░░░░░░░░░░░░░  is taken
+    transfers     ████████████░░░░░░░░░░  waits
 
-After an outage of rollup its bars lag hours behind liquidations. Read as they come, those
-would be held (and stored) as thousands of open seconds that nothing can close yet.
+So few seconds are open at once, however far behind an input lies: after an outage of rollup its
+bars lag hours behind liquidations. An input on which every producer is silent is waited for only
+while there is more of it to read, one on which nobody says so for as long as `stale_after_s`
+without a message.
 """
 
+import time
+from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from faust.types import TP
 
 from schemas import metrics
 from schemas.words import SECOND
 from streams.core import engine
-from streams.core.detectors.darkness import SKEW_S
 
-#: Event seconds ahead of the slowest at which an input stops, and below which it goes on.
-STOP_S = SKEW_S
-GO_ON_S = 15
+#: Event seconds before the slowest input at which another waits; below darkness.SKEW_S.
+AHEAD_S = 10
+#: What waits of one input at most before no more of it is fetched: messages, and bytes.
+FULL, FULL_BYTES = 1_000, 1_000_000
+#: An input that gives nothing for so long, though it is asked, has nothing more to read.
+DRAINED_S = 5.0
 
 
-def ahead(
+class Inputs:
+    """What waits of one partition, by topic."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[str, deque[Any]] = {name: deque() for name in engine.INPUTS}
+        self._bytes = dict.fromkeys(engine.INPUTS, 0)
+        self._came_at = dict.fromkeys(engine.INPUTS, time.monotonic())
+
+    def add(self, topic: str, records: Iterable[Any]) -> None:
+        """Put Kafka's records behind those of the topic that wait."""
+        self._came_at[topic] = time.monotonic()
+        for record in records:
+            self.waiting[topic].append(record)
+            self._bytes[topic] += len(record.value or b"")
+
+    def some(self) -> list[str]:
+        """Return the topics of which something waits."""
+        return [name for name, records in self.waiting.items() if records]
+
+    def take(self, topic: str) -> Any:
+        """Return the next record of a topic that has one."""
+        record = self.waiting[topic].popleft()
+        self._bytes[topic] -= len(record.value or b"")
+        return record
+
+    def idle(self, seconds: float) -> set[str]:
+        """Return the inputs of which nothing waits, and nothing came for so many seconds."""
+        since = time.monotonic() - seconds
+        return {n for n, at in self._came_at.items() if at < since and not self.waiting[n]}
+
+    def full(self) -> set[str]:
+        """Return the inputs of which no more need be fetched for now."""
+        return {
+            name
+            for name, records in self.waiting.items()
+            if len(records) >= FULL or self._bytes[name] >= FULL_BYTES
+        }
+
+
+def next_input(
     shard: engine.Shard,
     waiting: Iterable[str],
     drained: Iterable[str] = (),
     overdue: Iterable[str] = (),
-) -> set[str]:
-    """Return the inputs that should wait, given those that do and those with no more to read.
+) -> str | None:
+    """Return the input to take from, of those with something waiting; None where all must wait.
 
     An input that was never heard holds everything back while there may be more of it to read.
-    `overdue` are those that have given nothing for longer than anybody is waited for.
+    `drained` have no more to read; `overdue` have given nothing for longer than anybody is
+    waited for.
     """
-    silent = {n for n, c in shard.inputs.items() if c.heard and c.dark_since is not None}
-    over = silent.intersection(drained).union(overdue)
-    slowest = min((c.now for name, c in shard.inputs.items() if name not in over), default=0)
-    limits = dict.fromkeys(shard.inputs, STOP_S) | dict.fromkeys(waiting, GO_ON_S)
-    return {
-        name for name, clock in shard.inputs.items() if clock.now - slowest > limits[name] * SECOND
-    }
+    over = {*overdue}
+    for name in drained:
+        clock = shard.inputs[name]
+        if clock.heard and clock.dark_since is not None:
+            over.add(name)
+    now = {name: clock.now for name, clock in shard.inputs.items()}
+    slowest = min((at for name, at in now.items() if name not in over), default=0)
+    ready = [name for name in waiting if now[name] - slowest <= AHEAD_S * SECOND]
+    return min(ready, key=now.__getitem__, default=None)
 
 
-def hold(
-    held: set[TP],
-    number: int,
-    shard: engine.Shard,
-    drained: Iterable[str] = (),
-    overdue: Iterable[str] = (),
-) -> None:
-    """Add to and take from `held`, the partitions not fetched for now, those of one shard."""
-    before = {name for name in shard.inputs if TP(name, number) in held}
-    now = ahead(shard, before, drained, overdue)
-    held -= {TP(name, number) for name in before - now}
-    held |= {TP(name, number) for name in now - before}
-    for name in now - before:
-        metrics.PAUSES.labels(name).inc()
+def hold(held: set[TP], number: int, full: set[str]) -> None:
+    """Add to and take from `held`, the partitions not fetched for now, those of one number."""
+    for name in engine.INPUTS:
+        place = TP(name, number)
+        if name not in full:
+            held.discard(place)
+        elif place not in held:
+            held.add(place)
+            metrics.PAUSES.labels(name).inc()

@@ -1,8 +1,8 @@
-"""Single rows read back from a changelog by their offsets."""
+"""What is left on Kafka, read back by its offsets: rows of a changelog, spans of a topic."""
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 #: Half of what a worker may be without records before it ends itself.
 GIVE_UP_S = 60.0
 NOTHING_YET_S = 0.002
+READ = 1_000
 #: A request brings the batch that begins with the row, and hardly more.
 _CONF = {"fetch.message.max.bytes": 1_024, "queued.min.messages": 1}
 
@@ -37,6 +38,37 @@ async def read(
                 reader.seek(place)
             found[offset] = await _next(reader, place, deadline)
             at = offset
+    finally:
+        reader.close()
+    return found
+
+
+async def read_spans(
+    conf: dict[str, Any], partition: int, spans: Mapping[str, range]
+) -> dict[str, list[Any]]:
+    """Return the messages of one partition of some topics that lie in spans of offsets.
+
+    What retention has deleted is not among them. Raises RowGone when the broker does not answer
+    within a minute.
+    """
+    found: dict[str, list[Any]] = {topic: [] for topic in spans}
+    reader, left = Consumer(conf | {"enable.partition.eof": True}), set(spans)
+    deadline = time.monotonic() + GIVE_UP_S
+    reader.assign([TopicPartition(topic, partition, spans[topic].start) for topic in spans])
+    try:
+        while left:
+            messages = reader.consume(READ, 0)
+            for message in messages:
+                topic, offset, problem = message.topic() or "", message.offset(), message.error()
+                if problem is None and offset in spans[topic]:
+                    found[topic].append(message)
+                # An end that comes before the span's lies behind records that are not there.
+                ended = problem is not None and problem.code() == KafkaError._PARTITION_EOF
+                if ended or (offset or 0) >= spans[topic].stop - 1:
+                    left.discard(topic)
+            if time.monotonic() > deadline:
+                raise RowGone(f"{', '.join(sorted(left))}[{partition}] does not come: no answer")
+            await asyncio.sleep(0 if messages else NOTHING_YET_S)
     finally:
         reader.close()
     return found

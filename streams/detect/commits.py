@@ -26,32 +26,36 @@ class Hole(Exception):
 
 
 class Progress:
-    """The last offset taken, and the last one done, of each partition in this generation."""
+    """The last offset handed to us, and the last one done, of each partition and generation."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self._generation = -1
-        #: The last offset taken of each partition.
+        #: The last offset handed to us of each partition.
         self.taken: dict[Any, int] = {}
         self._done: dict[Any, int] = {}
         #: What a commit may say without claiming anything new.
         self._safe: dict[Any, int] = {}
         self._committed_at = 0.0
         self._heard_at = 0.0
-        self._began_at = 0.0
+        self._moved_at = 0.0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Time what is done with one batch, for `at_work_s`."""
-        self._began_at = time.monotonic()
+        """Time what is done with one batch, for `still_s`."""
+        self._moved_at = time.monotonic()
         try:
             yield
         finally:
-            self._began_at = 0.0
+            self._moved_at = 0.0
 
-    def at_work_s(self) -> float:
-        """Return for how long the batch at hand has been worked on; 0 between batches."""
-        return time.monotonic() - self._began_at if self._began_at else 0.0
+    def moved(self) -> None:
+        """Note that the batch at hand comes along."""
+        self._moved_at = time.monotonic()
+
+    def still_s(self) -> float | None:
+        """Return for how long the batch at hand has not come along; None between batches."""
+        return time.monotonic() - self._moved_at if self._moved_at else None
 
     async def own(self, batch: list[Any]) -> tuple[int, list[Any]]:
         """Wait out a rebalance; return the generation and the events that belong to it.
@@ -85,7 +89,7 @@ class Progress:
         return False
 
     def take(self, message: Any) -> None:
-        """Note a message as taken; raises Hole when one fetched before it was not."""
+        """Note a run of records as ours; raises Hole when one fetched before it was not."""
         last = self.taken.get(message.tp)
         before = -1 if last is None else last
         skipped = message.previous is not None and (last is None or message.previous > before)
@@ -94,13 +98,13 @@ class Progress:
                 f"{message.topic}[{message.partition}]: {message.offset} came after {last},"
                 f" but {message.previous} was fetched"
             )
-        self._safe.setdefault(message.tp, message.offset)
+        self._safe.setdefault(message.tp, message.records[0].offset)
         self.taken[message.tp] = max(message.offset, before)
 
-    async def done(self, generation: int) -> None:
-        """Everything taken so far has its effects stored: commit it, now and then."""
+    async def done(self, generation: int, applied: dict[Any, int]) -> None:
+        """Everything up to these offsets has its effects stored: commit it, now and then."""
         if self.still(generation):
-            self._done = dict(self.taken)
+            self._done |= applied
             if time.monotonic() - self._committed_at > COMMIT_EVERY_S:
                 await self.commit()
 

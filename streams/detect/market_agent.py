@@ -10,7 +10,7 @@ from streams.core import pipeline
 from streams.core.detectors import contagion
 from streams.core.params import Params
 from streams.detect import faust_tables, shards
-from streams.detect.agent import BATCH, WITHIN_S, Outgoing, stop_before_commit
+from streams.detect.agent import RUNS, WITHIN_S, Outgoing, stop_before_commit
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka import records
 from streams.process.settings import Settings
@@ -43,18 +43,19 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             held = msgspec.msgpack.decode(value, type=shards.StoredMarket)
         for message in (event.message for event in events):
             progress.take(message)
-            if message.offset > held.offset:
-                held.offset = message.offset
-                _take(params, held.state, message, outgoing)
+            for record in message.records:
+                if record.offset > held.offset:
+                    held.offset = record.offset
+                    _take(params, held.state, record, outgoing)
         await outgoing.delivered()
         if not await progress.confirmed(generation):
             return
         await (await table.put(KEY, msgspec.msgpack.encode(held), 0))
-        await progress.done(generation)
+        await progress.done(generation, progress.taken)
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
-        async for batch in stream.noack_take(BATCH, within=min(settings.flush_s, WITHIN_S)):
+        async for batch in stream.noack_take(RUNS, within=min(settings.flush_s, WITHIN_S)):
             try:
                 await apply(batch)
             except Exception as problem:
@@ -65,12 +66,12 @@ def register(app: Any, params: Params, settings: Settings) -> None:
         await progress.commit()
 
 
-def _take(params: Params, state: contagion.MarketState, message: Any, outgoing: Outgoing) -> None:
+def _take(params: Params, state: contagion.MarketState, record: Any, outgoing: Outgoing) -> None:
     try:
-        record = codec.decode("market_evidence", message.value, 0, message.offset)
+        evidence = codec.decode("market_evidence", record.value, 0, record.offset)
     except InvalidRecord as problem:
-        outgoing.add("dead_letters", records.dead_letter(problem, message.value))
+        outgoing.add("dead_letters", records.dead_letter(problem, record.value))
         return
-    _, found = contagion.step(params, state, record)
+    _, found = contagion.step(params, state, evidence)
     for target, finding in pipeline.routed(found):
         outgoing.add(target, finding)

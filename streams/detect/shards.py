@@ -1,20 +1,21 @@
 """One partition's shard as a Faust worker holds it, in rows that survive a crash between any two.
 
     row of        keyed                holds                       guards against repetition by
-    a second      p/asset/second       open orders, bars, ids      the offsets applied to it
     a minute      (asset, minute)      taker flow, fill range      the last second folded in
     an hour, day  (asset, hour/day)    packed minutes              its end: all before is packed
     an asset      p/asset              detectors' state            `at`, the last second judged
-    the shard     p/                   clocks                      the offset of its last FeedStatus
+    the shard     p/                   clocks                      the last offset of each topic
 
-Written in that order (parts are dropped after what they were packed into, closed seconds
-after their asset), so whatever is there after a crash skips just what it has. Days stay in
-the changelog until a deposit is to be judged by them: 45 of them are 1.7 MB an asset.
+Written in that order (parts are dropped after what they were packed into), so whatever is there
+after a crash skips just what it has. What is open is in no row: it is still on its topic, from
+the offset that the shard's row names, and is read from there again. Days stay in the changelog
+until a deposit is to be judged by them: 45 of them are 1.7 MB an asset.
 """
 
 import logging
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ import msgspec
 from schemas.findings import AssetPulse
 from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
-from streams.core import engine
+from streams.core import engine, open_seconds
 from streams.core.detectors import flow, watermark
 from streams.core.detectors.contagion import MarketState
 from streams.core.detectors.darkness import Darkness
@@ -31,24 +32,31 @@ from streams.detect import faust_tables
 
 log = logging.getLogger("undertow.detect")
 Offsets = dict[str, int]
-Cell = tuple[str, int]
-
-
-class StoredSecond(msgspec.Struct):
-    """An open second, and the last offset of each topic that is in it."""
-
-    offsets: Offsets
-    cell: engine.OpenSecond
+#: A message's offset, and a record's place in it.
+Place = tuple[int, int]
 
 
 class StoredShard(msgspec.Struct):
-    """What a shard knows beside its assets."""
+    """What a shard knows beside its assets.
+
+    `offsets` are the last ones taken of each topic, `since` the first ones of what is open.
+    `refused` were late for their own input, though their second is open on another's account.
+    """
 
     offsets: Offsets
     inputs: dict[str, watermark.InputClock]
     frontier: int
     late: dict[str, int]
     away: Darkness = msgspec.field(default_factory=Darkness)
+    since: Offsets = {}
+    refused: dict[str, list[Place]] = {}
+
+
+class StoredSecond(msgspec.Struct):
+    """A row of earlier versions: an open second, with the offsets that are in it."""
+
+    offsets: Offsets
+    cell: open_seconds.OpenSecond
 
 
 class StoredMarket(msgspec.Struct):
@@ -58,34 +66,42 @@ class StoredMarket(msgspec.Struct):
     state: MarketState
 
 
+class Opened(msgspec.Struct):
+    """Of one topic: the offset that each open second begins with, and what of it was late."""
+
+    firsts: deque[Place] = msgspec.field(default_factory=deque)
+    seconds: set[int] = set()
+    refused: list[tuple[int, Place]] = []
+
+
 class LiveShard(msgspec.Struct):
     """A shard in memory, and what of it has changed since it was stored.
 
     `near` are the assets whose days of flow are here; `wanting` must have them before any time
-    passes.
+    passes. `old` are the seconds that rows of an earlier version hold.
     """
 
     partition: int
     shard: engine.Shard
     offsets: Offsets
-    second_offsets: dict[Cell, Offsets] = {}
-    stored_seconds: set[Cell] = set()
+    opened: dict[str, Opened] = msgspec.field(
+        default_factory=lambda: {name: Opened() for name in engine.INPUTS}
+    )
     dirty: set[str] = set()
-    dirty_seconds: set[Cell] = set()
     near: set[str] = set()
     wanting: set[str] = set()
-
-
-async def take_over(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
-    """Become the one whose rows count from here on, and build the shard from those there are."""
-    await faust_tables.take_over(partition, states, flows.table)
-    return load(params, partition, states, flows)
+    since: Offsets = {}
+    refused: dict[str, set[Place]] = {}
+    old: set[tuple[str, int]] = set()
 
 
 def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
-    """Build the shard of a partition from its tables; empty tables give a new one."""
+    """Build the shard of a partition from its tables; empty tables give a new one.
+
+    What is open is not in it: `again` has to be handed the messages of `to_read`.
+    """
     live = LiveShard(partition, engine.Shard(), {})
-    seconds: dict[Cell, StoredSecond] = {}
+    seconds: dict[tuple[str, int], StoredSecond] = {}
     for key, value in states.of_partition(partition):
         _, asset, *second = key.decode().split("/")
         if second:
@@ -94,22 +110,22 @@ def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
             live.shard.assets[asset] = msgspec.msgpack.decode(value, type=engine.AssetState)
         else:
             _restore(live, msgspec.msgpack.decode(value, type=StoredShard))
-    for (asset, second_number), stored in seconds.items():
-        live.stored_seconds.add((asset, second_number))
-        state = live.shard.assets.setdefault(asset, engine.AssetState())
-        if second_number > state.at:
-            state.open[second_number] = stored.cell
-            live.second_offsets[asset, second_number] = stored.offsets
     rows: dict[str, dict[flow.Row, bytes | None]] = {}
     for asset, row, value in faust_tables.rows_of_partition(flows, partition):
         rows.setdefault(asset, {})[row] = None if isinstance(value, faust_tables.Left) else value
     for asset in rows:
         live.shard.assets.setdefault(asset, engine.AssetState())
+    for (asset, number), stored in seconds.items():
+        live.old.add((asset, number))
+        state = live.shard.assets.setdefault(asset, engine.AssetState())
+        if number > state.at:
+            open_seconds.restore(state.open, number, stored.cell)
     for asset, state in live.shard.assets.items():
         state.flows.changed = set()
         flow.restore(state.flows, rows.get(asset, {}))
         _want(live, asset)
-    live.shard.busy = engine.under_way(params, live.shard)
+    for asset, number in engine.under_way(params, live.shard).items():
+        open_seconds.await_second(live.shard.due, asset, number)
     return live
 
 
@@ -119,36 +135,74 @@ def _restore(live: LiveShard, stored: StoredShard) -> None:
     live.shard.frontier = stored.frontier
     live.shard.late = stored.late
     live.shard.away = stored.away
+    live.since = stored.since
+    live.refused = {topic: set(places) for topic, places in stored.refused.items()}
+
+
+def to_read(live: LiveShard) -> dict[str, range]:
+    """Return the offsets, by topic, of what a loaded shard must be handed again."""
+    spans = {name: range(live.since[name], live.offsets[name] + 1) for name in live.since}
+    return {name: span for name, span in spans.items() if span}
+
+
+def again(live: LiveShard, topic: str, offset: int, records: Iterable[Any]) -> None:
+    """Put back what of a message was open when the shard was stored; it was told of already."""
+    late = live.refused.get(topic, ())
+    for number, record in enumerate(records):
+        if isinstance(record, FeedStatus):
+            continue
+        second = open_seconds.second_of(record)
+        if second < live.shard.frontier:
+            continue
+        if (offset, number) in late:
+            live.opened[topic].refused.append((second, (offset, number)))
+        elif engine.put_in(live.shard, record, second) is None:
+            _note_open(live, topic, offset, record, second)
 
 
 def apply(
-    params: Params, live: LiveShard, topic: str, offset: int, record: Any
-) -> engine.Step | None:
-    """Step the shard with one record, or return None where it is in the state already."""
-    if isinstance(record, FeedStatus):
-        if offset <= live.offsets.get(topic, -1):
-            return None
-        live.offsets[topic] = offset
-        due = dict(live.shard.busy)
-        told = engine.step(params, live.shard, topic, record)
-        live.dirty |= {asset for asset, second in due.items() if second < live.shard.frontier}
-        return told
-    cell = (record.asset, engine.second_of(record))
-    applied = live.second_offsets.get(cell, {})
-    if offset <= applied.get(topic, -1):
-        return None
+    params: Params, live: LiveShard, topic: str, offset: int, records: Sequence[Any]
+) -> list[engine.Step]:
+    """Step the shard with the records of one message, unless they are in the state already."""
+    if offset <= live.offsets.get(topic, -1):
+        return []
+    live.offsets[topic] = offset
+    return [_apply(params, live, topic, (offset, n), record) for n, record in enumerate(records)]
+
+
+def _apply(params: Params, live: LiveShard, topic: str, place: Place, record: Any) -> engine.Step:
     told = engine.step(params, live.shard, topic, record)
-    if told.refused == "told":
-        return None
+    if isinstance(record, FeedStatus):
+        live.dirty.update(told.judged)
+        return told
     if told.refused is None:
-        flows = live.shard.assets[record.asset].flows
-        if flows.changed is None:
-            flows.changed = set()
-        live.second_offsets.setdefault(cell, {})[topic] = offset
-        live.dirty_seconds.add(cell)
-        if isinstance(record, WhaleTransfer):
-            _want(live, record.asset)
+        _note_open(live, topic, place[0], record, open_seconds.second_of(record))
+    elif told.refused == "late":
+        second = open_seconds.second_of(record)
+        if second >= live.shard.frontier:
+            live.opened[topic].refused.append((second, place))
     return told
+
+
+def _note_open(live: LiveShard, topic: str, offset: int, record: Any, second: int) -> None:
+    flows = live.shard.assets[record.asset].flows
+    if flows.changed is None:
+        flows.changed = set()
+    opened = live.opened[topic]
+    if second not in opened.seconds:
+        opened.seconds.add(second)
+        opened.firsts.append((offset, second))
+    if isinstance(record, WhaleTransfer):
+        _want(live, record.asset)
+
+
+def _since(opened: Opened, frontier: int) -> int | None:
+    """Return the offset of the first message with anything open, and forget what is closed."""
+    while opened.firsts and opened.firsts[0][1] < frontier:
+        opened.seconds.discard(opened.firsts.popleft()[1])
+    if opened.refused:
+        opened.refused = [late for late in opened.refused if late[0] >= frontier]
+    return opened.firsts[0][0] if opened.firsts else None
 
 
 def _want(live: LiveShard, asset: str) -> None:
@@ -158,7 +212,7 @@ def _want(live: LiveShard, asset: str) -> None:
 
 
 def _reads_days(state: engine.AssetState) -> bool:
-    return bool(state.whales.waiting) or any(cell.transfers for cell in state.open.values())
+    return bool(state.whales.waiting) or any(cell.transfers for cell in state.open.cells.values())
 
 
 async def bring_days(live: LiveShard, flows: Any) -> None:
@@ -181,18 +235,6 @@ def put_days_away(live: LiveShard) -> None:
         live.near.discard(asset)
 
 
-def second_writes(live: LiveShard) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the rows of the open seconds that changed."""
-    for asset, second in sorted(live.dirty_seconds):
-        cell = live.shard.assets[asset].open.get(second)
-        if cell is None:
-            continue
-        stored = StoredSecond(live.second_offsets[asset, second], cell)
-        live.stored_seconds.add((asset, second))
-        yield f"{live.partition}/{asset}/{second}".encode(), msgspec.msgpack.encode(stored)
-    live.dirty_seconds.clear()
-
-
 def flow_writes(live: LiveShard) -> Iterator[tuple[str, flow.Row, bytes | None]]:
     """Yield the rows of flow that changed, then as None those that are packed or forgotten."""
     for name in sorted(live.dirty):
@@ -211,25 +253,32 @@ def flow_writes(live: LiveShard) -> Iterator[tuple[str, flow.Row, bytes | None]]
 
 
 def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield the changed assets' rows, then closed seconds as None, the shard's row last."""
+    """Yield the changed assets' rows, the shard's row last."""
     for name in sorted(live.dirty):
         state = live.shard.assets[name]
         kept = flow.FlowState(oldest_kept=state.flows.oldest_kept)
-        slim = msgspec.structs.replace(state, open={}, flows=kept)
+        slim = msgspec.structs.replace(state, open=open_seconds.OpenSeconds(), flows=kept)
         yield f"{live.partition}/{name}".encode(), msgspec.msgpack.encode(slim)
     live.dirty.clear()
-    for asset, second in sorted(live.stored_seconds):
-        if second not in live.shard.assets[asset].open:
-            live.stored_seconds.discard((asset, second))
-            yield f"{live.partition}/{asset}/{second}".encode(), None
-    live.second_offsets = {
-        cell: offsets
-        for cell, offsets in live.second_offsets.items()
-        if cell[1] in live.shard.assets[cell[0]].open
-    }
     shard = live.shard
-    own = StoredShard(live.offsets, shard.inputs, shard.frontier, shard.late, shard.away)
-    yield f"{live.partition}/".encode(), msgspec.msgpack.encode(own)
+    for asset, second in sorted(cell for cell in live.old if cell[1] < shard.frontier):
+        live.old.discard((asset, second))
+        yield f"{live.partition}/{asset}/{second}".encode(), None
+    since = {name: _since(opened, shard.frontier) for name, opened in live.opened.items()}
+    stored = StoredShard(
+        offsets=live.offsets,
+        inputs=shard.inputs,
+        frontier=shard.frontier,
+        late=shard.late,
+        away=shard.away,
+        since={name: offset for name, offset in since.items() if offset is not None},
+        refused={
+            name: [place for _, place in opened.refused]
+            for name, opened in live.opened.items()
+            if opened.refused
+        },
+    )
+    yield f"{live.partition}/".encode(), msgspec.msgpack.encode(stored)
 
 
 def pulses(findings: list[engine.Finding]) -> Iterator[AssetPulse]:

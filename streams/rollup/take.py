@@ -138,7 +138,7 @@ def _alone(
     """Take in one message, or one element of its array, as exactly as can be."""
     message = messages[number]
     payload = message.value()
-    pieces = None if payload is None else columns.elements(payload)
+    pieces = None if payload is None else codec.elements(payload)
     if element < 0 and not pieces:
         told = _exact(params, part, message, payload, -1)
         yield from ((number, -1, problem) for problem in told)

@@ -1,13 +1,17 @@
 """An input that runs ahead of the others waits for them, and never for itself."""
 
+from types import SimpleNamespace
+from typing import Any
+
 from faust.types import TP
 
 from schemas.words import SECOND
 from streams.core import engine
 from streams.detect import backpressure
-from streams.detect.backpressure import GO_ON_S, STOP_S, ahead
+from streams.detect.backpressure import AHEAD_S, Inputs, next_input
 
 START = 1_763_683_200
+ALL = engine.INPUTS
 
 
 def shard(**seconds: int) -> engine.Shard:
@@ -17,45 +21,58 @@ def shard(**seconds: int) -> engine.Shard:
     return made
 
 
-def test_the_input_that_runs_ahead_waits_and_the_slowest_never_does() -> None:
-    apart = shard(liquidations=STOP_S + 1, bars=0, whale_transfers=STOP_S)
-    assert ahead(apart, set()) == {"liquidations"}
+def record(size: int = 100) -> Any:
+    return SimpleNamespace(value=b"x" * size)
 
 
-def test_it_waits_until_the_distance_is_well_below_the_limit() -> None:
-    near = shard(liquidations=GO_ON_S + 1, bars=0, whale_transfers=0)
-    assert ahead(near, {"liquidations"}) == {"liquidations"}
-    assert ahead(near, set()) == set()
-    assert ahead(shard(liquidations=GO_ON_S, bars=0, whale_transfers=0), {"liquidations"}) == set()
+def test_the_input_that_lags_goes_first_and_one_far_ahead_not_at_all() -> None:
+    apart = shard(liquidations=AHEAD_S + 1, bars=0, whale_transfers=AHEAD_S)
+    assert next_input(apart, ALL) == "bars"
+    assert next_input(apart, ("liquidations", "whale_transfers")) == "whale_transfers"
+    assert next_input(apart, ("liquidations",)) is None
 
 
 def test_an_input_that_was_never_heard_holds_the_others() -> None:
-    assert ahead(shard(liquidations=1, whale_transfers=1), set()) == {
-        "liquidations",
-        "whale_transfers",
-    }
-
-
-def test_only_the_partition_that_is_ahead_is_held_and_it_is_let_go() -> None:
-    held: set[TP] = set()
-    backpressure.hold(held, 0, shard(liquidations=STOP_S + 1, bars=0, whale_transfers=0))
-    backpressure.hold(held, 1, shard(liquidations=5, bars=0, whale_transfers=0))
-    assert held == {TP("liquidations", 0)}
-    backpressure.hold(held, 0, shard(liquidations=STOP_S + 1, bars=STOP_S, whale_transfers=STOP_S))
-    assert held == set()
+    half = shard(liquidations=1, whale_transfers=1)
+    assert next_input(half, ("liquidations", "whale_transfers")) is None
+    assert next_input(half, ALL) == "bars"
 
 
 def test_an_input_where_all_are_silent_is_waited_for_while_it_has_more_to_read() -> None:
     apart = shard(liquidations=9_000, bars=9_000, whale_transfers=0)
     apart.inputs["whale_transfers"].dark_since = START
     apart.inputs["whale_transfers"].heard["chain"] = [START * SECOND]
-    assert ahead(apart, set()) == {"liquidations", "bars"}
-    assert ahead(apart, {"liquidations", "bars"}, {"whale_transfers"}) == set()
-    assert ahead(apart, set(), {"bars"}) == {"liquidations", "bars"}
+    others = ("liquidations", "bars")
+    assert next_input(apart, others) is None
+    assert next_input(apart, others, {"whale_transfers"}) == "liquidations"
+    assert next_input(apart, others, {"bars"}) is None
+
+
+def test_no_more_is_fetched_of_what_waits_in_number_or_in_bytes_until_it_is_taken() -> None:
+    waiting = Inputs()
+    waiting.add("bars", [record(backpressure.FULL_BYTES)])
+    waiting.add("liquidations", [record() for _ in range(backpressure.FULL)])
+    waiting.add("whale_transfers", [record()])
+    assert waiting.full() == {"bars", "liquidations"}
+    held = {TP("bars", 1)}
+    backpressure.hold(held, 0, waiting.full())
+    assert held == {TP("bars", 1), TP("bars", 0), TP("liquidations", 0)}
+    for topic in ("bars", "liquidations"):
+        waiting.take(topic)
+    backpressure.hold(held, 0, waiting.full())
+    assert held == {TP("bars", 1)}
 
 
 def test_an_input_on_which_nobody_speaks_is_waited_for_until_it_is_overdue() -> None:
     apart = shard(liquidations=9_000, bars=9_000)
     apart.inputs["whale_transfers"].dark_since = START
-    assert ahead(apart, set(), {"whale_transfers"}) == {"liquidations", "bars"}
-    assert ahead(apart, set(), {"whale_transfers"}, {"whale_transfers"}) == set()
+    others, nobody = ("liquidations", "bars"), {"whale_transfers"}
+    assert next_input(apart, others, nobody) is None
+    assert next_input(apart, others, nobody, nobody) == "liquidations"
+
+
+def test_an_input_is_idle_when_nothing_of_it_waits_and_nothing_came() -> None:
+    waiting = Inputs()
+    waiting.add("bars", [record()])
+    assert waiting.idle(60.0) == set()
+    assert waiting.idle(-1.0) == {"liquidations", "whale_transfers"}

@@ -16,11 +16,26 @@ from typing import Any
 
 import click
 
-from bench import figures, growth, latency, load, parse, recovery, rig, scaling, storage, throughput
+from bench import (
+    catch_up,
+    figures,
+    growth,
+    latency,
+    load,
+    parse,
+    recovery,
+    rig,
+    scaling,
+    storage,
+    throughput,
+)
 from bench.say import say
 from streams.stack import local_kafka
 
-PARTS = ("sink", "flood", "workers", "recovery", "latency", "run", "memory", "growth", "parse")
+PARTS = (
+    "sink", "flood", "workers", "recovery", "catch_up", "latency", "run", "memory", "growth",
+    "parse",
+)  # fmt: skip
 
 
 @click.command()
@@ -58,6 +73,7 @@ def _measure(told: dict[str, Any], wanted: list[str], scratch: Path, quick: bool
         "recovery": lambda url: recovery.measure(url, scratch, quick, few),
     }
     alone = {
+        "catch_up": lambda: catch_up.measure(scratch / "catch_up", quick, few),
         "latency": lambda: latency.measure(scratch / "latency", quick),
         "run": lambda: storage.embedded(scratch, quick, rounds),
         "memory": lambda: storage.memory(scratch, quick),

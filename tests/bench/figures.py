@@ -29,6 +29,8 @@ BARS = {
     "rss_growth": Bar(1.1, False, "resident memory at the end / after the first part"),
     "parse_vs_orjson": Bar(0.35, True, "orjson.loads / parse of the same frames, dearest channel"),
     "recovery_vs_bare": Bar(2, False, "Faust state back / bare reading of its changelog"),
+    "catch_up_vs_engine": Bar(0.5, True, "detect on a backlog / its engine alone, processor time"),
+    "catch_up_flat": Bar(0.8, True, "detect on a backlog, last tenth / first tenth"),
 }
 
 

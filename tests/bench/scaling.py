@@ -38,12 +38,25 @@ def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]
 
 def _rate(url: str, scratch: Path, wanted: int, workers: int) -> float:
     group = f"scaling-{time.monotonic_ns()}"
-    with _working(url, scratch / group, group, workers):
+    with working(url, scratch / group, group, workers, "rollup"):
         asker = Consumer({"bootstrap.servers": url, "group.id": f"{group}-rollup"})
         began, at = _when(asker, wanted // 10)
         ended, done = _when(asker, wanted)
         asker.close()
     return (done - at) / (ended - began)
+
+
+def all_committed(url: str, group: str, topic: str) -> bool:
+    """Return whether a group has committed all of a topic."""
+    asker = Consumer({"bootstrap.servers": url, "group.id": group})
+    places = [TopicPartition(topic, n) for n in range(rig.PARTITIONS)]
+    ends = [asker.get_watermark_offsets(place, timeout=10)[1] for place in places]
+    done = False
+    with contextlib.suppress(KafkaException):
+        committed = asker.committed(places, timeout=10)
+        done = all(tp.offset >= end for tp, end in zip(committed, ends, strict=True))
+    asker.close()
+    return done
 
 
 def _when(asker: Consumer, wanted: int) -> tuple[float, int]:
@@ -61,7 +74,8 @@ def _when(asker: Consumer, wanted: int) -> tuple[float, int]:
 
 
 @contextlib.contextmanager
-def _working(url: str, folder: Path, group: str, workers: int) -> Iterator[None]:
+def working(url: str, folder: Path, group: str, workers: int, stage: str) -> Iterator[None]:
+    """Run workers of a stage, each on a core of its own."""
     folder.mkdir(parents=True)
     environ = os.environ | {
         "PYTHONPATH": str(rig.ROOT),
@@ -72,7 +86,7 @@ def _working(url: str, folder: Path, group: str, workers: int) -> Iterator[None]
     running = []
     with (folder / "log").open("wb") as log:
         for core in rig.CORES[-workers:]:
-            command = ["taskset", "-c", str(core), sys.executable, "-m", "streams.cli", "rollup"]
+            command = ["taskset", "-c", str(core), sys.executable, "-m", "streams.cli", stage]
             running.append(subprocess.Popen(command, env=environ, stdout=log, stderr=log))
     try:
         yield

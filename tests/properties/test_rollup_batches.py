@@ -107,8 +107,8 @@ def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[in
     state, letters = fold.FoldState(), []
     not_after = not_after_message(STAMP_MS)
     for offset, payload in enumerate(given):
-        pieces = (None if payload is None else columns.elements(payload)) or [payload]
-        whole = payload is None or not columns.elements(payload)
+        pieces = (None if payload is None else codec.elements(payload)) or [payload]
+        whole = payload is None or not codec.elements(payload)
         told: list[tuple[str, str]] = []
         for place, piece in enumerate(pieces):
             refused = None

@@ -1,0 +1,162 @@
+"""How fast detect works through a backlog: hours of the default night already on Kafka.
+
+From nothing, and from a checkpoint (killed half-way, begun again). Timed from outside by the
+processor time of the worker, so that what else the machine does counts little: the first tenth,
+the last, and all of it; beside it the same engine over the same messages in one process.
+"""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench import rig, scaling
+from bench.figures import quotients, spread
+from bench.say import say
+from streams.kafka import topics_admin
+
+PATIENCE_S = 900.0
+#: What a worker writes and reads again: left from one round, it would be the next one's input.
+OWN = ("market_evidence", "cascades", "whale_selling", "alerts", "dead_letters")
+#: Position of a worker at a moment: records taken, its processor seconds.
+Mark = tuple[float, float]
+
+
+def measure(folder: Path, quick: bool, rounds: int) -> dict[str, Any]:
+    """Return records by a second of the worker's processor time, and the engine's beside them."""
+    hours = "1" if quick else "8"
+    with rig.broker(folder / "kafka") as url:
+        rig.undertow("replay", "--hours", hours, "--kafka-url", url)
+        _fold(url, folder)
+        alone, whole, first, last, again = [], [], [], [], []
+        for number in range(rounds):
+            told = rig.program("engine", url, 0, folder)
+            alone.append(told["records"] / told["cpu_s"])
+            marks = _worked_through(url, folder / f"{number}", told)
+            whole.append(_rate(marks["begun"], marks["end"]))
+            first.append(_rate(marks["begun"], marks["first tenth"]))
+            last.append(_rate(marks["last tenth"], marks["end"]))
+            again.append(_resumed(url, folder / f"{number}-killed", told))
+            say(
+                f"catch_up {number + 1} of {rounds}: {told['records']:,} records, engine alone"
+                f" {alone[-1]:,.0f}, detect {whole[-1]:,.0f} (first tenth {first[-1]:,.0f}, last"
+                f" {last[-1]:,.0f}), after a kill {again[-1]:,.0f} records a processor second"
+            )
+    return {
+        "catch_up_vs_engine": quotients(whole, alone),
+        "catch_up_flat": quotients(last, first),
+        "catch_up": {
+            "hours": hours,
+            "from nothing": spread(whole),
+            "from a checkpoint": spread(again),
+            "engine alone": spread(alone),
+        },
+    }
+
+
+def _fold(url: str, folder: Path) -> None:
+    with scaling.working(url, folder / "rollup", "fold", 1, "rollup"):
+        deadline = time.monotonic() + PATIENCE_S
+        while not scaling.all_committed(url, "fold-rollup", "trades"):
+            if time.monotonic() > deadline:
+                raise rig.Failed("rollup has not folded the backlog")
+            time.sleep(0.5)
+
+
+def _worked_through(url: str, folder: Path, told: dict[str, Any]) -> dict[str, Mark]:
+    marks: dict[str, Mark] = {}
+    with _detect(url, folder, folder.name) as look:
+        for name, share in (("begun", 0.0), ("first tenth", 0.1), ("last tenth", 0.9), ("end", 1)):
+            marks[name] = look(told, share)
+    return marks
+
+
+def _resumed(url: str, folder: Path, told: dict[str, Any]) -> float:
+    with _detect(url, folder, folder.name) as look:
+        at, _ = look(told, 0.5)
+    with _detect(url, folder, folder.name, anew=False) as look:
+        begun = look(told, 0.0)
+        end = look(told, 1 - at / told["records"])
+    return _rate(begun, end)
+
+
+def _rate(since: Mark, until: Mark) -> float:
+    return (until[0] - since[0]) / (until[1] - since[1])
+
+
+@contextlib.contextmanager
+def _detect(url: str, folder: Path, group: str, anew: bool = True) -> Iterator[Any]:
+    """Run a worker on our core; yield what waits until it has taken a share of the records."""
+    if anew:
+        _empty(url)
+    folder.mkdir(parents=True, exist_ok=True)
+    environ = os.environ | {
+        "PYTHONPATH": str(rig.ROOT),
+        "KAFKA_URL": url,
+        "UNDERTOW_GROUP": f"catch-up-{group}",
+        "UNDERTOW_DATA_DIR": str(folder),
+    }
+    core = str(min(rig.OURS))
+    command = ["taskset", "-c", core, sys.executable, "-m", "streams.cli", "detect"]
+    with (folder / "log").open("ab") as log:
+        worker = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+    try:
+        yield lambda told, share: _when(worker, folder, told, share)
+    finally:
+        worker.kill()
+        worker.wait()
+
+
+def _when(
+    worker: subprocess.Popen[bytes], folder: Path, told: dict[str, Any], share: float
+) -> Mark:
+    """Wait until a worker has taken so much; return how many records, and its processor time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if worker.poll() is not None:
+            raise rig.Failed(f"detect ended: {(folder / 'log').read_text()[-600:]}")
+        taken = _taken(folder, told)
+        if taken is not None and (taken >= share * told["records"] * 0.9999):
+            return taken, _cpu_s(worker.pid)
+        time.sleep(0.02)
+    raise rig.Failed(f"detect: not so far in {PATIENCE_S:g} s")
+
+
+def _taken(folder: Path, told: dict[str, Any]) -> float | None:
+    """Return how many records the worker's metrics say that it has taken; None: not up yet."""
+    found = re.findall(r"health and metrics on (\S+)", (folder / "log").read_text())
+    if not found:
+        return None
+    try:
+        with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+    except OSError:
+        return None
+    counted = re.findall(r'^undertow_records_total\{topic="(\w+)"\} (\S+)', text, re.M)
+    messages = {topic: float(count) for topic, count in counted if topic in told["messages"]}
+    if not messages:
+        return None
+    share = sum(messages.values()) / sum(told["messages"].values())
+    return share * float(told["records"])
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _empty(url: str) -> None:
+    """Make the topics that a worker writes anew."""
+    admin = topics_admin.admin_client(url)
+    for future in admin.delete_topics(list(OWN)).values():
+        future.result()
+    deadline = time.monotonic() + 30
+    while set(admin.list_topics(timeout=10).topics) & set(OWN) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    topics_admin.create_topics(url, rig.PARTITIONS)
