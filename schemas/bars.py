@@ -13,7 +13,6 @@ from schemas.words import (
     Micros,
     Name,
     Price,
-    TotalUsd,
     check_words,
 )
 
@@ -22,7 +21,8 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     """A partial sum over [ts_open, ts_open + width): adding parts gives the whole.
 
     Dollar sums lie on the grid of `words.grid_usd`, so merging is exact;
-    (buy_usd + sell_usd) / quantity is the VWAP of fills.
+    (buy_usd + sell_usd) / quantity is the VWAP of fills. The bounds of its sums are those of
+    `trades` many of the largest: what can be folded can be read.
     """
 
     venue: Name
@@ -32,9 +32,9 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     width: Annotated[int, Meta(ge=SECOND, le=3600 * SECOND)]
     high: Price
     low: Price
-    quantity: Annotated[float, Meta(ge=0, le=1e16)]
-    buy_usd: TotalUsd
-    sell_usd: TotalUsd
+    quantity: Annotated[float, Meta(ge=0, le=1e27)]
+    buy_usd: Annotated[float, Meta(ge=0, le=1e22)]
+    sell_usd: Annotated[float, Meta(ge=0, le=1e22)]
     trades: Count
 
     def __post_init__(self) -> None:

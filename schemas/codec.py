@@ -6,6 +6,8 @@ from typing import Any, Union
 
 import msgspec
 
+from schemas.rules import text_fault
+from schemas.texts import plain
 from schemas.topics import TOPICS
 
 _ENCODER = msgspec.json.Encoder()
@@ -32,10 +34,10 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 
 
 def field_and_reason(problem: Exception) -> tuple[str, str]:
-    """Split a msgspec complaint into the field it names and the reason."""
+    """Split a msgspec complaint into the field it names and the reason, fit for a dead letter."""
     text = str(problem)
-    found = _AT.search(text)
-    return (found.group(1) if found else "", _AT.sub("", text))
+    at = _AT.search(text)
+    return (plain(at.group(1), 200) if at else "", plain(_AT.sub("", text), 500))
 
 
 def decode(
@@ -58,6 +60,8 @@ def decode(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         field, reason = field_and_reason(problem)
         raise InvalidRecord(topic, partition, offset, field, reason) from None
+    if fault := text_fault(record):
+        raise InvalidRecord(topic, partition, offset, *fault)
     if not_after is not None:
         for field in ("ts_event", "ts_recv"):
             if getattr(record, field, 0) > not_after:
@@ -113,4 +117,7 @@ def validated(record: Any) -> Any:
     Parsers build structs directly, which msgspec does not check; this does, at the
     one door through which parsed records enter. Raises msgspec.ValidationError.
     """
-    return msgspec.convert(msgspec.to_builtins(record), type(record))
+    record = msgspec.convert(msgspec.to_builtins(record), type(record))
+    if fault := text_fault(record):
+        raise msgspec.ValidationError(f"{fault[1]} - at `$.{fault[0]}`")
+    return record

@@ -4,6 +4,7 @@ import msgspec
 
 from schemas.words import (
     Asset,
+    AssetOrNone,
     Count,
     Coverage,
     FeedClass,
@@ -160,15 +161,16 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
     its own selling followed, by the asset's p-values before it (None before 50 of them).
     `address_e`: the e-value so far of `sender`, a label or else an address; one that never
     sells on reaches 20 with a chance of at most 1/20. None where the sender is not known.
-    `version` is the transfer's. `retracted` takes back the finding that `retracts` names,
-    whose verdict was `retracted_verdict`: that version was the one that superseded it.
+    `venue` is the exchange as the provider labels it. `version` is the transfer's. `retracted`
+    takes back the finding that `retracts` names, whose verdict was `retracted_verdict`: that
+    version was the one that superseded it.
     `coverage` is `full` unless a feed in `silent` told nothing at some time of the window.
     """
 
     finding_id: Identity
     event_id: Identity
     asset: Asset
-    venue: Name
+    venue: Identity
     verdict: Verdict
     reason: Text
     notional_usd: NotionalUsd | None
@@ -232,7 +234,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
     kind: Identity
     tier: Tier
     severity: Severity
-    asset: str
+    asset: AssetOrNone
     title: Text
     text: Text
     finding_id: Identity

@@ -7,6 +7,7 @@ from msgspec import Meta
 
 from schemas.words import (
     Asset,
+    Digits,
     Identity,
     Micros,
     Name,
@@ -43,7 +44,7 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
     to_owner: Identity
     to_kind: OwnerKind
     quantity: Quantity
-    quantity_raw: str | None = None
+    quantity_raw: Digits | None = None
     notional_usd: NotionalUsd | None
     ts_event: Micros
     ts_recv: Micros

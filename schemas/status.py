@@ -32,15 +32,15 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, tag="dead_letter"):
     """A record that could not be used: where it stood, which field, and why.
 
     `topic`, `partition`, `offset` are Kafka's, or a file's name, 0 and line number.
-    `raw` keeps the first 2,000 characters.
+    `raw` keeps the first 2,000 characters, with escapes for what cannot be seen.
     """
 
     topic: Identity
     partition: Annotated[int, Meta(ge=0, le=2**31 - 1)]
     offset: Annotated[int, Meta(ge=-1, le=2**53 - 1)]
-    field: str
+    field: Text
     reason: Text
-    raw: str
+    raw: Text
     ts_recv: Micros
 
 

@@ -5,12 +5,13 @@ USD, times in integer microseconds UTC.
 """
 
 import math
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Annotated, Literal
 
 from msgspec import Meta
+
+from schemas import texts
 
 OrderSide = Literal["buy", "sell"]
 PositionSide = Literal["long", "short", "unknown"]
@@ -37,16 +38,45 @@ COMPLETENESS: tuple[Coverage, ...] = (
 #: Coverages of feeds that show at most one order a second.
 THROTTLED: frozenset[str] = frozenset({"latest_per_second", "largest_per_second"})
 
-# Patterns go into the JSON Schema; `check_words` enforces them once for each distinct
-# word, because matching them on every message costs more than all the rest of decoding.
-_NAME = r"^[a-z0-9][a-z0-9_.-]{0,39}$"
-_ASSET = r"^[A-Z0-9]{1,20}$"
-_INSTRUMENT = r"^[A-Z0-9]{1,20}-[A-Z0-9]{2,10}-(PERP|SPOT|[0-9]{6})$"
-Name = Annotated[str, Meta(max_length=40, extra_json_schema={"pattern": _NAME})]
-Asset = Annotated[str, Meta(max_length=20, extra_json_schema={"pattern": _ASSET})]
-Instrument = Annotated[str, Meta(max_length=40, extra_json_schema={"pattern": _INSTRUMENT})]
-Identity = Annotated[str, Meta(min_length=1, max_length=200)]
-Text = Annotated[str, Meta(max_length=2000)]
+# Patterns go into the JSON Schema; the rule beside each decides (`schemas.texts`), as matching
+# patterns on every message costs more than all the rest of decoding.
+Name = Annotated[
+    str,
+    Meta(max_length=40, extra_json_schema={"pattern": texts.NAME_PATTERN}),
+    texts.name_problem,
+]
+Asset = Annotated[
+    str,
+    Meta(max_length=20, extra_json_schema={"pattern": texts.ASSET_PATTERN}),
+    texts.asset_problem,
+]
+#: Empty stands for all assets.
+AssetOrNone = Annotated[
+    str,
+    Meta(max_length=20, extra_json_schema={"pattern": texts.ASSET_OR_NONE_PATTERN}),
+    texts.asset_or_none_problem,
+]
+Instrument = Annotated[
+    str,
+    Meta(max_length=40, extra_json_schema={"pattern": texts.INSTRUMENT_PATTERN}),
+    texts.instrument_problem,
+]
+Identity = Annotated[
+    str,
+    Meta(min_length=1, max_length=200, extra_json_schema={"pattern": texts.IDENTITY_PATTERN}),
+    texts.identity_problem,
+]
+Text = Annotated[
+    str,
+    Meta(max_length=2000, extra_json_schema={"pattern": texts.TEXT_PATTERN}),
+    texts.text_problem,
+]
+#: An integer of up to 256 bits.
+Digits = Annotated[
+    str,
+    Meta(max_length=78, extra_json_schema={"pattern": texts.DIGITS_PATTERN}),
+    texts.digits_problem,
+]
 #: 2015-01-01 .. 2100-01-01, microseconds UTC.
 MIN_MICROS, MAX_MICROS = 1_420_070_400_000_000, 4_102_444_800_000_000
 Micros = Annotated[int, Meta(ge=MIN_MICROS, le=MAX_MICROS)]
@@ -83,14 +113,14 @@ def check_words(venue: str, asset: str, instrument: str | None) -> bool:
 
     Raises ValueError when a name is not formed as its pattern says, or they disagree.
     """
-    if not re.match(_NAME, venue):
-        raise ValueError(f"{venue!r} is not a name like 'binance' - at `$.venue`")
-    if not re.match(_ASSET, asset):
-        raise ValueError(f"{asset!r} is not an asset like 'BTC' - at `$.asset`")
+    if problem := texts.name_problem(venue):
+        raise ValueError(f"{problem} - at `$.venue`")
+    if problem := texts.asset_problem(asset):
+        raise ValueError(f"{problem} - at `$.asset`")
     if instrument is None:
         return False
-    if not re.match(_INSTRUMENT, instrument):
-        raise ValueError(f"{instrument!r} is not like 'BTC-USDT-PERP' - at `$.instrument`")
+    if problem := texts.instrument_problem(instrument):
+        raise ValueError(f"{problem} - at `$.instrument`")
     if not instrument.startswith(asset + "-"):
         raise ValueError(f"{instrument} is not an instrument of {asset} - at `$.instrument`")
     return instrument.split("-")[1] in _DOLLARS

@@ -1,6 +1,9 @@
 """Loops over bytes, compiled; and bytes and words at any place for them, no place checked."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba as nb
@@ -18,9 +21,19 @@ def compiled(loop: _Loop) -> _Loop:
     What was compiled is kept beside the source, else for the user, else not at all.
     """
     try:
-        return cast(_Loop, nb.njit(cache=True, nogil=True)(loop))
+        made: Any = nb.njit(cache=True, nogil=True)(loop)
     except RuntimeError:  # no place for it, as in a container that may not write
         return cast(_Loop, nb.njit(nogil=True)(loop))
+    # numba looks at the loop's own file only, and would keep a loop that another, changed
+    # since, is compiled into.
+    made._cache._cache_file._source_stamp = _sources(Path(loop.__code__.co_filename).parent)
+    return cast(_Loop, made)
+
+
+@lru_cache
+def _sources(folder: Path) -> bytes:
+    """Return a hash of all that stands in a folder of loops."""
+    return sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).digest()
 
 
 def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Trade
+from schemas.texts import identity_problem
 from schemas.words import MAX_AHEAD, MAX_MICROS, MIN_MICROS, check_words
 
 #: Distinct instruments remembered (under each of a venue's names); then they are learnt anew.
@@ -49,6 +50,8 @@ class Words:
             dollars = check_words(venue, asset, instrument)
         except ValueError:
             return False  # not remembered: there may be any number of them
+        if identity_problem(venue_symbol):
+            return False
         key = (venue, asset, instrument)
         if key not in self._numbers:
             self._numbers[key] = len(self.known)

@@ -43,10 +43,11 @@ def real_at(text: Bytes, i: int, n: int, row: int, reals: Floats, bits: Words) -
     `bits` is the same memory as `reals`.
     """
     byte = byte_at(text, i)
+    # Digits are counted from the first that is not 0, as `value` may pass 2^64 and come to 0.
     value, exponent, digits, first, leading = np.uint64(0), 0, 0, i, byte == 48
     while 48 <= byte <= 57:
         value = value * np.uint64(10) + np.uint64(byte - 48)
-        digits += value != np.uint64(0)
+        digits += digits > 0 or byte != 48
         i += 1
         byte = byte_at(text, i)
     if i == first or (leading and i - first > 1):
@@ -59,7 +60,7 @@ def real_at(text: Bytes, i: int, n: int, row: int, reals: Floats, bits: Words) -
             if not 48 <= byte <= 57:
                 break
             value = value * np.uint64(10) + np.uint64(byte - 48)
-            digits += value != np.uint64(0)
+            digits += digits > 0 or byte != 48
         exponent = point - i
         if exponent == 0:
             return -1

@@ -25,7 +25,7 @@ class Names:
         self._sizes = np.zeros((256, 4), np.int64)
         self._own = np.zeros(8192, np.uint8)
 
-    def find(self, text: bytes, spans: Ints, mark: Marks) -> Ints:
+    def find(self, text: bytes | memoryview, spans: Ints, mark: Marks) -> Ints:
         """Return each row's number, UNKNOWN where its names have none; `mark` is their hash."""
         held = self._slots, self._marks, self._own, self._places, self._sizes
         return np.asarray(_find(np.frombuffer(text, np.uint8), spans, mark, *held))

@@ -5,8 +5,9 @@
     anything else          `odd`: whoever asks decodes it exactly
 
 A message is scanned only where nothing is left to judgement: the twelve fields of a trade, each
-once, in any order; ASCII without escapes; numbers of up to 19 digits. Anything else, sound or
-not, is odd. What is scanned has the values that `codec.decode` gives, to the bit.
+once, in any order; texts without escapes, ids in ASCII; numbers of up to 19 digits. Anything else,
+sound or not, is odd. What is scanned has the values that `codec.decode` gives, to the bit
+(`python -m fuzz`).
 Eight bytes at a time: a byte each took three times as long; msgspec, pysimdjson and yyjson with
 columns of what they give twice to four times. `SCANNER.on = False` leaves all to the decoder.
 """
@@ -37,7 +38,7 @@ SHORTEST = 130
 PADDING = 32
 
 _ALL = (1 << len(FIELDS)) - 1
-_TYPE, _SIDE, _PRICE, _USD, _TS_EVENT = 0, 6, 7, 9, 10
+_TYPE, _ID, _SIDE, _PRICE, _USD, _TS_EVENT = 0, 1, 6, 7, 9, 10
 _NULL = np.uint64(int.from_bytes(b"null", "little"))
 _ONES = np.uint64(0x0101010101010101)
 _FOUR, _FIVE, _SIX = (np.uint64((1 << 8 * size) - 1) for size in (4, 5, 6))
@@ -98,7 +99,7 @@ def scanned(words: Words, payloads: Sequence[bytes | None]) -> Scanned:
     return scanned_text(words, text, ends)
 
 
-def scanned_text(words: Words, text: bytes, ends: Ints) -> Scanned:
+def scanned_text(words: Words, text: bytes | memoryview, ends: Ints) -> Scanned:
     """Scan messages that lie in `text` one after the other, each to its end.
 
     PADDING bytes must follow the last; raises ValueError where they do not.
@@ -109,8 +110,8 @@ def scanned_text(words: Words, text: bytes, ends: Ints) -> Scanned:
         raise ValueError(f"{PADDING} bytes must follow the messages")
     words.bounded()
     rows = _rows(text, ends)
-    # Other bytes than ASCII are in odd messages only.
-    letters = text.decode("latin-1")
+    # Ids are ASCII; names are read as UTF-8 where they are learnt.
+    letters = str(text, "latin-1")
     ids = [letters[a:b] for a, b in zip(*rows.spans[0].tolist(), strict=True)]
     label = _labels(words, text, rows)
     of = Columns(
@@ -126,7 +127,7 @@ def _all_odd(count: int) -> Scanned:
     return Scanned(of, whole, whole, np.arange(count))
 
 
-def _labels(words: Words, text: bytes, rows: _Rows) -> Ints:
+def _labels(words: Words, text: bytes | memoryview, rows: _Rows) -> Ints:
     """Return each row's label, learning those that are new."""
     if words.found is None:
         words.found = Names()
@@ -135,9 +136,8 @@ def _labels(words: Words, text: bytes, rows: _Rows) -> Ints:
     while (new := np.flatnonzero(found == UNKNOWN)).size:
         marks, first = np.unique(rows.mark[new], return_index=True)
         for mark, row in zip(marks.tolist(), new[first].tolist(), strict=True):
-            told = [text[a:b] for a, b in rows.spans[1:, :, row].tolist()]
-            venue, instrument, symbol, asset = (name.decode() for name in told)
-            if words.learn(venue, asset, instrument, symbol):
+            told = [bytes(text[a:b]) for a, b in rows.spans[1:, :, row].tolist()]
+            if _learn(words, told):
                 names.add(told, mark)
             else:
                 found[new[rows.mark[new] == np.uint64(mark)]] = -1
@@ -146,7 +146,15 @@ def _labels(words: Words, text: bytes, rows: _Rows) -> Ints:
     return found
 
 
-def _rows(text: bytes, ends: Ints) -> _Rows:
+def _learn(words: Words, names: list[bytes]) -> bool:
+    try:
+        venue, instrument, symbol, asset = map(bytes.decode, names)
+    except UnicodeDecodeError:
+        return False
+    return words.learn(venue, asset, instrument, symbol)
+
+
+def _rows(text: bytes | memoryview, ends: Ints) -> _Rows:
     most = len(text) // SHORTEST + 1
     message, element = np.empty(most, np.int64), np.empty(most, np.int64)
     spans, mark = np.empty((5, 2, most), np.int64), np.empty(most, np.uint64)
@@ -169,11 +177,14 @@ def _scan(
 ) -> tuple[int, int]:  # fmt: skip
     n = odds = begin = 0
     for number in range(len(ends)):
-        end, before, good = ends[number], n, True
-        i = _space(text, begin)
+        end, before, i = ends[number], n, begin
+        # No further than its end, or messages of nothing but space would cost their square.
+        while i < end and _is_space(byte_at(text, i)):
+            i += 1
+        good = i < end
         many = byte_at(text, i) == 91  # [
         i += many
-        while True:
+        while good:
             i = _trade(text, i, n, spans, mark, buys, reals, bits, times) if n < len(mark) else -1
             if i < 0 or i > end:
                 good = False
@@ -199,11 +210,14 @@ def _scan(
 @compiled
 def _space(text: Bytes, i: int) -> int:
     """Return the next byte that is no white space."""
-    byte = byte_at(text, i)
-    while byte == 32 or byte == 10 or byte == 13 or byte == 9:
+    while _is_space(byte_at(text, i)):
         i += 1
-        byte = byte_at(text, i)
     return i
+
+
+@compiled
+def _is_space(byte: int) -> bool:
+    return byte == 32 or byte == 10 or byte == 13 or byte == 9
 
 
 @compiled
@@ -242,11 +256,11 @@ def _trade(
             i = i + 7 if word_at(text, i + 1) & _SIX == _TRADE else -1
         else:
             first = i + 1
-            i, own = _string(text, first)
-            if not 1 <= i - first <= 200:
+            i, own = _string(text, first, _HIGH if field == _ID else np.uint64(0))
+            if not 1 <= i - first <= 200 or byte_at(text, first) == 32:
                 return -1
             spans[field - 1, 0, n], spans[field - 1, 1, n] = first, i
-            if field > 1:
+            if field > _ID:
                 # Told apart by field, as fields may come in any order.
                 hashed ^= (own + np.uint64(field)) * np.uint64(0x9E3779B97F4A7C15)
             i += 1
@@ -277,19 +291,21 @@ def _key(text: Bytes, i: int, wanted: int) -> int:
 
 
 @compiled
-def _string(text: Bytes, i: int) -> tuple[int, np.uint64]:
-    """Return the place of the closing quote, -1 where a byte needs decoding, and a hash."""
+def _string(text: Bytes, i: int, plain: np.uint64) -> tuple[int, np.uint64]:
+    """Return the place of the closing quote, -1 where a byte needs decoding, and a hash.
+
+    `plain` has the highest bit of each byte where none but printable ASCII may stand.
+    """
     hashed = np.uint64(0xCBF29CE484222325)
     while True:
         word = word_at(text, i)
         quote, escape = word ^ (_ONES * np.uint64(34)), word ^ (_ONES * np.uint64(92))
-        # The highest bit of each byte that is a quote, a backslash, a control, not ASCII.
+        # The highest bit of each byte that is a quote, a backslash, a control, 127 or no ASCII.
         stop = (
             ((quote - _ONES) & ~quote)
             | ((escape - _ONES) & ~escape)
             | ((word - _ONES * np.uint64(32)) & ~word)
-            | word
-        ) & _HIGH
+        ) & _HIGH | (word | (word + _ONES)) & plain
         if stop == np.uint64(0):
             hashed = (hashed ^ word) * np.uint64(0x100000001B3)
             hashed ^= hashed >> np.uint64(29)

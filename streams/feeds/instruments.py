@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from schemas.texts import identity_problem
 from schemas.words import GRID, check_words
 from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
 from streams.feeds.symbols import without_multiplier
@@ -139,6 +140,8 @@ def described(
         raise UnreadableFrame("symbol", f"{symbol[:60]!r} has a contract size of {size!r}")
     try:
         dollars = check_words(venue, asset, instrument)
+        if fault := identity_problem(symbol):
+            raise ValueError(fault)
     except ValueError as problem:
         raise UnreadableFrame("symbol", f"{symbol[:60]!r}: {unreadable(problem).reason}") from None
     return Instrument(

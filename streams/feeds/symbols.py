@@ -4,21 +4,21 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
+from schemas.texts import is_letters
 from streams.feeds.frames import UnreadableFrame
 
 #: Quotes that count as one dollar each, longest match first; no other quote is split.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD")
 
 # BTCUSD_PERP, BTCUSD_200925, BTCUSDT_230331 (Binance)
-_UNDERSCORED = re.compile(r"([A-Z0-9]+)_(PERP|[0-9]{6})")
+_UNDERSCORED = re.compile(r"([^_]+)_(PERP|[0-9]{6})")
 # BTC-27DEC24 (USDC settled), BTCUSDT-27DEC24 (Bybit)
-_DATED = re.compile(r"([A-Z0-9]+)-([0-9]{1,2}[A-Z]{3}[0-9]{2})")
+_DATED = re.compile(r"([^-]+)-([0-9]{1,2}[A-Z]{3}[0-9]{2})")
 # BTCUSDZ24 (Bybit inverse, expires on the quarter month's last Friday)
-_QUARTERLY = re.compile(r"([A-Z0-9]+USD)([HMUZ])([0-9]{2})")
+_QUARTERLY = re.compile(r"(.+USD)([HMUZ])([0-9]{2})")
 _QUARTER_MONTH = {"H": 3, "M": 6, "U": 9, "Z": 12}
 
-_PLAIN = re.compile(r"[A-Z0-9]{2,40}")
-_MULTIPLIED = re.compile(r"(10{3,7})([A-Z][A-Z0-9]*)")
+_MULTIPLIED = re.compile(r"(10{3,7})(\D.*)")
 _MULTIPLIED_AFTER = re.compile(r"([A-Z]{3,})(1000)")
 
 # "BNBUSD" is BNB in dollars, not BN in BUSD: coins whose own last letter is B.
@@ -62,7 +62,8 @@ def is_inverse(instrument: str) -> bool:
 
 
 def _asset_and_quote(venue_symbol: str, pair: str, kind: str) -> tuple[str, str]:
-    if _PLAIN.fullmatch(pair) and pair not in QUOTES:
+    # Binance and others list names beyond ASCII: 币安人生USDT.
+    if 2 <= len(pair) <= 40 and is_letters(pair) and pair not in QUOTES:
         for quote in QUOTES:
             asset = pair.removesuffix(quote)
             if asset in ("", pair) or (quote == "BUSD" and asset + "B" in _ENDS_IN_B):

@@ -24,11 +24,11 @@ _TYPES_OF_REPLY = frozenset(
 )
 
 #: Labels for owners that nobody has labelled.
-_UNLABELLED = re.compile(r"^$|^unknown\b.*|^multiple addresses$|^multiple-addresses$")
+_UNLABELLED = re.compile(r"|unknown\b.*|multiple[ -]addresses", re.DOTALL)
 
-_HEX_ADDRESS = re.compile(r"^(0[xX])?[0-9a-fA-F]{40}$")
+_HEX_ADDRESS = re.compile(r"(0[xX])?[0-9a-fA-F]{40}")
 #: "Multiple Addresses" is written in the place of one.
-_ADDRESS = re.compile(r"^[A-Za-z0-9:._-]{8,120}$")
+_ADDRESS = re.compile(r"[A-Za-z0-9:._-]{8,120}")
 
 #: Where the provider's name for a venue is not the venue's name here.
 _VENUE_NAMES = {"okex": "okx", "huobi": "htx", "gate-io": "gate", "gate.io": "gate"}
@@ -170,15 +170,15 @@ def _address(owner: str, parties: list[_Party]) -> str | None:
         return None
     address = addresses.pop()
     # Hexadecimal digits in capitals are a checksum, not another address.
-    if _HEX_ADDRESS.match(address):
+    if _HEX_ADDRESS.fullmatch(address):
         return "0x" + address.lower().removeprefix("0x")
-    return address if _ADDRESS.match(address) else None
+    return address if _ADDRESS.fullmatch(address) else None
 
 
 def _owner(label: str | None, parties: list[_Party]) -> tuple[str, OwnerKind]:
     """Name and kind of the owner `label`: by the provider's owner_type, else by the table."""
     text = (label or "").strip().lower()
-    if _UNLABELLED.match(text):
+    if _UNLABELLED.fullmatch(text):
         return ("multiple-addresses" if text.startswith("multiple") else "unknown"), "unknown"
     name = owner_slug(text)[:100]
     for party in parties:

@@ -51,14 +51,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="plaintext, ssl, sasl_plaintext or sasl_ssl",
-            pattern="^(sasl_)?(plaintext|ssl)$",
+            pattern=r"^(sasl_)?(plaintext|ssl)\Z",
         ),
     ] = "plaintext"
     kafka_sasl: Annotated[
         str,
         Meta(
             description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512, with kafka_security sasl_…",
-            pattern="^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)$",
+            pattern=r"^(PLAIN|SCRAM-SHA-256|SCRAM-SHA-512)\Z",
         ),
     ] = "PLAIN"
     kafka_username: Annotated[
@@ -84,7 +84,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="prefix of consumer groups and transactional ids",
-            pattern=r"^[A-Za-z0-9._-]{1,100}$",
+            pattern=r"^[A-Za-z0-9._-]{1,100}\Z",
         ),
     ] = "undertow"
     params: Annotated[
@@ -145,7 +145,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="on, or off: trades are decoded one by one, exactly and slowly",
-            pattern="^(on|off)$",
+            pattern=r"^(on|off)\Z",
         ),
     ] = "on"
     checkpoint_s: Annotated[
@@ -166,10 +166,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.9
     log_level: Annotated[
         str,
-        Meta(description="debug, info, warning or error", pattern="^(debug|info|warning|error)$"),
+        Meta(description="debug, info, warning or error", pattern=r"^(debug|info|warning|error)\Z"),
     ] = "info"
     log_format: Annotated[
-        str, Meta(description="text, or json: one object a line", pattern="^(text|json)$")
+        str, Meta(description="text, or json: one object a line", pattern=r"^(text|json)\Z")
     ] = "text"
 
     def __post_init__(self) -> None:

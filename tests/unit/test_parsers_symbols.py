@@ -29,6 +29,9 @@ from streams.feeds.symbols import is_inverse, split_symbol
         ("BTC-27DEC24", ("BTC", "BTC-USDC-241227", 1.0)),
         ("BTCUSDT-27DEC24", ("BTC", "BTC-USDT-241227", 1.0)),
         ("BTCUSDZ24", ("BTC", "BTC-USD-241227", 1.0)),
+        ("币安人生USDT", ("币安人生", "币安人生-USDT-PERP", 1.0)),
+        ("1000币安USDT", ("币安", "币安-USDT-PERP", 1e3)),
+        ("币安人生USDT_260327", ("币安人生", "币安人生-USDT-260327", 1.0)),
         ("ETHUSDH25", ("ETH", "ETH-USD-250328", 1.0)),
     ],
 )
@@ -54,7 +57,7 @@ def test_spot_keeps_its_kind_and_has_no_bare_usd_quote():
 
 @pytest.mark.parametrize(
     "bad",
-    ["", "USDT", "BTC", "ETHBTC", "btcusdt", "BTC USDT", "BTC/USDT", "币安人生USDT", "PERP",
+    ["", "USDT", "BTC", "ETHBTC", "btcusdt", "BTC USDT", "BTC/USDT", "币安 人生USDT", "é USDT", "BTC\u200bUSDT", "PERP",
      "BTC-99XYZ24", "BTC-28APR23-29500-C", "A" * 30 + "USDT", "BTCUSDT\n"],
 )  # fmt: skip
 def test_an_unknown_symbol_is_unreadable_and_says_so(bad):
