@@ -1,12 +1,18 @@
 """What the scanner takes is what the codec takes, to the bit; what it leaves, it leaves whole."""
 
 import json
+import os
 import random
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
+from fuzz.payloads import NUMBERS, STRINGS, TIMES, WRAPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,3 +177,85 @@ def test_too_many_words_are_forgotten_and_learnt_anew(monkeypatch) -> None:
             trade.asset for trade in trades
         ]
         assert len(words.labels) <= 90
+
+
+TEXTS = [f'"{text}"' for text in STRINGS]
+
+
+def with_field(field: str, text: str) -> bytes:
+    """The trade with one field's JSON text replaced; quoted in euros, so that any worth goes."""
+    told = json.loads(codec.encode(TRADE)) | {"instrument": "BTC-EUR-SPOT", field: "@"}
+    payload = json.dumps(told, ensure_ascii=False).encode()
+    return payload.replace(b'"@"', text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("field", msgspec.structs.asdict(TRADE))
+def test_every_known_trap_in_every_field_reads_as_the_codec_reads_it(field) -> None:
+    values = [*NUMBERS, *WRAPS, *TIMES, *TEXTS]
+    agrees([codec.encode(TRADE), *(with_field(field, value) for value in values)])
+
+
+def test_a_worth_of_two_to_the_64_is_no_worth_of_nothing() -> None:
+    numbers = ["18446744073709551616", "36893488147419103232", "18446744073709551616000",
+               "184467.44073709551616", "1.8446744073709551616e5", "92233.720368547758080"]  # fmt: skip
+    found, left = taken([with_field("notional_usd", number) for number in numbers])
+    assert not found
+    assert left == set(range(len(numbers)))
+
+
+def test_names_beyond_ascii_are_scanned_and_ids_beyond_ascii_are_left() -> None:
+    listed = msgspec.structs.replace(
+        TRADE, instrument="币安人生-USDT-PERP", venue_symbol="币安人生USDT", asset="币安人生"
+    )
+    strange_id = msgspec.structs.replace(listed, event_id="编号1")
+    found, left = taken([codec.encode(one) for one in (listed, strange_id, TRADE)])
+    assert [record for *_, record in found] == [listed, TRADE]
+    assert left == {1}
+    assert decoded(codec.encode(strange_id)) == strange_id
+
+
+@pytest.mark.parametrize("hidden", ["\x7f", "\x80", "\xad", "\u200b", "\u202e", "\u3164", "e\u0301", "\U000e0041"])  # fmt: skip
+@pytest.mark.parametrize("field", ["event_id", "venue", "instrument", "venue_symbol", "asset"])
+def test_what_the_codec_refuses_in_a_name_is_not_scanned(field, hidden) -> None:
+    payload = with_field(field, f'"{getattr(TRADE, field)}{hidden}"')
+    assert decoded(payload) is None
+    assert taken([payload]) == ([], {0})
+
+
+def test_bytes_that_are_no_utf_8_are_left_to_the_codec_which_refuses_them() -> None:
+    for name in (b"\xff", b"\xe5\xb8", b"\xc0\x80", b"\xed\xa0\x80", b"\x80"):
+        payload = codec.encode(TRADE).replace(b'"BTCUSDT"', b'"BTC' + name + b'"')
+        assert decoded(payload) is None
+        assert taken([payload]) == ([], {0})
+
+
+def test_messages_of_nothing_but_space_cost_no_more_than_their_length() -> None:
+    # Each was looked through to the end of all that followed: minutes of work for these.
+    found, left = taken([b" " * 1_000] * 30_000 + [codec.encode(TRADE)])
+    assert len(found) == 1
+    assert len(left) == 30_000
+
+
+def fuzzed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    tests = Path(__file__).parents[1]
+    return subprocess.run(
+        [sys.executable, "-m", "fuzz", *arguments],
+        env=os.environ | {"PYTHONPATH": str(tests)},
+        cwd=tests.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_short_fuzz_finds_no_difference_and_no_read_past_the_end() -> None:
+    seed = random.randrange(10**6)
+    done = fuzzed("--messages", "100000", "--seed", str(seed))
+    assert done.returncode == 0, f"--seed {seed}: {done.stdout}{done.stderr}"
+    assert " 0 differences" in done.stdout
+
+
+def test_a_read_past_the_end_would_be_noticed() -> None:
+    done = fuzzed("--messages", "1", "--past-the-end")
+    assert done.returncode == 1
+    assert "read past the end" in done.stderr
