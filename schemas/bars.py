@@ -13,6 +13,7 @@ from schemas.words import (
     Micros,
     Name,
     Price,
+    SumUsd,
     check_words,
 )
 
@@ -33,8 +34,8 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     high: Price
     low: Price
     quantity: Annotated[float, Meta(ge=0, le=1e27)]
-    buy_usd: Annotated[float, Meta(ge=0, le=1e22)]
-    sell_usd: Annotated[float, Meta(ge=0, le=1e22)]
+    buy_usd: SumUsd
+    sell_usd: SumUsd
     trades: Count
 
     def __post_init__(self) -> None:

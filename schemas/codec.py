@@ -1,7 +1,8 @@
-"""Bytes <-> records. Decoding validates; what fails says where and why."""
+"""Bytes <-> records. Both ways validate alike; what fails says where and why."""
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Union
 
 import msgspec
@@ -102,13 +103,35 @@ def elements(payload: bytes) -> list[bytes] | None:
 
 
 def encode_many(records: Sequence[msgspec.Struct]) -> bytes:
-    """Encode records as one message of many."""
-    return _ENCODER.encode(records)
+    """Encode records as one message of many; raises as `encode` does."""
+    return b"[" + b",".join(map(encode, records)) + b"]"
 
 
 def encode(record: msgspec.Struct) -> bytes:
-    """Encode one record as JSON."""
-    return _ENCODER.encode(record)
+    """Encode one record as JSON that `decode` reads.
+
+    Raises InvalidRecord, naming the field, for one that it would refuse: it is read back, which
+    costs less than comparing its fields here and cannot disagree.
+    """
+    kind = type(record)
+    try:
+        payload = _ENCODER.encode(record)
+        _decoder_of(kind).decode(payload)
+    # A text with half a surrogate; a number of another library; an integer beyond 64 bits.
+    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as problem:
+        raise _not_written(kind, *field_and_reason(problem)) from None
+    if fault := text_fault(record):
+        raise _not_written(kind, *fault)
+    return payload
+
+
+@lru_cache
+def _decoder_of(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def _not_written(kind: type[msgspec.Struct], field: str, reason: str) -> InvalidRecord:
+    return InvalidRecord(str(kind.__struct_config__.tag), 0, -1, field, reason)
 
 
 def validated(record: Any) -> Any:

@@ -1,6 +1,9 @@
 """What the detectors conclude, each with the inputs it rests on."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from schemas.words import (
     Asset,
@@ -20,12 +23,20 @@ from schemas.words import (
     Probability,
     ScoreName,
     Severity,
+    SumUsd,
     Text,
     Tier,
-    TotalUsd,
     Verdict,
     Version,
 )
+
+#: Far more than there are venues or producers; a finding stays one message of Kafka's.
+MOST = 1_000
+Names = Annotated[list[Name], Meta(max_length=MOST)]
+Assets = Annotated[list[Asset], Meta(max_length=MOST)]
+Identities = Annotated[list[Identity], Meta(max_length=MOST)]
+Totals = Annotated[list[SumUsd], Meta(max_length=MOST)]
+Counts = Annotated[list[Count], Meta(max_length=MOST)]
 
 
 class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
@@ -86,24 +97,24 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     feed_class: FeedClass
     coverage: Coverage
     orders: Count
-    notional_usd: TotalUsd
-    peak_usd_per_s: TotalUsd
+    notional_usd: SumUsd
+    peak_usd_per_s: SumUsd
     ts_peak: Micros | None
     drawdown_bps: Finite | None
     price_onset: Price | None
-    venues: list[Name]
+    venues: Names
     params_version: Identity
-    silent: list[Identity] = []
-    saturated: list[Name] = []
+    silent: Identities = []
+    saturated: Names = []
     side_reason: Text = ""
     score_name: ScoreName = "Z30"
-    estimate_usd: TotalUsd | None = None
-    estimate_low_usd: TotalUsd | None = None
-    estimate_high_usd: TotalUsd | None = None
-    venue_usd: list[TotalUsd] = []
-    venue_estimate_usd: list[TotalUsd] = []
-    venue_low_usd: list[TotalUsd] = []
-    venue_high_usd: list[TotalUsd] = []
+    estimate_usd: SumUsd | None = None
+    estimate_low_usd: SumUsd | None = None
+    estimate_high_usd: SumUsd | None = None
+    venue_usd: Totals = []
+    venue_estimate_usd: Totals = []
+    venue_low_usd: Totals = []
+    venue_high_usd: Totals = []
     reignition_probability: Probability | None = None
     reignition_is_default: bool = True
     branching_ratio: Probability | None = None
@@ -115,7 +126,7 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     levels_swept: Count | None = None
     price_before: Price | None = None
     price_worst: Price | None = None
-    lead_venues: list[Name] = []
+    lead_venues: Names = []
     lead_p_value: Probability | None = None
     open_interest_drop: Finite | None = None
     ts_open_interest: Micros | None = None
@@ -139,14 +150,14 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     ts_onset: Micros
     ts_event: Micros
     ts_detect: Micros
-    assets: list[Asset]
+    assets: Assets
     excess: Finite
     threshold: Finite
     threshold_is_default: bool
     params_version: Identity
     coverage: Coverage = "unknown"
-    silent: list[Identity] = []
-    lead_assets: list[Asset] = []
+    silent: Identities = []
+    lead_assets: Assets = []
     lead_p_value: Probability | None = None
 
 
@@ -193,7 +204,7 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
     address_e: Finite | None = None
     sender: Identity | None = None
     coverage: Coverage = "full"
-    silent: list[Identity] = []
+    silent: Identities = []
 
 
 class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
@@ -208,8 +219,8 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     excess: Finite
     feed_class: FeedClass
     coverage: Coverage = "unknown"
-    silent: list[Identity] = []
-    orders: list[Count] = []
+    silent: Identities = []
+    orders: Counts = []
 
 
 class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):

@@ -22,6 +22,8 @@ RECORDS = Counter("undertow_records_total", "messages taken from a topic", ["top
 REFUSED = Counter("undertow_refused_total", "messages not taken in", ["topic", "why"])
 #: Dead letters written, by the topic of the message that was refused.
 DEAD_LETTERS = Counter("undertow_dead_letters_total", "dead letters written", ["topic"])
+#: Records of our own that nobody could have read as they were: shortened, with a dead letter.
+UNREADABLE = Counter("undertow_unreadable_total", "own records made readable", ["topic"])
 #: Messages between the stage's position and the end of the partition.
 LAG = Gauge("undertow_lag_records", "messages not yet taken", ["topic", "partition"])
 #: How far behind the wall clock event time has come; a replay of old data says how old.

@@ -5,7 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from schemas.words import FeedState, Identity, Micros, Name, Text
+from schemas import texts
+from schemas.words import MAX_MICROS, MIN_MICROS, FeedState, Identity, Micros, Name, Text
 
 #: Characters of `reason` and of `raw` that a dead letter keeps.
 KEPT = 2_000
@@ -47,14 +48,17 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, tag="dead_letter"):
 def letter(
     place: tuple[str, int, int], field: str, reason: str, raw: bytes, ts_recv: int
 ) -> DeadLetter:
-    """Return the dead letter of what stood at `place` (topic, partition, offset), texts cut."""
+    """Return the dead letter of what stood at `place` (topic, partition, offset).
+
+    Texts are cut and escaped, numbers bounded: it can be read whatever it tells of.
+    """
     topic, partition, offset = place
     return DeadLetter(
-        topic=topic[:200],
-        partition=partition,
-        offset=offset,
-        field=field,
-        reason=reason[:KEPT],
-        raw=raw[: 4 * KEPT].decode(errors="replace")[:KEPT],
-        ts_recv=ts_recv,
+        topic=texts.identity(topic),
+        partition=min(max(partition, 0), 2**31 - 1),
+        offset=min(max(offset, -1), 2**53 - 1),
+        field=texts.plain(field, 200),
+        reason=texts.plain(reason, KEPT),
+        raw=texts.plain(raw[: 4 * KEPT].decode(errors="replace"), KEPT),
+        ts_recv=min(max(ts_recv, MIN_MICROS), MAX_MICROS),
     )

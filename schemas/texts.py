@@ -14,7 +14,7 @@ are in none.
 
 import re
 from functools import lru_cache
-from unicodedata import category, is_normalized
+from unicodedata import category, is_normalized, normalize
 
 #: The end of a text. `$` lets one line break pass in Python, Java and .NET; this, nowhere.
 _END = r"(?![\s\S])"
@@ -133,3 +133,16 @@ def plain(text: str, most: int) -> str:
 
 def _unreadable(letter: str) -> bool:
     return not letter.isprintable() or bool(_UNREADABLE_AT.match(letter))
+
+
+def identity(text: str) -> str:
+    """Return what is nearest to `text` among identities of 200 characters."""
+    made = normalize("NFC", plain(text, 200))
+    made = made if identity_problem(made) is None else ascii(made).strip("'\"")
+    return made[:200] if made.strip() else "unnamed"
+
+
+def name(text: str) -> str:
+    """Return what is nearest to `text` among names."""
+    made = re.sub(r"[^a-z0-9_.-]+", "-", text[:200].lower()).strip("_.-")
+    return made[:40] or "unnamed"

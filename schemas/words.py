@@ -84,7 +84,9 @@ Price = Annotated[float, Meta(gt=0, le=1e9)]
 Quantity = Annotated[float, Meta(gt=0, le=1e15)]
 #: One order or transfer above $10 B is a unit mistake, not an event.
 NotionalUsd = Annotated[float, Meta(ge=0, le=1e10)]
-#: A sum over many of them.
+#: A sum over many of them, as findings add them up: whatever came in can be told.
+SumUsd = Annotated[float, Meta(ge=0, le=1e22)]
+#: What is open in an instrument; more is a mistake of units too.
 TotalUsd = Annotated[float, Meta(ge=0, le=1e13)]
 Count = Annotated[int, Meta(ge=0, le=10**12)]
 Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]

@@ -4,6 +4,7 @@ import msgspec
 
 from schemas.findings import Alert, CascadeFinding, FeedFinding, MarketFinding, WhaleFinding
 from schemas.identity import natural_id
+from schemas.texts import plain
 from schemas.words import Phase, Severity, Tier
 
 _SEVERITY: dict[Phase, Severity] = {
@@ -13,6 +14,10 @@ _SEVERITY: dict[Phase, Severity] = {
     "exhausted": "warning",
     "closed": "info",
 }
+#: Names of a kind that an alert tells; its finding has them all.
+NAMED = 5
+#: Characters of an alert's title and text, and of somebody's reason that it repeats.
+TITLE, TEXT, REASON = 300, 2_000, 300
 _FORCED = {"long": "longs being sold", "short": "shorts being bought back"}
 
 
@@ -72,7 +77,7 @@ def _market(finding: MarketFinding) -> Alert:
         severity="critical" if finding.phase == "onset" else "info",
         asset="",
         title=f"Market-wide liquidations: {finding.phase}",
-        text=f"second largest excess over {', '.join(finding.assets) or 'the majors'}",
+        text=f"second largest excess over {_few(finding.assets) or 'the majors'}",
     )
 
 
@@ -81,6 +86,7 @@ def _whale(finding: WhaleFinding) -> Alert:
     if finding.shared:
         share = "" if finding.credit is None else f", its share by size {finding.credit:.0%}"
         shared = f"; other inflows overlap{share}"
+    p_value = "p not known" if finding.p_value is None else f"p = {finding.p_value:.4f}"
     likely = "" if finding.posterior is None else f", posterior {finding.posterior:.2f}"
     return _alert(
         finding,
@@ -91,7 +97,7 @@ def _whale(finding: WhaleFinding) -> Alert:
         title=f"{finding.asset} deposit to {finding.venue}: consistent with selling",
         text=f"{usd(finding.notional_usd or 0.0)} deposited, "
         f"{usd(finding.excess_selling_usd or 0.0)} sold beyond other venues, "
-        f"p = {finding.p_value:.4f} over {finding.placebos} placebo windows{likely}{shared}",
+        f"{p_value} over {finding.placebos} placebo windows{likely}{shared}",
     )
 
 
@@ -104,13 +110,13 @@ def _retraction(finding: WhaleFinding) -> Alert:
         asset=finding.asset,
         title=f"{finding.asset} deposit to {finding.venue}: taken back",
         text=f"{usd(finding.notional_usd or 0.0)} deposited, told as consistent with selling: "
-        f"the transfer was {finding.reason}, so that verdict no longer stands",
+        f"the transfer was {plain(finding.reason, REASON)}, so that verdict no longer stands",
     )
 
 
 def _feed(finding: FeedFinding) -> Alert:
     silent = finding.state == "silent"
-    why = f" ({finding.reason})" if finding.reason else ""
+    why = f" ({plain(finding.reason, REASON)})" if finding.reason else ""
     text = f"{finding.producer} tells nothing{why}: findings rest on the other feeds until it does"
     return _alert(
         finding,
@@ -127,14 +133,20 @@ def _notes(finding: CascadeFinding | MarketFinding | WhaleFinding) -> str:
     """Return what people must know about the feeds behind a finding."""
     notes = ""
     if isinstance(finding, CascadeFinding) and finding.side_reason:
-        notes += f"; side: {finding.side_reason}"
+        notes += f"; side: {plain(finding.side_reason, REASON)}"
     if isinstance(finding, CascadeFinding) and finding.saturated:
-        notes += f"; {', '.join(finding.saturated)} at its limit of one order a second"
+        notes += f"; {_few(finding.saturated)} at its limit of one order a second"
     if isinstance(finding, CascadeFinding) and finding.missing_share:
         notes += f"; venues that usually show {finding.missing_share:.0%} of it tell nothing"
     if finding.silent:
-        notes += f"; silent: {', '.join(finding.silent)}"
+        notes += f"; silent: {_few(finding.silent)}"
     return notes
+
+
+def _few(names: list[str]) -> str:
+    """Return some names, of many their number and the first few: `20, among them a, b, c`."""
+    first = ", ".join(names[:NAMED])
+    return f"{len(names)}, among them {first}" if len(names) > NAMED else first
 
 
 def _alert(
@@ -159,8 +171,8 @@ def _alert(
         tier=tier,
         severity=severity,
         asset=asset,
-        title=title,
-        text=text,
+        title=plain(title, TITLE),
+        text=plain(text, TEXT),
         finding_id=finding.finding_id,
         ts_event=finding.ts_event,
         ts_detect=finding.ts_detect,

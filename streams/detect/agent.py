@@ -17,13 +17,15 @@ from faust.types import TP
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
-from schemas.topics import TOPICS, key_of
+from schemas.fitting import Message, messages
+from schemas.topics import TOPICS
 from schemas.words import not_after_message
 from streams.core import engine, pipeline, refusals
 from streams.core.params import Params
 from streams.detect import agent_metrics, backpressure, changelog_rows, faust_tables, shards
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka.records import dead_letter
+from streams.process import clock
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
@@ -258,23 +260,21 @@ class Outgoing:
         self._topics = {
             name: app.topic(name, key_serializer="raw", value_serializer="raw") for name in TOPICS
         }
-        self._waiting: list[tuple[str, msgspec.Struct]] = []
+        self._waiting: list[Message] = []
 
     def add(self, topic: str, record: msgspec.Struct) -> None:
-        """Queue one record."""
-        self._waiting.append((topic, record))
-        agent_metrics.sent(topic, record)
+        """Queue one record, as `schemas.fitting` makes it where nobody could read it."""
+        for message in messages(topic, record, clock.now_us):
+            self._waiting.append(message)
+            agent_metrics.sent(message.topic, message.record)
 
     async def delivered(self) -> None:
         """Send everything queued and wait for the broker's word on each."""
         waiting, self._waiting = self._waiting, []
         sent = []
-        for topic, record in waiting:
+        for topic, _, key, value in waiting:
             where = 0 if not TOPICS[topic].split else None
-            key = key_of(TOPICS[topic], record) or None
-            sent.append(
-                await self._topics[topic].send(key=key, value=codec.encode(record), partition=where)
-            )
+            sent.append(await self._topics[topic].send(key=key, value=value, partition=where))
         await asyncio.gather(*sent)
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 from confluent_kafka import Producer
 
-from schemas.codec import InvalidRecord, encode
+from schemas.codec import InvalidRecord
+from schemas.fitting import Message, messages
 from schemas.status import DeadLetter, letter
-from schemas.topics import TOPICS, key_of
 from streams.process.clock import now_us
 
 
@@ -19,10 +19,23 @@ def send(
     partition: int | None = None,
     on_delivery: Callable[[Any, Any], None] | None = None,
 ) -> None:
-    """Queue one record under its topic's key, waiting while the queue is full."""
-    where: dict[str, Any] = {} if partition is None else {"partition": partition}
-    key = key_of(TOPICS[topic], record) or None
-    value = encode(record)
+    """Queue one record under its topic's key, waiting while the queue is full.
+
+    One that nobody could read goes as `schemas.fitting` makes it, with a dead letter.
+    """
+    for message in messages(topic, record, now_us):
+        fixed = partition is not None and message.topic == topic
+        where: dict[str, Any] = {"partition": partition} if fixed else {}
+        _produce(to, message, on_delivery, where)
+
+
+def _produce(
+    to: Producer,
+    message: Message,
+    on_delivery: Callable[[Any, Any], None] | None,
+    where: dict[str, Any],
+) -> None:
+    topic, _, key, value = message
     while True:
         try:
             to.produce(topic, value=value, key=key, on_delivery=on_delivery, **where)

@@ -11,13 +11,14 @@ import numpy as np
 
 from schemas import metrics
 from schemas.findings import Alert
+from schemas.fitting import readable
 from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import RAW_TOPICS
 from streams.core import pipeline, refusals
 from streams.core.fold import fold_columns
 from streams.core.params import Params
-from streams.process import health
+from streams.process import clock, health
 from streams.run.checkpoint import Checkpoint, digest_of, encode
 from streams.run.row_writer import Rows
 from streams.sources import Item, Source
@@ -137,10 +138,27 @@ def _take(
         run.records += 1
     _store(run, topic, record, step.refused, rows, counts)
     for to, output in step.outputs:
-        rows.put(output)
-        counts["found", to] += to != "bars"
-        if isinstance(output, Alert):
-            notify(output)
+        if to == "bars":  # within its bounds, as they are those of what it sums
+            rows.put(output)
+            continue
+        for one in readable(to, output, clock.now_us):
+            _tell(*one, rows, notify, counts)
+
+
+def _tell(
+    to: str,
+    output: msgspec.Struct,
+    rows: Rows,
+    notify: Callable[[Alert], None],
+    counts: Counts,
+) -> None:
+    rows.put(output)
+    if isinstance(output, DeadLetter):
+        counts["letters", output.topic] += 1
+        return
+    counts["found", to] += 1
+    if isinstance(output, Alert):
+        notify(output)
 
 
 def _take_run(run: Checkpoint, trades: Trades, rows: Rows, counts: Counts) -> None:

@@ -228,13 +228,15 @@ def left_out(state: Darkness) -> set[str]:
 def _fell_silent(name: str, since: int, status: FeedStatus, stale_after_s: int) -> FeedFinding:
     by_word = name == status.producer and status.state == "silent"
     why = status.reason if by_word else f"no word for {stale_after_s} s of the others' time"
+    # Of a producer a part of which never spoke it is not known since when.
+    ts_event = since * SECOND or status.ts_event
     return FeedFinding(
         finding_id=natural_id("feed", name, "silent", since),
         producer=name,
         state="silent",
         reason=why,
-        ts_event=since * SECOND,
-        ts_detect=(since + (0 if by_word else stale_after_s)) * SECOND,
+        ts_event=ts_event,
+        ts_detect=ts_event if by_word or not since else (since + stale_after_s) * SECOND,
     )
 
 
