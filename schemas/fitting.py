@@ -66,7 +66,8 @@ def readable(
     if fitted is not None:
         yield topic, fitted
     if faults:
-        ts_recv = getattr(record, "ts_detect", None) or now_us()
+        told = getattr(record, "ts_detect", None)
+        ts_recv = told if isinstance(told, int) else now_us()
         yield "dead_letters", _letter(topic, record, fitted is not None, faults, ts_recv)
 
 

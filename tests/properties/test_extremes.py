@@ -47,15 +47,18 @@ def alerts_undisturbed() -> list[Alert]:
 def test_every_alert_of_a_night_arrives_beside_old_pods_that_never_speak_again(
     alerts_undisturbed, pods
 ) -> None:
+    # They kept pace for a while, or else nobody would have listened to them.
+    names = [f"liquidations-feed-7f9c6d5b4{n:05d}-x{n:05d}z"[:40] for n in range(pods)]
     old = [
-        word(topic, f"liquidations-feed-7f9c6d5b4{n:05d}-x{n:05d}z"[:40], START)
-        for n in range(pods)
+        word(topic, name, START - 30 + s)
+        for s in range(15)
         for topic in INPUTS
+        for name in ["replay", *(names[:63] if s else names)]
     ]
-    items = clocked(night())
-    arrived = [one for one in played([*items[:3], *old, *items[3:]]) if isinstance(one, Alert)]
+    arrived = [one for one in played([*old, *clocked(night())]) if isinstance(one, Alert)]
     told = [one for one in arrived if not one.kind.startswith("feed.")]
-    assert [one.alert_id for one in told] == [one.alert_id for one in alerts_undisturbed]
+    # A later one may fall into another second, as silent feeds leave the evidence too.
+    assert [one.title for one in told] == [one.title for one in alerts_undisturbed]
     named = [one for one in told if "silent:" in one.text]
     assert named
     for one in named:
@@ -86,9 +89,12 @@ def test_a_reason_of_2000_characters_is_told_in_short() -> None:
 
 
 def test_a_producer_of_which_one_part_never_spoke_falls_silent_readably() -> None:
-    items = [word(topic, name, START, part=0, parts=2) for topic in INPUTS for name in ("a", "b")]
-    for n in range(400):
-        items += [word(topic, "a", START + n, part=p, parts=2) for topic in INPUTS for p in (0, 1)]
+    items = []
+    for n in range(120):
+        items += [word(topic, "a", START + n) for topic in INPUTS]
+        if n < 20:
+            parts = {"part": 0, "parts": 2} if n == 19 else {}
+            items += [word(topic, "b", START + n, **parts) for topic in INPUTS]
     (silent,) = (one for one in played(items) if isinstance(one, Alert))
     assert silent.kind == "feed.silent"
     assert silent.ts_event >= START * SECOND
