@@ -38,8 +38,9 @@ evaluate: $(VENV)/.evaluate ## detectors and rivals on simulated markets, with b
 chaos: $(VENV)/.dev ## kill, freeze and starve real processes on a real Kafka (ARGS="--help")
 	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
-fuzz: $(VENV)/.dev ## ten million broken frames through every venue's parser (ARGS="--count 100000")
+fuzz: $(VENV)/.dev ## ten million broken frames through the parsers, and trades through the scanner (ARGS="--count 100000")
 	@PYTHONPATH=tests $(BIN)/python -m fuzz_frames --count 10000000 $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz_scan --count 10000000 $(ARGS)
 
 stack: $(VENV)/.dev ## a local Kafka and every process on it, until Ctrl-C (needs Java 17+ and Maven)
 	@$(BIN)/undertow stack $(ARGS)

@@ -170,6 +170,22 @@ def disturbed_night() -> list[Event]:
     return sorted(events, key=lambda e: e[0])
 
 
+def in_chinese(events: list[Event]) -> list[Event]:
+    """The same events with BTC listed under a name beyond ASCII, as some coins are."""
+    names = {
+        "asset": "币安人生",
+        "instrument": "币安人生-USDT-PERP",
+        "venue_symbol": "币安人生USDT",
+    }
+    out = []
+    for second, topic, record in events:
+        if getattr(record, "asset", "") == "BTC":
+            changes = {k: v for k, v in names.items() if k in record.__struct_fields__}
+            record = msgspec.structs.replace(record, **changes)
+        out.append((second, topic, record))
+    return out
+
+
 def clocked(events: list[Event], every: int = 1) -> list[Item]:
     """Put an `alive` of every second (or every few) into the stream, as a replay does."""
     out: list[Item] = []

@@ -7,7 +7,7 @@
 A message is scanned only where nothing is left to judgement: the twelve fields of a trade, each
 once, in any order; texts without escapes, ids in ASCII; numbers of up to 19 digits. Anything else,
 sound or not, is odd. What is scanned has the values that `codec.decode` gives, to the bit
-(`python -m fuzz`).
+(`python -m fuzz_scan`).
 Eight bytes at a time: a byte each took three times as long; msgspec, pysimdjson and yyjson with
 columns of what they give twice to four times. `SCANNER.on = False` leaves all to the decoder.
 """

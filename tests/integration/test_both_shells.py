@@ -19,12 +19,12 @@ import msgspec
 import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, Producer, TopicPartition
-from nights import PARAMS, START, Event, deposit, disturbed_night, trade, write_ndjson
+from nights import PARAMS, START, Event, deposit, disturbed_night, in_chinese, trade, write_ndjson
 from standardwebhooks import Webhook
 
 from schemas import codec
 from schemas.topics import TOPICS
-from streams.core.params import WhaleParams
+from streams.core.params import MarketParams, WhaleParams
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBib3RoIHNoZWxscyB0ZXN0"
 FINDINGS = ("cascades", "market_cascades", "whale_selling", "alerts")
@@ -158,8 +158,10 @@ def embedded_rows(data_dir: Path, table: str) -> list[dict[str, Any]]:
 def test_both_shells_conclude_the_same_and_store_every_record(
     clean_topics: str, tmp_path: Path, receiver: Receiver
 ) -> None:
-    sent = write_ndjson(disturbed_night(), tmp_path / "recording")
-    (tmp_path / "params.json").write_bytes(msgspec.json.encode(PARAMS))
+    sent = write_ndjson(in_chinese(disturbed_night()), tmp_path / "recording")
+    market = MarketParams(majors=("币安人生", "ETH"))
+    params = msgspec.structs.replace(PARAMS, market=market)
+    (tmp_path / "params.json").write_bytes(msgspec.json.encode(params))
     environ = {"UNDERTOW_PARAMS": str(tmp_path / "params.json"), "UNDERTOW_SQL_PORT": "0"}
     ran = undertow(
         "run", "--source", str(tmp_path / "recording"), "--data-dir", str(tmp_path / "a"), **environ
@@ -192,6 +194,7 @@ def test_both_shells_conclude_the_same_and_store_every_record(
         for table in FINDINGS:
             here = embedded_rows(tmp_path / "a", table)
             assert here, f"the recording should lead to rows in {table}"
+            assert "币安人生" in json.dumps(here, ensure_ascii=False)
             stack.wait_for(table, f"SELECT toInt32(count()) AS n FROM {table}", [len(here)])
             assert stack.rows(columns(table)) == here
         assert stack.rows("SELECT count() AS n FROM dead_letters")[0]["n"] in (0, "0")
@@ -214,6 +217,8 @@ def _webhooks_tell_each_alert(
     for headers, body in receiver.got:
         told = {k.lower(): v for k, v in headers.items()}
         assert Webhook(SECRET).verify(body, told)
+    titles = [json.loads(body)["data"]["title"] for _, body in receiver.got]
+    assert any(title.startswith("币安人生 long liquidations") for title in titles)
 
 
 def _bad_messages_become_dead_letters(stack: Stack, bootstrap: str, sent: dict[str, int]) -> None:

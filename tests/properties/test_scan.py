@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from fuzz.payloads import NUMBERS, STRINGS, TIMES, WRAPS
+from fuzz_scan.payloads import NUMBERS, STRINGS, TIMES, WRAPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,7 +239,7 @@ def test_messages_of_nothing_but_space_cost_no_more_than_their_length() -> None:
 def fuzzed(*arguments: str) -> subprocess.CompletedProcess[str]:
     tests = Path(__file__).parents[1]
     return subprocess.run(
-        [sys.executable, "-m", "fuzz", *arguments],
+        [sys.executable, "-m", "fuzz_scan", *arguments],
         env=os.environ | {"PYTHONPATH": str(tests)},
         cwd=tests.parent,
         capture_output=True,
@@ -250,12 +250,12 @@ def fuzzed(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_short_fuzz_finds_no_difference_and_no_read_past_the_end() -> None:
     seed = random.randrange(10**6)
-    done = fuzzed("--messages", "100000", "--seed", str(seed))
+    done = fuzzed("--count", "100000", "--seed", str(seed))
     assert done.returncode == 0, f"--seed {seed}: {done.stdout}{done.stderr}"
     assert " 0 differences" in done.stdout
 
 
 def test_a_read_past_the_end_would_be_noticed() -> None:
-    done = fuzzed("--messages", "1", "--past-the-end")
+    done = fuzzed("--count", "1", "--past-the-end")
     assert done.returncode == 1
     assert "read past the end" in done.stderr

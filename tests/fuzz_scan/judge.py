@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fuzz.guarded import GuardedText
+from fuzz_scan.guarded import GuardedText
 from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.scan import columns, trades

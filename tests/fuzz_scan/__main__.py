@@ -1,4 +1,4 @@
-"""Fuzz the scanner of trades against the exact decoder: `python -m fuzz --messages 10000000`."""
+"""Fuzz the scanner of trades against the exact decoder: `python -m fuzz_scan --count 10000000`."""
 
 import os
 import random
@@ -14,10 +14,10 @@ ROOM = 8 << 20
 
 
 @click.command()
-@click.option("--messages", default=1_000_000, show_default=True, help="How many, at least.")
+@click.option("--count", default=1_000_000, show_default=True, help="How many, at least.")
 @click.option("--seed", default=1, show_default=True, help="What is drawn from.")
 @click.option("--past-the-end", is_flag=True, help="Read past the text once, to see it caught.")
-def main(messages: int, seed: int, past_the_end: bool) -> None:
+def main(count: int, seed: int, past_the_end: bool) -> None:
     """Hold what the scanner of trades takes against the exact decoder, message by message.
 
     Messages are whole, strange or damaged trades, alone and in arrays; their text ends at a page
@@ -26,7 +26,7 @@ def main(messages: int, seed: int, past_the_end: bool) -> None:
     # A child, as nothing in a process outlives a read past the end of its memory.
     child = os.fork()
     if child == 0:
-        os._exit(_work(messages, seed, past_the_end))
+        os._exit(_work(count, seed, past_the_end))
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
@@ -35,21 +35,21 @@ def main(messages: int, seed: int, past_the_end: bool) -> None:
     sys.exit(os.waitstatus_to_exitcode(status))
 
 
-def _work(messages: int, seed: int, past_the_end: bool) -> int:
-    from fuzz.guarded import GuardedText
-    from fuzz.judge import Tally, judge
-    from fuzz.payloads import stream
+def _work(count: int, seed: int, past_the_end: bool) -> int:
+    from fuzz_scan.guarded import GuardedText
+    from fuzz_scan.judge import Tally, judge
+    from fuzz_scan.payloads import stream
     from schemas.scan.columns import Words
 
     room, tally, words, draw = GuardedText(ROOM), Tally(), Words(), random.Random(seed)
     if past_the_end:
         room.read_past_the_end()
     one, shown = stream(seed), time.monotonic()
-    while tally.messages < messages and len(tally.differences) < 20:
+    while tally.messages < count and len(tally.differences) < 20:
         judge(words, room, [one() for _ in range(draw.choice(BATCHES))], tally)
         if time.monotonic() - shown > 10:
             shown = time.monotonic()
-            click.echo(f"{tally.messages:,} of {messages:,}", err=True)
+            click.echo(f"{tally.messages:,} of {count:,}", err=True)
     for difference in tally.differences:
         click.echo(difference, err=True)
     click.echo(

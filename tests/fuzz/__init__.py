@@ -1,1 +1,0 @@
-"""The scanner of trades held against the exact decoder: `python -m fuzz --help`."""
