@@ -39,13 +39,13 @@ class _CannotFit(Exception):
     """A value from which no legal one can be made."""
 
 
-def messages(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> Iterator[Message]:
+def sendable(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> Iterator[Message]:
     """Yield what to send so that a record can be read: mostly itself, else as `readable` says."""
     try:
-        sendable = [(topic, record, encode(record))]
+        written = [(topic, record, encode(record))]
     except InvalidRecord:
-        sendable = [(to, one, encode(one)) for to, one in readable(topic, record, now_us)]
-    for to, one, value in sendable:
+        written = [(to, one, encode(one)) for to, one in readable(topic, record, now_us)]
+    for to, one, value in written:
         yield Message(to, one, key_of(TOPICS[to], one) or None, value)
 
 

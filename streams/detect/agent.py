@@ -17,7 +17,7 @@ from faust.types import TP
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
-from schemas.fitting import Message, messages
+from schemas.fitting import Message, sendable
 from schemas.topics import TOPICS
 from schemas.words import not_after_message
 from streams.core import engine, pipeline, refusals
@@ -264,7 +264,7 @@ class Outgoing:
 
     def add(self, topic: str, record: msgspec.Struct) -> None:
         """Queue one record, as `schemas.fitting` makes it where nobody could read it."""
-        for message in messages(topic, record, clock.now_us):
+        for message in sendable(topic, record, clock.now_us):
             self._waiting.append(message)
             agent_metrics.sent(message.topic, message.record)
 

@@ -7,7 +7,7 @@ import msgspec
 from confluent_kafka import Producer
 
 from schemas.codec import InvalidRecord
-from schemas.fitting import Message, messages
+from schemas.fitting import Message, sendable
 from schemas.status import DeadLetter, letter
 from streams.process.clock import now_us
 
@@ -23,7 +23,7 @@ def send(
 
     One that nobody could read goes as `schemas.fitting` makes it, with a dead letter.
     """
-    for message in messages(topic, record, now_us):
+    for message in sendable(topic, record, now_us):
         fixed = partition is not None and message.topic == topic
         where: dict[str, Any] = {"partition": partition} if fixed else {}
         _produce(to, message, on_delivery, where)

@@ -30,7 +30,7 @@ def played(items: list[Item], shortened: bool = False) -> list[msgspec.Struct]:
     state, arrived = State(), []
     for topic, record in items:
         for to, output in pipeline.step(PARAMS, state, topic, record).outputs:
-            first, *letters = fitting.messages(to, output, lambda: START * SECOND)
+            first, *letters = fitting.sendable(to, output, lambda: START * SECOND)
             assert first.topic == to
             assert shortened or not letters, letters
             assert len(first.value) < 500_000

@@ -42,7 +42,7 @@ def now() -> int:
 
 def sent(topic: str, record: msgspec.Struct) -> list[tuple[str, msgspec.Struct]]:
     """What comes out at the other end of Kafka; raises InvalidRecord where anything is refused."""
-    return [(m.topic, codec.decode(m.topic, m.value)) for m in fitting.messages(topic, record, now)]
+    return [(m.topic, codec.decode(m.topic, m.value)) for m in fitting.sendable(topic, record, now)]
 
 
 @EVERY
