@@ -63,6 +63,7 @@ lock: ## write .lock/*.txt: the versions and hashes of everything that is instal
 	  $(UV) pyproject.toml .lock/build.in --extra $$extra -c .lock/run.txt -o .lock/$${extra%% *}.txt \
 	    $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' .lock/run.txt) $(ARGS) || exit; done
 	@$(UV) tests/bench/quixstreams.in -o .lock/quixstreams.txt $(ARGS)
+	@$(UV) tests/clients/go.in -o .lock/go.txt $(ARGS)
 
 clean: ## remove the virtual environment and every cache
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

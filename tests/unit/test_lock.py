@@ -36,6 +36,7 @@ def locked(*names: str) -> dict[str, tuple[str, list[str]]]:
         (("run", "dev"), RUN + EXTRAS["dev"] + EXTRAS["stack"]),
         (("run", "bench"), RUN + EXTRAS["bench"]),
         (("quixstreams",), (ROOT / "tests/bench/quixstreams.in").read_text().splitlines()[1:]),
+        (("go",), (ROOT / "tests/clients/go.in").read_text().splitlines()[1:]),
     ],
 )
 def test_each_dependency_is_locked_at_a_version_that_it_allows(files, wanted):
