@@ -6,9 +6,11 @@ longest; when all are at work it is told so and closed.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from schemas.access import most_connections, why_foreign
 
@@ -18,6 +20,9 @@ IDLE_S = 15.0
 _STOP_S = 2.0
 #: So many are accepted before they are counted.
 _BACKLOG = 32
+
+_log = logging.getLogger("undertow.http")
+_log.addFilter(lambda record: not _is_nonsense(record))
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: Makes the answer to a request that is another page's doing.
@@ -36,6 +41,7 @@ class Server:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=_log,
             shutdown_timeout=_STOP_S,
             keepalive_timeout=IDLE_S,
             handler_cancellation=True,
@@ -89,6 +95,12 @@ class _Full(asyncio.Protocol):
         status = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n"
         transport.write(f"{status}{head}\r\n".encode() + body)
         transport.close()
+
+
+def _is_nonsense(record: logging.LogRecord) -> bool:
+    """Say whether a client sent what is no HTTP: its fault, and it may hold secrets."""
+    problem = record.exc_info[1] if record.exc_info else None
+    return isinstance(problem, HttpProcessingError)
 
 
 def guard(app: web.Application, loopback: bool, refuse: Refuse) -> None:

@@ -52,6 +52,7 @@ _SHARE_OF_DISK = 10
 _NICE = 10
 _CODE = re.compile(r"\bCode: (\d+)\.")
 _NAME = re.compile(r" \([A-Z_]+\)\s*$")
+_AGAIN = re.compile(r"( \([A-Z_]+\))(?:\.?\1)+")
 _VERSION = re.compile(r" \(version [\d.]+\)")
 #: Links to another's files: nothing may be merged, moved or removed here.
 _CONFIG = "<clickhouse><merge_tree><table_readonly>1</table_readonly></merge_tree></clickhouse>"
@@ -226,7 +227,8 @@ def _told(problem: Exception) -> QueryError:
     if not codes:
         return QueryError(UNKNOWN, f"Code: {UNKNOWN}. DB::Exception: {text}")
     last = codes[-1]
-    return QueryError(int(last.group(1)), _VERSION.sub("", text[last.start() :]))
+    text = _AGAIN.sub(r"\1", _VERSION.sub("", text[last.start() :]))
+    return QueryError(int(last.group(1)), text)
 
 
 def serve(engine: Engine, asker: socket.socket) -> None:

@@ -109,7 +109,10 @@ def test_a_token_that_is_no_text_is_a_wrong_token() -> None:
         assert raw(url, sent).startswith(b"HTTP/1.0 401")
 
 
-def test_callers_that_say_nothing_do_not_keep_others_out() -> None:
+def test_callers_that_say_nothing_do_not_keep_others_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health._Silent, "timeout", 3600)
     with health.serving(Settings()) as url:
         place = ("127.0.0.1", int(url.rpartition(":")[2]))
         threads = threading.active_count()

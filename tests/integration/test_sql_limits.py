@@ -247,3 +247,20 @@ def test_a_token_that_is_no_text_is_a_wrong_token(owner: Any) -> None:
                 assert client.recv(4096).startswith(b"HTTP/1.1 401")
     finally:
         endpoint.stop()
+
+
+def test_what_is_no_http_is_refused_and_not_logged(
+    owner: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(owner) as endpoint:
+        for sent in (
+            b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: "
+            + b"s3cret" * 2000
+            + b"\r\n\r\n",
+        ):
+            with connected(endpoint, sent) as client:
+                client.settimeout(20)
+                assert client.recv(100).startswith(b"HTTP/1.0 400")
+    assert caplog.text == ""
