@@ -39,14 +39,16 @@ class _CannotFit(Exception):
     """A value from which no legal one can be made."""
 
 
-def sendable(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> Iterator[Message]:
-    """Yield what to send so that a record can be read: mostly itself, else as `readable` says."""
+def sendable(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> list[Message]:
+    """Return what to send so that a record can be read: mostly itself, else as `readable` says."""
     try:
-        written = [(topic, record, encode(record))]
+        value = encode(record)
     except InvalidRecord:
-        written = [(to, one, encode(one)) for to, one in readable(topic, record, now_us)]
-    for to, one, value in written:
-        yield Message(to, one, key_of(TOPICS[to], one) or None, value)
+        return [
+            Message(to, one, key_of(TOPICS[to], one) or None, encode(one))
+            for to, one in readable(topic, record, now_us)
+        ]
+    return [Message(topic, record, key_of(TOPICS[topic], record) or None, value)]
 
 
 def readable(

@@ -80,4 +80,4 @@ def key_of(topic: Topic, record: msgspec.Struct) -> bytes:
     """Return the message key of `record` on `topic`; a field that it lacks is empty."""
     if len(topic.key) == 1:  # nearly all, and a bar costs little more than its key
         return str(getattr(record, topic.key[0], "")).encode()
-    return ":".join(str(getattr(record, name, "")) for name in topic.key).encode()
+    return ":".join([str(getattr(record, name, "")) for name in topic.key]).encode()

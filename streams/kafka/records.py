@@ -7,7 +7,7 @@ import msgspec
 from confluent_kafka import Producer
 
 from schemas.codec import InvalidRecord
-from schemas.fitting import Message, sendable
+from schemas.fitting import sendable
 from schemas.status import DeadLetter, letter
 from streams.process.clock import now_us
 
@@ -23,25 +23,15 @@ def send(
 
     One that nobody could read goes as `schemas.fitting` makes it, with a dead letter.
     """
-    for message in sendable(topic, record, now_us):
-        fixed = partition is not None and message.topic == topic
+    for name, _, key, value in sendable(topic, record, now_us):
+        fixed = partition is not None and name == topic
         where: dict[str, Any] = {"partition": partition} if fixed else {}
-        _produce(to, message, on_delivery, where)
-
-
-def _produce(
-    to: Producer,
-    message: Message,
-    on_delivery: Callable[[Any, Any], None] | None,
-    where: dict[str, Any],
-) -> None:
-    topic, _, key, value = message
-    while True:
-        try:
-            to.produce(topic, value=value, key=key, on_delivery=on_delivery, **where)
-            return
-        except BufferError:
-            to.poll(0.05)
+        while True:
+            try:
+                to.produce(name, value=value, key=key, on_delivery=on_delivery, **where)
+                break
+            except BufferError:
+                to.poll(0.05)
 
 
 def dead_letter(problem: InvalidRecord, payload: bytes | None) -> DeadLetter:

@@ -49,7 +49,7 @@ def judge(words: columns.Words, room: GuardedText, messages: list[bytes], tally:
 
 def _compare(message: bytes, rows: list[tuple[int, Any]], in_part: bool, tally: Tally) -> None:
     in_array = rows[0][0] >= 0
-    pieces = columns.elements(message) if in_array else [message]
+    pieces = codec.elements(message) if in_array else [message]
     if pieces is None or (not in_part and len(pieces) != len(rows)):
         tally.differences.append(f"{len(rows)} rows taken of {message!r}")
         return

@@ -7,6 +7,7 @@ from confluent_kafka import Message
 
 from schemas import codec
 from schemas.market import Trade
+from schemas.scan import trades
 from schemas.status import FeedStatus
 from sinks.clickhouse.rows import Coords, table_of, trade_table
 from sinks.kafka import consumer
@@ -76,6 +77,15 @@ def test_trades_taken_together_are_those_taken_one_by_one() -> None:
     assert together.rows == 4
     assert sum(len(piece.offsets) for piece in together.pieces) == 2
     assert {table_of(record) for record in together.records} == {"trades"}
+
+
+def test_without_the_scanner_the_sink_takes_the_same_rows(monkeypatch) -> None:
+    together = taken(messages())
+    monkeypatch.setattr(trades.SCANNER, "on", False)
+    alone = taken(messages())
+    assert not alone.pieces
+    assert rows(alone) == rows(together)
+    assert alone.rows == together.rows
 
 
 def test_a_venue_may_call_one_instrument_by_several_symbols() -> None:
