@@ -52,10 +52,13 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
     ts_recv: Micros
 
     def __post_init__(self) -> None:
-        check_times(self.ts_event, self.ts_recv)
-        in_dollars = check_words(self.venue, self.asset, self.instrument)
-        if in_dollars and self.notional_usd is not None:
-            check_worth(self.notional_usd, self.price * self.quantity)
+        if self.ts_event > self.ts_recv:
+            check_times(self.ts_event, self.ts_recv)
+        worth = self.notional_usd
+        if check_words(self.venue, self.asset, self.instrument) and worth is not None:
+            product = self.price * self.quantity
+            if not 0.5 * product <= worth <= 2.0 * product:
+                check_worth(worth, product)
 
 
 class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liquidation"):
@@ -90,22 +93,27 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
     removed: bool = False
 
     def __post_init__(self) -> None:
-        check_times(self.ts_event, self.ts_recv)
-        check_version(self.version, self.removed)
+        if self.ts_event > self.ts_recv:
+            check_times(self.ts_event, self.ts_recv)
+        if self.removed:
+            check_version(self.version, self.removed)
         in_dollars = check_words(self.venue, self.asset, self.instrument)
+        price, kind = self.price, self.price_kind
         # Unlevered, a bankruptcy price is nothing (long) or double (short): no measure.
-        if in_dollars and self.price_kind != "bankruptcy":
-            worth, price, quantity = self.notional_usd, self.price, self.quantity
-            if worth is not None and price is not None and quantity is not None:
+        if in_dollars and kind != "bankruptcy" and price is not None:
+            worth, quantity = self.notional_usd, self.quantity
+            if worth is not None and quantity is not None:
                 check_worth(worth, price * quantity)
-        if (self.price is None) != (self.price_kind is None):
+        if (price is None) != (kind is None):
             raise ValueError("price and price_kind come together - at `$.price_kind`")
-        expected = CLOSING_ORDER.get(self.position_side)
-        if self.order_side is not None and expected not in (None, self.order_side):
-            raise ValueError(
-                f"closing a {self.position_side} is a {expected}, "
-                f"not a {self.order_side} - at `$.order_side`"
-            )
+        order = self.order_side
+        if order is not None:
+            expected = CLOSING_ORDER.get(self.position_side)
+            if expected is not None and expected != order:
+                raise ValueError(
+                    f"closing a {self.position_side} is a {expected}, "
+                    f"not a {order} - at `$.order_side`"
+                )
 
 
 class OpenInterest(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="open_interest"):

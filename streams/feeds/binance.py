@@ -16,7 +16,16 @@ from streams.feeds.binance_readings import (
     parse_open_interest,
     parse_open_interest_hist,
 )
-from streams.feeds.checks import Millis, Number, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import (
+    Millis,
+    Number,
+    PriceIn,
+    PriceOrZero,
+    SizeIn,
+    SizeOrZero,
+    Word,
+    seen,
+)
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Parsed,
@@ -298,6 +307,7 @@ def _check_product(instrument: Instrument, st: int) -> None:
 
 @lru_cache(maxsize=4_096)
 def _coverage(stream: str, contracts: bool) -> Coverage:
+    seen("stream", stream)
     # USD-M's per-symbol page says "largest"; the all-market and every COIN-M page "latest".
     if stream.startswith("!forceOrder") or (contracts and stream.endswith("@forceOrder")):
         return "latest_per_second"

@@ -12,7 +12,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import grid_usd
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -92,7 +92,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     message, refusals = _FORCED.read(frame)
     if (reply := _reply(message, "liquidation")) is not None:
         return reply
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     def build(item: _Forced) -> Liquidation:
         instrument = instruments[item.symbol]
@@ -100,7 +100,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         _, quantity, worth = sized(instrument, coins, item.price)
         facts = f"bitget:{item.symbol}:{item.ts}:{item.side}:{exact(item.amount, item.price)}"
         return Liquidation(
-            event_id=occurring(facts, seen),
+            event_id=occurring(facts, counts),
             venue="bitget",
             instrument=instrument.instrument,
             venue_symbol=item.symbol,
@@ -140,7 +140,7 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     def build(item: _Print) -> Trade:
         price, quantity, worth = sized(instrument, item.v, item.p)
         return Trade(
-            event_id=f"bitget:{market}{symbol}:{item.i}",
+            event_id=f"bitget:{market}{symbol}:{seen('i', item.i)}",
             venue="bitget",
             instrument=instrument.instrument,
             venue_symbol=symbol,

@@ -15,7 +15,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import grid_usd
 from streams.feeds import readings
-from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word
+from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -134,7 +134,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         if instrument.unit != "settle":  # a quanto's worth hangs on the price of its coin
             price, quantity, worth = sized(instrument, order.leavesQty, order.price)
         return Liquidation(
-            event_id=f"bitmex:liquidation:{order.orderID}",
+            event_id=f"bitmex:liquidation:{seen('orderID', order.orderID)}",
             venue="bitmex",
             instrument=instrument.instrument,
             venue_symbol=order.symbol,
@@ -177,7 +177,7 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         instrument = instruments.get(item.symbol) or _named(item.symbol)
         price, quantity, worth = _traded(item, item.price, instrument)
         return Trade(
-            event_id=f"bitmex:{item.symbol}:{item.trdMatchID}",
+            event_id=f"bitmex:{item.symbol}:{seen('trdMatchID', item.trdMatchID)}",
             venue="bitmex",
             instrument=instrument.instrument,
             venue_symbol=item.symbol,

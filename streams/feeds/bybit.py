@@ -11,7 +11,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import Coverage, OpenInterestSides
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -95,8 +95,9 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     message, refusals = _LIQUIDATIONS.read(frame)
     if (reply := _reply(message, "allLiquidation.")) is not None:
         return reply
+    stream = seen("topic", message.topic)
     # There is no id, and two orders in one message may agree in everything.
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     def build(item: _Liquidated) -> Liquidation:
         return liquidated(
@@ -106,9 +107,9 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
             bankruptcy_price=item.p,
             ts_event=item.T * 1000,
             ts_recv=ts_recv,
-            seen=seen,
+            counts=counts,
             coverage="full",
-            stream=message.topic,
+            stream=stream,
         )
 
     return built(message.data, build, refusals)
@@ -130,7 +131,9 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     def build(item: _Printed) -> Trade:
         instrument = instruments[item.s]
         side: Literal["buy", "sell"] = "buy" if item.S == "Buy" else "sell"
-        return public_trade(instrument, item.i, side, item.v, item.p, item.T * 1000, ts_recv)
+        return public_trade(
+            instrument, seen("i", item.i), side, item.v, item.p, item.T * 1000, ts_recv
+        )
 
     return built(message.data, build, refusals)
 
@@ -180,19 +183,19 @@ def liquidated(
     bankruptcy_price: float,
     ts_event: int,
     ts_recv: int,
-    seen: dict[str, int],
+    counts: dict[str, int],
     coverage: Coverage,
     stream: str,
 ) -> Liquidation:
     """Build the Liquidation of one Bybit item (venue units; times in microseconds).
 
     `size` is base units, on inverse contracts dollars; worth is taken at the bankruptcy
-    price. `seen` counts the items of its message. Raises UnreadableFrame.
+    price. `counts` is of the items of its message. Raises UnreadableFrame.
     """
     symbol = instrument.venue_symbol
     price, quantity, worth = sized(instrument, size, bankruptcy_price)
     facts = exact(size, bankruptcy_price)
-    event_id = occurring(f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}", seen)
+    event_id = occurring(f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}", counts)
     try:
         return Liquidation(
             event_id=event_id,

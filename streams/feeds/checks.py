@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from schemas.codec import validated
-from streams.feeds.frames import unreadable
+from schemas.texts import identity_problem
+from streams.feeds.frames import UnreadableFrame, unreadable
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -24,6 +25,13 @@ Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 #: A stream's name, or an id that may be missing.
 Stream = Annotated[str, Meta(max_length=100)]
 Word = Annotated[str, Meta(min_length=1, max_length=100)]
+
+
+def seen(field: str, text: str) -> str:
+    """Return an id or a stream's name; raises UnreadableFrame where it holds what is not seen."""
+    if problem := identity_problem(text):
+        raise UnreadableFrame(field, problem)
+    return text
 
 
 def checked(build: Callable[[], Record]) -> Record:

@@ -13,7 +13,7 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import OrderSide
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -103,7 +103,7 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     def build(item: _Print) -> Trade:
         trade = _trade(item, instruments[item.instrument_name], ts_recv)
         if item.liquidation != "none":
-            forced.extend(_liquidations(item, trade, message.params.channel))
+            forced.extend(_liquidations(item, trade, seen("channel", message.params.channel)))
         return trade
 
     parsed = built(message.params.data, build, refusals, "params.data")
@@ -187,7 +187,7 @@ CHANNELS: dict[str, Parser] = {"trades": parse_trades, "ticker": parse_ticker}
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
     price, quantity, worth = sized(instrument, item.amount, item.price)
     return Trade(
-        event_id=f"deribit:{item.instrument_name}:{item.trade_id}",
+        event_id=f"deribit:{item.instrument_name}:{seen('trade_id', item.trade_id)}",
         venue="deribit",
         instrument=instrument.instrument,
         venue_symbol=item.instrument_name,

@@ -118,7 +118,7 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
     message, refusals, reply = _read(_FORCED, frame, "futures.public_liquidates")
     if reply is not None:
         return reply
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     def build(item: _Forced) -> Liquidation | None:
         if item.size == 0:
@@ -132,7 +132,7 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
         price, quantity, worth = sized(instrument, abs(item.size), item.price)
         facts = f"gate:{item.contract}:{millis}:{exact(item.size, item.price)}"
         return Liquidation(
-            event_id=occurring(facts, seen),
+            event_id=occurring(facts, counts),
             venue="gate",
             instrument=instrument.instrument,
             venue_symbol=item.contract,
@@ -166,7 +166,7 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
     message, refusals, reply = _read(_STEPS, frame, "liq_orders")
     if reply is not None:
         return reply
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
     def build(item: _ForcedStep) -> Liquidation | None:
         filled = abs(item.order_size) - abs(item.left)
@@ -178,7 +178,7 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
         numbers = exact(item.order_size, item.left, item.fill_price)
         facts = f"gate:rest:{item.contract}:{item.time}:{numbers}"
         return Liquidation(
-            event_id=occurring(facts, seen),
+            event_id=occurring(facts, counts),
             venue="gate",
             instrument=instrument.instrument,
             venue_symbol=item.contract,

@@ -10,11 +10,11 @@ def exact(*numbers: float) -> str:
     return _PACK[len(numbers)](*numbers).hex()
 
 
-def occurring(event_id: str, seen: dict[str, int]) -> str:
+def occurring(event_id: str, counts: dict[str, int]) -> str:
     """Return the id of one more item with the same facts: the first keeps its own, then #1.
 
-    `seen` counts the items of one message, so that a redelivery gives the same ids.
+    `counts` is of the items of one message, so that a redelivery gives the same ids.
     """
-    count = seen.get(event_id, 0)
-    seen[event_id] = count + 1
+    count = counts.get(event_id, 0)
+    counts[event_id] = count + 1
     return f"{event_id}#{count}" if count else event_id

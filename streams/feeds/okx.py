@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -121,7 +121,7 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
     if (reply := _reply(message, "liquidation-orders")) is not None:
         return reply
     result = Parsed([], list(refusals.values()) if refusals else [])
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for place, orders in enumerate(message.data):
         if orders is None:
             continue
@@ -129,7 +129,7 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
         def build(detail: _Forced | msgspec.Raw, symbol: str = orders.instId) -> Liquidation:
             if isinstance(detail, msgspec.Raw):
                 detail = _DETAIL.decode(detail)
-            return _liquidation(detail, instruments[symbol], ts_recv, seen)
+            return _liquidation(detail, instruments[symbol], ts_recv, counts)
 
         part = built(orders.details, build, path=f"data[{place}].details")
         result.records += part.records
@@ -153,7 +153,7 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         instrument = instruments[item.instId]
         price, quantity, worth = sized(instrument, item.sz, item.px)
         return Trade(
-            event_id=f"okx:{item.instId}:{item.tradeId}",
+            event_id=f"okx:{item.instId}:{seen('tradeId', item.tradeId)}",
             venue="okx",
             instrument=instrument.instrument,
             venue_symbol=item.instId,
@@ -268,7 +268,7 @@ CHANNELS: dict[str, Parser] = {
 
 
 def _liquidation(
-    order: _Forced, instrument: Instrument, ts_recv: int, seen: dict[str, int]
+    order: _Forced, instrument: Instrument, ts_recv: int, counts: dict[str, int]
 ) -> Liquidation:
     position: Literal["long", "short"]
     if order.posSide in ("long", "short"):
@@ -279,7 +279,7 @@ def _liquidation(
     symbol = instrument.venue_symbol
     facts = f"okx:{symbol}:{order.ts}:{order.side}:{exact(order.sz, order.bkPx)}"
     return Liquidation(
-        event_id=occurring(facts, seen),
+        event_id=occurring(facts, counts),
         venue="okx",
         instrument=instrument.instrument,
         venue_symbol=symbol,

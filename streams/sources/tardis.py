@@ -85,7 +85,7 @@ def reader_of(path: Path) -> Reader:
     """Return the reader of one file; raises SourceError when its kind is not said."""
     forced = _kind(path) == "liquidations"
     # Bybit liquidations have no id; equal ones of one message count up, as in the live feed.
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     message = 0
 
     def read(line: str) -> Trade | Liquidation | None:
@@ -102,8 +102,8 @@ def reader_of(path: Path) -> Reader:
             return _trade(x)
         if x.local_timestamp != message:
             message = x.local_timestamp
-            seen.clear()
-        return _liquidation(x, seen)
+            counts.clear()
+        return _liquidation(x, counts)
 
     return read
 
@@ -133,7 +133,7 @@ def _trade(x: _Row) -> Trade:
     )
 
 
-def _liquidation(x: _Row, seen: dict[str, int]) -> Liquidation | None:
+def _liquidation(x: _Row, counts: dict[str, int]) -> Liquidation | None:
     stream = f"tardis:{x.exchange}"
     if x.exchange == "bybit":
         coverage: Coverage = "full"
@@ -146,7 +146,7 @@ def _liquidation(x: _Row, seen: dict[str, int]) -> Liquidation | None:
             bankruptcy_price=x.price,
             ts_event=x.timestamp,
             ts_recv=x.local_timestamp,
-            seen=seen,
+            counts=counts,
             coverage=coverage,
             stream=stream,
         )

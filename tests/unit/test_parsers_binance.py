@@ -254,3 +254,21 @@ def test_every_mark_price_of_an_array_is_read_and_a_bad_one_costs_itself():
     )
     assert [r.price for r in result.records] == [80000.0]
     assert [r.field for r in result.refusals] == ["data[1].p"]
+
+
+def test_a_perpetual_quoted_in_a_coin_has_no_worth_in_dollars():
+    record = read(order(s="ETHBTC", ap="0.03", p="0.03", z="2"))
+    assert (record.instrument, record.quantity, record.notional_usd) == ("ETH-BTC-PERP", 2.0, None)
+    assert trade(agg(s="ETHBTC", p="0.03")).notional_usd is None
+
+
+def test_names_beyond_ascii_pass():
+    record = read(order(s="币安人生USDT"), "币安人生usdt@forceOrder")
+    assert (record.asset, record.instrument) == ("币安人生", "币安人生-USDT-PERP")
+    assert record.venue_symbol == "币安人生USDT"
+    assert trade(agg(s="币安人生USDT")).event_id == "binance:币安人生USDT:59012"
+    assert read(order(s="币安人生USDT", st=1)).coverage == "latest_per_second"
+
+
+def test_a_name_that_hides_something_does_not():
+    assert complaints(order(s="BTC\u200bUSDT")) == ["symbol"]
