@@ -4,7 +4,7 @@ Formats: reference/wire-formats.md 3.3 (Bybit's v5 websocket docs).
 """
 
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -95,22 +95,11 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     message, refusals = _LIQUIDATIONS.read(frame)
     if (reply := _reply(message, "allLiquidation.")) is not None:
         return reply
-    stream = seen("topic", message.topic)
-    # There is no id, and two orders in one message may agree in everything.
-    counts: dict[str, int] = {}
+    common = Message(ts_recv, "full", seen("topic", message.topic), {})
 
     def build(item: _Liquidated) -> Liquidation:
-        return liquidated(
-            instrument=instruments[item.s],
-            position_side="long" if item.S == "Buy" else "short",
-            size=item.v,
-            bankruptcy_price=item.p,
-            ts_event=item.T * 1000,
-            ts_recv=ts_recv,
-            counts=counts,
-            coverage="full",
-            stream=stream,
-        )
+        side: Literal["long", "short"] = "long" if item.S == "Buy" else "short"
+        return liquidated(instruments[item.s], side, item.v, item.p, item.T * 1000, common)
 
     return built(message.data, build, refusals)
 
@@ -175,27 +164,37 @@ def parse_tickers(frame: bytes, ts_recv: int, instruments: Instruments) -> Parse
     return parsed
 
 
+class Message(NamedTuple):
+    """What the items of one message have in common; `counts` tells equal ones apart.
+
+    There is no id, and two orders in one message may agree in everything.
+    """
+
+    ts_recv: int
+    coverage: Coverage
+    stream: str
+    counts: dict[str, int]
+
+
 def liquidated(
-    *,
     instrument: Instrument,
     position_side: Literal["long", "short"],
     size: float,
     bankruptcy_price: float,
     ts_event: int,
-    ts_recv: int,
-    counts: dict[str, int],
-    coverage: Coverage,
-    stream: str,
+    message: Message,
 ) -> Liquidation:
     """Build the Liquidation of one Bybit item (venue units; times in microseconds).
 
     `size` is base units, on inverse contracts dollars; worth is taken at the bankruptcy
-    price. `counts` is of the items of its message. Raises UnreadableFrame.
+    price. Raises UnreadableFrame.
     """
     symbol = instrument.venue_symbol
     price, quantity, worth = sized(instrument, size, bankruptcy_price)
     facts = exact(size, bankruptcy_price)
-    event_id = occurring(f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}", counts)
+    event_id = occurring(
+        f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}", message.counts
+    )
     try:
         return Liquidation(
             event_id=event_id,
@@ -209,10 +208,10 @@ def liquidated(
             price_kind="bankruptcy",
             quantity=quantity,
             notional_usd=worth,
-            coverage=coverage,
-            stream=stream,
+            coverage=message.coverage,
+            stream=message.stream,
             ts_event=ts_event,
-            ts_recv=ts_recv,
+            ts_recv=message.ts_recv,
         )
     except ValueError as problem:
         raise unreadable(problem) from None

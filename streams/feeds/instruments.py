@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.texts import identity_problem
-from schemas.words import GRID, check_words
+from schemas.words import check_words, grid_usd
 from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
 from streams.feeds.symbols import without_multiplier
 
@@ -100,7 +100,7 @@ def sized(
     # Written so that NaN fails every one of them.
     if not (0.0 < price <= 1e9 and 0.0 < coins <= 1e15 and 0.0 <= worth <= most_usd):
         raise _out_of_range(price, coins, worth, most_usd)
-    return price, coins, round(worth * GRID) / GRID if instrument.in_dollars else None
+    return price, coins, grid_usd(worth) if instrument.in_dollars else None
 
 
 def _out_of_range(price: float, coins: float, worth: float, most_usd: float) -> UnreadableFrame:

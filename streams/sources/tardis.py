@@ -140,15 +140,12 @@ def _liquidation(x: _Row, counts: dict[str, int]) -> Liquidation | None:
         if x.timestamp < _BYBIT_FULL:
             coverage = "latest_per_second" if x.timestamp >= _BYBIT_THROTTLED else "unknown"
         return bybit.liquidated(
-            instrument=bybit.by_name(x.symbol),
-            position_side="long" if x.side == "sell" else "short",
-            size=x.amount,
-            bankruptcy_price=x.price,
-            ts_event=x.timestamp,
-            ts_recv=x.local_timestamp,
-            counts=counts,
-            coverage=coverage,
-            stream=stream,
+            bybit.by_name(x.symbol),
+            "long" if x.side == "sell" else "short",
+            x.amount,
+            x.price,
+            x.timestamp,
+            bybit.Message(x.local_timestamp, coverage, stream, counts),
         )
     instrument = by_name(x.symbol)
     contracts = instrument.unit == "quote"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec, json_schema
+from schemas import codec, json_schema, words
 from schemas.codec import InvalidRecord
 from schemas.market import Liquidation, Trade
 from schemas.topics import TOPICS, key_of
@@ -168,3 +168,8 @@ def test_everything_about_an_asset_has_one_key() -> None:
     keys = {key_of(TOPICS[t], LIQUIDATION) for t in ("liquidations", "bars", "cascades")}
     assert keys == {b"ETH"}
     assert key_of(TOPICS["trades"], TRADE) == b"binance:BTC-USDT-PERP"
+
+
+def test_a_worth_is_rounded_to_the_nearest_part_of_a_dollar_halves_to_the_even_one() -> None:
+    for parts in (0.0, 0.25, 0.5, 0.75, 1.5, 2.5, 2.0**50 + 0.5, 2.0**52 - 0.5, 2.0**53 + 2, -0.75):
+        assert words.grid_usd(parts / words.GRID) == round(parts) / words.GRID
