@@ -1,5 +1,6 @@
 """`undertow parse`: what we make of a venue's raw frames."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,27 @@ _CHANNELS = "\b\nVenues and their channels:\n" + "\n".join(
 )
 
 
+#: What others call a venue, and its products that we hear under one name.
+_ALIASES = {
+    "okex": "okx",
+    "gateio": "gate",
+    "gate.io": "gate",
+    "huobi": "htx",
+    "krakenfutures": "kraken",
+}
+_PRODUCTS = re.compile(r"-(usdm|coinm|um|cm|futures|swap|linear|inverse|perpetual)$")
+
+
+class _VenueName(click.Choice):  # type: ignore[type-arg]
+    """A venue's name as we write it, from the ways in which others do: binance-coinm, okex."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        name = _PRODUCTS.sub("", str(value).lower().replace("_", "-"))
+        return super().convert(_ALIASES.get(name, name), param, ctx)
+
+
 @click.command(epilog=_CHANNELS)
-@click.argument("venue", type=click.Choice(list(registry.VENUES)))
+@click.argument("venue", type=_VenueName(list(registry.VENUES)))
 @click.option("--channel", help="the frames' channel, else each frame tells its own")
 @click.option(
     "--instruments",
@@ -40,6 +60,8 @@ def parse(venue: str, channel: str | None, instruments: Path | None, ts_recv: in
     if channel is not None:
         channel = _channel(venue, channel)
     known = registry.bundled(venue) if instruments is None else _read(venue, instruments)
+    if known.date:
+        click.echo(f"contracts of {venue} as of {known.date}: {known.source}", err=True)
     encode = msgspec.json.Encoder().encode
     for line in sys.stdin.buffer:
         frame = line.rstrip(b"\r\n")

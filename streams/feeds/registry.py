@@ -71,7 +71,7 @@ def channel_named(venue: str, name: str) -> str:
     channels = VENUES[venue].channels
     # The longest first: `trades-all` also starts like `trades`.
     for channel in sorted(channels, key=len, reverse=True):
-        if name == channel or channel in _parts(name):
+        if {channel, channel.rpartition(".")[2]} & _parts(name):
             return channel
     raise KeyError(name)
 

@@ -74,3 +74,27 @@ def test_metadata_that_says_nothing_is_refused_with_its_path(tmp_path):
         result = run("binance", "--instruments", str(path), given="")
         assert result.exit_code == 2
         assert str(path) in result.stderr
+
+
+def test_a_venue_and_a_channel_are_known_by_the_names_that_others_use():
+    frame = '{"time":1790000000,"channel":"futures.public_liquidates","event":"update","result":{"contract":"BTC_USDT","price":"1","time":1790000000123,"size":5}}'
+    for venue, channel in (
+        ("gate", "futures.public_liquidates"),
+        ("gateio", "public_liquidates"),
+        ("GATE", "public_liquidates.BTC_USDT"),
+    ):
+        (line,) = run(venue, "--channel", channel, given=frame).stdout.splitlines()
+        assert len(json.loads(line)["records"]) == 1
+    assert run("binance-coinm", "--channel", "btcusd_perp@aggTrade", given="").exit_code == 0
+    assert run("bybit", "--channel", "tickers.BTCUSDT", given="").exit_code == 0
+
+
+def test_an_unknown_venue_is_refused_with_those_that_are_known():
+    result = run("mtgox", given="")
+    assert result.exit_code == 2
+    assert "hyperliquid" in result.stderr
+
+
+def test_the_date_of_bundled_contract_sizes_is_told():
+    assert "contracts of okx as of 20" in run("okx", given="").stderr
+    assert run("bybit", given="").stderr == ""
