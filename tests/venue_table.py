@@ -197,4 +197,23 @@ TABLE = [
     Row("bitget", "ticker", "open interest in coins",
         '{"action":"snapshot","arg":{"instType":"usdt-futures","topic":"ticker","symbol":"BTCUSDT"},"data":[{"lastPrice":"1","markPrice":"80000","openInterest":"300"}],"ts":1790000000123}',
         [_open(300.0, "unknown", 24_000_000.0, T), _mark(80000.0, T)]),
+    # type LIQUIDATED: the taker is the liquidation (wire-formats 3.10).
+    Row("dydx", "v4_trades", "a forced taker sold: a print and a long closed; a deleveraged one is no print",
+        '{"type":"channel_data","connection_id":"c","message_id":7,"id":"SOL-USD","channel":"v4_trades","version":"2.4.0","contents":{"trades":[{"id":"a1","side":"SELL","size":"20","price":"150","type":"LIQUIDATED","createdAt":"2026-09-21T14:13:20.123Z"},{"id":"a2","side":"BUY","size":"1","price":"150","type":"DELEVERAGED","createdAt":"2026-09-21T14:13:20.123Z"}]}}',
+        [_trade("sell", 20.0, 150.0, 3000.0, T, event_id="dydx:SOL-USD:a1"),
+         _forced("long", 20.0, 150.0, "fill", 3000.0, T, coverage="full")]),
+    Row("dydx", "v4_markets", "coins, at the time of receipt; the oracle's price at its own",
+        '{"type":"channel_data","connection_id":"c","message_id":8,"channel":"v4_markets","version":"1","contents":{"trading":{"BTC-USD":{"openInterest":"650"}},"oraclePrices":{"BTC-USD":{"oraclePrice":"80000","effectiveAt":"2026-09-21T14:13:20.123Z","marketId":0}}}}',
+        [_open(650.0, "unknown", None, 1_791_600_000_000), _mark(80000.0, T)]),
+    # type liquidation: the taker is the liquidation; PI and FI in dollars (wire-formats 3.11).
+    Row("kraken", "trade", "inverse: qty is dollars; XBT is BTC",
+        '{"feed":"trade","product_id":"PI_XBTUSD","uid":"u-1","side":"sell","type":"liquidation","seq":1,"time":1790000000123,"qty":40000,"price":80000}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="kraken:PI_XBTUSD:u-1", asset="BTC"),
+         _forced("long", 0.5, 80000.0, "fill", 40000.0, T, coverage="full")]),
+    Row("kraken", "trade", "linear: qty is coins; a snapshot holds history",
+        '{"feed":"trade_snapshot","product_id":"PF_SOLUSD","trades":[{"feed":"trade","product_id":"PF_SOLUSD","uid":"u-2","side":"buy","type":"fill","seq":2,"time":1790000000123,"qty":20,"price":150}]}',
+        [_trade("buy", 20.0, 150.0, 3000.0, T)]),
+    Row("kraken", "ticker", "open interest in the unit of qty",
+        '{"time":1790000000123,"product_id":"FI_XBTUSD_261225","feed":"ticker","openInterest":8000000,"markPrice":80000}',
+        [_open(100.0, "unknown", 8_000_000.0, T, instrument="BTC-USD-261225"), _mark(80000.0, T)]),
 ]  # fmt: skip

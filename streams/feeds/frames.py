@@ -64,7 +64,7 @@ class Kind:
         self._item = msgspec.json.Decoder(item, strict=False)
         self._path = path
 
-    def read(self, frame: bytes) -> tuple[Any, dict[int, Refusal] | None]:
+    def read(self, frame: bytes | msgspec.Raw) -> tuple[Any, dict[int, Refusal] | None]:
         """Decode `frame`; where items are bad, None stands for each, with its refusal by place.
 
         Raises UnreadableFrame when the frame is not of this kind at all.
@@ -81,7 +81,7 @@ class Kind:
         except NOT_A_FRAME:
             return None
 
-    def _item_by_item(self, frame: bytes) -> tuple[Any, dict[int, Refusal]]:
+    def _item_by_item(self, frame: bytes | msgspec.Raw) -> tuple[Any, dict[int, Refusal]]:
         try:
             message = self._loose.decode(frame)
         except NOT_A_FRAME as problem:

@@ -4,7 +4,18 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from streams.feeds import binance, bitget, bitmex, bybit, deribit, gate, hyperliquid, okx
+from streams.feeds import (
+    binance,
+    bitget,
+    bitmex,
+    bybit,
+    deribit,
+    dydx,
+    gate,
+    hyperliquid,
+    kraken,
+    okx,
+)
 from streams.feeds.frames import Parsed, Refusal, UnreadableFrame, control, unreadable
 from streams.feeds.instruments import Instrument, Instruments, Parser, rows, snapshot
 
@@ -31,6 +42,8 @@ _MODULES: dict[str, Any] = {
     "deribit": deribit,
     "gate": gate,
     "bitget": bitget,
+    "dydx": dydx,
+    "kraken": kraken,
 }
 VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)

@@ -31,10 +31,11 @@ class Drop(NamedTuple):
 
 
 def take(readings: dict[str, Reading], told: Iterable[OpenInterest]) -> None:
-    """Remember a closed second's readings in base units, by venue, instrument and sides counted."""
+    """Remember a closed second's readings in base units, by venue, its symbol and sides counted."""
     for one in sorted(told, key=lambda r: (r.ts_event, r.event_id)):
         if one.quantity is not None:
-            name = f"{one.venue}:{one.instrument}"
+            # Not by instrument: an inverse and a linear contract of one venue may share its name.
+            name = f"{one.venue}:{one.venue_symbol}"
             # One side is half of both: a feed that changes from one to the other is another.
             name += ":both" if one.sides == "both" else ""
             readings[name] = Reading(one.ts_event // SECOND, one.quantity)

@@ -1,0 +1,233 @@
+"""Kraken Futures: trades, the liquidations among them, open interest and mark price.
+
+Formats: reference/wire-formats.md 3.11. PI_ and FI_ contracts are inverse, counted in dollars;
+PF_ and FF_ are linear, counted in coins. XBT is BTC.
+"""
+
+import re
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import OrderSide
+from streams.feeds import readings
+from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+
+# PI_XBTUSD, PF_SOLUSD, FI_XBTUSD_260925; others (indices, RR_ and IN_) are no contracts
+_NAME = re.compile(r"([PF])([IF])_([A-Z0-9]+?)(USDT|USDC|USD|EUR|GBP|XBT)(?:_([0-9]{6}))?")
+#: What a print is called that no taker's order made.
+_NO_PRINT = frozenset({"assignment", "termination"})
+
+Items = TypeVar("Items")
+
+
+class _Print(msgspec.Struct, gc=False):
+    product_id: Word
+    side: OrderSide
+    type: Literal["fill", "liquidation", "assignment", "termination", "block"]
+    time: Millis
+    qty: SizeIn
+    price: PriceIn
+    uid: Stream = ""
+    seq: int | None = None
+
+
+class _Snapshot(msgspec.Struct, Generic[Items], gc=False):
+    trades: Items
+    feed: Literal["trade_snapshot"]
+
+
+class _Ticker(msgspec.Struct, gc=False):
+    product_id: Word
+    time: Millis
+    openInterest: SizeOrZero | None = None
+    markPrice: PriceIn | None = None
+
+
+class _Routed(msgspec.Struct, gc=False):
+    feed: str = ""
+    event: str = ""
+    message: str = ""
+
+
+_ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+_PRINT = msgspec.json.Decoder(_Print, strict=False)
+_SNAPSHOT = Kind(_Snapshot, _Print, "trades")
+_TICKER = msgspec.json.Decoder(_Ticker, strict=False)
+
+
+# {"feed":"trade","product_id":"PF_SOLUSD","uid":"90aa","side":"buy","type":"liquidation",
+#  "seq":88120,"time":1791400318283,"qty":14.2,"price":149.31}
+# {"feed":"trade_snapshot","product_id":"PI_XBTUSD","trades":[{"feed":"trade",...},...]}
+def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one print, or the history that a subscription begins with, newest first.
+
+    `side` is the taker's, and a forced print's taker IS the liquidation: a trade and a
+    liquidation in one. Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
+    """
+    feed = _feed(frame, ("trade", "trade_snapshot"))
+    if isinstance(feed, Parsed):
+        return feed
+    forced: list[Liquidation] = []
+
+    def build(item: _Print) -> Trade | None:
+        if item.type in _NO_PRINT:
+            return None
+        trade = _trade(item, instruments[item.product_id], ts_recv)
+        if item.type == "liquidation":
+            forced.append(_liquidation(item, trade))
+        return trade
+
+    if feed == "trade_snapshot":
+        message, refusals = _SNAPSHOT.read(frame)
+        parsed = built(message.trades, build, refusals, "trades")
+        parsed.history = True
+    else:
+        try:
+            trade = build(_PRINT.decode(frame))
+        except NOT_A_FRAME as problem:
+            raise unreadable(problem) from None
+        parsed = Parsed([] if trade is None else [trade], [])
+    parsed.records += forced
+    return parsed
+
+
+# {"time":1791400319406,"product_id":"PI_XBTUSD","feed":"ticker","openInterest":21455100.0,
+#  "markPrice":84309.1,"index":84311.2}
+def parse_ticker(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read open interest (in the unit of `qty`) and mark price of one product.
+
+    Raises UnreadableFrame. Source: venue-protocols.md 12; microseconds.
+    """
+    feed = _feed(frame, ("ticker",))
+    if isinstance(feed, Parsed):
+        return feed
+    try:
+        ticker = _TICKER.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    instrument, times = instruments[ticker.product_id], (ticker.time * 1000, ts_recv)
+
+    def build(reading: str) -> OpenInterest | MarkPrice | None:
+        amount, price = ticker.openInterest, ticker.markPrice
+        if reading == "markPrice":
+            return None if price is None else readings.mark("kraken", instrument, price, times)
+        if amount is None:
+            return None
+        return readings.interest("kraken", instrument, amount, price, "unknown", times)
+
+    return built(("openInterest", "markPrice"), build, path="ticker")
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str) -> Instrument:
+    """Return what a product's name says: PI_ and FI_ inverse in dollars, PF_ and FF_ in coins.
+
+    Raises UnreadableFrame("symbol").
+    """
+    name = _NAME.fullmatch(symbol.upper())
+    if name is None:
+        raise UnreadableFrame("symbol", f"{symbol[:60]!r} is no future of kraken")
+    unit: Literal["base", "quote"] = "quote" if name[2] == "I" else "base"
+    return described("kraken", symbol, _coin(name[3]), _coin(name[4]), name[5] or "PERP", unit)
+
+
+# {"symbol":"PI_XBTUSD","type":"futures_inverse","contractSize":1}          (REST instruments)
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of instruments says of `symbol`: its type, and the size of a contract.
+
+    Raises UnreadableFrame.
+    """
+    named = by_name(symbol)
+    kind = str(row.get("type", ""))
+    unit = named.unit
+    if kind in ("futures_inverse", "flexible_futures"):
+        unit = "quote" if kind == "futures_inverse" else "base"
+    size = float(row.get("contractSize") or 1.0)
+    return msgspec.structs.replace(named, unit=unit, size=size)
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if routed.event or routed.feed == "heartbeat":
+        return ""
+    if not routed.feed:
+        raise UnreadableFrame("feed", "neither a feed nor an event")
+    return routed.feed.removesuffix("_snapshot")
+
+
+CHANNELS: dict[str, Parser] = {"trade": parse_trade, "ticker": parse_ticker}
+
+
+def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
+    price, quantity, worth = sized(instrument, item.qty, item.price)
+    own = seen("uid", item.uid) if item.uid else f"seq:{item.seq}"
+    return Trade(
+        event_id=f"kraken:{item.product_id}:{own}",
+        venue="kraken",
+        instrument=instrument.instrument,
+        venue_symbol=item.product_id,
+        asset=instrument.asset,
+        aggressor_side=item.side,
+        price=price,
+        quantity=quantity,
+        notional_usd=worth,
+        ts_event=item.time * 1000,
+        ts_recv=ts_recv,
+    )
+
+
+def _liquidation(item: _Print, trade: Trade) -> Liquidation:
+    return Liquidation(
+        event_id=f"{trade.event_id}:liquidation",
+        venue="kraken",
+        instrument=trade.instrument,
+        venue_symbol=trade.venue_symbol,
+        asset=trade.asset,
+        position_side="long" if item.side == "sell" else "short",
+        order_side=item.side,
+        price=trade.price,
+        price_kind="fill",
+        quantity=trade.quantity,
+        notional_usd=trade.notional_usd,
+        coverage="full",
+        stream="trade",
+        ts_event=trade.ts_event,
+        ts_recv=trade.ts_recv,
+    )
+
+
+def _coin(name: str) -> str:
+    return "BTC" if name == "XBT" else name
+
+
+def _feed(frame: bytes, wanted: tuple[str, ...]) -> str | Parsed:
+    """Return the feed that a frame belongs to, or what it means where it is control."""
+    try:
+        routed = _ROUTED.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if routed.event in ("alert", "error"):
+        return control(Refusal("message", f"refused: {routed.message[:200]}"))
+    if routed.event or routed.feed == "heartbeat":
+        return control()
+    if routed.feed not in wanted:
+        raise UnreadableFrame("feed", f"{routed.feed[:60]!r} is not {wanted[0]}")
+    return routed.feed
