@@ -12,6 +12,7 @@ from streams.feeds import (
     deribit,
     dydx,
     gate,
+    htx,
     hyperliquid,
     kraken,
     okx,
@@ -44,6 +45,7 @@ _MODULES: dict[str, Any] = {
     "bitget": bitget,
     "dydx": dydx,
     "kraken": kraken,
+    "htx": htx,
 }
 VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)

@@ -1,0 +1,325 @@
+"""HTX swaps and futures: liquidations, trades, open interest.
+
+Formats: reference/wire-formats.md 3.11 and its corrections. Frames come as gzip members; a trade's
+amount and the open interest count BOTH sides, a liquidation's volume one.
+"""
+
+import re
+import zlib
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.market import Liquidation, OpenInterest, Trade
+from schemas.words import OrderSide, grid_usd
+from streams.feeds import readings
+from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.identities import exact, occurring
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized, unknown
+
+# BTC-USDT, BTC-USDT-261225 (linear), ETH-USD (inverse), BTC261225 (inverse, dated)
+_NAME = re.compile(r"([^\W_a-z]+?)(?:-(USDT|HUSD|USD)(?:-([0-9]{6}))?|([0-9]{6}))")
+#: No frame is larger when unpacked; a gzip member of a few bytes could be.
+_MOST_BYTES = 8 << 20
+#: "Repeated subscription": a wider one exists already.
+_NO_FAULT = frozenset({0, 2014})
+
+Items = TypeVar("Items")
+
+
+class _Forced(msgspec.Struct, gc=False):
+    contract_code: Word
+    direction: OrderSide
+    volume: SizeIn
+    price: PriceIn
+    created_at: Millis
+    amount: SizeIn | None = None
+    trade_turnover: SizeOrZero | None = None
+
+
+class _Print(msgspec.Struct, gc=False):
+    id: Number
+    ts: Millis
+    price: PriceIn
+    amount: SizeIn
+    direction: Literal["buy", "sell", ""]
+    quantity: SizeIn | None = None
+    trade_turnover: SizeOrZero | None = None
+
+
+class _Open(msgspec.Struct, gc=False):
+    contract_code: Word
+    volume: SizeOrZero
+    amount: SizeOrZero | None = None
+    value: SizeOrZero | None = None
+
+
+class _Listed(msgspec.Struct, Generic[Items], gc=False):
+    data: Items
+    ts: Millis | None = None
+
+
+class _Tick(msgspec.Struct, Generic[Items], gc=False):
+    data: Items
+
+
+class _Tape(msgspec.Struct, Generic[Items], gc=False):
+    tick: _Tick[Items]
+
+
+class _Routed(msgspec.Struct, rename={"err_code": "err-code", "err_msg": "err-msg"}, gc=False):
+    op: str = ""
+    topic: str = ""
+    ch: str = ""
+    subbed: str = ""
+    status: str = ""
+    ping: int | str | None = None
+    err_code: int | str = 0
+    err_msg: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+
+
+_ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+_FORCED = Kind(_Listed, _Forced)
+_PRINTS = Kind(_Tape, _Print, "tick.data")
+_OPEN = Kind(_Listed, _Open)
+
+
+# {"op":"notify","topic":"public.DOGE-USDT.liquidation_orders","ts":1791400315217,"data":[
+#  {"symbol":"DOGE","contract_code":"DOGE-USDT","direction":"sell","offset":"close","volume":31,
+#  "price":0.2011,"created_at":1791400315212,"amount":3100,"trade_turnover":623.41}]}
+def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every order of one liquidation_orders message.
+
+    `direction` is the ORDER's. volume is contracts, amount coins, trade_turnover dollars;
+    whether the price is the order's or the bankruptcy's is not documented: it is not handed
+    on. Raises UnreadableFrame. Source: wire-formats-corrections.md 3.11; microseconds.
+    """
+    frame, reply = _opened(frame, "liquidation_orders")
+    if reply is not None:
+        return reply
+    message, refusals = _FORCED.read(frame)
+    counts: dict[str, int] = {}
+
+    def build(order: _Forced) -> Liquidation:
+        instrument = instruments[order.contract_code]
+        quantity, worth = _coins_and_worth(instrument, order)
+        facts = f"{order.created_at}:{order.direction}:{exact(order.volume, order.price)}"
+        return Liquidation(
+            event_id=occurring(f"htx:{order.contract_code}:{facts}", counts),
+            venue="htx",
+            instrument=instrument.instrument,
+            venue_symbol=order.contract_code,
+            asset=instrument.asset,
+            position_side="long" if order.direction == "sell" else "short",
+            order_side=order.direction,
+            price=None,
+            price_kind=None,
+            quantity=quantity,
+            notional_usd=worth,
+            coverage="unknown",
+            stream="liquidation_orders",
+            ts_event=order.created_at * 1000,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.data, build, refusals)
+
+
+# {"ch":"market.BTC-USDT.trade.detail","ts":1791400316008,"tick":{"id":171602265,"ts":1791400316000,
+#  "data":[{"amount":6,"ts":1791400316000,"id":1716022650000,"price":84300,"direction":"sell",
+#  "quantity":0.006,"trade_turnover":505.8}]}}
+def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read every print of one trade.detail message.
+
+    amount, quantity and turnover are the SUM OF BOTH SIDES, so what changed hands is half.
+    `direction` is the taker's; a print without one cannot be told. Raises UnreadableFrame.
+    Source: wire-formats-corrections.md 3.11; microseconds.
+    """
+    frame, reply = _opened(frame, "trade.detail")
+    if reply is not None:
+        return reply
+    message, refusals = _PRINTS.read(frame)
+    symbol = _ROUTED.decode(frame).ch.removeprefix("market.").removesuffix(".trade.detail")
+    instrument = instruments[symbol]
+
+    def build(item: _Print) -> Trade:
+        if not item.direction:
+            raise UnreadableFrame("direction", "none is told: whose order it was is not known")
+        price = item.price / instrument.multiplier
+        if item.quantity is not None:
+            quantity = item.quantity / 2 * instrument.multiplier
+            worth = (item.trade_turnover or item.quantity * item.price) / 2
+            worth_usd = grid_usd(worth) if instrument.in_dollars else None
+        else:
+            _known_size(instrument)
+            price, quantity, worth_usd = sized(instrument, item.amount / 2, item.price)
+        return Trade(
+            event_id=f"htx:{symbol}:{item.id}",
+            venue="htx",
+            instrument=instrument.instrument,
+            venue_symbol=symbol,
+            asset=instrument.asset,
+            aggressor_side=item.direction,
+            price=price,
+            quantity=quantity,
+            notional_usd=worth_usd,
+            ts_event=item.ts * 1000,
+            ts_recv=ts_recv,
+        )
+
+    return built(message.tick.data, build, refusals, "tick.data")
+
+
+# {"status":"ok","data":[{"volume":3063121,"amount":3063.121,"symbol":"BTC","value":60398313.5,
+#  "contract_code":"BTC-USDT"}],"ts":1606780807036}              (REST swap_open_interest)
+def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read an answer of REST swap_open_interest, which counts BOTH sides.
+
+    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.11; microseconds.
+    """
+    frame, reply = _opened(frame, "swap_open_interest")
+    if reply is not None:
+        return reply
+    message, refusals = _OPEN.read(frame)
+    times = message.ts * 1000 if message.ts else ts_recv, ts_recv
+
+    def build(row: _Open) -> OpenInterest | None:
+        instrument = instruments[row.contract_code]
+        if not row.volume:
+            return None
+        if row.amount is None:
+            _known_size(instrument)
+            return readings.interest("htx", instrument, row.volume, None, "both", times)
+        worth = row.volume * instrument.size if instrument.unit == "quote" else row.value
+        return readings.told("htx", instrument, row.amount, worth, "both", times)
+
+    return built(message.data, build, refusals)
+
+
+@lru_cache(maxsize=16_384)
+def by_name(symbol: str) -> Instrument:
+    """Return what a contract's name says: -USD and dated coins are inverse, of 100 or 10 dollars.
+
+    The size of a linear contract stands in no name, and messages mostly tell coins beside it.
+    Raises UnreadableFrame("symbol").
+    """
+    base, quote, kind = _parts(symbol)
+    if quote != "USD":
+        return described("htx", symbol, base, quote, kind, "settle")
+    return described("htx", symbol, base, quote, kind, "quote", 100.0 if base == "BTC" else 10.0)
+
+
+# {"status":"ok","data":[{"symbol":"BTC","contract_code":"BTC-USDT","contract_size":0.001}]}
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Return what a row of swap_contract_info says of `symbol`. Raises UnreadableFrame."""
+    if not row.get("contract_size"):
+        raise UnreadableFrame("contract_size", f"{symbol[:60]} has none")
+    base, quote, kind = _parts(symbol)
+    unit: Literal["base", "quote"] = "quote" if quote == "USD" else "base"
+    return described("htx", symbol, base, quote, kind, unit, float(row["contract_size"]))
+
+
+def route(frame: bytes) -> str:
+    """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    routed = _routed(plain(frame))
+    if _control(routed) is not None:
+        return ""
+    return _channel(routed)
+
+
+CHANNELS: dict[str, Parser] = {
+    "liquidation_orders": parse_liquidation_orders,
+    "trade.detail": parse_trade_detail,
+    "swap_open_interest": parse_open_interest,
+}
+
+
+def plain(frame: bytes) -> bytes:
+    """Return a frame as text, out of its gzip member where it is one. Raises UnreadableFrame."""
+    if frame[:2] != b"\x1f\x8b":
+        return frame
+    try:
+        unpacker = zlib.decompressobj(wbits=31)
+        text = unpacker.decompress(frame, _MOST_BYTES)
+    except zlib.error as problem:
+        raise UnreadableFrame("", f"gzip: {problem}") from None
+    if not unpacker.eof:
+        raise UnreadableFrame("", "gzip: broken off, or larger than any frame")
+    return text
+
+
+def _routed(text: bytes) -> _Routed:
+    try:
+        return _ROUTED.decode(text)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+
+
+def _channel(routed: _Routed) -> str:
+    name = routed.topic or routed.ch
+    if name.endswith(".liquidation_orders"):
+        return "liquidation_orders"
+    if name.endswith(".trade.detail"):
+        return "trade.detail"
+    if not name and routed.status == "ok" and bytes(routed.data)[:1] == b"[":
+        return "swap_open_interest"
+    if not name:
+        raise UnreadableFrame("topic", "neither a topic nor a channel")
+    return name
+
+
+def _control(routed: _Routed) -> Parsed | None:
+    """Return what a reply, a ping or a farewell means, None for data."""
+    if routed.status == "error" or routed.err_code not in _NO_FAULT:
+        return control(Refusal("err-code", f"refused: {routed.err_code} {routed.err_msg[:200]}"))
+    if routed.ping is not None or routed.subbed or routed.op not in ("", "notify"):
+        return control()
+    return None
+
+
+def _opened(frame: bytes, channel: str) -> tuple[bytes, Parsed | None]:
+    """Return a frame's text, and what it means where it is control. Raises UnreadableFrame."""
+    text = plain(frame)
+    routed = _routed(text)
+    reply = _control(routed)
+    if reply is None and _channel(routed) != channel:
+        raise UnreadableFrame("topic", f"{_channel(routed)[:60]!r} is not {channel}")
+    return text, reply
+
+
+def _parts(symbol: str) -> tuple[str, str, str]:
+    """Return base, quote and kind of a contract's code."""
+    name = _NAME.fullmatch(symbol)
+    if name is None:
+        raise unknown("htx", symbol)
+    return name[1], name[2] or "USD", name[3] or name[4] or "PERP"
+
+
+def _known_size(instrument: Instrument) -> None:
+    if instrument.unit == "settle":
+        raise unknown("htx", instrument.venue_symbol)
+
+
+def _coins_and_worth(instrument: Instrument, order: _Forced) -> tuple[float, float | None]:
+    """Return (coins, dollars or None) of an order, as the venue tells them where it does."""
+    if order.amount is None or instrument.unit == "quote":
+        _known_size(instrument)
+        _, coins, worth = sized(instrument, order.volume, order.price)
+        return coins, worth
+    worth = order.trade_turnover or order.amount * order.price
+    coins = order.amount * instrument.multiplier
+    if not 0.0 < coins <= 1e15 or worth > 1e10:
+        raise UnreadableFrame("amount", f"{coins!r} coins of {worth!r} is beyond an order")
+    return coins, grid_usd(worth) if instrument.in_dollars else None
