@@ -216,4 +216,17 @@ TABLE = [
     Row("kraken", "ticker", "open interest in the unit of qty",
         '{"time":1790000000123,"product_id":"FI_XBTUSD_261225","feed":"ticker","openInterest":8000000,"markPrice":80000}',
         [_open(100.0, "unknown", 8_000_000.0, T, instrument="BTC-USD-261225"), _mark(80000.0, T)]),
+    # direction: order side; trades and open interest of both sides (corrections 3.11).
+    Row("htx", "liquidation_orders", "linear: amount is coins, trade_turnover dollars; the price's kind is not documented",
+        '{"op":"notify","topic":"public.DOGE-USDT.liquidation_orders","ts":1790000000200,"data":[{"symbol":"DOGE","contract_code":"DOGE-USDT","direction":"sell","offset":"close","volume":30,"price":0.2,"created_at":1790000000123,"amount":3000,"trade_turnover":600}]}',
+        [_forced("long", 3000.0, None, None, 600.0, T, coverage="unknown")]),
+    Row("htx", "liquidation_orders", "inverse: contracts of 100 dollars of BTC, 10 of others",
+        '{"op":"notify","topic":"public.BTC.liquidation_orders","ts":1790000000200,"data":[{"symbol":"BTC","contract_code":"BTC261225","direction":"buy","offset":"close","volume":400,"price":80000,"created_at":1790000000123}]}',
+        [_forced("short", 0.5, None, None, 40000.0, T, instrument="BTC-USD-261225")]),
+    Row("htx", "trade.detail", "quantity and turnover are the sum of both sides: half changed hands",
+        '{"ch":"market.BTC-USDT.trade.detail","ts":1790000000200,"tick":{"id":1,"ts":1790000000124,"data":[{"amount":1000,"ts":1790000000123,"id":17,"price":80000,"direction":"sell","quantity":1,"trade_turnover":80000}]}}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="htx:BTC-USDT:17")]),
+    Row("htx", "swap_open_interest", "both sides",
+        '{"status":"ok","data":[{"volume":3000000,"amount":3000,"symbol":"BTC","value":60000000,"contract_code":"BTC-USDT"}],"ts":1790000000123}',
+        [_open(3000.0, "both", 60_000_000.0, T)]),
 ]  # fmt: skip
