@@ -3,10 +3,13 @@
 waited out   brokers away or busy; the same client goes on once they answer
 left behind  the group has gone on without us; the next poll says what is ours now
 replaced     another has our name or our transaction; a new client may do
+gone         a topic was deleted; a new client waits for it
 """
 
 from confluent_kafka import KafkaError, KafkaException
 
+#: Kafka's code of a topic id that no broker knows; the client library has no name for it.
+UNKNOWN_TOPIC_ID = 100
 WAITED_OUT = frozenset(
     {
         KafkaError._TIMED_OUT,
@@ -43,6 +46,15 @@ REPLACED = frozenset(
         KafkaError.PRODUCER_FENCED,
     }
 )
+#: A topic or partition was deleted: a new client waits for it to be made anew, and says so.
+GONE = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        UNKNOWN_TOPIC_ID,
+    }
+)
 
 
 def is_waited_out(error: KafkaError) -> bool:
@@ -61,5 +73,5 @@ def mended_by_rejoining(problem: KafkaException) -> bool:
     return isinstance(error, KafkaError) and bool(
         error.retriable()
         or error.txn_requires_abort()
-        or error.code() in WAITED_OUT | LEFT_BEHIND | REPLACED
+        or error.code() in WAITED_OUT | LEFT_BEHIND | REPLACED | GONE
     )

@@ -41,6 +41,9 @@ PAUSES = Counter("undertow_pauses_total", "pauses of an input that ran ahead", [
 #: Generations of the consumer group that this process has worked in.
 REBALANCES = Counter("undertow_rebalances_total", "assignments received")
 
+#: Times a topic was found deleted and made anew, or with other partitions.
+TOPICS_CHANGED = Counter("undertow_topics_changed_total", "topics found changed", ["topic"])
+
 # --- out -----------------------------------------------------------------------------------
 #: Rows that ClickHouse has taken, by table.
 ROWS = Counter("undertow_rows_total", "rows written", ["table"])

@@ -21,7 +21,16 @@ import msgspec
 from clickhouse_connect.driver import exceptions as driver
 
 from sinks.clickhouse.retry import Retry, SinkError
-from sinks.clickhouse.rows import COLUMNS, Coords, Piece, columns, trade_table
+from sinks.clickhouse.rows import (
+    COLUMNS,
+    NAMED_BY,
+    PARTITIONED_BY,
+    Coords,
+    Piece,
+    columns,
+    names_of,
+    trade_table,
+)
 
 DATABASE = "undertow"
 
@@ -231,6 +240,28 @@ class Writer:
             )
         return batch.rows
 
+    def stored(self, batch: Batch, retry: Retry | None = None) -> set[tuple[int, int, str]]:
+        """Return offset, time and name of the rows of a batch's range that are in; for one that
+        was taken apart, as it looks through the days of the batch. Raises SinkError.
+        """
+        (column, _), name = PARTITIONED_BY[batch.table], NAMED_BY[batch.table]
+        times = [time for time, _ in names_of(batch.table, batch.records, batch.pieces)]
+        query = (
+            f"SELECT kafka_offset, toUnixTimestamp64Micro({column}), toString({name})"
+            f" FROM {batch.table} WHERE kafka_topic = {{topic:String}}"
+            " AND kafka_partition = {partition:UInt32}"
+            " AND kafka_offset BETWEEN {lo:Int64} AND {hi:Int64}"
+            f" AND {column} BETWEEN fromUnixTimestamp64Micro({min(times)}, 'UTC')"
+            f" AND fromUnixTimestamp64Micro({max(times)}, 'UTC')"
+        )
+        where = {"topic": batch.topic, "partition": batch.partition, "lo": batch.lo, "hi": batch.hi}
+        rows = (retry or self._retry).run(
+            lambda: self._client.query(query, parameters=where).result_rows,
+            batch.table,
+            batch.token,
+        )
+        return {tuple(row) for row in rows}
+
     def _insert_once(self, batch: Batch) -> None:
         coords = Coords(batch.topic, batch.partition, batch.offsets)
         own = _TRADES_SETTINGS if batch.table == "trades" else _INSERT_SETTINGS
@@ -257,6 +288,10 @@ class Writer:
             context = self._client.create_insert_context(table, column_names=COLUMNS[table])
             self._types[table] = list(context.column_types)
         return self._types[table]
+
+
+class StoreChanged(Exception):
+    """The database is another one than a moment ago, and lacks what that one was given."""
 
 
 class Intents:
@@ -302,6 +337,22 @@ class Intents:
         ):
             self._parts.setdefault(token, set()).add(part)
         return last
+
+    def store_id(self, retry: Retry | None = None) -> str:
+        """Return what tells this database from others: when it was made; raises SinkError."""
+        return str((retry or self._retry).run(self._store_id_once, "schema_migrations", "read"))
+
+    def expect(self, store_id: str, retry: Retry | None = None) -> None:
+        """Raise StoreChanged when the database is not the one of that id, SinkError likewise."""
+        if (now := self.store_id(retry)) != store_id:
+            raise StoreChanged(
+                f"the database of {store_id} was replaced by one of {now}, which may lack what"
+                " was written to the first"
+            )
+
+    def _store_id_once(self) -> Any:
+        query = "SELECT toString(min(applied_at)) FROM schema_migrations"
+        return self._client.query(query).result_rows[0][0]
 
     def parts(self, token: str) -> Set[str]:
         """Return the parts into which a range had been taken apart when `last` was read."""

@@ -7,7 +7,8 @@
 ClickHouse remembers a token by partition, so any grouping of whole partitions under the batch's
 own token repairs a torn insert. Within a partition a half needs a token of its own, and the
 whole must never be tried again once a half is in: that is noted before the halves are tried, and
-a batch formed again after a crash is taken apart where it was.
+a batch formed again after a crash is taken apart where it was. A refused insert may have landed
+before, unheard: a part whose rows are all in is not written again.
 """
 
 import time
@@ -23,9 +24,11 @@ from schemas.redact import redacted
 from schemas.status import DeadLetter, letter
 from sinks.clickhouse.client import MAX_PARTITIONS, Batch
 from sinks.clickhouse.retry import SinkError
-from sinks.clickhouse.rows import Coords, Piece, partitions_of, trade_table
+from sinks.clickhouse.rows import Coords, Piece, names_of, partitions_of, trade_table
 
 Indices = NDArray[np.int64]
+#: What the reason of a letter of ours begins with.
+NOT_STORED_IN = "not stored in "
 #: The driver ends its words with where it asked, which is nobody else's business.
 _URL = " (for url "
 
@@ -41,11 +44,13 @@ class Refusal(NamedTuple):
 class Insertion(NamedTuple):
     """How one batch is written: `put` an insert, `note` parts that may not be tried whole again.
 
-    `known` are the parts noted by whoever tried this batch before; `between` is called between
-    inserts and may raise to leave.
+    `stored` says which rows of a batch are in (offset, time and name of each), `known` which
+    parts whoever tried it before has noted; `between` is called between inserts and may raise to
+    leave.
     """
 
     put: Callable[[Batch], int]
+    stored: Callable[[Batch], Container[tuple[int, int, str]]] = lambda _: frozenset()
     known: Container[str] = frozenset()
     note: Callable[[Sequence[str]], object] = lambda _: None
     between: Callable[[], object] = lambda: None
@@ -83,6 +88,15 @@ class _Apart:
         numbers, starts = np.unique(partitions[order], return_index=True)
         rows = np.split(order, starts[1:])
         self._rows: dict[int, Indices] = dict(zip(numbers.tolist(), rows, strict=True))
+        # The insert that was refused now may have landed before, unheard.
+        stored = how.stored(batch)
+        names = names_of(batch.table, batch.records, batch.pieces)
+        at = np.concatenate(offsets).tolist()
+        self._stored = np.fromiter(
+            ((offset, *name) in stored for offset, name in zip(at, names, strict=True)),
+            np.bool_,
+            len(at),
+        )
         self._refused: list[tuple[str, Batch, BaseException]] = []
 
     def all(self) -> tuple[int, list[Refusal]]:
@@ -114,6 +128,7 @@ class _Apart:
         cause: BaseException | None = None
         if part not in self._how.known:
             tried = self._cause if is_whole and len(self._rows) == 1 else None
+            tried = None if self._stored[rows].all() else tried
             cause = tried or self._refusing(rows, "" if is_whole else part)
             if cause is None:
                 return last - first
@@ -128,6 +143,8 @@ class _Apart:
 
     def _refusing(self, rows: Indices, part: str) -> BaseException | None:
         """Try to insert some rows; return why that cannot be, None when they are in."""
+        if self._stored[rows].all():
+            return None
         self._how.between()
         try:
             self._how.put(_picked(self._batch, np.sort(rows), part))
@@ -139,18 +156,24 @@ class _Apart:
 
 
 def letters_of(batch: Batch, refusals: Sequence[Refusal]) -> list[DeadLetter]:
-    """Return the dead letters of the rows of one batch that ClickHouse refused."""
+    """Return the dead letters of what ClickHouse refused of one batch: one for each message.
+
+    A letter's identity is the place of the message, of which several records may be refused.
+    """
     now = time.time_ns() // 1_000
-    return [
-        letter(
-            (batch.topic, batch.partition, one.offset),
-            "",
-            f"not stored in {batch.table}: {redacted(one.reason.split(_URL)[0])}",
-            one.raw,
-            now,
+    of_message: dict[int, list[Refusal]] = {}
+    for one in refusals:
+        of_message.setdefault(one.offset, []).append(one)
+    letters = []
+    for offset, those in of_message.items():
+        reason = redacted(those[0].reason.split(_URL)[0])
+        count = f" ({len(those)} records of one message)" if len(those) > 1 else ""
+        raw = b"[%s]" % b",".join(one.raw for one in those) if len(those) > 1 else those[0].raw
+        place = (batch.topic, batch.partition, offset)
+        letters.append(
+            letter(place, "", f"{NOT_STORED_IN}{batch.table}{count}: {reason}", raw, now)
         )
-        for one in refusals
-    ]
+    return letters
 
 
 def _part(number: int, first: int, last: int) -> str:

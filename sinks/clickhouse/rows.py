@@ -86,6 +86,18 @@ def table_of(record: msgspec.Struct) -> str:
     return TABLES[type(record)]
 
 
+#: Beside its time, what names a record among others of its table.
+NAMED_BY: dict[str, str] = dict.fromkeys(TABLES.values(), "event_id") | {
+    "feed_status": "producer",
+    "bars": "instrument",
+    "cascades": "finding_id",
+    "market_cascades": "finding_id",
+    "whale_selling": "finding_id",
+    "alerts": "alert_id",
+    "dead_letters": "topic",
+}
+
+
 def partitions_of(
     table: str, records: Sequence[msgspec.Struct], pieces: Sequence[Piece]
 ) -> NDArray[np.int64]:
@@ -94,6 +106,17 @@ def partitions_of(
     alone = np.fromiter(map(attrgetter(column), records), np.int64, len(records))
     times = np.concatenate([alone, *(piece.of.ts_event for piece in pieces)])
     return times.astype("M8[us]").astype(f"M8[{unit}]").astype(np.int64)
+
+
+def names_of(
+    table: str, records: Sequence[msgspec.Struct], pieces: Sequence[Piece]
+) -> list[tuple[int, str]]:
+    """Return time and name of each row, those of `pieces` last."""
+    column, name = PARTITIONED_BY[table][0], NAMED_BY[table]
+    named = [(getattr(one, column), str(getattr(one, name))) for one in records]
+    for piece in pieces:
+        named += zip(piece.of.ts_event.tolist(), piece.ids.to_pylist(), strict=True)
+    return named
 
 
 def columns(table: str, records: Sequence[msgspec.Struct], coords: Coords) -> list[list[Any]]:

@@ -4,7 +4,8 @@
     tables ──rows of those offsets, FINAL──────────────────────────────────┴─> gaps, strangers
 
 A record whose offset has no row was either told before or since under the same identity
-(`repeated`: the engine keeps one of them), or it is missing (a gap). Memory is bounded by
+(`repeated`: the engine keeps one of them), or ClickHouse refused it and a dead letter says so
+(`refused`), or it is missing (a gap). Memory is bounded by
 CHUNK records, whatever the topics hold.
 """
 
@@ -17,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS
+from sinks.clickhouse.poison import NOT_STORED_IN
 from sinks.clickhouse.rows import TABLES, table_of
 from sinks.kafka.consumer import stored
 from sinks.kafka.membership import SUNK, answered
@@ -63,6 +65,7 @@ class Line(msgspec.Struct, rename={"first": "from"}):
     rows: int = 0
     offsets: int = 0
     repeated: int = 0
+    refused: int = 0
     gaps: int = 0
     doubled: int = 0
     strangers: int = 0
@@ -260,6 +263,7 @@ def _judge(
     right = meant.intersection(rows)
     absent = {r.identity: r.offset for r in records if (r.offset, r.identity) not in right}
     kept = _elsewhere(ask, table, list(absent)) if table != "bars" else set()
+    letters = _letters(ask, line, [*absent.values()]) if absent.keys() - kept else set()
     line.expected += len(records)
     line.rows += len(rows)
     line.offsets += len({offset for offset, _ in rows})
@@ -270,9 +274,24 @@ def _judge(
         if record.identity in kept:
             line.repeated += 1
             continue
+        if record.offset in letters:
+            line.refused += 1
+            continue
         line.gaps += 1
         if len(line.examples) < EXAMPLES:
             line.examples.append(f"{table} {record.offset} {' '.join(record.identity)}")
+
+
+def _letters(ask: Ask, line: Line, offsets: list[int]) -> set[int]:
+    """Return those of `offsets` of which a dead letter says that ClickHouse refused them."""
+    rows = _ask(
+        ask,
+        "SELECT DISTINCT toString(offset) FROM dead_letters FINAL"
+        f" WHERE topic = '{line.topic}' AND partition = {line.partition}"
+        f" AND offset BETWEEN {min(offsets)} AND {max(offsets)}"
+        f" AND startsWith(reason, '{NOT_STORED_IN}')",
+    )
+    return {int(offset) for [offset] in rows}
 
 
 def _elsewhere(ask: Ask, table: str, identities: list[Identity]) -> set[Identity]:
@@ -367,6 +386,7 @@ def _check(ask: Ask, what: str, view: str, table: str) -> Check:
 
 def totals(lines: Iterable[Line]) -> dict[str, int]:
     """Return the sums of the counting columns."""
-    counted = ("expected", "rows", "repeated", "gaps", "doubled", "strangers", "older", "unread")
+    accounted = ("expected", "rows", "repeated", "refused", "gaps", "doubled")
+    counted = (*accounted, "strangers", "older", "unread")
     kept = list(lines)
     return {name: sum(getattr(line, name) for line in kept) for name in counted}

@@ -10,6 +10,7 @@ decodable belong to the stage before, which has written their dead letters.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,20 +25,21 @@ from schemas.codec import InvalidRecord
 from schemas.scan import columns as batch
 from schemas.scan import trades
 from schemas.status import FeedStatus
+from schemas.topic_identity import EVERY_S, TopicChanged, TopicWatch, connection_of
 from schemas.words import not_after_message
 from sinks.clickhouse import poison
-from sinks.clickhouse.client import Batch, Intents, Writer
+from sinks.clickhouse.client import Batch, Intents, StoreChanged, Writer
+from sinks.clickhouse.retry import Retry
 from sinks.clickhouse.rows import NOT_STORED, packed, table_of
 from sinks.kafka.letters import Letters
 from sinks.kafka.membership import (
+    SUNK,
     Buffer,
     Lost,
     Membership,
     Place,
     Stopped,
     check,
-    connection_of,
-    topic_ids,
 )
 
 log = logging.getLogger("undertow.sink")
@@ -56,6 +58,15 @@ class Store(NamedTuple):
     letters: Letters
 
 
+class Loop(NamedTuple):
+    """How a session goes round."""
+
+    batch_rows: int
+    flush_s: float
+    stopping: Callable[[], bool]
+    each_round: Callable[[Consumer], object]
+
+
 def run(
     conf: dict[str, Any],
     writer: Writer,
@@ -69,25 +80,57 @@ def run(
     """Move records until `stopping()`; what was polled by then is written and committed.
 
     While ClickHouse does not answer it is tried again without end, and `stopping()` then
-    ends the run with the last batches not committed. Raises SinkError when a table, the
-    account or a setting is at fault, KafkaException when the cluster refuses for good.
+    ends the run with the last batches not committed. A topic that was made anew is read from
+    its beginning, and all of them where the database is another one. Raises SinkError when a
+    table, the account or a setting is at fault, TopicsUnfit when a topic stays away,
+    KafkaException when the cluster refuses for good.
     """
-    epochs = topic_ids(conf)
+    letters = Letters(connection_of(conf))
+    how = Loop(batch_rows, flush_s, stopping, each_round)
+    while not stopping():
+        try:
+            _session(conf, Store(writer, intents, letters), how)
+            return
+        except (TopicChanged, StoreChanged) as change:
+            log.error("%s; the sink begins anew", change)
+        except Stopped:
+            log.warning("stopped before all was written; what ClickHouse lacks is not committed")
+            return
+
+
+def _session(conf: dict[str, Any], store: Store, how: Loop) -> None:
+    watch = TopicWatch(conf, SUNK, how.stopping)
     consumer = Consumer(QUEUED | conf)
-    ours = Membership(consumer, epochs, stopping, each_round)
-    store = Store(writer, intents, Letters(connection_of(conf)))
     try:
+        store_id = store.intents.store_id(_retry_until(how))
+        epochs = {name: found.topic_id for name, found in watch.began.items()}
+        ours = Membership(consumer, epochs, how.stopping, how.each_round, store_id, watch.check)
         ours.subscribe()
-        while not stopping():
-            each_round(consumer)
-            move(ours, store, batch_rows, flush_s)
+        asked_at = time.monotonic()
+        while not how.stopping():
+            how.each_round(consumer)
+            if time.monotonic() - asked_at > EVERY_S:
+                asked_at = time.monotonic()
+                _still_the_same(ours, store)
+            move(ours, store, how.batch_rows, how.flush_s)
         rest = [place for place, buffer in ours.buffers.items() if buffer.until < 0]
         _flush(ours, rest, store)
-    except Stopped:
-        log.warning("stopped before all was written; what ClickHouse lacks is not committed")
     finally:
         metrics.READY.set(0)
         consumer.close()
+
+
+def _retry_until(how: Loop) -> Retry:
+    """Return a retry without end, for before there is a membership to stay in."""
+
+    def wait(seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            if how.stopping():
+                raise Stopped
+            time.sleep(min(left, 0.2))
+
+    return Retry(give_up_after_s=math.inf, sleep=wait)
 
 
 def move(ours: Membership, store: Store, batch_rows: int, flush_s: float) -> None:
@@ -219,6 +262,7 @@ def _flush(ours: Membership, places: list[Place], store: Store) -> None:
     if not ready:
         return
     batches = {place: _batches(place, buffer) for place, buffer in ready.items()}
+    _still_the_same(ours, store)
     store.intents.write((one for made in batches.values() for one in made), ours.retry)
     for place, made in batches.items():
         for one in made:
@@ -231,11 +275,22 @@ def _flush(ours: Membership, places: list[Place], store: Store) -> None:
     ours.resume()
 
 
+def _still_the_same(ours: Membership, store: Store) -> None:
+    """Raise TopicChanged, StoreChanged, Stopped.
+
+    What was fetched by now is then of the topics that its offsets and tokens mean.
+    """
+    ours.confirm()
+    if ours.store_id:
+        store.intents.expect(ours.store_id, ours.retry)
+
+
 def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> None:
     """Write a batch and tell what ClickHouse refuses of it; raises Lost, Stopped, SinkError."""
     known = store.intents.parts(batch.token)
     how = poison.Insertion(
         put=lambda part: store.writer.insert(part, ours.retry),
+        stored=lambda whole: store.writer.stored(whole, ours.retry),
         known=known,
         note=lambda parts: store.intents.note_parts(batch.token, parts, ours.retry),
         between=lambda: ours.between((batch.topic, batch.partition), buffer),

@@ -19,14 +19,13 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Message,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
 
 from schemas import metrics
 from schemas.kafka_failures import is_left_behind, is_waited_out
 from schemas.scan import columns
+from schemas.topic_identity import is_of_other, marked, unmarked
 from schemas.topics import TOPICS
 from sinks.clickhouse.client import Intents
 from sinks.clickhouse.retry import Retry
@@ -35,7 +34,6 @@ from sinks.clickhouse.rows import NOT_STORED, Piece
 log = logging.getLogger("undertow.sink")
 #: The topics whose records have a table.
 SUNK = tuple(name for name, topic in TOPICS.items() if NOT_STORED.isdisjoint(topic.payload))
-ADMIN_KEYS = ("bootstrap.", "security.", "sasl.", "ssl.", "logger")
 #: Seconds between polls that slow inserts may take; the group allows 300.
 POLL_EVERY_S = 10.0
 Place = tuple[str, int]
@@ -67,21 +65,6 @@ class Buffer(msgspec.Struct):
     offsets: list[int] = []
     pieces: list[Piece] = []
     words: Any = msgspec.field(default_factory=columns.Words)
-
-
-def connection_of(conf: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a consumer's settings says how to reach the cluster."""
-    return {k: v for k, v in conf.items() if k.startswith(ADMIN_KEYS)}
-
-
-def topic_ids(conf: Mapping[str, Any]) -> dict[str, str]:
-    """Return Kafka's own id of each topic: one made anew starts its offsets again.
-
-    Raises KafkaException for a topic that does not exist.
-    """
-    admin = AdminClient(connection_of(conf))
-    asked = admin.describe_topics(TopicCollection(list(SUNK)), request_timeout=30)
-    return {name: str(future.result().topic_id) for name, future in asked.items()}
 
 
 def check(error: KafkaError | None) -> None:
@@ -118,12 +101,20 @@ class Membership:
         epochs: Mapping[str, str],
         stopping: Callable[[], bool],
         each_round: Callable[[Consumer], object],
+        store_id: str = "",
+        still_same: Callable[[], object] = lambda: None,
     ) -> None:
+        """`epochs` are the topics' own ids, `store_id` names the database that is written to.
+
+        `still_same` raises TopicChanged when the topics are no longer those.
+        """
         self.buffers: dict[Place, Buffer] = {}
         #: Tries again without end: only a stop, or an error that lasts, leaves a write.
         self.retry = Retry(give_up_after_s=math.inf, sleep=self.wait)
         self._consumer = consumer
         self._epochs = epochs
+        self.store_id = store_id
+        self._still_same = still_same
         self._stopping = stopping
         self._each_round = each_round
         self._new: dict[Place, int] = {}
@@ -143,12 +134,28 @@ class Membership:
         start = []
         for tp in answered(lambda: consumer.committed(parts, timeout=30)):
             low = self._low(tp)
-            position = tp.offset if tp.offset >= 0 else low
+            position = tp.offset if tp.offset >= 0 and self._is_of_here(tp, low) else low
             self._new[tp.topic, tp.partition] = position
             start.append(TopicPartition(tp.topic, tp.partition, position))
         consumer.assign(start)
         consumer.pause(start)
         metrics.REBALANCES.inc()
+
+    def _is_of_here(self, tp: TopicPartition, low: int) -> bool:
+        """Say whether a committed offset speaks of this topic and of this database."""
+        _, store_id = unmarked(tp.metadata)
+        place = f"{tp.topic}[{tp.partition}]"
+        if is_of_other(tp.metadata, self._epochs[tp.topic]):
+            log.error("%s was deleted and made anew: read from its beginning", place)
+            return False
+        if store_id and self.store_id and store_id != self.store_id:
+            log.error(
+                "%s was written to another database (of %s, this is of %s): what is committed may"
+                " not be in this one; read again from offset %d, the first that Kafka still has",
+                place, store_id, self.store_id, low,
+            )  # fmt: skip
+            return False
+        return True
 
     def _low(self, tp: TopicPartition) -> int:
         low, _ = answered(lambda: self._consumer.get_watermark_offsets(tp, timeout=30))
@@ -209,6 +216,16 @@ class Membership:
         self._polled = time.monotonic()
         return early + self._consumer.consume(most, timeout=timeout_s)
 
+    def confirm(self) -> None:
+        """Wait for Kafka's word that the topics are still those; raises TopicChanged, Stopped."""
+        while True:
+            try:
+                self._still_same()
+                return
+            except KafkaException as problem:
+                check(problem.args[0])
+                self.wait(1.0)
+
     def wait(self, seconds: float) -> None:
         """Stay in the group for `seconds` with everything paused; raises Stopped."""
         self._poll_paused(seconds, ready=False)
@@ -257,7 +274,10 @@ class Membership:
         Raises KafkaException, Stopped.
         """
         while ours := {p: b for p, b in written.items() if self.holds(p, b)}:
-            done = [TopicPartition(*place, buffer.hi + 1) for place, buffer in ours.items()]
+            done = [
+                TopicPartition(*place, buffer.hi + 1, metadata=marked(buffer.epoch, self.store_id))
+                for place, buffer in ours.items()
+            ]
             error = self._commit(done)
             if error is None:
                 for buffer in ours.values():

@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from sinks.kafka.membership import ADMIN_KEYS
+from schemas.topic_identity import connection_of
 from sinks.webhooks.outbox import wall_us
 
 MAX_AGE_MS = 24 * 3600 * 1_000
@@ -23,7 +23,7 @@ class History:
 
     def __init__(self, conf: Mapping[str, Any]) -> None:
         """Ask Kafka what there is; raises KafkaException."""
-        admin = AdminClient({k: v for k, v in conf.items() if k.startswith(ADMIN_KEYS)})
+        admin = AdminClient(connection_of(conf))
         latest, newest = OffsetSpec.latest(), OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
         self._ends = {n: told.offset for n, told in _asked(admin, latest).items()}
         self._newest_ms = max(

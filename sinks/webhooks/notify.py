@@ -3,14 +3,22 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
 from schemas.kafka_failures import is_left_behind
+from schemas.topic_identity import TopicWatch, is_of_other, marked
 from sinks.kafka.membership import check
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.history import History
@@ -31,14 +39,16 @@ def run(
 ) -> None:
     """Move alerts from Kafka into the outbox until `stopping()`, as one member of the group.
 
-    Raises sqlite3.Error, and KafkaException, after which a new run may do: whoever calls knows
-    (`streams.kafka.rejoin`).
+    Raises sqlite3.Error, and KafkaException or TopicChanged, after which a new run may do:
+    whoever calls knows (`streams.kafka.rejoin`).
     """
+    watch = TopicWatch(conf, ["alerts"], stopping)
+    topic_id = watch.began["alerts"].topic_id
     consumer = Consumer(conf)
     noted_at = 0.0
     try:
         history = History(conf)
-        consumer.subscribe(["alerts"])
+        consumer.subscribe(["alerts"], on_assign=partial(_assigned, topic_id))
         while not stopping():
             each_round(consumer)
             # Not consume alone, which would hold the first alert until more have come.
@@ -46,7 +56,10 @@ def run(
             if first is not None:
                 messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
                 _put(messages, history, endpoints, outbox)
-                _commit(consumer, messages)
+                # Alerts have identities, their offsets only within the topic that they are of.
+                watch.check()
+                _commit(consumer, messages, topic_id)
+            watch.check_at_times()
             if time.monotonic() - noted_at >= 1:
                 noted_at = time.monotonic()
                 _note_waiting(endpoints, outbox)
@@ -87,10 +100,23 @@ def _alert(message: Message) -> Alert | None:
     return alert
 
 
-def _commit(consumer: Consumer, messages: list[Message]) -> None:
+def _assigned(topic_id: str, consumer: Consumer, parts: list[TopicPartition]) -> None:
+    for tp in consumer.committed(parts, timeout=30):
+        if is_of_other(tp.metadata, topic_id):
+            log.error("alerts[%d] was made anew: read from its beginning", tp.partition)
+            tp.offset = OFFSET_BEGINNING
+        parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = tp.offset
+    consumer.assign(parts)
+
+
+def _commit(consumer: Consumer, messages: list[Message], topic_id: str) -> None:
     """Commit behind `messages`; what the group refuses comes again, as the same rows."""
     last = {(m.topic(), m.partition()): m.offset() for m in messages if not m.error()}
-    done = [TopicPartition(t or "", p or 0, (o or 0) + 1) for (t, p), o in last.items()]
+    mark = marked(topic_id)
+    done = [
+        TopicPartition(topic or "", number or 0, (offset or 0) + 1, metadata=mark)
+        for (topic, number), offset in last.items()
+    ]
     if not done:
         return
     try:

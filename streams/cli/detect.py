@@ -18,8 +18,11 @@ from streams.core.params import load_params
 @watched
 def detect(**given: Any) -> None:
     """Run the detectors as Faust agents. Run as many as there are partitions."""
+    from streams.detect import topics
+    from streams.detect.agent import end
     from streams.detect.app import create_app, work
 
     with stage(given) as settings:
+        topics.guard(topics.fit(settings), end)
         app = create_app(settings, load_params(settings.params))
         work(app)

@@ -19,9 +19,13 @@ from streams.cli.stage import stage
 @watched
 def sink(**given: Any) -> None:
     """Move every topic into its ClickHouse table, committing offsets behind the writes."""
+    from sinks.clickhouse.retry import SinkError
     from sinks.kafka.membership import Stopped
     from streams.stack import processes as running
 
     with stage(given) as settings, contextlib.suppress(Stopped):
         stop = stopping()
-        running.run_sink(settings, store.client_when_there(settings, stop), stop)
+        try:
+            running.run_sink(settings, store.client_when_there(settings, stop), stop)
+        except SinkError as problem:
+            raise click.ClickException(str(problem)) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from schemas.topic_identity import TopicsUnfit
 from streams.cli.options import Refused, settled, with_kafka
 from streams.core.params import ParamsError
 from streams.process.logs import log_to_stderr
@@ -29,7 +30,7 @@ def stage(given: dict[str, Any]) -> Iterator[Settings]:
     try:
         with health.serving(settings):
             yield with_kafka(settings)
-    except (health.CannotServe, ParamsError, click.ClickException) as problem:
+    except (health.CannotServe, ParamsError, TopicsUnfit, click.ClickException) as problem:
         refused = problem if isinstance(problem, click.ClickException) else Refused(str(problem))
         if settings.log_format == "text":
             raise refused from None

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 
 from schemas import metrics
 from schemas.kafka_failures import mended_by_rejoining
+from schemas.topic_identity import TopicChanged
 
 log = logging.getLogger("undertow.kafka")
 PAUSE_S = 0.5
@@ -22,6 +23,8 @@ def rejoining(stage: str, session: Callable[[], None], stopping: Callable[[], bo
         try:
             session()
             return
+        except TopicChanged as change:
+            log.error("%s: %s; beginning anew", stage, change)
         except KafkaException as problem:
             if not mended_by_rejoining(problem):
                 raise

@@ -24,8 +24,9 @@ from streams.core.detectors.watermark import InputClock, Pending
 from streams.rollup.take import Partition
 
 log = logging.getLogger("undertow.rollup")
-#: A broker takes less than 4,096 characters (offset.metadata.max.bytes).
-ROOM = 4_095
+#: A broker takes less than 4,096 characters (offset.metadata.max.bytes); the topic's id is there
+#: as well.
+ROOM = 4_095 - 60
 FORM = "undertow-1:"
 #: A gap of fewer messages is read through: librdkafka has fetched them by the time it skips.
 GAP = 200_000

@@ -13,10 +13,24 @@ from collections.abc import Callable
 from functools import partial
 from itertools import groupby
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from schemas import metrics
 from schemas.scan import columns
+from schemas.topic_identity import (
+    TopicChanged,
+    TopicWatch,
+    is_of_other,
+    marked,
+    unfit,
+    unmarked,
+)
 from streams.core import fold, refusals
 from streams.core.params import Params
 from streams.kafka import clients, lag, worker_names
@@ -78,33 +92,36 @@ def _session(
         },
     )
     producer.init_transactions(ANSWER_S)
+    watch = TopicWatch(clients.connection(settings), ("trades", "bars"), stopping)
+    watch.refuse_uneven()
+    trades_id = watch.began["trades"].topic_id
     consumer = Consumer(clients.consumer_conf(settings, "rollup", worker) | FETCH)
     owned: dict[int, Partition] = {}
     words = columns.Words()
     commits = Commits(producer)
     consumer.subscribe(
         ["trades"],
-        on_assign=lambda c, parts: _assigned(settings, params, c, parts, owned),
+        on_assign=lambda c, parts: _assigned(settings, params, c, parts, owned, trades_id),
         on_revoke=lambda c, parts: _dropped(parts, owned, commits),
         on_lost=lambda c, parts: _dropped(parts, owned, commits),
     )
     try:
         with commits:
-            parts = _partition_count(consumer, "trades")
-            out = _partition_count(consumer, "bars")
-            log.info("rollup: %d trades partitions into %d bars partitions", parts, out)
+            counts = {name: one.partitions for name, one in watch.began.items()}
+            log.info("rollup: partitions of %s", counts)
             round_ = Round(settings.flush_s)
             while not stopping():
                 messages = consumer.consume(BATCH, timeout=round_.left_s())
                 taken, refused = _take(params, words, consumer, owned, messages, share)
                 round_.note(taken, refused)
                 caught_up = len(messages) < BATCH
+                _still_the_same(watch, when_old=True)
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
-                    _flush(consumer, commits, owned, round_, parts, out)
+                    _flush(consumer, commits, owned, round_, watch)
                     _observe(owned)
                     round_ = Round(settings.flush_s)
                 lag.each_round(consumer)
-            _flush(consumer, commits, owned, round_, parts, out)
+            _flush(consumer, commits, owned, round_, watch)
     finally:
         consumer.close()
 
@@ -151,11 +168,14 @@ def _observe(owned: dict[int, Partition]) -> None:
             metrics.WATERMARK_AGE.labels("trades", str(number)).set(age)
 
 
-def _partition_count(consumer: Consumer, topic: str) -> int:
-    found = consumer.list_topics(topic, timeout=30).topics[topic]
-    if found.error is not None or not found.partitions:
-        raise KafkaException(found.error or KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
-    return len(found.partitions)
+def _still_the_same(watch: TopicWatch, when_old: bool = False) -> None:
+    """Raise TopicChanged for topics made anew, TopicsUnfit for partitions added."""
+    try:
+        watch.check_at_times() if when_old else watch.check()
+    except TopicChanged as change:
+        if change.is_other:
+            raise
+        raise unfit("rollup", change) from None
 
 
 def _assigned(
@@ -164,12 +184,20 @@ def _assigned(
     consumer: Consumer,
     parts: list[TopicPartition],
     owned: dict[int, Partition],
+    trades_id: str,
 ) -> None:
     # Waits for a transaction that its last owner may have left between two of its steps.
     for tp in consumer.committed(parts, timeout=30):
         low, _ = consumer.get_watermark_offsets(tp, timeout=30)
         back = partial(_before, settings, params, tp.partition, low)
-        part, begin = bookmark.resumed(tp.partition, tp.offset, tp.metadata, low, back)
+        _, text = unmarked(tp.metadata)
+        if is_of_other(tp.metadata, trades_id):
+            log.error(
+                "rollup: trades[%d] was deleted and made anew: read from its beginning",
+                tp.partition,
+            )
+            tp.offset = OFFSET_INVALID
+        part, begin = bookmark.resumed(tp.partition, tp.offset, text, low, back)
         owned[tp.partition] = part
         parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = begin
         log.info(
@@ -258,20 +286,24 @@ def _flush(
     commits: Commits,
     owned: dict[int, Partition],
     round_: Round,
-    parts: int,
-    out: int,
+    watch: TopicWatch,
 ) -> None:
     """Hand what was folded to the next transaction; should that fail, the session ends."""
     moved = [part for part in owned.values() if part.position > part.live_from]
     if not moved:
         return
+    # What was folded is of the topic that its offsets mean.
+    _still_the_same(watch)
+    trades_id, parts = watch.began["trades"]
+    out = watch.began["bars"].partitions
     late = sum(part.state.late - part.late_told for part in moved)
     records: list[Sent] = []
     offsets = []
     for part in moved:
-        part_records, offset = cut(part, parts, out)
+        part_records, at = cut(part, parts, out)
         records += part_records
-        offsets.append(offset)
+        text = marked(trades_id, at.metadata or "")
+        offsets.append(TopicPartition("trades", part.number, at.offset, metadata=text))
     group = consumer.consumer_group_metadata()
     commits.begin(Cut(records, offsets, group, round_.taken, round_.letters, late))
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from chaos.outcome import Outcome
 from chaos.recording import FINDINGS, RAW, finding_rows, rows
@@ -14,16 +15,29 @@ from schemas.status import FeedStatus
 ASKED_AT_ONCE = 400_000
 
 
-def judge(rig: Rig, outcome: Outcome, extra: Mapping[str, Counter[str]] | None = None) -> None:
+def judge(
+    rig: Rig,
+    outcome: Outcome,
+    extra: Mapping[str, Counter[str]] | None = None,
+    refused: Mapping[str, Counter[Any]] | None = None,
+) -> None:
     """Fill in what was lost, doubled or different; the stages have stopped.
 
-    `extra` are ids that were sent beside the recording, by table.
+    `extra` are ids that were sent beside the recording, by table; `refused` what stands in dead
+    letters instead of the table, by id, of bars by partition and offset.
     """
+    letters: Mapping[str, Counter[Any]] = refused or {}
     outcome.records += rig.recording.records
     outcome.lost, outcome.doubled = 0, 0
     for table in RAW:
-        _raw_rows(rig, outcome, table, (extra or {}).get(table, Counter()))
-    _bars(rig, outcome)
+        _raw_rows(
+            rig,
+            outcome,
+            table,
+            (extra or {}).get(table, Counter()),
+            letters.get(table, Counter()),
+        )
+    _bars(rig, outcome, letters.get("bars", Counter()))
     if rig.of("detect"):
         outcome.findings_differ = sum(_findings(rig, outcome, table) for table in FINDINGS)
     if rig.of("notify"):
@@ -54,9 +68,11 @@ def condemn(outcome: Outcome) -> None:
         outcome.blame(f"audit {outcome.audit}")
 
 
-def _raw_rows(rig: Rig, outcome: Outcome, table: str, extra: Counter[str]) -> None:
+def _raw_rows(
+    rig: Rig, outcome: Outcome, table: str, extra: Counter[str], refused: Counter[str]
+) -> None:
     parts = 1 + len(rig.recording.ids[table]) // ASKED_AT_ONCE
-    stored: Counter[str] = Counter()
+    stored = Counter(refused)  # what is both is one too many
     for part in range(parts):
         asked = f"SELECT event_id FROM {table} WHERE cityHash64(event_id) % {parts} = {part}"
         stored.update(json.loads(row)["event_id"] for row in rows(asked, **rig.sink_environ))
@@ -71,23 +87,23 @@ def _raw_rows(rig: Rig, outcome: Outcome, table: str, extra: Counter[str]) -> No
     outcome.doubled += again
 
 
-def _bars(rig: Rig, outcome: Outcome) -> None:
+def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]]) -> None:
     """Bars are partial sums that nothing collapses: by offset, and by the trades in them."""
     if not rig.of("rollup"):
         return
-    told = Counter(
-        (place[1], offset)
+    told = {
+        (place[1], offset): record.trades
         for place, offset, value in rig.watcher.read_all("bars")
-        if not isinstance(codec.decode("bars", value), FeedStatus)
-    )
+        if not isinstance(record := codec.decode("bars", value), FeedStatus)
+    }
     asked = rows(
         "SELECT kafka_partition AS p, kafka_offset AS o, trades FROM bars", **rig.sink_environ
     )
     found = [json.loads(row) for row in asked]
-    stored = Counter((int(row["p"]), int(row["o"])) for row in found)
-    missing = (told - stored).total()
-    again = (stored - told).total()
-    trades = sum(int(row["trades"]) for row in found)
+    stored = Counter((int(row["p"]), int(row["o"])) for row in found) + refused
+    missing = (Counter(told.keys()) - stored).total()
+    again = (stored - Counter(told.keys())).total()
+    trades = sum(int(row["trades"]) for row in found) + sum(told.get(at, 0) for at in refused)
     if missing or again or trades != rig.recording.trades_in_bars:
         outcome.notes.append(
             f"bars: {missing} missing, {again} told twice, {trades} trades"

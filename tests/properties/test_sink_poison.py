@@ -13,7 +13,8 @@ from schemas import codec
 from schemas.bars import Bar
 from schemas.words import SECOND
 from sinks.clickhouse import client as clickhouse
-from sinks.clickhouse.client import open_client, poison
+from sinks.clickhouse import poison
+from sinks.clickhouse.client import open_client
 from sinks.clickhouse.migrate import migrate
 
 T = 1_763_683_200_000_000

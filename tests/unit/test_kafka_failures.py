@@ -3,7 +3,12 @@
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from schemas.kafka_failures import is_left_behind, is_waited_out, mended_by_rejoining
+from schemas.kafka_failures import (
+    UNKNOWN_TOPIC_ID,
+    is_left_behind,
+    is_waited_out,
+    mended_by_rejoining,
+)
 
 
 @pytest.mark.parametrize("code", [KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN])
@@ -12,7 +17,7 @@ def test_brokers_that_are_away_are_waited_out(code):
     assert mended_by_rejoining(KafkaException(KafkaError(code)))
 
 
-@pytest.mark.parametrize("code", [KafkaError.ILLEGAL_GENERATION, KafkaError.FENCED_INSTANCE_ID])
+@pytest.mark.parametrize("code", [KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID])
 def test_a_group_that_went_on_is_joined_anew_and_nothing_committed(code):
     assert is_left_behind(KafkaError(code))
     assert not is_waited_out(KafkaError(code))
@@ -35,5 +40,18 @@ def test_a_fatal_error_is_never_waited_out():
     assert not is_waited_out(fatal)
 
 
-def test_a_producer_replaced_by_another_is_joined_anew():
-    assert mended_by_rejoining(KafkaException(KafkaError(KafkaError._FENCED)))
+@pytest.mark.parametrize(
+    "code",
+    [
+        KafkaError._FENCED,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+        UNKNOWN_TOPIC_ID,
+    ],
+)
+def test_what_only_a_new_client_gets_over_is_joined_anew(code):
+    error = KafkaError(code)
+    assert not is_waited_out(error)
+    assert not is_left_behind(error)
+    assert mended_by_rejoining(KafkaException(error))
