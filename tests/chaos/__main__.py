@@ -23,7 +23,9 @@ from chaos.flood_kills import kill_flooded
 from chaos.hostile import everything, flood, hostile_records
 from chaos.judge import measure
 from chaos.outcome import Outcome, save, show
+from chaos.poison import poison_batches
 from chaos.recording import Recording, record
+from chaos.replaced import empty_clickhouse, make_topics_anew
 from chaos.rig import USUAL, Rig
 from chaos.say import say
 from chaos.slow_clients import slow_clients
@@ -65,6 +67,19 @@ ATTACKS: dict[str, Attack] = {
         5,
         900,
         {"served": True, "stages": USUAL | {"sink": 2}},
+    ),
+    "poison": Attack(
+        "rows and batches that ClickHouse refuses", poison_batches, 12, 900, {"served": True}
+    ),
+    "topics-anew": Attack(
+        "topics deleted and made anew",
+        make_topics_anew,
+        6,
+        900,
+        {"stages": {"rollup": 2, "sink": 1}},
+    ),
+    "database-empty": Attack(
+        "an empty database in the place of the full one", empty_clickhouse, 4, 900, {"served": True}
     ),
     "webhooks": Attack("receivers of every bad kind", spoil_webhooks, 2, 600, {"manners": MANNERS}),
     "clocks": Attack(

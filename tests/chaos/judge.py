@@ -13,6 +13,8 @@ from schemas.status import FeedStatus
 
 #: Rows of one answer, about: `undertow sql` gives no more than a million.
 ASKED_AT_ONCE = 400_000
+#: What the README promises of SIGTERM.
+ENDS_WITHIN_S = 20.0
 
 
 def judge(
@@ -20,11 +22,13 @@ def judge(
     outcome: Outcome,
     extra: Mapping[str, Counter[str]] | None = None,
     refused: Mapping[str, Counter[Any]] | None = None,
+    bars_by_offset: bool = True,
 ) -> None:
     """Fill in what was lost, doubled or different; the stages have stopped.
 
     `extra` are ids that were sent beside the recording, by table; `refused` what stands in dead
-    letters instead of the table, by id, of bars by partition and offset.
+    letters instead of the table, by id, of bars by partition and offset. Where the topic of bars
+    was made anew their offsets say nothing, but the trades in them do.
     """
     letters: Mapping[str, Counter[Any]] = refused or {}
     outcome.records += rig.recording.records
@@ -37,12 +41,13 @@ def judge(
             (extra or {}).get(table, Counter()),
             letters.get(table, Counter()),
         )
-    _bars(rig, outcome, letters.get("bars", Counter()))
+    _bars(rig, outcome, letters.get("bars", Counter()), bars_by_offset)
     if rig.of("detect"):
         outcome.findings_differ = sum(_findings(rig, outcome, table) for table in FINDINGS)
     if rig.of("notify"):
         _deliveries(rig, outcome)
-    outcome.audit = audited(rig.sink_environ)
+    if bars_by_offset:
+        outcome.audit = audited(rig.sink_environ)
     condemn(outcome)
 
 
@@ -53,6 +58,8 @@ def measure(rig: Rig, outcome: Outcome) -> None:
     outcome.rss_mb_max = round(max(sizes), 1) if sizes else None
     outcome.ended_unasked = sum(len(stage.unasked) for stage in rig.stages)
     for stage in rig.stages:
+        if stage.ended_s and max(stage.ended_s) > ENDS_WITHIN_S:
+            outcome.blame(f"{stage.name} took {max(stage.ended_s):.0f} s to end on SIGTERM")
         if stage.unasked:
             outcome.notes.append(f"{stage.name} ended by itself: exit codes {stage.unasked}")
         for line, count in Counter(stage.tracebacks()).most_common(3):
@@ -87,7 +94,7 @@ def _raw_rows(
     outcome.doubled += again
 
 
-def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]]) -> None:
+def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]], by_offset: bool) -> None:
     """Bars are partial sums that nothing collapses: by offset, and by the trades in them."""
     if not rig.of("rollup"):
         return
@@ -101,8 +108,8 @@ def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]]) -> None
     )
     found = [json.loads(row) for row in asked]
     stored = Counter((int(row["p"]), int(row["o"])) for row in found) + refused
-    missing = (Counter(told.keys()) - stored).total()
-    again = (stored - Counter(told.keys())).total()
+    missing = (Counter(told.keys()) - stored).total() if by_offset else 0
+    again = (stored - Counter(told.keys())).total() if by_offset else 0
     trades = sum(int(row["trades"]) for row in found) + sum(told.get(at, 0) for at in refused)
     if missing or again or trades != rig.recording.trades_in_bars:
         outcome.notes.append(

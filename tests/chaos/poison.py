@@ -10,6 +10,7 @@ import msgspec
 
 from chaos.judge import judge
 from chaos.outcome import Outcome
+from chaos.process import Stage
 from chaos.recording import rows
 from chaos.rig import Rig
 from chaos.say import say
@@ -47,7 +48,7 @@ def poison_batches(
             extra.update(_old_trades(rig, number, rng.randrange(1_001, 1_400)))
         time.sleep(rng.uniform(0.5, ROUND_S / 2))
         if rng.random() < 0.6:
-            rng.choice(rig.of("sink")).kill()
+            rng.choice([Stage.kill, Stage.end])(rng.choice(rig.of("sink")))
         if rng.random() < 0.3:
             for table in REFUSED:
                 client.command(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS poison")

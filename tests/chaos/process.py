@@ -38,6 +38,8 @@ class Stage:
         self.starts = 0
         self.unasked: list[int] = []
         self.rss_mb: list[tuple[float, float]] = []
+        #: Seconds from each SIGTERM to the end.
+        self.ended_s: list[float] = []
         self.environ = {
             **environ,
             "UNDERTOW_DATA_DIR": str(self.data_dir),
@@ -65,6 +67,22 @@ class Stage:
         self._asked = True
         self.signal(signal.SIGKILL)
 
+    def end(self) -> None:
+        """Ask it to end, as an orchestrator would; it is started again."""
+        self._asked = True
+        self._await_end(self._process)
+
+    def _await_end(self, process: subprocess.Popen[bytes]) -> int:
+        began = time.monotonic()
+        self.signal(signal.SIGTERM)
+        try:
+            return process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+        finally:
+            self.ended_s.append(time.monotonic() - began)
+
     def signal(self, number: int) -> None:
         """Send a signal, if there is anyone to hear it."""
         with suppress(ProcessLookupError):
@@ -75,12 +93,10 @@ class Stage:
         self._stopped.set()
         self._thread.join()
         self.signal(signal.SIGCONT)
-        self.signal(signal.SIGKILL if kill else signal.SIGTERM)
-        try:
-            return self._process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        if kill:
+            self.signal(signal.SIGKILL)
             return self._process.wait()
+        return self._await_end(self._process)
 
     def tracebacks(self) -> list[str]:
         """The last line of each traceback in its log."""
