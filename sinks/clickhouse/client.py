@@ -34,8 +34,9 @@ from sinks.clickhouse.rows import (
 
 DATABASE = "undertow"
 
-#: Parts that one insert may make: a batch over more of the table's partitions is taken apart.
-MAX_PARTITIONS = 1000
+#: Parts that one insert may make, ClickHouse's own default: a batch over more of the table's
+#: partitions is taken apart. A thousand took a busy server longer than we wait for an answer.
+MAX_PARTITIONS = 100
 _INSERT_SETTINGS = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,

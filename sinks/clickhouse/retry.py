@@ -142,7 +142,7 @@ _FULL_DISK = ("No space left on device", "NOT_ENOUGH_SPACE")
 _SMALLER_CODES = frozenset({159, 173, 241})
 #: Tries of an insert whose error nobody has seen before, and of one that may be too large.
 UNKNOWN_TRIES = 5
-SMALLER_TRIES = 10
+SMALLER_TRIES = 5
 #: What a log line keeps of a failure: the driver's words quote its whole URL.
 _CAUSE = 200
 
@@ -189,6 +189,11 @@ def _by_type(problem: BaseException) -> Fault:
     return "store" if DRIVER_ERRORS.get(type(problem), False) is False else "passing"
 
 
+def _may_be_too_large(problem: BaseException) -> bool:
+    """Say whether less at a time may do: memory that was short, an answer that took too long."""
+    return getattr(problem, "code", None) in _SMALLER_CODES or "timed out" in str(problem)
+
+
 def is_retryable(problem: BaseException) -> bool:
     """Say whether the same insert may succeed later without anybody changing it."""
     return fault_of(problem) == "passing"
@@ -218,7 +223,7 @@ class Retry:
             except Exception as problem:
                 fault = fault_of(problem)
                 unknown += fault == "unknown"
-                large += splits and getattr(problem, "code", None) in _SMALLER_CODES
+                large += splits and _may_be_too_large(problem)
                 hopeless = unknown >= UNKNOWN_TRIES or large >= SMALLER_TRIES
                 if hopeless or fault in ("rows", "store"):
                     raise SinkError(table, token, problem, gave_up=False) from problem

@@ -597,10 +597,17 @@ def test_no_code_stands_for_two_faults():
     assert len(codes) == len(set(codes))
 
 
-@pytest.mark.parametrize("code", [241, 9_999])
-def test_a_batch_that_may_be_too_large_is_not_tried_whole_for_ever(client, code):
+@pytest.mark.parametrize(
+    "problem",
+    [
+        driver.DatabaseError("(total) limit", code=241),
+        driver.DatabaseError("never seen before", code=9_999),
+        driver.OperationalError("HTTPConnectionPool: Read timed out. (read timeout=15)"),
+    ],
+)
+def test_a_batch_that_may_be_too_large_is_not_tried_whole_for_ever(client, problem):
     clock = Clock()
-    failing = Failing(client, 10**6, driver.DatabaseError("(total) limit", code=code))
+    failing = Failing(client, 10**6, problem)
     two = batch([liquidation(1), liquidation(2)])
     with pytest.raises(SinkError, match="cannot succeed") as caught:
         Writer(failing, clock.retry(give_up_after_s=math.inf)).insert(two)
