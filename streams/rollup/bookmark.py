@@ -90,22 +90,28 @@ def read(text: str | None, offset: int) -> Bookmark | None:
 
 
 def resumed(
-    number: int, offset: int, text: str | None, low: int, back: Callable[[int], int]
+    number: int,
+    offset: int,
+    text: str | None,
+    kept: Stretch,
+    back: Callable[[int], int],
 ) -> tuple[Partition, int]:
     """Return a partition as it was at a committed offset, and where to begin to read.
 
-    `low` is the first offset there is; `back` returns the offset from which words are read
+    `kept` is what there is of the log; `back` returns the offset from which words are read
     again that lead up to another, and is asked only where no bookmark has them.
     """
-    live_from = max(offset, low)
+    low, end = kept
     if offset < 0:
-        return Partition(number, fold.FoldState(), live_from, live_from), live_from
+        return Partition(number, fold.FoldState(), low, low), low
+    live_from = min(max(offset, low), end)
     mark = read(text, offset)
     state, stretches = fold.FoldState(), []
     if mark is not None:
         state = fold.FoldState(clock=mark.clock, late=mark.late, frontier=mark.frontier)
-        stretches = [(max(first, low), last) for first, last in mark.stretches if last > low]
-        _tell_gone(number, mark.stretches, low, offset)
+        stretches = [(max(first, low), min(last, live_from)) for first, last in mark.stretches]
+        stretches = [(first, last) for first, last in stretches if first < last]
+    _tell_gone(number, mark.stretches if mark else [], offset, kept)
     whole = mark is not None and mark.whole
     if not whole:
         begin = min([back(live_from), *(first for first, _ in stretches)])
@@ -137,8 +143,15 @@ def next_wanted(part: Partition, offset: int) -> int:
     return max(offset, part.live_from)
 
 
-def _tell_gone(number: int, stretches: list[Stretch], low: int, offset: int) -> None:
-    if low > offset:
+def _tell_gone(number: int, stretches: list[Stretch], offset: int, kept: Stretch) -> None:
+    low, end = kept
+    if offset > end:
+        log.error(
+            "rollup: trades[%d]: ends at offset %d, before the committed %d: Kafka has lost what"
+            " was folded; going on at its end",
+            number, end, offset,
+        )  # fmt: skip
+    elif low > offset:
         log.error(
             "rollup: trades[%d]: offsets %d to %d were deleted before they were folded:"
             " retention is shorter than this worker was away",

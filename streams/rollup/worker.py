@@ -188,8 +188,8 @@ def _assigned(
 ) -> None:
     # Waits for a transaction that its last owner may have left between two of its steps.
     for tp in consumer.committed(parts, timeout=30):
-        low, _ = consumer.get_watermark_offsets(tp, timeout=30)
-        back = partial(_before, settings, params, tp.partition, low)
+        kept = consumer.get_watermark_offsets(tp, timeout=30)
+        back = partial(_before, settings, params, tp.partition, kept[0])
         _, text = unmarked(tp.metadata)
         if is_of_other(tp.metadata, trades_id):
             log.error(
@@ -197,7 +197,7 @@ def _assigned(
                 tp.partition,
             )
             tp.offset = OFFSET_INVALID
-        part, begin = bookmark.resumed(tp.partition, tp.offset, text, low, back)
+        part, begin = bookmark.resumed(tp.partition, tp.offset, text, kept, back)
         owned[tp.partition] = part
         parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = begin
         log.info(

@@ -122,7 +122,7 @@ class Log:
     def owner(self, back: int = 0) -> Partition:
         """A new process: it knows the log and what is committed, and nothing else."""
         part, begin = bookmark.resumed(
-            0, self.committed.offset, self.committed.metadata, 0, lambda _: back
+            0, self.committed.offset, self.committed.metadata, (0, 10**6), lambda _: back
         )
         self.seek(TopicPartition("trades", 0, begin))
         return part

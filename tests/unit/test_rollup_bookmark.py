@@ -20,6 +20,7 @@ from streams.rollup.take import Partition, recall, take
 START = 1_763_683_200
 STAMP_MS = (START + 2_000_000) * 1_000
 PARAMS = Params()
+LOG = (0, 10**6)
 NAME = string.ascii_lowercase + string.digits + "_.-"
 
 
@@ -83,7 +84,7 @@ def test_as_many_producers_as_there_may_be_find_room_with_the_longest_names() ->
     assert len(part.state.clock.heard) == 64
     text = bookmark.of(part)
     assert len(text) <= bookmark.ROOM
-    again, _ = bookmark.resumed(0, part.position, text, 0, no_time)
+    again, _ = bookmark.resumed(0, part.position, text, LOG, no_time)
     assert again.state.clock.heard == part.state.clock.heard
     assert again.state.clock.spoke == part.state.clock.spoke
 
@@ -92,7 +93,7 @@ def test_a_producer_of_too_many_parts_is_read_again_and_the_rest_is_kept() -> No
     part = told_by(["a", "b"], parts=600)
     text = bookmark.of(part)
     assert len(text) <= bookmark.ROOM
-    again, begin = bookmark.resumed(0, part.position, text, 0, lambda _: 7)
+    again, begin = bookmark.resumed(0, part.position, text, LOG, lambda _: 7)
     assert (again.state.clock.now, again.state.frontier) == (
         part.state.clock.now, part.state.frontier,
     )  # fmt: skip
@@ -108,13 +109,13 @@ def test_words_that_wait_to_be_believed_are_kept_however_long_their_reasons() ->
                     producer=f"p{n}",
                     state="silent",
                     ts_event=(START + 1_000 * n) * SECOND,
-                    reason="".join(draw.choices(string.printable, k=2_000)),
+                    reason="".join(draw.choices(NAME, k=2_000)),
                 )
             )
             for n in range(1, 9)
         )
     )
-    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), 0, no_time)
+    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
     assert again.state.clock.pending.keys() == part.state.clock.pending.keys()
     assert len(again.state.clock.pending) == 8
 
@@ -129,7 +130,7 @@ def test_without_a_bookmark_words_and_ids_are_read_again_and_bars_are_not_told_a
         *believed("b", 5), *believed("a", 10), trade("late", 2), trade("x", 6), trade("y", 9), b"{",
         trade("x", 6), trade("z", 6), trade("late too", 3),
     )  # fmt: skip
-    part, begin = bookmark.resumed(0, 8, text, 0, lambda _: 0)
+    part, begin = bookmark.resumed(0, 8, text, LOG, lambda _: 0)
     assert begin == 0
     new = recall(PARAMS, Words(), part, log)
     take(PARAMS, Words(), part, new)
@@ -152,7 +153,7 @@ def test_where_nothing_is_open_nothing_is_read_again() -> None:
     many = [trade(str(n), n // 100) for n in range(1_000)]
     part = folded(*many, *believed("a", 20))
     assert not part.state.ids
-    _, begin = bookmark.resumed(0, part.position, bookmark.of(part), 0, no_time)
+    _, begin = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
     assert begin == part.position
 
 
@@ -160,7 +161,7 @@ def test_a_trade_stamped_far_ahead_costs_its_own_stretch_alone(monkeypatch) -> N
     monkeypatch.setattr(bookmark, "GAP", 100)
     many = [trade(str(n), n // 100) for n in range(1_000)]
     part = folded(trade("ahead", 250), *many, *believed("a", 9))
-    again, begin = bookmark.resumed(0, part.position, bookmark.of(part), 0, no_time)
+    again, begin = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
     assert begin == 0
     assert bookmark.next_wanted(again, 1) == 801  # the first of second 8
 
@@ -169,7 +170,7 @@ def test_no_more_stretches_than_have_room(monkeypatch) -> None:
     monkeypatch.setattr(bookmark, "GAP", 0)
     part = folded(*(trade(str(n), n if n % 2 else -100) for n in range(600)), alive("a", 0))
     assert len(bookmark.of(part)) <= bookmark.ROOM
-    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), 0, no_time)
+    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
     assert len(again.stretches) <= bookmark.STRETCHES
     assert all(any(first <= n < last for first, last in again.stretches) for n in range(1, 600, 2))
 
@@ -178,10 +179,10 @@ def test_what_retention_has_deleted_is_not_read_and_is_told(caplog) -> None:
     part = folded(trade("x", 9), trade("y", 9), *believed("a", 9))
     text = bookmark.of(part)
     caplog.set_level(logging.WARNING, "undertow.rollup")
-    again, begin = bookmark.resumed(0, 4, text, 1, no_time)
+    again, begin = bookmark.resumed(0, 4, text, (1, 4), no_time)
     assert (begin, again.live_from) == (1, 4)
     assert "begins at offset 1" in caplog.text
-    again, begin = bookmark.resumed(0, 4, text, 90, no_time)
+    again, begin = bookmark.resumed(0, 4, text, (90, 99), no_time)
     assert (begin, again.live_from) == (90, 90)
     assert again.state.clock.now // SECOND == START + 9
     assert "offsets 4 to 90 were deleted before they were folded" in caplog.text
@@ -189,6 +190,17 @@ def test_what_retention_has_deleted_is_not_read_and_is_told(caplog) -> None:
 
 def test_a_longer_grace_after_a_restart_opens_no_closed_second_again() -> None:
     part = folded(*believed("a", 9), trade("x", 8))
-    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), 0, no_time)
+    again, _ = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
     take(Params(grace_s=5), Words(), again, written(alive("a", 10))[:1])
     assert again.state.frontier == part.state.frontier
+
+
+def test_a_log_that_ends_before_what_was_folded_is_told_and_gone_on_from_its_end(caplog) -> None:
+    part = folded(trade("x", 9), trade("y", 9), *believed("a", 9), trade("z", 9))
+    again, begin = bookmark.resumed(0, part.position, bookmark.of(part), (0, 3), no_time)
+    assert (begin, again.live_from, again.stretches) == (0, 3, [(0, 3)])
+    assert "ends at offset 3, before the committed 5" in caplog.text
+    log = written(trade("x", 9), trade("y", 9), b"{", trade("new", 9), trade("x", 9))
+    new = recall(PARAMS, Words(), again, log)
+    assert take(PARAMS, Words(), again, new) == 1
+    assert [bar.trades for bar in fold.drain(again.state)] == [1]
