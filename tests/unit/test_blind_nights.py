@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nights import NIGHT, PRODUCERS, START, Item, play, with_feeds, word
+from nights import NIGHT, PARAMS, PRODUCERS, START, Item, play, with_feeds, word
 
 from schemas.findings import Alert, CascadeFinding
 from schemas.status import FeedStatus
@@ -96,6 +96,20 @@ def test_trades_that_stop_without_a_word_are_told_and_waited_for_no_longer_than_
     [alert] = [r for r in part if isinstance(r, Alert) and r.kind == "feed.silent"]
     assert "rollup" in alert.title
     assert dies_at - 2 * SECOND <= alert.ts_event < dies_at
+
+
+def test_a_shell_that_reads_each_input_by_itself_waits_for_one_that_only_lags() -> None:
+    late = [item for item in WHOLE if item[0] != "trades"]
+    state = pipeline.State()
+    state.shard.away.awaited = {"bars"}
+    outputs = [
+        o for topic, record in late for o in pipeline.step(PARAMS, state, topic, record).outputs
+    ]
+    assert outputs == []
+    for topic, record in WHOLE:
+        if topic == "trades":
+            outputs += pipeline.step(PARAMS, state, topic, record).outputs
+    assert unlike([record for _, record in outputs]) == unlike(play(WHOLE))
 
 
 def played(folder: str) -> list[msgspec.Struct]:

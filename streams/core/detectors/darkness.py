@@ -46,12 +46,15 @@ class Dark(msgspec.Struct):
 class Darkness(msgspec.Struct):
     """Dark inputs by name, and the second from which one that came back counts again.
 
-    `marks`: where the inputs' runs stood at each input's last word.
+    `marks`: where the inputs' runs stood at each input's last word. `awaited`: inputs that are
+    not left out unless they say so. A shell that reads each input by itself waits there by its
+    own clock: that one of them lags is no sign that nobody speaks.
     """
 
     dark: dict[str, Dark] = {}
     resumes: dict[str, int] = {}
     marks: dict[str, dict[str, int]] = {}
+    awaited: set[str] = set()
 
 
 def observe(
@@ -92,7 +95,8 @@ def _leave_out(
     """Go on without an input once the others' time ran on for too long; return if so."""
     clock, dark = inputs[name], state.dark.get(name)
     if dark is not None:
-        if dark.left_out or _others_run(inputs, dark.runs, name) < stale_after_s + SKEW_S:
+        unsaid = not clock.heard and name in state.awaited
+        if dark.left_out or unsaid or _others_run(inputs, dark.runs, name) < stale_after_s + SKEW_S:
             return False
         dark.left_out = True
         return True
@@ -102,7 +106,8 @@ def _leave_out(
         clock.dark_since = status.ts_event // SECOND
         state.dark[name] = Dark(clock.dark_since, state.marks[name])
         return False
-    if _others_run(inputs, state.marks[name], name) < stale_after_s + SKEW_S:
+    ran_on = _others_run(inputs, state.marks[name], name)
+    if name in state.awaited or ran_on < stale_after_s + SKEW_S:
         return False
     watermark.stall(clock, stale_after_s)
     since = clock.lead // SECOND if clock.dark_since is None else clock.dark_since
