@@ -144,7 +144,7 @@ def _fit_one_of(kind: inspect.UnionType, rule: Rule | None, value: Any) -> Any:
 def _fit_text(kind: inspect.StrType, rule: Rule | None, text: str) -> str:
     most = kind.max_length or len(text)
     nearest = texts.name(text) if rule is texts.name_problem else texts.identity(text)
-    for made in (text[:most], texts.plain(text, most), nearest[:most]):
+    for made in (texts.plain(text, most), nearest[:most]):
         if len(made) >= (kind.min_length or 0) and (rule is None or rule(made) is None):
             return made
     raise _CannotFit

@@ -56,6 +56,32 @@ def test_kafka_gives_a_key_beyond_ascii_the_partition_that_faust_gives_it(
         assert codec.decode(topic, came[topic].value()) == record
 
 
+def test_a_record_that_nobody_could_read_arrives_shortened_beside_its_letter(
+    clean_topics: str,
+) -> None:
+    alert = Alert(
+        alert_id="a", dedup_key="d", kind="cascade.onset", tier="cascade", severity="critical", asset=ASSET,
+        title="t", text="x" * 9_000, finding_id="f", ts_event=1_763_683_200_000_000, ts_detect=1_763_683_200_000_000,
+    )  # fmt: skip
+    producer = clients.producer(Settings(kafka_url=clean_topics))
+    records.send(producer, "alerts", alert, partition=3)
+    assert producer.flush(10) == 0
+    consumer = Consumer(
+        {"bootstrap.servers": clean_topics, "group.id": "short", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(["alerts", "dead_letters"])
+    came = {}
+    while len(came) < 2:
+        message = consumer.poll(10)
+        assert message is not None
+        came[message.topic()] = message
+    consumer.close()
+    assert came["alerts"].partition() == 3
+    assert came["alerts"].key() == ASSET.encode()
+    assert len(codec.decode("alerts", came["alerts"].value()).text) == 2_000
+    assert codec.decode("dead_letters", came["dead_letters"].value()).field == "text"
+
+
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory):
     client = open_client("chdb", tmp_path_factory.mktemp("data"))
