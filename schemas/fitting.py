@@ -68,8 +68,8 @@ def readable(
     if fitted is not None:
         yield topic, fitted
     if faults:
-        told = getattr(record, "ts_detect", None)
-        ts_recv = told if isinstance(told, int) else now_us()
+        ts_detect = getattr(record, "ts_detect", None)
+        ts_recv = ts_detect if isinstance(ts_detect, int) else now_us()
         yield "dead_letters", _letter(topic, record, fitted is not None, faults, ts_recv)
 
 

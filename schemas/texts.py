@@ -53,13 +53,13 @@ _TAIL, _DIGITS = re.compile(_QUOTE_AND_KIND + _END), re.compile(DIGITS_PATTERN)
 _LETTER = frozenset({"Lu", "Lo", "Lm", "Nd"})
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def name_problem(text: str) -> str | None:
     """Return what keeps `text` from being the name of a venue, chain, provider or producer."""
     return None if _NAME.match(text) else f"{shown(text)} is not a name like 'binance'"
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def asset_problem(text: str) -> str | None:
     """Return what keeps `text` from being an asset."""
     if _ASCII_ASSET.match(text) or (len(text) <= 20 and is_letters(text)):
@@ -72,7 +72,7 @@ def asset_or_none_problem(text: str) -> str | None:
     return asset_problem(text) if text else None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def instrument_problem(text: str) -> str | None:
     """Return what keeps `text` from being an instrument."""
     asset = text.split("-", 1)[0]
