@@ -229,4 +229,17 @@ TABLE = [
     Row("htx", "swap_open_interest", "both sides",
         '{"status":"ok","data":[{"volume":3000000,"amount":3000,"symbol":"BTC","value":60000000,"contract_code":"BTC-USDT"}],"ts":1790000000123}',
         [_open(3000.0, "both", 60_000_000.0, T)]),
+    # amount: POSITION sign; one trigger, then matches: the trigger counts (wire-formats 3.11).
+    Row("bitfinex", "liq", "a long triggered, and its match, which is the same position again",
+        '[91684,[["pos",171,1790000000123,null,"tSOLF0:USTF0",0.5,160.02,null,0,1,null,null],["pos",171,1790000000140,null,"tSOLF0:USTF0",0.5,160.02,null,1,1,null,148.7]]]',
+        [_forced("long", 0.5, None, None, None, T, instrument="SOL-USDT-PERP", coverage="full")]),
+    Row("bitfinex", "liq", "a short that the system took: nothing was bought",
+        '[91684,[["pos",172,1790000000123,null,"tETHF0:USTF0",-4,222.2,null,0,0,null,null]]]',
+        [_forced("short", 4.0, None, None, None, T, order_side=None)]),
+    Row("bitfinex", "trades", "the sign is the taker's; recorders add the symbol at the end",
+        '[23916,"te",[45,1790000000123,-0.5,80000],11,1790000000200,"trades","BTCF0:USTF0"]',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="bitfinex:tBTCF0:USTF0:45")]),
+    Row("bitfinex", "deriv", "element 17 is open interest in coins, 14 the mark price",
+        '[127,[1790000000123,null,79990,79999,null,1,null,1790006400000,0,1,null,0,null,null,80000,null,null,100],7,1790000000200,"status","BTCF0:USTF0"]',
+        [_open(100.0, "unknown", 8_000_000.0, T), _mark(80000.0, T)]),
 ]  # fmt: skip

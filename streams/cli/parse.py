@@ -57,9 +57,11 @@ def parse(venue: str, channel: str | None, instruments: Path | None, ts_recv: in
       {"T":1791565600992,"s":"BTCUSDT","S":"Buy","v":"0.006","p":"82396.90"}]}' |
       tr -d '\\n' | undertow parse bybit --channel allLiquidation
     """
-    if channel is not None:
-        channel = _channel(venue, channel)
     known = registry.bundled(venue) if instruments is None else _read(venue, instruments)
+    known = known.of_connection()
+    if channel is not None:
+        known.channels[-1] = channel  # Bitfinex's frames do not say what they are of
+        channel = _channel(venue, channel)
     if known.date:
         click.echo(f"contracts of {venue} as of {known.date}: {known.source}", err=True)
     encode = msgspec.json.Encoder().encode

@@ -65,6 +65,14 @@ class Instruments(dict[str, Instrument]):
         self.rule = rule
         self.source = source
         self.date = date
+        #: What a connection's channel numbers are of, as its replies say; -1: every other one.
+        self.channels: dict[int, str] = {}
+
+    def of_connection(self) -> "Instruments":
+        """Return the same instruments for a connection, whose channel numbers are its own."""
+        same = Instruments(self.rule, self, self.source, self.date)
+        same.liquidation_sign = self.liquidation_sign
+        return same
 
     def __missing__(self, symbol: str) -> Instrument:
         instrument = self.rule(symbol)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from streams.feeds import (
     binance,
+    bitfinex,
     bitget,
     bitmex,
     bybit,
@@ -46,6 +47,7 @@ _MODULES: dict[str, Any] = {
     "dydx": dydx,
     "kraken": kraken,
     "htx": htx,
+    "bitfinex": bitfinex,
 }
 VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)
