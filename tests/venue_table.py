@@ -242,4 +242,9 @@ TABLE = [
     Row("bitfinex", "deriv", "element 17 is open interest in coins, 14 the mark price",
         '[127,[1790000000123,null,79990,79999,null,1,null,1790006400000,0,1,null,0,null,null,80000,null,null,100],7,1790000000200,"status","BTCF0:USTF0"]',
         [_open(100.0, "unknown", 8_000_000.0, T), _mark(80000.0, T)]),
+    # timestamp in seconds; owners are labels (wire-formats 3.13).
+    Row("whale_alert", "alert", "a leg for each asset, worth as told",
+        '{"type":"alert","channel_id":"c","timestamp":1790000000,"blockchain":"ethereum","transaction_type":"transfer","from":"unknown wallet","to":"Binance","amounts":[{"symbol":"USDT","amount":5000000,"value_usd":5001000},{"symbol":"eth","amount":2}],"text":"t","transaction":{"hash":"0xab","sub_transactions":[]}}',
+        [{"type": "whale_transfer", "asset": "USDT", "quantity": 5_000_000.0, "notional_usd": 5_001_000.0, "from_kind": "unknown", "to_owner": "binance", "to_kind": "exchange", "leg": 0, "ts_event": 1_790_000_000_000_000},
+         {"type": "whale_transfer", "asset": "ETH", "quantity": 2.0, "notional_usd": None, "leg": 1}]),
 ]  # fmt: skip

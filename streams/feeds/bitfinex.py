@@ -92,13 +92,14 @@ def parse_status(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 
     def build(reading: tuple[int, list[Any]]) -> OpenInterest | MarkPrice | None:
         place, row = reading
+        _check(row, _STATUS)
         value = row[place] if len(row) > place else None
         if value is None:
             return None
         times = _micros(row, 0), ts_recv
         if place == 14:
             return readings.mark("bitfinex", instrument, _number(row, 14), times)
-        mark = _number(row, 14) if row[14] is not None else None
+        mark = _number(row, 14) if len(row) > 14 and row[14] is not None else None
         amount = _number(row, 17)
         return readings.interest("bitfinex", instrument, amount, mark, "unknown", times)
 
@@ -205,8 +206,8 @@ def _array(frame: bytes) -> list[Any]:
 
 def _position(row: Any, ts_recv: int, known: Instruments) -> Liquidation | None:
     _check(row, _POSITION)
-    if row[0] != "pos" or type(row[1]) is not int or not isinstance(row[4], str):
-        raise UnreadableFrame("0", "not a position with a number and a symbol")
+    if row[0] != "pos" or not isinstance(row[4], str):
+        raise UnreadableFrame("0", "not a position with a symbol")
     if row[8] not in (0, 1):
         raise UnreadableFrame("8", f"{str(row[8])[:20]!r} is neither a trigger nor a match")
     if row[8]:
@@ -217,7 +218,7 @@ def _position(row: Any, ts_recv: int, known: Instruments) -> Liquidation | None:
         raise UnreadableFrame("5", f"{amount!r} is no amount of coins")
     sold = bool(row[9])
     return Liquidation(
-        event_id=f"bitfinex:liquidation:{row[1]}",
+        event_id=f"bitfinex:liquidation:{_identity(row, 1)}",
         venue="bitfinex",
         instrument=instrument.instrument,
         venue_symbol=row[4],
@@ -237,12 +238,10 @@ def _position(row: Any, ts_recv: int, known: Instruments) -> Liquidation | None:
 
 def _trade(row: Any, ts_recv: int, of: Instrument) -> Trade:
     _check(row, _PRINT)
-    if type(row[0]) is not int or not 0 <= row[0] < 2**63:
-        raise UnreadableFrame("0", "no print's number")
     amount = _number(row, 2)
     price, quantity, worth = sized(of, abs(amount), _number(row, 3))
     return Trade(
-        event_id=f"bitfinex:{of.venue_symbol}:{row[0]}",
+        event_id=f"bitfinex:{of.venue_symbol}:{_identity(row, 0)}",
         venue="bitfinex",
         instrument=of.instrument,
         venue_symbol=of.venue_symbol,
@@ -260,6 +259,13 @@ def _check(row: Any, least: int) -> None:
     # Arrays grow at the end without notice.
     if not isinstance(row, list) or len(row) < least:
         raise UnreadableFrame("", f"not a row of {least} elements or more")
+
+
+def _identity(row: list[Any], place: int) -> int:
+    value = row[place]
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise UnreadableFrame(str(place), f"{str(value)[:60]!r} is no position's or print's number")
+    return value
 
 
 def _number(row: list[Any], place: int) -> float:

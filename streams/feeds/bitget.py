@@ -10,7 +10,6 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import grid_usd
 from streams.feeds import readings
 from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
@@ -24,7 +23,7 @@ from streams.feeds.frames import (
     unreadable,
 )
 from streams.feeds.identities import exact, occurring
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, described, dollars, sized
 from streams.feeds.symbols import day_of, split_symbol
 
 OrderSide = Literal["buy", "sell"]
@@ -97,7 +96,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     def build(item: _Forced) -> Liquidation:
         instrument = instruments[item.symbol]
         coins = item.amount / item.price
-        _, quantity, worth = sized(instrument, coins, item.price)
+        _, quantity, _ = sized(instrument, coins, item.price)
         facts = f"bitget:{item.symbol}:{item.ts}:{item.side}:{exact(item.amount, item.price)}"
         return Liquidation(
             event_id=occurring(facts, counts),
@@ -110,7 +109,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
             price=None,
             price_kind=None,
             quantity=quantity,
-            notional_usd=None if worth is None else grid_usd(item.amount),
+            notional_usd=dollars(instrument, item.amount),
             coverage="largest_per_second",
             stream="liquidation",
             ts_event=item.ts * 1000,

@@ -13,7 +13,6 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import grid_usd
 from streams.feeds import readings
 from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
 from streams.feeds.frames import (
@@ -31,6 +30,8 @@ from streams.feeds.instruments import (
     Instruments,
     Parser,
     described,
+    dollars,
+    in_coins,
     sized,
     snapshot,
     unknown,
@@ -42,6 +43,8 @@ _MONTHS = "FGHJKMNQUVXZ"
 _DATED = re.compile(r"([A-Z0-9]+?)(USDT|USD|)([FGHJKMNQUVXZ])([0-9]{2})")
 _PAIR = re.compile(r"([A-Z0-9]+?)_?(USDT|USDC|USD|EUR|XBT)")
 
+#: What price times coins is not held to, where the venue tells the worth itself.
+_BEYOND = 1e300
 Items = TypeVar("Items")
 
 
@@ -315,11 +318,8 @@ def _traded(
     coins, worth = item.homeNotional, item.foreignNotional
     if not coins or not worth:
         return sized(instrument, item.size or 0.0, price)
-    if worth > 1e10:
-        raise UnreadableFrame("foreignNotional", f"{worth!r} is above 1e10")
-    multiplier = instrument.multiplier
-    dollars = grid_usd(worth) if instrument.in_dollars else None
-    return price / multiplier, coins * multiplier, dollars
+    price, coins, _ = sized(in_coins(instrument), coins, price, _BEYOND)
+    return price, coins, dollars(instrument, worth)
 
 
 def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, OpenInterest, Trade
-from schemas.words import OrderSide, grid_usd
+from schemas.words import OrderSide
 from streams.feeds import readings
 from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
@@ -26,7 +26,16 @@ from streams.feeds.frames import (
     unreadable,
 )
 from streams.feeds.identities import exact, occurring
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized, unknown
+from streams.feeds.instruments import (
+    Instrument,
+    Instruments,
+    Parser,
+    described,
+    dollars,
+    in_coins,
+    sized,
+    unknown,
+)
 
 # BTC-USDT, BTC-USDT-261225 (linear), ETH-USD (inverse), BTC261225 (inverse, dated)
 _NAME = re.compile(r"([^\W_a-z]+?)(?:-(USDT|HUSD|USD)(?:-([0-9]{6}))?|([0-9]{6}))")
@@ -55,7 +64,6 @@ class _Print(msgspec.Struct, gc=False):
     amount: SizeIn
     direction: Literal["buy", "sell", ""]
     quantity: SizeIn | None = None
-    trade_turnover: SizeOrZero | None = None
 
 
 class _Open(msgspec.Struct, gc=False):
@@ -157,14 +165,11 @@ def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     def build(item: _Print) -> Trade:
         if not item.direction:
             raise UnreadableFrame("direction", "none is told: whose order it was is not known")
-        price = item.price / instrument.multiplier
         if item.quantity is not None:
-            quantity = item.quantity / 2 * instrument.multiplier
-            worth = (item.trade_turnover or item.quantity * item.price) / 2
-            worth_usd = grid_usd(worth) if instrument.in_dollars else None
+            price, quantity, worth = sized(in_coins(instrument), item.quantity / 2, item.price)
         else:
             _known_size(instrument)
-            price, quantity, worth_usd = sized(instrument, item.amount / 2, item.price)
+            price, quantity, worth = sized(instrument, item.amount / 2, item.price)
         return Trade(
             event_id=f"htx:{symbol}:{item.id}",
             venue="htx",
@@ -174,7 +179,7 @@ def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> 
             aggressor_side=item.direction,
             price=price,
             quantity=quantity,
-            notional_usd=worth_usd,
+            notional_usd=worth,
             ts_event=item.ts * 1000,
             ts_recv=ts_recv,
         )
@@ -318,8 +323,5 @@ def _coins_and_worth(instrument: Instrument, order: _Forced) -> tuple[float, flo
         _known_size(instrument)
         _, coins, worth = sized(instrument, order.volume, order.price)
         return coins, worth
-    worth = order.trade_turnover or order.amount * order.price
-    coins = order.amount * instrument.multiplier
-    if not 0.0 < coins <= 1e15 or worth > 1e10:
-        raise UnreadableFrame("amount", f"{coins!r} coins of {worth!r} is beyond an order")
-    return coins, grid_usd(worth) if instrument.in_dollars else None
+    _, coins, worth = sized(in_coins(instrument), order.amount, order.price)
+    return coins, dollars(instrument, order.trade_turnover) if order.trade_turnover else worth

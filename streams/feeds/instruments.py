@@ -1,7 +1,7 @@
 """What one unit of a venue's quantity is: contract size, inverse or linear, base and quote."""
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Literal
 
@@ -109,6 +109,24 @@ def sized(
     if not (0.0 < price <= 1e9 and 0.0 < coins <= 1e15 and 0.0 <= worth <= most_usd):
         raise _out_of_range(price, coins, worth, most_usd)
     return price, coins, grid_usd(worth) if instrument.in_dollars else None
+
+
+def dollars(instrument: Instrument, worth: float, most_usd: float = 1e10) -> float | None:
+    """Return a worth that the venue tells itself, None where its quote is no dollar.
+
+    Raises UnreadableFrame for what no record can hold.
+    """
+    if not instrument.in_dollars:
+        return None
+    if not 0.0 <= worth <= most_usd:
+        raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, {most_usd:.0e}]")
+    return grid_usd(worth)
+
+
+@lru_cache(maxsize=4_096)
+def in_coins(instrument: Instrument) -> Instrument:
+    """Return the instrument as a message counts it that tells coins beside contracts."""
+    return msgspec.structs.replace(instrument, unit="base", size=1.0)
 
 
 def _out_of_range(price: float, coins: float, worth: float, most_usd: float) -> UnreadableFrame:

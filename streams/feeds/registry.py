@@ -17,6 +17,7 @@ from streams.feeds import (
     hyperliquid,
     kraken,
     okx,
+    whale_alert,
 )
 from streams.feeds.frames import Parsed, Refusal, UnreadableFrame, control, unreadable
 from streams.feeds.instruments import Instrument, Instruments, Parser, rows, snapshot
@@ -48,6 +49,7 @@ _MODULES: dict[str, Any] = {
     "kraken": kraken,
     "htx": htx,
     "bitfinex": bitfinex,
+    "whale_alert": whale_alert,
 }
 VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)

@@ -5,8 +5,7 @@ transfers exactly when there are many; a deposit into an exchange is not a sale.
 """
 
 import re
-from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -15,7 +14,17 @@ from schemas.identity import natural_id
 from schemas.onchain import WhaleTransfer
 from schemas.words import OwnerKind, TransferKind, grid_usd
 from streams.feeds.checks import SizeIn, Word, checked
-from streams.feeds.frames import NOT_A_FRAME, UnreadableFrame, unreadable
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import Instrument, Instruments, Parser
 
 PROVIDER = "whale_alert"
 
@@ -57,6 +66,9 @@ _KIND_OF_OWNER_TYPE: dict[str, OwnerKind] = {
 Seconds = Annotated[int, Meta(ge=1_420_070_400, le=4_102_444_800)]
 
 
+Items = TypeVar("Items")
+
+
 class _Amount(msgspec.Struct):
     symbol: Word
     amount: SizeIn
@@ -82,20 +94,21 @@ class _Transaction(msgspec.Struct):
 
 class _Type(msgspec.Struct):
     type: str
+    error: str = ""
 
 
-class _Alert(msgspec.Struct):
+class _Alert(msgspec.Struct, Generic[Items]):
     timestamp: Seconds
     blockchain: Word
     transaction_type: TransferKind
-    amounts: Annotated[list[_Amount], Meta(min_length=1)]
+    amounts: Items
     transaction: _Transaction
     from_: str | None = msgspec.field(name="from", default=None)
     to: str | None = None
 
 
 _TYPE = msgspec.json.Decoder(_Type)
-_ALERT = msgspec.json.Decoder(_Alert, strict=False)
+_ALERT = Kind(_Alert, _Amount, "amounts")
 
 
 # {"type":"alert","channel_id":"…","timestamp":1686582731,"blockchain":"ethereum",
@@ -104,22 +117,18 @@ _ALERT = msgspec.json.Decoder(_Alert, strict=False)
 #  "transaction":{"height":1,"index_in_block":1,"timestamp":1686582731,"hash":"…","fee":"…",
 #   "sub_transactions":[{"symbol":"USDT","unit_price_usd":"1.0","transaction_type":"transfer",
 #    "inputs":[{"amount":"…","owner":"…","owner_type":"unknown","address":"…"}],"outputs":[…]}]}}
-def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
-    """Read one alert into one WhaleTransfer for each asset it moves; replies give [].
+def parse_alert(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read one alert into one WhaleTransfer for each asset it moves.
 
     `timestamp` is in SECONDS; from and to are owner labels, addresses stand in the
     sub-transactions. The key is (blockchain, hash, leg). Raises UnreadableFrame.
     Source: wire-formats.md 3.13.
     """
-    try:
-        kind = _TYPE.decode(frame).type
-        if kind in _TYPES_OF_REPLY:
-            return []
-        if kind != "alert":
-            raise UnreadableFrame("type", f"{kind[:60]!r} is neither an alert nor a reply")
-        alert = _ALERT.decode(frame)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
+    if not route(frame):
+        return _reply(frame)
+    alert, refusals = _ALERT.read(frame)
+    if not alert.amounts:
+        raise UnreadableFrame("amounts", "nothing was moved")
     subs = alert.transaction.sub_transactions or []
     sources = [party for sub in subs for party in sub.inputs or []]
     targets = [party for sub in subs for party in sub.outputs or []]
@@ -127,10 +136,11 @@ def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
     to_owner, to_kind = _owner(alert.to, targets)
     chain, tx_hash = owner_slug(alert.blockchain), alert.transaction.hash
 
-    def leg_of(leg: int, amount: _Amount) -> WhaleTransfer:
+    def leg_of(numbered: tuple[int, _Amount]) -> WhaleTransfer:
+        leg, amount = numbered
         symbol = amount.symbol.upper()
         of_asset = [sub for sub in subs if (sub.symbol or symbol).upper() == symbol]
-        return WhaleTransfer(
+        transfer = WhaleTransfer(
             event_id=natural_id(PROVIDER, chain, tx_hash, leg),
             provider=PROVIDER,
             chain=chain,
@@ -149,8 +159,10 @@ def parse_alert(frame: bytes, ts_recv: int) -> list[WhaleTransfer]:
             from_address=_address(from_owner, [p for sub in of_asset for p in sub.inputs or []]),
             to_address=_address(to_owner, [p for sub in of_asset for p in sub.outputs or []]),
         )
+        return checked(lambda: transfer)
 
-    return [checked(partial(leg_of, leg, amount)) for leg, amount in enumerate(alert.amounts)]
+    legs = [None if amount is None else (leg, amount) for leg, amount in enumerate(alert.amounts)]
+    return built(legs, leg_of, refusals, "amounts")
 
 
 def owner_slug(label: str) -> str:
@@ -187,3 +199,42 @@ def _owner(label: str | None, parties: list[_Party]) -> tuple[str, OwnerKind]:
     if name in EXCHANGES:
         return name, "exchange"
     return name, "issuer" if "treasury" in name else "other"
+
+
+def route(frame: bytes) -> str:
+    """Return `alert` for an alert, "" for control. Raises UnreadableFrame."""
+    kind = _type(frame).type
+    if kind in _TYPES_OF_REPLY or kind == "error":
+        return ""
+    if kind != "alert":
+        raise UnreadableFrame("type", f"{kind[:60]!r} is neither an alert nor a reply")
+    return kind
+
+
+def by_name(symbol: str) -> Instrument:
+    """Raise UnreadableFrame: an alert names assets, and no instrument."""
+    raise UnreadableFrame("symbol", f"{symbol[:60]!r}: alerts name no instruments")
+
+
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Raise UnreadableFrame: an alert needs no metadata."""
+    return by_name(symbol)
+
+
+CHANNELS: dict[str, Parser] = {"alert": parse_alert}
+
+
+def _type(frame: bytes) -> _Type:
+    try:
+        return _TYPE.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+
+
+def _reply(frame: bytes) -> Parsed:
+    said = _type(frame)
+    return (
+        control(Refusal("error", f"refused: {said.error[:200]}"))
+        if said.type == "error"
+        else control()
+    )

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from schemas.identity import natural_id
 from schemas.status import letter
-from streams.feeds import registry, whale_alert
-from streams.feeds.frames import Parsed, Refusal, UnreadableFrame
+from streams.feeds import registry
+from streams.feeds.frames import Parsed
 from streams.simulate.night import night
 from streams.sources import Item, Source
 
@@ -46,10 +46,5 @@ def _parsed(frames: Iterator[night.Frame]) -> Iterator[Item]:
 
 
 def parse(venue: str, kind: str, frame: bytes, ts_recv: int) -> Parsed:
-    """Return what one raw message of the night holds; `kind` is a channel, or an alert."""
-    if kind != "alert":
-        return registry.parse(venue, kind, frame, registry.bundled(venue), ts_recv)
-    try:
-        return Parsed(list(whale_alert.parse_alert(frame, ts_recv)), [])
-    except UnreadableFrame as problem:
-        return Parsed([], [Refusal(problem.field, problem.reason)])
+    """Return what one raw message of the night holds; `kind` is its channel."""
+    return registry.parse(venue, kind, frame, registry.bundled(venue), ts_recv)

@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from venues import parsed, records, refused
 
-from streams.feeds.frames import UnreadableFrame
-from streams.feeds.whale_alert import owner_slug, parse_alert
+from streams.feeds.whale_alert import owner_slug
 
 RECV = 1_686_582_740_000_000
 
@@ -20,8 +20,12 @@ def alert(**changes):
     return json.dumps(message | changes).encode()
 
 
+def legs(frame, ts_recv=RECV):
+    return records("whale_alert", None, frame, ts_recv=ts_recv)
+
+
 def one(**changes):
-    (record,) = parse_alert(alert(**changes), RECV)
+    (record,) = legs(alert(**changes))
     return record
 
 
@@ -30,9 +34,7 @@ def test_the_alerts_time_is_in_seconds():
 
 
 def test_milliseconds_are_not_taken_for_seconds():
-    with pytest.raises(UnreadableFrame) as caught:
-        parse_alert(alert(timestamp=1_686_582_731_000), RECV)
-    assert caught.value.field == "timestamp"
+    assert refused("whale_alert", None, alert(timestamp=1_686_582_731_000)) == ["timestamp"]
 
 
 def test_an_exchange_owner_is_written_like_the_venue():
@@ -46,11 +48,11 @@ def test_an_exchange_owner_is_written_like_the_venue():
 
 def test_several_assets_in_one_alert_are_several_legs_with_stable_keys():
     amounts = [{"symbol": s, "amount": 10, "value_usd": 1e6} for s in ("ETH", "USDT", "WBTC")]
-    records = parse_alert(alert(amounts=amounts), RECV)
-    assert [(r.asset, r.leg) for r in records] == [("ETH", 0), ("USDT", 1), ("WBTC", 2)]
-    assert len({r.event_id for r in records}) == 3
-    again = parse_alert(alert(amounts=amounts, text="corrected"), RECV + 5)
-    assert [r.event_id for r in again] == [r.event_id for r in records]
+    first = legs(alert(amounts=amounts))
+    assert [(r.asset, r.leg) for r in first] == [("ETH", 0), ("USDT", 1), ("WBTC", 2)]
+    assert len({r.event_id for r in first}) == 3
+    again = legs(alert(amounts=amounts, text="corrected"), RECV + 5)
+    assert [r.event_id for r in again] == [r.event_id for r in first]
 
 
 def test_the_providers_owner_type_decides_over_the_table():
@@ -117,7 +119,7 @@ def test_each_leg_has_the_addresses_of_its_own_asset():
     ]
     amounts = [{"symbol": s, "amount": 10} for s in ("eth", "USDT", "WBTC")]
     body = alert(amounts=amounts, transaction={"hash": "0xab", "sub_transactions": subs})
-    assert [r.from_address for r in parse_alert(body, RECV)] == ["0x" + HEX, OLD, None]
+    assert [r.from_address for r in legs(body)] == ["0x" + HEX, OLD, None]
 
 
 def test_a_transfer_without_a_dollar_worth_keeps_none():
@@ -125,7 +127,22 @@ def test_a_transfer_without_a_dollar_worth_keeps_none():
 
 
 def test_acknowledgements_hold_no_records():
-    assert parse_alert(b'{"type":"subscribed_alerts","id":"x","blockchains":[]}', RECV) == []
+    result = parsed("whale_alert", None, {"type": "subscribed_alerts", "id": "x"})
+    assert (result.records, result.refusals, result.control) == ([], [], True)
+    result = parsed("whale_alert", "alert", {"type": "error", "error": "bad key"})
+    assert result.control
+    assert "bad key" in result.refusals[0].reason
+
+
+def test_one_bad_amount_costs_its_own_leg():
+    amounts = [
+        {"symbol": "ETH", "amount": 1},
+        {"symbol": "BTC", "amount": "NaN"},
+        {"symbol": "USDT", "amount": 3},
+    ]
+    result = parsed("whale_alert", None, alert(amounts=amounts), ts_recv=RECV)
+    assert [(r.asset, r.leg) for r in result.records] == [("ETH", 0), ("USDT", 2)]
+    assert [r.field for r in result.refusals] == ["amounts[1].amount"]
 
 
 @pytest.mark.parametrize(
@@ -133,11 +150,9 @@ def test_acknowledgements_hold_no_records():
     [({"amounts": []}, "amounts"), ({"amounts": [{"symbol": "BTC", "amount": "NaN"}]}, "amounts[0].amount"),
      ({"amounts": [{"symbol": "BTC", "amount": -1}]}, "amounts[0].amount"),
      ({"amounts": [{"symbol": "BTC", "amount": 1, "value_usd": 1e12}]}, "amounts[0].value_usd"),
-     ({"amounts": [{"symbol": "B C", "amount": 1}]}, "asset"),
+     ({"amounts": [{"symbol": "B C", "amount": 1}]}, "amounts[0].asset"),
      ({"transaction": {}}, "transaction"), ({"transaction_type": "gift"}, "transaction_type"),
-     ({"type": "news"}, "type"), ({"timestamp": 1_786_582_731}, "ts_event")],
+     ({"type": "news"}, "type"), ({"timestamp": 1_786_582_731}, "amounts[0].ts_event")],
 )  # fmt: skip
 def test_a_bad_alert_names_its_field(changes, field):
-    with pytest.raises(UnreadableFrame) as caught:
-        parse_alert(alert(**changes), RECV)
-    assert caught.value.field == field
+    assert refused("whale_alert", "alert", alert(**changes), ts_recv=RECV) == [field]
