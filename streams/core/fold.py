@@ -162,7 +162,7 @@ def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | Non
     refused = watermark.refusal(state.clock, status, params.stale_after_s)
     if refused:
         return refused
-    seen = watermark.observe(state.clock, status, params.stale_after_s)
+    seen = watermark.step(state.clock, status, params.stale_after_s)
     if seen.moved:
         # Never back, should a restart bring a longer grace: those seconds' ids are forgotten.
         state.frontier = max(state.frontier, state.clock.frontier(params.grace_s))

@@ -61,7 +61,7 @@ class Inflows(msgspec.Struct):
     evidence: Evidence = msgspec.field(default_factory=Evidence)
 
 
-def take(
+def step(
     params: Params,
     state: Inflows,
     asset: str,

@@ -23,6 +23,7 @@ from streams.core.alerts import alert_of
 from streams.core.detectors import contagion
 from streams.core.fold import FoldState
 from streams.core.params import Params
+from streams.core.shard import Finding, Shard
 
 #: A topic and a record that belongs on it.
 Output = tuple[str, msgspec.Struct]
@@ -32,7 +33,7 @@ class State(msgspec.Struct):
     """All state between two records; serialising it and going on changes nothing."""
 
     fold: FoldState = msgspec.field(default_factory=FoldState)
-    shard: engine.Shard = msgspec.field(default_factory=engine.Shard)
+    shard: Shard = msgspec.field(default_factory=Shard)
     market: contagion.MarketState = msgspec.field(default_factory=contagion.MarketState)
 
 
@@ -50,11 +51,11 @@ def step(params: Params, state: State, topic: str, record: msgspec.Struct) -> St
     if topic == "trades" and isinstance(record, FeedStatus):
         refused = fold.tell_time(state.fold, record, params)
         return Step(_after_trades(params, state), refused)
-    told = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
+    judged = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
     outputs: list[Output] = [(topic, record)] if isinstance(record, Bar) else []
-    outputs += routed(told.findings)
-    outputs += market(params, state, told.findings, isinstance(record, FeedStatus))
-    return Step(outputs, told.refused)
+    outputs += routed(judged.findings)
+    outputs += market(params, state, judged.findings, isinstance(record, FeedStatus))
+    return Step(outputs, judged.refused)
 
 
 def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:
@@ -71,7 +72,7 @@ def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:
             yield "alerts", alert
 
 
-def shard_clock(shard: engine.Shard, part: int, parts: int) -> FeedStatus | None:
+def shard_clock(shard: Shard, part: int, parts: int) -> FeedStatus | None:
     """Return a shard's word to the market detector: my pulses before here are out."""
     if shard.frontier <= 0:
         return None
@@ -88,21 +89,18 @@ def _after_trades(params: Params, state: State) -> list[Output]:
     outputs: list[Output] = []
     for bar in fold.drain(state.fold):
         outputs += step(params, state, "bars", bar).outputs
-    word = fold.clock_record(state.fold, 0, 1)
-    if word is not None:
-        outputs += step(params, state, "bars", word).outputs
+    clock = fold.clock_record(state.fold, 0, 1)
+    if clock is not None:
+        outputs += step(params, state, "bars", clock).outputs
     return outputs
 
 
-def market(
-    params: Params, state: State, findings: list[engine.Finding], time_told: bool
-) -> list[Output]:
+def market(params: Params, state: State, findings: list[Finding], time_told: bool) -> list[Output]:
     outputs: list[Output] = []
     for finding in findings:
         if isinstance(finding, AssetPulse):
             contagion.step(params, state.market, finding)
-    word = shard_clock(state.shard, 0, 1) if time_told else None
-    if word is not None:
-        _, told = contagion.step(params, state.market, word)
-        outputs += routed(told)
+    frontier = shard_clock(state.shard, 0, 1) if time_told else None
+    if frontier is not None:
+        outputs += routed(contagion.step(params, state.market, frontier))
     return outputs

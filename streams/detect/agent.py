@@ -20,8 +20,9 @@ from schemas.codec import InvalidRecord
 from schemas.fitting import Message, sendable
 from schemas.topics import TOPICS
 from schemas.words import not_after_message
-from streams.core import engine, pipeline, refusals
+from streams.core import pipeline, refusals
 from streams.core.params import Params
+from streams.core.shard import INPUTS
 from streams.detect import agent_metrics, backpressure, changelog_rows, faust_tables, shards
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka.records import dead_letter
@@ -44,7 +45,7 @@ STUCK_S = 120.0
 def register(app: Any, params: Params, settings: Settings) -> None:
     """Add the detect agent and its tables to a Faust app."""
     worker = Worker(app, params, settings)
-    topics = app.topic(*engine.INPUTS, key_serializer="raw", value_serializer="raw")
+    topics = app.topic(*INPUTS, key_serializer="raw", value_serializer="raw")
 
     @app.agent(topics, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import faust
 
-from streams.core import engine
 from streams.core.params import Params
+from streams.core.shard import INPUTS
 from streams.detect import agent, faust_recovery, faust_transport, market_agent
 from streams.detect.faust_transport import CommittedApp, java_partitioner
 from streams.kafka import worker_names
@@ -51,7 +51,7 @@ def create_app(settings: Settings, params: Params) -> Any:
         web_enabled=False,
     )
     app.recovery_conf = faust_recovery.consumer_conf(settings)
-    app.in_runs = frozenset((*engine.INPUTS, "market_evidence"))
+    app.in_runs = frozenset((*INPUTS, "market_evidence"))
     agent.register(app, params, settings)
     market_agent.register(app, params, settings)
     return app

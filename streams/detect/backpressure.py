@@ -19,7 +19,7 @@ from faust.types import TP
 
 from schemas import metrics
 from schemas.words import SECOND
-from streams.core import engine
+from streams.core.shard import INPUTS, Shard
 
 #: Event seconds before the slowest input at which another waits; below darkness.SKEW_S.
 AHEAD_S = 10
@@ -33,9 +33,9 @@ class Inputs:
     """What waits of one partition, by topic."""
 
     def __init__(self) -> None:
-        self.waiting: dict[str, deque[Any]] = {name: deque() for name in engine.INPUTS}
-        self._bytes = dict.fromkeys(engine.INPUTS, 0)
-        self._came_at = dict.fromkeys(engine.INPUTS, time.monotonic())
+        self.waiting: dict[str, deque[Any]] = {name: deque() for name in INPUTS}
+        self._bytes = dict.fromkeys(INPUTS, 0)
+        self._came_at = dict.fromkeys(INPUTS, time.monotonic())
 
     def add(self, topic: str, records: Iterable[Any]) -> None:
         """Put Kafka's records behind those of the topic that wait."""
@@ -69,7 +69,7 @@ class Inputs:
 
 
 def next_input(
-    shard: engine.Shard,
+    shard: Shard,
     waiting: Iterable[str],
     drained: Iterable[str] = (),
     overdue: Iterable[str] = (),
@@ -93,7 +93,7 @@ def next_input(
 
 def hold(held: set[TP], number: int, full: set[str]) -> None:
     """Add to and take from `held`, the partitions not fetched for now, those of one number."""
-    for name in engine.INPUTS:
+    for name in INPUTS:
         place = TP(name, number)
         if name not in full:
             held.discard(place)

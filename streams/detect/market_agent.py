@@ -72,6 +72,6 @@ def _take(params: Params, state: contagion.MarketState, record: Any, outgoing: O
     except InvalidRecord as problem:
         outgoing.add("dead_letters", records.dead_letter(problem, record.value))
         return
-    _, found = contagion.step(params, state, evidence)
-    for target, finding in pipeline.routed(found):
+    findings = contagion.step(params, state, evidence)
+    for target, finding in pipeline.routed(findings):
         outgoing.add(target, finding)

@@ -28,6 +28,7 @@ from streams.core.detectors import flow, watermark
 from streams.core.detectors.contagion import MarketState
 from streams.core.detectors.darkness import Darkness
 from streams.core.params import Params
+from streams.core.shard import INPUTS, AssetState, Finding, Shard
 from streams.detect import faust_tables
 
 log = logging.getLogger("undertow.detect")
@@ -82,10 +83,10 @@ class LiveShard(msgspec.Struct):
     """
 
     partition: int
-    shard: engine.Shard
+    shard: Shard
     offsets: Offsets
     opened: dict[str, Opened] = msgspec.field(
-        default_factory=lambda: {name: Opened() for name in engine.INPUTS}
+        default_factory=lambda: {name: Opened() for name in INPUTS}
     )
     dirty: set[str] = set()
     near: set[str] = set()
@@ -100,14 +101,14 @@ def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
 
     What is open is not in it: `again` has to be handed the messages of `to_read`.
     """
-    live = LiveShard(partition, engine.Shard(), {})
+    live = LiveShard(partition, Shard(), {})
     seconds: dict[tuple[str, int], StoredSecond] = {}
     for key, value in states.of_partition(partition):
         _, asset, *second = key.decode().split("/")
         if second:
             seconds[asset, int(second[0])] = msgspec.msgpack.decode(value, type=StoredSecond)
         elif asset:
-            live.shard.assets[asset] = msgspec.msgpack.decode(value, type=engine.AssetState)
+            live.shard.assets[asset] = msgspec.msgpack.decode(value, type=AssetState)
         else:
             _restore(live, msgspec.msgpack.decode(value, type=StoredShard))
     live.shard.away.awaited = set(engine.INPUTS)
@@ -115,10 +116,10 @@ def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
     for asset, row, value in faust_tables.rows_of_partition(flows, partition):
         rows.setdefault(asset, {})[row] = None if isinstance(value, faust_tables.Left) else value
     for asset in rows:
-        live.shard.assets.setdefault(asset, engine.AssetState())
+        live.shard.assets.setdefault(asset, AssetState())
     for (asset, number), stored in seconds.items():
         live.old.add((asset, number))
-        state = live.shard.assets.setdefault(asset, engine.AssetState())
+        state = live.shard.assets.setdefault(asset, AssetState())
         if number > state.at:
             open_seconds.restore(state.open, number, stored.cell)
     for asset, state in live.shard.assets.items():
@@ -212,7 +213,7 @@ def _want(live: LiveShard, asset: str) -> None:
         live.wanting.add(asset)
 
 
-def _reads_days(state: engine.AssetState) -> bool:
+def _reads_days(state: AssetState) -> bool:
     return bool(state.whales.waiting) or any(cell.transfers for cell in state.open.cells.values())
 
 
@@ -282,7 +283,7 @@ def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
     yield f"{live.partition}/".encode(), msgspec.msgpack.encode(stored)
 
 
-def pulses(findings: list[engine.Finding]) -> Iterator[AssetPulse]:
+def pulses(findings: list[Finding]) -> Iterator[AssetPulse]:
     """Yield what the market detector hears."""
     for finding in findings:
         if isinstance(finding, AssetPulse):

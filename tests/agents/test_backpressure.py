@@ -6,16 +6,16 @@ from typing import Any
 from faust.types import TP
 
 from schemas.words import SECOND
-from streams.core import engine
+from streams.core.shard import INPUTS, Shard
 from streams.detect import backpressure
 from streams.detect.backpressure import AHEAD_S, Inputs, next_input
 
 START = 1_763_683_200
-ALL = engine.INPUTS
+ALL = INPUTS
 
 
-def shard(**seconds: int) -> engine.Shard:
-    made = engine.Shard()
+def shard(**seconds: int) -> Shard:
+    made = Shard()
     for name, second in seconds.items():
         made.inputs[name].now = (START + second) * SECOND
     return made

@@ -16,6 +16,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
 from streams.core import engine, fold, open_seconds, pipeline
 from streams.core.detectors import flow
+from streams.core.shard import INPUTS
 from streams.detect import faust_tables, shards
 
 Message = tuple[str, int, msgspec.Struct]
@@ -201,7 +202,7 @@ def test_what_was_late_for_its_own_input_is_late_again_when_it_is_read_again() -
         return topic, offset, told
 
     # Bars lag: second 5 stays open, though liquidations have passed it.
-    sent = [word(topic, offset, offset) for topic in engine.INPUTS for offset in (0, 1)]
+    sent = [word(topic, offset, offset) for topic in INPUTS for offset in (0, 1)]
     sent += [order(2, 5), word("liquidations", 3, 9), order(4, 5), order(5, 12)]
     states = Kept()
     live = begun(sent, states, Kept())
@@ -240,7 +241,7 @@ def test_a_second_costs_what_is_due_in_it_however_much_waits() -> None:
             made = liquidation(START + 10 + second, second, 1e4, f"A{second % 50}", "bybit")
             shards.apply(PATIENT, live, "liquidations", next(offset), [made])
         for second in (-2, *range(-1, waiting, 9)):
-            for topic in engine.INPUTS[:: 2 if second > 0 else 1]:
+            for topic in INPUTS[:: 2 if second > 0 else 1]:
                 tell(topic, second)
         list(shards.writes(live))
         before, rows = count[0], 0

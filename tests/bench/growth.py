@@ -19,6 +19,7 @@ from schemas import codec
 from schemas.scan import columns
 from streams.core import engine, fold
 from streams.core.params import Params
+from streams.core.shard import INPUTS, Shard
 from streams.process import health
 from streams.rollup.take import Partition, take
 
@@ -91,14 +92,14 @@ def _rollup(given: list[list[Message]]) -> tuple[float, list[list[bytes]]]:
 
 
 def _detect(given: list[list[bytes]]) -> float:
-    shard, params = engine.Shard(), Params()
+    shard, params = Shard(), Params()
     gc.collect()
     for second, bars in enumerate(given):
         if second == len(given) // 2:
             began = time.process_time()
         for bar in bars:
             engine.step(params, shard, "bars", codec.decode("bars", bar))
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             engine.step(params, shard, topic, load.alive(second + 1))
     cost = time.process_time() - began
     return cost / sum(map(len, given[len(given) // 2 :])) * 1e6

@@ -9,6 +9,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine
 from streams.core.params import Params
+from streams.core.shard import INPUTS, Shard
 
 START = 1_763_683_200
 
@@ -46,12 +47,12 @@ def forced_orders(seconds_long: int = 6_000) -> list[tuple[int, list[Liquidation
 
 def detect(orders: list[tuple[int, list[Liquidation]]]) -> None:
     """Take forced orders in and judge every second, clocks included."""
-    shard, params = engine.Shard(), Params()
+    shard, params = Shard(), Params()
     for second, row in orders:
         for order in row:
             engine.step(params, shard, "liquidations", order)
         word = FeedStatus(producer="bench", state="alive", ts_event=(second + 1) * SECOND)
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             engine.step(params, shard, topic, word)
 
 

@@ -10,7 +10,7 @@ from nights import START
 from schemas import codec
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams.core import engine
+from streams.core.shard import INPUTS
 
 #: A worker that takes a millisecond a message, and may stand still for two seconds.
 SLOW = """
@@ -53,7 +53,7 @@ def test_one_fetch_that_takes_longer_than_it_may_stand_still_is_worked_through(
         for second in range(2)
     ]
     for number in range(4):
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             for word in words:
                 to.produce(topic, word, partition=number)
         for _ in range(MESSAGES - 2):

@@ -73,7 +73,7 @@ def test_orders_of_all_venues_count_and_rows_of_several_tell_nothing() -> None:
     told = branching.of_episode(held, 10_000 + BEFORE_S, 9_999 + len(whole))
     padded = np.r_[np.zeros(recent.KEEP_S - len(whole)), whole[:BEFORE_S]].astype(float)
     assert told == branching.ratio(padded, whole[BEFORE_S:].astype(float))
-    recent.take(held, 10_000 + len(whole), {"0": VenueSecond(coverage="full", entries=[(5, 1e4)])})
+    recent.step(held, 10_000 + len(whole), {"0": VenueSecond(coverage="full", entries=[(5, 1e4)])})
     assert branching.of_episode(held, 10_000 + BEFORE_S, 10_000 + len(whole)) is None
 
 
@@ -82,7 +82,7 @@ def test_only_complete_venues_and_a_quarter_of_an_hour_are_kept() -> None:
     for second in range(2_000):
         for venue, coverage in (("bybit", "full"), ("binance:X", "latest_per_second")):
             shown = {venue: VenueSecond(coverage=coverage, entries=[(1, 5e3)])}  # type: ignore[arg-type]
-            recent.take(held, second, shown)
+            recent.step(held, second, shown)
     assert list(held) == ["bybit"]
     assert (held["bybit"].start, held["bybit"].end) == (2_000 - recent.KEEP_S, 2_000)
     assert recent.series(held["bybit"], 1_995, 2_003).tolist() == [1.0] * 5 + [0.0] * 4

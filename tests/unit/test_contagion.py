@@ -37,7 +37,7 @@ def told(evidence: list[AssetPulse], until: int = 1_200) -> tuple[MarketState, l
         for pulse in (p for p in evidence if p.ts_event == second * SECOND):
             contagion.step(PARAMS, state, pulse)
         word = FeedStatus(producer="s", state="alive", ts_event=(second + 1) * SECOND)
-        found += contagion.step(PARAMS, state, word)[1]
+        found += contagion.step(PARAMS, state, word)
     return state, found
 
 

@@ -10,8 +10,8 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine, inflows, pipeline
 from streams.core.detectors.whale_selling import Inflow
-from streams.core.engine import INPUTS, Shard
 from streams.core.params import WhaleParams
+from streams.core.shard import INPUTS, Finding, Shard
 
 AT = START + 3_600
 DUE = AT + 6 * 60
@@ -37,7 +37,7 @@ def verdicts(*transfers: WhaleTransfer, until: int = AT + 3_600) -> list[WhaleFi
     return [f for f in found if isinstance(f, WhaleFinding)]
 
 
-def tell(shard: Shard, second: int) -> list[engine.Finding]:
+def tell(shard: Shard, second: int) -> list[Finding]:
     word = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
     # A word that leaps is believed at the next.
     inputs = [name for name in INPUTS for _ in (1, 2)]
@@ -130,10 +130,10 @@ def test_credit_is_not_shared_with_a_transfer_that_was_removed() -> None:
 def test_what_is_remembered_is_bounded_by_time_and_by_number() -> None:
     state = inflows.Inflows()
     many = [deposit(AT, event_id=f"d{n}") for n in range(inflows.KEPT + 50)]
-    assert len(inflows.take(PARAMS, state, "BTC", AT, many, [])) == 50  # no room to wait
+    assert len(inflows.step(PARAMS, state, "BTC", AT, many, [])) == 50  # no room to wait
     assert len(state.told) == inflows.KEPT
     assert len(msgspec.msgpack.encode(state.told)) < 500_000
-    inflows.take(PARAMS, state, "BTC", AT + inflows.KEPT_S + 1, [deposit(AT, event_id="x")], [])
+    inflows.step(PARAMS, state, "BTC", AT + inflows.KEPT_S + 1, [deposit(AT, event_id="x")], [])
     assert list(state.told) == ["x"]
 
 

@@ -11,6 +11,7 @@ from schemas.words import SECOND, FeedState
 from streams.core import engine, pipeline
 from streams.core.alerts import alert_of
 from streams.core.detectors import darkness
+from streams.core.shard import INPUTS, Finding, Shard
 
 AWAY = {"whale_transfers": (1_380, 1_950)}
 ALONE = {"liquidations": (1_560, 1_980), **AWAY}
@@ -56,7 +57,7 @@ def test_a_feed_that_dies_without_a_word_is_told_after_the_bound() -> None:
     items: list[Item] = [
         (topic, word(name, second))
         for second in range(400)
-        for topic in engine.INPUTS
+        for topic in INPUTS
         for name in ("a", "b")
         if name == "b" or (topic == "liquidations" and second <= 10)
     ]
@@ -86,10 +87,10 @@ def test_nothing_is_concluded_from_orders_that_nobody_could_see() -> None:
 
 def test_thresholds_follow_the_feeds_that_are_left() -> None:
     """Of a complete and a throttled venue the complete one falls silent."""
-    shard = engine.Shard()
-    found: list[engine.Finding] = []
+    shard = Shard()
+    found: list[Finding] = []
     for second in range(1_200):
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             names = ("binance", "bybit") if topic == "liquidations" else ("x",)
             for name in names:
                 state: FeedState = "silent" if name == "bybit" and second == 900 else "alive"
@@ -106,9 +107,9 @@ def test_thresholds_follow_the_feeds_that_are_left() -> None:
 
 def two_venues(silent_from: int | None) -> list[CascadeFinding]:
     """Two complete venues with half of all orders each; a cascade begins in second 5,000."""
-    shard, found = engine.Shard(), list[engine.Finding]()
+    shard, found = Shard(), list[Finding]()
     for second in range(5_200):
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             for name in ("a", "b") if topic == "liquidations" else ("x",):
                 gone = name == "b" and silent_from is not None and second >= silent_from
                 if not gone or second == silent_from:
@@ -134,10 +135,10 @@ def test_a_cascade_is_called_as_soon_though_one_of_two_venues_is_silent() -> Non
 
 
 def test_a_throttled_feed_at_its_limit_is_named_in_the_finding() -> None:
-    shard = engine.Shard()
-    found: list[engine.Finding] = []
+    shard = Shard()
+    found: list[Finding] = []
     for second in range(1_200):
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             found += engine.step(PARAMS, shard, topic, word("x", second)).findings
         if second % 60 == 0 or second >= 900:
             order = liquidation(START + second, 0, 5e3, "BTC", "binance")

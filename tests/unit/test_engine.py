@@ -12,8 +12,8 @@ from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine, pipeline
-from streams.core.engine import INPUTS, Shard
 from streams.core.params import FlowParams, MarketParams, OnsetParams, Params, VolatilityParams
+from streams.core.shard import INPUTS, Finding, Shard
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
 
@@ -22,7 +22,7 @@ def alive(second: int) -> FeedStatus:
     return FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
 
 
-def tell_all(shard: Shard, second: int) -> list[engine.Finding]:
+def tell_all(shard: Shard, second: int) -> list[Finding]:
     steps = [engine.step(PARAMS, shard, t, alive(second)) for t in INPUTS for _ in (1, 2)]
     return [finding for step in steps for finding in step.findings]
 

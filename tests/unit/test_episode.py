@@ -24,7 +24,7 @@ def live(
         now = Second(second, score, H, 1 if usd else 0, usd, price, price)
         if running is None:
             running = episodes.open_episode(now, side, (None, None))
-        _, entered = episodes.step(ONSET, PARAMS, running, side, now)
+        entered = episodes.step(ONSET, PARAMS, running, side, now)
         told += [(second, phase) for phase in entered]
         if running.phase == "closed":
             break

@@ -12,6 +12,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine, pipeline
 from streams.core.detectors import lead
+from streams.core.shard import INPUTS, Shard
 
 
 def findings(events: list[Event]) -> list[CascadeFinding]:
@@ -128,14 +129,14 @@ def test_the_venue_that_rose_first_is_named_first_where_two_are_complete(
 
 
 def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() -> None:
-    shard, pulses, forced = engine.Shard(), [], Counter[int]()
+    shard, pulses, forced = Shard(), [], Counter[int]()
     orders = [r for _, _, r in complete_night() if isinstance(r, Liquidation) and r.asset == "ETH"]
     for second in range(START, START + 2_400):
         for order in (o for o in orders if o.ts_event // SECOND == second):
             engine.step(PARAMS, shard, "liquidations", order)
             forced[second] += 1
         word = FeedStatus(producer="test", state="alive", ts_event=(second + 1) * SECOND)
-        for topic in engine.INPUTS:
+        for topic in INPUTS:
             found = engine.step(PARAMS, shard, topic, word).findings
             pulses += [finding for finding in found if isinstance(finding, AssetPulse)]
     first = pulses[0].ts_event // SECOND

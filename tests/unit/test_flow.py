@@ -97,12 +97,12 @@ def test_a_bar_of_an_hour_never_opens_in_what_is_packed_already() -> None:
     for close in range(FIRST + 3 * HOUR, FIRST + 4 * HOUR):
         state = FlowState()
         for minute in range(FIRST, close):
-            flow.take_second(state, minute * 60 + 59, [bar(minute)])
+            flow.step(state, minute * 60 + 59, [bar(minute)])
         second = close * 60 - 1
         flow.settle(state, second // 60 - 60)
         assert state.hours
         before = sum(sum(cell.venues["binance"]) for cell in state.minutes.values())
-        flow.take_second(state, second + 1, [bar(close - HOUR, width_min=HOUR)])
+        flow.step(state, second + 1, [bar(close - HOUR, width_min=HOUR)])
         after = sum(sum(cell.venues["binance"]) for cell in state.minutes.values())
         assert after == before + 7.5
 
@@ -110,10 +110,10 @@ def test_a_bar_of_an_hour_never_opens_in_what_is_packed_already() -> None:
 def test_a_second_is_not_added_again_to_what_is_packed() -> None:
     state = FlowState()
     for minute in range(FIRST, FIRST + 2 * HOUR):
-        flow.take_second(state, minute * 60 + 59, [bar(minute)])
+        flow.step(state, minute * 60 + 59, [bar(minute)])
     flow.settle(state, FIRST + HOUR)
     held = copy.deepcopy(state)
-    flow.take_second(state, (FIRST + 5) * 60 + 59, [bar(FIRST + 5)])
+    flow.step(state, (FIRST + 5) * 60 + 59, [bar(FIRST + 5)])
     assert state == held
 
 

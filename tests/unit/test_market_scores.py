@@ -80,7 +80,7 @@ def test_the_batch_z30_with_flow_is_the_detector_stepped_second_by_second() -> N
             seen[VENUES[feed.venue[i]]] = log_rate.VenueSecond("latest_per_second", [(1, 1e3)])
             i += 1
         log_rate.step(OnsetParams(), rate, second, 1, seen)
-        taker.take(params, tape, second, float(net[second]))
+        taker.step(params, tape, second, float(net[second]))
         more = taker.added(params, tape, second, "long", rate.active)
         assert (more is None) == (second < 3_599)
         assert more is None or abs(more - batch[second]) < 1e-5
@@ -92,11 +92,11 @@ def test_seconds_without_a_bar_are_zero_flow_however_they_are_passed() -> None:
     one, other = taker.TakerState(at=99), taker.TakerState(at=99)
     for second in range(100, 200):
         for state in (one, other):
-            taker.take(params, state, second, -1e5)
+            taker.step(params, state, second, -1e5)
     for second in range(200, 230):
         taker.added(params, one, second, "long", 1.0)
     for state in (one, other):
-        taker.take(params, state, 230, 3e4)
+        taker.step(params, state, 230, 3e4)
     assert one == other
     assert taker.added(params, one, 331, "long", 1.0) is None
 

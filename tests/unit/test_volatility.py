@@ -23,7 +23,7 @@ def stepped(log_price: np.ndarray, start: int = 0) -> list[float | None]:
     """The product's values, of one fill a second."""
     state, found = VolatilityState(), []
     for n, price in enumerate(np.exp(log_price).tolist(), start):
-        volatility.take(PARAMS, state, n, price, price)
+        volatility.step(PARAMS, state, n, price, price)
         found.append(volatility.owed(PARAMS, state, n))
     return found
 
@@ -63,11 +63,11 @@ def test_the_minute_that_runs_counts_as_if_it_had_ended() -> None:
 def test_after_a_gap_in_the_tape_nothing_is_told_until_a_minute_has_ended() -> None:
     state = VolatilityState()
     for second, price in enumerate(np.exp(walk(2 * 3_600, 1e-4, seed=5)).tolist()):
-        volatility.take(PARAMS, state, second, price, price)
+        volatility.step(PARAMS, state, second, price, price)
     usual = state.usual
     assert volatility.owed(PARAMS, state, 7_200 + 11 * 60) is None
     # A price far from the last one is a new beginning, not a move.
-    volatility.take(PARAMS, state, 9_000, 1.0, 1.0)
+    volatility.step(PARAMS, state, 9_000, 1.0, 1.0)
     assert volatility.owed(PARAMS, state, 9_000) is None
     assert volatility.owed(PARAMS, state, 9_060) is not None
     assert state.usual == pytest.approx(usual, rel=0.05)
@@ -77,10 +77,10 @@ def test_bars_of_a_minute_tell_what_bars_of_a_second_do() -> None:
     price = np.exp(walk(2 * 3_600, 1e-4, seed=6))
     fine, coarse = VolatilityState(), VolatilityState()
     for second, paid in enumerate(price.tolist()):
-        volatility.take(PARAMS, fine, second, paid, paid)
+        volatility.step(PARAMS, fine, second, paid, paid)
         if second % 60 == 59:
             minute = price[second - 59 : second + 1]
-            volatility.take(PARAMS, coarse, second, float(minute.max()), float(minute.min()))
+            volatility.step(PARAMS, coarse, second, float(minute.max()), float(minute.min()))
     volatility.owed(PARAMS, fine, 7_200)
     volatility.owed(PARAMS, coarse, 7_200)
     assert (fine.recent, fine.usual, fine.mid) == (coarse.recent, coarse.usual, coarse.mid)
@@ -93,7 +93,7 @@ def test_a_calibrated_threshold_is_not_shifted_unless_the_shift_was_fitted_too()
     )  # fmt: skip
     price = VolatilityState()
     for second, paid in enumerate(np.exp(walk(2 * 3_600, 1e-4, seed=8)).tolist()):
-        volatility.take(PARAMS, price, second, paid, paid)
+        volatility.step(PARAMS, price, second, paid, paid)
     fitted = VolatilityParams(lower_is_default=False)
     for params, feed_class, name in (
         (Params(), "full", "Z30-vol"),

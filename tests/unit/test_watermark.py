@@ -4,7 +4,7 @@ import pytest
 
 from schemas.status import FeedStatus
 from schemas.words import SECOND, FeedState
-from streams.core.detectors.watermark import PRODUCERS, InputClock, Observed, note, observe, refusal
+from streams.core.detectors.watermark import PRODUCERS, InputClock, Observed, note, refusal, step
 
 
 def say(
@@ -16,7 +16,7 @@ def say(
     parts: int = 1,
 ) -> Observed:
     base = 1_763_683_200
-    return observe(
+    return step(
         clock,
         FeedStatus(
             producer=producer,

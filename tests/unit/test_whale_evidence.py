@@ -205,7 +205,7 @@ def judged(*transfers, until: int = AT + 9 * 3_600) -> tuple[inflows.Inflows, li
     for transfer in sorted(transfers, key=lambda t: t.ts_recv):
         second = transfer.ts_recv // SECOND
         found += inflows.judge(PARAMS, state, "BTC", second - 1, flows, [])
-        found += inflows.take(PARAMS, state, "BTC", second, [transfer], [])
+        found += inflows.step(PARAMS, state, "BTC", second, [transfer], [])
     return state, found + inflows.judge(PARAMS, state, "BTC", until, flows, [])
 
 
@@ -258,7 +258,7 @@ def test_a_removed_transfer_leaves_the_senders_e_value_and_the_p_values() -> Non
 
 def test_what_cannot_be_tested_is_no_evidence_of_anything() -> None:
     state = inflows.Inflows()
-    inflows.take(PARAMS, state, "BTC", AT, series(1, "a"), [])
+    inflows.step(PARAMS, state, "BTC", AT, series(1, "a"), [])
     [finding] = inflows.judge(PARAMS, state, "BTC", AT + 3_600, FlowState(), [])
     assert (finding.verdict, finding.posterior, finding.address_e) == ("not_testable", None, None)
     assert finding.credit == 1.0
@@ -272,7 +272,7 @@ def test_state_saved_between_any_two_deposits_gives_the_same_findings() -> None:
         for transfer in told:
             second = transfer.ts_recv // SECOND
             found += inflows.judge(PARAMS, state, "BTC", second - 1, flows, [])
-            found += inflows.take(PARAMS, state, "BTC", second, [transfer], [])
+            found += inflows.step(PARAMS, state, "BTC", second, [transfer], [])
             if save:
                 state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=inflows.Inflows)
         return found + inflows.judge(PARAMS, state, "BTC", AT + 9 * 3_600, flows, [])

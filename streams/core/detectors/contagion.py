@@ -44,7 +44,7 @@ class MarketState(msgspec.Struct):
 
 def step(
     params: Params, state: MarketState, record: AssetPulse | FeedStatus
-) -> tuple[MarketState, list[MarketFinding]]:
+) -> list[MarketFinding]:
     """Take in one asset's pulse or a shard's clock; return what it concludes."""
     if isinstance(record, AssetPulse):
         second = record.ts_event // SECOND
@@ -52,16 +52,16 @@ def step(
             state.pending.setdefault(second, {})[record.asset] = Pulse(
                 record.excess, record.feed_class, record.coverage, record.silent, record.orders
             )
-        return state, []
-    found: list[MarketFinding] = []
-    if watermark.observe(state.clock, record, params.stale_after_s, trusted=True).moved:
+        return []
+    findings: list[MarketFinding] = []
+    if watermark.step(state.clock, record, params.stale_after_s, trusted=True).moved:
         frontier = state.clock.now // SECOND
         for second in sorted(s for s in state.pending if s < frontier):
-            found += _expire(params, state, second)
-            found += _judge(params, state, second, state.pending.pop(second))
-        found += _expire(params, state, frontier)
+            findings += _expire(params, state, second)
+            findings += _judge(params, state, second, state.pending.pop(second))
+        findings += _expire(params, state, frontier)
         _forget(state, frontier)
-    return state, found
+    return findings
 
 
 def _judge(

@@ -57,13 +57,13 @@ class Darkness(msgspec.Struct):
     awaited: set[str] = set()
 
 
-def observe(
+def step(
     inputs: Clocks, state: Darkness, topic: str, status: FeedStatus, stale_after_s: int
 ) -> Observed:
     """Take in a word on `topic`; tell whether the frontier may have moved, and what it refuted."""
     clock = inputs[topic]
     unheard = not clock.heard
-    observed = watermark.observe(clock, status, stale_after_s, trusted=_is_ours(topic, status))
+    observed = watermark.step(clock, status, stale_after_s, trusted=_is_ours(topic, status))
     runs = {name: other.run for name, other in inputs.items()}
     if not clock.heard:
         return observed

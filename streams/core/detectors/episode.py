@@ -94,7 +94,7 @@ def open_episode(
 
 def step(
     onset: OnsetParams, params: EpisodeParams, episode: Episode, side: PositionSide, now: Second
-) -> tuple[Episode, list[Phase]]:
+) -> list[Phase]:
     """Fold one closed second into the episode and return the phases it enters."""
     _accumulate(params, episode, side, now)
     entered: list[Phase] = []
@@ -116,7 +116,7 @@ def step(
     if _calm_again(onset, episode, now):
         episode.phase = "closed"
         entered.append("closed")
-    return episode, entered
+    return entered
 
 
 def add_up(

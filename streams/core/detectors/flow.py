@@ -41,7 +41,7 @@ class FlowState(msgspec.Struct):
     changed: set[Row] | None = None
 
 
-def take_second(state: FlowState, second: int, bars: Iterable[Bar]) -> None:
+def step(state: FlowState, second: int, bars: Iterable[Bar]) -> None:
     """Fold the bars that ended with `second` into their minutes, once."""
     touched = set()
     for bar in bars:

@@ -30,9 +30,9 @@ class Drop(NamedTuple):
     second: int
 
 
-def take(readings: dict[str, Reading], told: Iterable[OpenInterest]) -> None:
+def step(readings: dict[str, Reading], shown: Iterable[OpenInterest]) -> None:
     """Remember a closed second's readings in base units, by venue, its symbol and sides counted."""
-    for one in sorted(told, key=lambda r: (r.ts_event, r.event_id)):
+    for one in sorted(shown, key=lambda r: (r.ts_event, r.event_id)):
         if one.quantity is not None:
             # Not by instrument: an inverse and a linear contract of one venue may share its name.
             name = f"{one.venue}:{one.venue_symbol}"

@@ -31,7 +31,7 @@ class Counts(msgspec.Struct, array_like=True):
         return self.start + len(self.orders)
 
 
-def take(recent: dict[str, Counts], second: int, shown: Mapping[str, VenueSecond]) -> None:
+def step(recent: dict[str, Counts], second: int, shown: Mapping[str, VenueSecond]) -> None:
     """Add a closed second; throttled streams are left out: their counts are no counts."""
     for venue, seen in shown.items():
         if seen.coverage != "full":

@@ -35,7 +35,7 @@ class TakerState(msgspec.Struct):
     coarse: bool = False
 
 
-def take(params: FlowParams, state: TakerState, second: int, net_usd: float) -> None:
+def step(params: FlowParams, state: TakerState, second: int, net_usd: float) -> None:
     """Fold in a second's taker USD, bought less sold; seconds without bars before it are 0."""
     _pass(params, state, second - 1)
     _fold(params, state, second, net_usd)

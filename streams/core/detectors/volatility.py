@@ -37,7 +37,7 @@ class VolatilityState(msgspec.Struct):
     age: int = 0
 
 
-def take(
+def step(
     params: VolatilityParams, state: VolatilityState, second: int, high: float, low: float
 ) -> None:
     """Fold in the fill range of a second, or of the bar that ended with it."""

@@ -127,7 +127,7 @@ def note_all(clock: InputClock, ts_event: NDArray[np.int64]) -> None:
         pending.against += len(ts_event) - support
 
 
-def observe(
+def step(
     clock: InputClock, status: FeedStatus, stale_after_s: int, trusted: bool = False
 ) -> Observed:
     """Take in one FeedStatus; return whether the clock's `now` moved, and what it refuted.

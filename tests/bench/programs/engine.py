@@ -12,6 +12,7 @@ from bench import rig
 from schemas import codec
 from streams.core import engine, pipeline
 from streams.core.params import Params
+from streams.core.shard import INPUTS, Shard
 from streams.detect import backpressure
 
 Waiting = dict[str, deque[Any]]
@@ -21,9 +22,9 @@ def read(url: str, name: str) -> list[Waiting]:
     """Read everything, by partition and topic."""
     conf = {"group.id": name, "enable.partition.eof": True, "isolation.level": "read_committed"}
     reader = Consumer(conf | {"bootstrap.servers": url, "auto.offset.reset": "earliest"})
-    places = [TopicPartition(t, n, 0) for t in engine.INPUTS for n in range(rig.PARTITIONS)]
+    places = [TopicPartition(t, n, 0) for t in INPUTS for n in range(rig.PARTITIONS)]
     reader.assign(places)
-    found: list[Waiting] = [{t: deque() for t in engine.INPUTS} for _ in range(rig.PARTITIONS)]
+    found: list[Waiting] = [{t: deque() for t in INPUTS} for _ in range(rig.PARTITIONS)]
     left = len(places)
     while left:
         for message in reader.consume(10_000, 1):
@@ -37,7 +38,7 @@ def read(url: str, name: str) -> list[Waiting]:
 
 def judge(params: Params, number: int, waiting: Waiting) -> tuple[int, int]:
     """Step a shard with all of a partition; return records and findings."""
-    shard, records, findings = engine.Shard(), 0, 0
+    shard, records, findings = Shard(), 0, 0
     while topic := backpressure.next_input(shard, [t for t, those in waiting.items() if those]):
         now = shard.inputs[topic].now
         while waiting[topic] and shard.inputs[topic].now == now:
@@ -57,7 +58,7 @@ def main() -> None:
     """Read, then judge partition after partition; tell processor seconds of the latter."""
     url, name = sys.argv[1], sys.argv[3]
     everything = read(url, name)
-    messages = {t: sum(len(one[t]) for one in everything) for t in engine.INPUTS}
+    messages = {t: sum(len(one[t]) for one in everything) for t in INPUTS}
     began, total = time.process_time(), [0, 0]
     for number, waiting in enumerate(everything):
         counted = judge(Params(), number, waiting)

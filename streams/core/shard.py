@@ -1,0 +1,66 @@
+"""What one partition of assets remembers: its input clocks, and of each asset every state."""
+
+import msgspec
+
+from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
+from schemas.words import PositionSide
+from streams.core import inflows
+from streams.core.detectors import (
+    darkness,
+    flow,
+    interest,
+    log_rate,
+    recent,
+    taker,
+    volatility,
+    watermark,
+)
+from streams.core.detectors.episode import Episode
+from streams.core.open_seconds import Due, OpenSeconds
+
+#: Every shard hears these; a second closes when all of them have passed it.
+INPUTS = ("liquidations", "bars", "whale_transfers")
+
+Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
+
+
+class SideState(msgspec.Struct):
+    """One position side of one asset."""
+
+    rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
+    episode: Episode | None = None
+    counts: dict[str, recent.Counts] = {}
+
+
+class AssetState(msgspec.Struct):
+    """Everything remembered about one asset. `at` is the last second judged."""
+
+    at: int = 0
+    open: OpenSeconds = msgspec.field(default_factory=OpenSeconds)
+    sides: dict[PositionSide, SideState] = {}
+    #: Whether an episode is open: then every second is judged, records or not.
+    active: bool = False
+    #: The side and second of the last pulse.
+    pulsed: tuple[str, int] = ("", 0)
+    tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
+    price: volatility.VolatilityState = msgspec.field(default_factory=volatility.VolatilityState)
+    flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
+    #: Open interest as told last.
+    readings: dict[str, interest.Reading] = {}
+    whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
+    onsets: list[int] = []
+    #: The last finding of each episode that ended lately.
+    closed: list[CascadeFinding] = []
+
+
+class Shard(msgspec.Struct):
+    """The assets of one partition, and how far event time has come for them."""
+
+    inputs: dict[str, watermark.InputClock] = msgspec.field(
+        default_factory=lambda: {name: watermark.InputClock() for name in INPUTS}
+    )
+    away: darkness.Darkness = msgspec.field(default_factory=darkness.Darkness)
+    assets: dict[str, AssetState] = {}
+    due: Due = msgspec.field(default_factory=Due)
+    frontier: int = 0
+    late: dict[str, int] = {}

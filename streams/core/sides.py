@@ -1,0 +1,188 @@
+"""One closed second of one asset: each position side scored, its episode followed, told.
+
+orders shown ──> score ──> episode: opened, stepped, ended ──> findings
+                   └─────> the loudest side's excess ────────> pulse
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.findings import AssetPulse, CascadeFinding
+from schemas.words import SECOND, FeedClass, PositionSide
+from streams.core.detectors import (
+    beyond_orders,
+    darkness,
+    direction,
+    flow,
+    interest,
+    lead,
+    log_rate,
+    recent,
+)
+from streams.core.detectors import episode as episodes
+from streams.core.detectors.episode import Episode, Second
+from streams.core.episode_findings import View, cascade_finding, corrected
+from streams.core.open_seconds import OpenSecond
+from streams.core.params import Params
+from streams.core.shard import AssetState, Finding, Shard, SideState
+
+DAY = 86_400
+#: Days for which an onset is remembered: the whale test asks whether one followed.
+ONSETS_KEPT = 46 * DAY
+#: Closed episodes of an asset that a correction still reaches: of a day, and this many.
+CLOSED_KEPT = 32
+
+
+class AssetSecond(NamedTuple):
+    """A closed second of one asset: what it belongs to, what came for it, its high and low fill."""
+
+    params: Params
+    shard: Shard
+    asset: str
+    state: AssetState
+    second: int
+    cell: OpenSecond
+    fills: tuple[float | None, float | None]
+
+
+class Excess(NamedTuple):
+    """By how many nats a side's score is above its threshold."""
+
+    nats: float
+    side: PositionSide
+    feed_class: FeedClass
+
+
+def judge(at: AssetSecond) -> list[Finding]:
+    """Score both sides, follow their episodes; return what there is to tell."""
+    cell, state = at.cell, at.state
+    if not cell.orders and not state.active:
+        return []
+    if not cell.orders and not darkness.covers(at.shard.inputs, "liquidations", at.second):
+        # Nobody watched: neither calm nor the end of an episode can be told from that.
+        return []
+    findings: list[Finding] = []
+    loudest: Excess | None = None
+    for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
+        side_state = state.sides.setdefault(side, SideState())
+        now, feed_class = _scored(at, side, side_state)
+        if side_state.rate.age < at.params.onset.min_history_s:
+            continue
+        findings += _followed(at, side, side_state, now, feed_class)
+        excess = Excess(now.score - now.threshold, side, feed_class)
+        if loudest is None or excess.nats > loudest.nats:
+            loudest = excess
+    state.active = any(one.episode for one in state.sides.values())
+    market = at.params.market
+    if loudest and at.asset in market.majors and loudest.nats > market.pulse_floor:
+        findings.append(_pulse(at, loudest))
+        state.pulsed = (loudest.side, at.second)
+    return findings
+
+
+def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Second, FeedClass]:
+    """Take the second into the side's rate; return its score beside its threshold."""
+    params, second = at.params, at.second
+    clock, shown = at.shard.inputs["liquidations"], at.cell.orders.get(side, {})
+    born = clock.began // SECOND
+    since = state.rate.at or min(born or second, second) - 1
+    elapsed = max(1, clock.covered(second) - clock.covered(since))
+    after = {log_rate.venue_of(stream): born - 1 for stream in shown}
+    away = darkness.absences(clock, after | dict.fromkeys(state.rate.usual, since), second)
+    score = log_rate.step(params.onset, state.rate, second, elapsed, shown, away)
+    recent.step(state.counts, second, shown)
+    feed_class = log_rate.feed_class(state.rate)
+    if state.episode is not None and elapsed < second - since:
+        episodes.skip_dark(state.episode)
+    now = Second(
+        second=second,
+        score=score,
+        threshold=params.onset.threshold(at.asset, feed_class),
+        orders=sum(n for v in shown.values() for n, _ in v.entries),
+        usd=sum(usd or 0.0 for v in shown.values() for _, usd in v.entries),
+        high=at.fills[0],
+        low=at.fills[1],
+    )
+    beyond_orders.judge(
+        params, at.asset, side, at.state.tape, at.state.price, state.rate, feed_class, now
+    )
+    return now, feed_class
+
+
+def _followed(
+    at: AssetSecond, side: PositionSide, state: SideState, now: Second, feed_class: FeedClass
+) -> list[CascadeFinding]:
+    """Step the side's episode, or open one where the score says so; tell what it enters."""
+    begun = state.episode.onset if state.episode else at.second
+    episode = state.episode = state.episode or _opened(at, side, now)
+    if episode is None:
+        return []
+    shown, inputs = at.cell.orders.get(side, {}), at.shard.inputs
+    silent_around = bool(darkness.silent_feeds(inputs, begun - lead.BEFORE_S, at.second))
+    silent = darkness.silent_feeds(inputs, begun, at.second)
+    view = View(feed_class, silent, state.counts, silent_around, at.state.readings)
+    _infer_side(at, side, episode)
+    episodes.add_up(at.params.onset, episode, state.rate, shown)
+    closed = episode.side if side == "unknown" else side
+    entered = episodes.step(at.params.onset, at.params.episode, episode, closed, now)
+    if entered and episode.tier == "cascade" and not silent_around:
+        episode.lead = lead.of_venues(state.counts, episode.called, at.second, episode.lead)
+    finding = partial(
+        cascade_finding, at.params, at.asset, side, state.rate, episode, now=now, view=view
+    )
+    if "onset" in entered:
+        recently = [s for s in at.state.onsets if s > at.second - ONSETS_KEPT]
+        at.state.onsets = [*recently, at.second]
+    findings = [finding(phase) for phase in entered]
+    if at.cell.corrections:
+        findings += corrected(finding("corrected"), at.cell.corrections)
+    if episode.phase == "closed":
+        lately = [f for f in at.state.closed if f.ts_event > (at.second - DAY) * SECOND]
+        at.state.closed = [*lately[1 - CLOSED_KEPT :], finding("closed")]
+        state.episode = None
+    return findings
+
+
+def _opened(at: AssetSecond, side: PositionSide, now: Second) -> Episode | None:
+    if not episodes.opens(at.params.onset, now):
+        return None
+    episode = episodes.open_episode(now, side, _extremes_before(at))
+    episode.interest = interest.before(at.state.readings, at.second)
+    return episode
+
+
+def _infer_side(at: AssetSecond, side: PositionSide, episode: Episode) -> None:
+    """Say whose positions they are by flow and price, where the feed does not."""
+    if side == "unknown" and (episode.side == "unknown" or episode.tier == "watch"):
+        inferred = direction.infer(at.params.episode, at.state.flows, at.second)
+        episodes.turn(episode, *inferred, _extremes_before(at))
+
+
+def _extremes_before(at: AssetSecond) -> tuple[float | None, float | None]:
+    return flow.extremes(at.state.flows, at.second // 60, at.params.episode.reference_min)
+
+
+def _pulse(at: AssetSecond, loudest: Excess) -> AssetPulse:
+    """Return the market detector's evidence, with the orders since the last pulse.
+
+    Those only where every venue shows them all, and showed them all that time.
+    """
+    state, inputs = at.state.sides[loudest.side], at.shard.inputs
+    silent = darkness.silent_feeds(inputs, at.second, at.second)
+    pulse = AssetPulse(
+        asset=at.asset,
+        ts_event=at.second * SECOND,
+        excess=loudest.nats,
+        feed_class=loudest.feed_class,
+        coverage="unknown" if darkness.unseen(silent) else log_rate.coverage(state.rate),
+        silent=silent,
+    )
+    side, pulsed_at = at.state.pulsed
+    first = at.second - lead.BEFORE_S + 1
+    if side == loudest.side:
+        first = max(first, pulsed_at + 1)
+    if pulse.coverage != "full" or darkness.silent_feeds(inputs, first, at.second):
+        return pulse
+    return msgspec.structs.replace(pulse, orders=recent.added(state.counts, first, at.second))
