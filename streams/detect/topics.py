@@ -22,12 +22,12 @@ from schemas.topic_identity import (
     unfit,
 )
 from schemas.topics import TOPICS
-from streams.core import engine
+from streams.core.shard import INPUTS as SHARD_INPUTS
 from streams.kafka import clients
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
-INPUTS = (*engine.INPUTS, "market_evidence")
+INPUTS = (*SHARD_INPUTS, "market_evidence")
 
 
 class OfTopics(msgspec.Struct):

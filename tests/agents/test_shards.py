@@ -16,7 +16,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
 from streams.core import engine, fold, open_seconds, pipeline
 from streams.core.detectors import flow
-from streams.core.shard import INPUTS
+from streams.core.shard import INPUTS, AssetState
 from streams.detect import faust_tables, shards
 
 Message = tuple[str, int, msgspec.Struct]
@@ -353,7 +353,7 @@ def test_bars_are_not_added_twice_when_their_minute_was_stored_first(sent: list[
             flows.rows[faust_tables.bucket_of(name, *row)] = content
     states = Kept()
     # Only the minutes survived; the asset's own row is an empty one from before.
-    states.rows[b"0/BTC"] = msgspec.msgpack.encode(shards.engine.AssetState())
+    states.rows[b"0/BTC"] = msgspec.msgpack.encode(AssetState())
     again = shards.load(PARAMS, 0, states, SimpleNamespace(table=flows))
     for topic, offset, record in sent[:3000]:
         shards.apply(PARAMS, again, topic, offset, [record])

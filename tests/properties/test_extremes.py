@@ -17,6 +17,7 @@ from streams.core.alerts import NAMED
 from streams.core.detectors import contagion
 from streams.core.params import MarketParams
 from streams.core.pipeline import State
+from streams.core.shard import Shard
 
 INPUTS = ("trades", "liquidations", "whale_transfers")
 
@@ -113,8 +114,8 @@ def test_a_market_call_of_300_assets_is_read_and_says_how_many_they_are() -> Non
             )  # fmt: skip
             found += contagion.step(
                 params, state, codec.decode("market_evidence", codec.encode(pulse))
-            )[1]
-        found += contagion.step(params, state, word("", "detect", second)[1])[1]
+            )
+        found += contagion.step(params, state, word("", "detect", second)[1])
     arrived = [codec.decode(to, codec.encode(one)) for to, one in pipeline.routed(found)]
     calls = [one for one in arrived if isinstance(one, MarketFinding)]
     assert [call.phase for call in calls] == ["onset", "closed"]
@@ -186,7 +187,7 @@ def test_orders_of_many_venues_give_findings_that_are_read() -> None:
 
 
 def test_pulses_of_a_shard_are_read() -> None:
-    shard, pulses = engine.Shard(), []
+    shard, pulses = Shard(), []
     for topic, record in clocked(night()):
         if not isinstance(record, Trade):
             told = engine.step(PARAMS, shard, "bars" if topic == "trades" else topic, record)
