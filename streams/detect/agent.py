@@ -166,7 +166,7 @@ class Worker:
         live, waiting = self._live[number], self._inputs[number]
         drained = waiting.idle(backpressure.DRAINED_S)
         overdue = waiting.idle(self._params.stale_after_s)
-        live.shard.away.awaited = set(engine.INPUTS) - set(overdue)
+        live.shard.away.awaited = set(INPUTS) - set(overdue)
         taken = 0
         while topic := backpressure.next_input(live.shard, waiting.some(), drained, overdue):
             now, run, unreadable = live.shard.inputs[topic].now, 0, 0

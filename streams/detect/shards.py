@@ -111,7 +111,7 @@ def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
             live.shard.assets[asset] = msgspec.msgpack.decode(value, type=AssetState)
         else:
             _restore(live, msgspec.msgpack.decode(value, type=StoredShard))
-    live.shard.away.awaited = set(engine.INPUTS)
+    live.shard.away.awaited = set(INPUTS)
     rows: dict[str, dict[flow.Row, bytes | None]] = {}
     for asset, row, value in faust_tables.rows_of_partition(flows, partition):
         rows.setdefault(asset, {})[row] = None if isinstance(value, faust_tables.Left) else value
