@@ -86,7 +86,7 @@ class Engine:
         """Let go of the links."""
         self._keeper.close()
 
-    def answer(self, question: Question) -> tuple[Head, Any]:
+    def answer(self, question: Question) -> tuple[Head, bytes]:
         """Run one reading statement on what is stored now; raises QueryError."""
         self._refresh()
         settings = granted(question.settings, self._limits)
@@ -101,9 +101,10 @@ class Engine:
         with _connected(self._options(settings)) as connection:
             _query(connection, f"USE {quoted(question.database)}")
             result = _query(connection, text, fmt, question.params)
-        body: Any = result.get_memview().view() if len(result) else b""
+            # A copy: chDB's view of it does not keep it alive.
+            body: bytes = result.bytes() or b""
         if fmt == "Native" and question.protocol >= native.VERSION:
-            body = native.for_version(bytes(body))
+            body = native.for_version(body)
         worth = len(body) >= compression.WORTH_BYTES or question.encoding == compression.FRAMES
         encoding = question.encoding if worth else ""
         if encoding:
@@ -254,7 +255,7 @@ def serve(engine: Engine, asker: socket.socket) -> None:
         asker.sendall(body)
 
 
-def _send_file(asker: socket.socket, head: Head, body: Any) -> None:
+def _send_file(asker: socket.socket, head: Head, body: bytes) -> None:
     """Hand a large answer over as a file, so that a slow client keeps no process waiting.
 
     Raises QueryError where that would fill the disk of whoever writes.

@@ -264,3 +264,11 @@ def test_what_is_no_http_is_refused_and_not_logged(
                 client.settimeout(20)
                 assert client.recv(100).startswith(b"HTTP/1.0 400")
     assert caplog.text == ""
+
+
+def test_a_large_answer_is_the_same_each_time(owner: Any) -> None:
+    sql = "SELECT number, toString(number) FROM numbers(20000) FORMAT JSONEachRow"
+    with contextlib.closing(Reader(owner.path)) as reader:
+        answers = {reader.run(sql).body for _ in range(60)}
+    assert len(answers) == 1
+    assert answers.pop().splitlines()[-1] == b'{"number":19999,"toString(number)":"19999"}'
