@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Union
 
@@ -28,6 +29,11 @@ class InvalidRecord(Exception):
         self.reason = reason
 
 
+_MANY: dict[str, msgspec.json.Decoder[Any]] = {
+    name: msgspec.json.Decoder(list[topic.payload[0]])  # type: ignore[name-defined]
+    for name, topic in TOPICS.items()
+    if topic.many
+}
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(Union[topic.payload])  # noqa: UP007 - built at run time
     for name, topic in TOPICS.items()
@@ -63,22 +69,43 @@ def decode(
         raise InvalidRecord(topic, partition, offset, field, reason) from None
     if fault := text_fault(record):
         raise InvalidRecord(topic, partition, offset, *fault)
-    if not_after is not None:
-        for field in ("ts_event", "ts_recv"):
-            if getattr(record, field, 0) > not_after:
-                raise InvalidRecord(topic, partition, offset, field, "stamped in the future")
+    if not _is_told_by(record, not_after):
+        late = not_after or 0
+        field = "ts_event" if getattr(record, "ts_event", 0) > late else "ts_recv"
+        raise InvalidRecord(topic, partition, offset, field, "stamped in the future")
     return record
 
 
+def _is_sound(record: Any, not_after: int | None) -> bool:
+    return not text_fault(record) and _is_told_by(record, not_after)
+
+
+def _is_told_by(record: Any, not_after: int | None) -> bool:
+    """Return whether neither of a record's times lies beyond the latest believable one."""
+    return not_after is None or (
+        getattr(record, "ts_event", 0) <= not_after and getattr(record, "ts_recv", 0) <= not_after
+    )
+
+
 def decode_many(
-    topic: str, payload: bytes | None, partition: int, offset: int, not_after: int | None
+    topic: str,
+    payload: bytes | None,
+    partition: int = 0,
+    offset: int = -1,
+    not_after: int | None = None,
 ) -> tuple[list[Any], InvalidRecord | None]:
     """Decode one message into its records; those of an array that are none leave the others be.
 
     Returns with them the first thing that is wrong, which says how many more are. Only topics
     that carry `many` take arrays.
     """
-    pieces = elements(payload) if payload is not None and TOPICS[topic].many else None
+    pieces = None
+    if payload is not None and topic in _MANY and payload.lstrip()[:1] == b"[":
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            many = _MANY[topic].decode(payload)
+            if many and all(_is_sound(record, not_after) for record in many):
+                return many, None
+        pieces = elements(payload)
     records, problems = [], []
     for number, piece in enumerate(pieces or (payload,)):
         try:

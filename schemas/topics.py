@@ -46,7 +46,8 @@ TOPICS: dict[str, Topic] = {
         ),
         Topic(
             "bars", ("asset",), (Bar, FeedStatus), True, 7 * DAY_MS,
-            "partial sums over trades, a second wide, from rollup",
+            "partial sums over trades, a second wide, from rollup, one a message or many in one",
+            many=True,
         ),
         Topic(
             "market_evidence", (), (AssetPulse, FeedStatus), False, 7 * DAY_MS,

@@ -26,6 +26,7 @@ from schemas.scan import columns as batch
 from schemas.scan import trades
 from schemas.status import FeedStatus
 from schemas.topic_identity import EVERY_S, TopicChanged, TopicWatch, connection_of
+from schemas.topics import TOPICS as SCHEMAS
 from schemas.words import not_after_message
 from sinks.clickhouse import poison
 from sinks.clickhouse.client import Batch, Intents, StoreChanged, Writer
@@ -225,7 +226,7 @@ def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
     not_after = not_after_message(message.timestamp()[1])
     payload = message.value()
     pieces = None
-    if place[0] == "trades" and payload is not None:
+    if SCHEMAS[place[0]].many and payload is not None:
         pieces = codec.elements(payload)
     found = []
     for piece in pieces or (payload,):

@@ -1,29 +1,64 @@
 """Records into Kafka: sent under their key, or as the dead letter of what could not be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import msgspec
+from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer
 
 from schemas.codec import InvalidRecord
-from schemas.fitting import sendable
+from schemas.fitting import Message, sendable
 from schemas.status import DeadLetter, letter
+from schemas.topics import TOPICS, key_of
 from streams.process.clock import now_us
+
+#: Records of one message at most: of the longest names, below the megabyte that Kafka takes.
+MANY = 1_000
+Many = list[msgspec.Struct]
+
+
+@lru_cache(65_536)
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition that Java, librdkafka and Faust put a key in, as we set them up."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+def by_partition(
+    topic: str, records: Iterable[msgspec.Struct], partitions: int
+) -> Iterator[tuple[int, Many]]:
+    """Yield records that go into one message, with its partition: all of a partition, in order."""
+    found: dict[int, Many] = {}
+    for record in records:
+        where = partition_of(key_of(TOPICS[topic], record), partitions)
+        found.setdefault(where, []).append(record)
+    for where in sorted(found):
+        for first in range(0, len(found[where]), MANY):
+            yield where, found[where][first : first + MANY]
 
 
 def send(
     to: Producer,
     topic: str,
-    record: msgspec.Struct,
+    record: msgspec.Struct | Many,
     partition: int | None = None,
     on_delivery: Callable[[Any, Any], None] | None = None,
 ) -> None:
-    """Queue one record under its topic's key, waiting while the queue is full.
+    """Queue one record under its topic's key, or many for a partition; wait while it is full.
 
     One that nobody could read goes as `schemas.fitting` makes it, with a dead letter.
     """
-    for name, _, key, value in sendable(topic, record, now_us):
+    if isinstance(record, list):
+        messages = list(chain.from_iterable(sendable(topic, one, now_us) for one in record))
+        values = [message[3] for message in messages if message[0] == topic]
+        messages = [message for message in messages if message[0] != topic]
+        if values:
+            messages.append(Message(topic, record[0], None, b"[" + b",".join(values) + b"]"))
+    else:
+        messages = sendable(topic, record, now_us)
+    for name, _, key, value in messages:
         fixed = partition is not None and name == topic
         where: dict[str, Any] = {"partition": partition} if fixed else {}
         while True:

@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import Producer, TopicPartition
 
 from schemas import metrics
-from streams.kafka.records import send
+from streams.kafka.records import Many, send
 
 log = logging.getLogger("undertow.rollup")
 #: An answer that takes longer is asked for again, so that stopping never waits longer.
@@ -24,8 +24,8 @@ ANSWER_S = 10
 HANGS_AFTER_S = ANSWER_S + 2.0
 
 
-#: A topic, a record for it, and the partition where that is not for its key to say.
-Sent = tuple[str, msgspec.Struct, int | None]
+#: A topic, a record for it (or many), and the partition where that is not for its key to say.
+Sent = tuple[str, msgspec.Struct | Many, int | None]
 
 
 class Cut(NamedTuple):

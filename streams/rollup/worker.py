@@ -34,6 +34,7 @@ from schemas.topic_identity import (
 from streams.core import fold, refusals
 from streams.core.params import Params
 from streams.kafka import clients, lag, worker_names
+from streams.kafka.records import by_partition
 from streams.kafka.rejoin import rejoining
 from streams.process import clock, health
 from streams.process.settings import Settings
@@ -312,7 +313,8 @@ def cut(part: Partition, parts: int, out: int) -> tuple[list[Sent], TopicPartiti
     """Return what a partition has to say since the last cut, and the offset to commit with it."""
     records: list[Sent] = [("dead_letters", letter, None) for letter in part.letters]
     part.letters.clear()
-    records += [("bars", bar, None) for bar in fold.drain(part.state)]
+    bars = by_partition("bars", fold.drain(part.state), out)
+    records += [("bars", many, target) for target, many in bars]
     word = fold.clock_record(part.state, part.number, parts)
     if word is not None and (word.ts_event, word.state) != part.clock_told:
         records += [("bars", word, target) for target in range(out)]

@@ -238,8 +238,8 @@ def _outcomes(path: Path, read: Reader, accept: Accept) -> Iterator[Outcome]:
                     got = accept(number, got)
             except UnreadableFrame as problem:
                 got = problem
-            if got is not None:
-                yield number, text, got
+            for one in got if isinstance(got, list) else () if got is None else (got,):
+                yield number, text, one
     except BROKEN_FILE as problem:
         yield broken_off(number, problem)
 

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from schemas.codec import InvalidRecord, decode
-from schemas.topics import RAW_TOPICS
+from schemas.codec import InvalidRecord, decode, decode_many
+from schemas.topics import RAW_TOPICS, TOPICS
 from schemas.words import SECOND
 from streams.feeds.frames import UnreadableFrame
 from streams.process.clock import not_after
@@ -101,9 +101,19 @@ def _by_time(items: Iterator[Item]) -> Iterator[tuple[int, Item]]:
 
 def _decoded(topic: str, line: str) -> Any:
     try:
+        if TOPICS[topic].many and line.lstrip()[:1] == "[":
+            return _many(topic, line)
         return decode(topic, line.encode(), not_after=not_after())
     except InvalidRecord as problem:
         raise UnreadableFrame(problem.field, problem.reason) from None
+
+
+def _many(topic: str, line: str) -> list[Any]:
+    """Return the records of an array, as a message of many has them; it is taken as a whole."""
+    records, problem = decode_many(topic, line.encode(), not_after=not_after())
+    if problem is not None:
+        raise problem
+    return records
 
 
 def _as_it_is(_: int, record: Any) -> Any:

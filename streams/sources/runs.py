@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from schemas.codec import InvalidRecord, decode
+from schemas.codec import decode_many
 from schemas.scan import columns, trades
 from schemas.scan.columns import Ints, Trades
 from schemas.words import SECOND
@@ -103,8 +103,8 @@ def _exactly(
         if before + line == 0:
             line_text = line_text.removeprefix("\ufeff")
         if line_text.strip():
-            try:
-                got = decode("trades", line_text.encode(), not_after=limit)
-            except InvalidRecord as problem:
-                got = UnreadableFrame(problem.field, problem.reason)
-            yield before + line + 1, line_text, got
+            records, problem = decode_many("trades", line_text.encode(), not_after=limit)
+            if problem is not None:
+                records = [UnreadableFrame(problem.field, problem.reason)]
+            for got in records:
+                yield before + line + 1, line_text, got

@@ -80,9 +80,9 @@ def _judge_seconds(rig: Rig, outcome: Outcome) -> None:
         sent[trade["venue"], trade["ts_event"] // SECOND] += 1
     told: Counter[tuple[str, int]] = Counter()
     for _, _, value in rig.watcher.read_all("bars"):
-        bar = codec.decode("bars", value)
-        if isinstance(bar, Bar):
-            told[bar.venue, bar.ts_open // SECOND] += bar.trades
+        for bar in codec.decode_many("bars", value)[0]:
+            if isinstance(bar, Bar):
+                told[bar.venue, bar.ts_open // SECOND] += bar.trades
     lost, doubled = sent - told, told - sent
     if lost or doubled:
         outcome.blame(

@@ -98,19 +98,22 @@ def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]], by_offs
     """Bars are partial sums that nothing collapses: by offset, and by the trades in them."""
     if not rig.of("rollup"):
         return
-    told = {
-        (place[1], offset): record.trades
+    told = [
+        ((place[1], offset), record.trades)
         for place, offset, value in rig.watcher.read_all("bars")
-        if not isinstance(record := codec.decode("bars", value), FeedStatus)
-    }
+        for record in codec.decode_many("bars", value)[0]
+        if not isinstance(record, FeedStatus)
+    ]
     asked = rows(
         "SELECT kafka_partition AS p, kafka_offset AS o, trades FROM bars", **rig.sink_environ
     )
     found = [json.loads(row) for row in asked]
     stored = Counter((int(row["p"]), int(row["o"])) for row in found) + refused
-    missing = (Counter(told.keys()) - stored).total() if by_offset else 0
-    again = (stored - Counter(told.keys())).total() if by_offset else 0
-    trades = sum(int(row["trades"]) for row in found) + sum(told.get(at, 0) for at in refused)
+    sent = Counter(at for at, _ in told)
+    missing = (sent - stored).total() if by_offset else 0
+    again = (stored - sent).total() if by_offset else 0
+    trades = sum(int(row["trades"]) for row in found)
+    trades += sum(counted for at, counted in told if at in refused)
     if missing or again or trades != rig.recording.trades_in_bars:
         outcome.notes.append(
             f"bars: {missing} missing, {again} told twice, {trades} trades"

@@ -8,9 +8,13 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from nights import START
 
 from schemas import codec
+from schemas.bars import Bar
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core.shard import INPUTS
+from streams.kafka import clients
+from streams.kafka.records import by_partition, send
+from streams.process.settings import Settings
 
 #: A worker that takes a millisecond a message, and may stand still for two seconds.
 SLOW = """
@@ -66,3 +70,27 @@ def test_one_fetch_that_takes_longer_than_it_may_stand_still_is_worked_through(
             "all is committed, or the worker ends itself",
         )
         assert worker.poll() is None
+
+
+def test_records_put_together_go_where_each_alone_would(clean_topics: str) -> None:
+    to = clients.producer(Settings(kafka_url=clean_topics))
+    bars = [bar(f"A{number}") for number in range(300)]
+    alone: dict[str, int] = {}
+    for one in bars:
+        send(
+            to,
+            "bars",
+            one,
+            on_delivery=lambda _, m, one=one: alone.update({one.asset: m.partition()}),
+        )
+    assert to.flush(10) == 0
+    together = {one.asset: n for n, many in by_partition("bars", bars, 4) for one in many}
+    assert together == alone
+    assert set(alone.values()) == {0, 1, 2, 3}
+
+
+def bar(asset: str) -> Bar:
+    return Bar(
+        venue="okx", instrument=f"{asset}-USDT-PERP", asset=asset, ts_open=START * SECOND,
+        width=SECOND, high=2.0, low=1.0, quantity=1.0, buy_usd=2.0, sell_usd=0.0, trades=1,
+    )  # fmt: skip

@@ -85,7 +85,7 @@ def read(url: str, topic: str) -> list[object]:
             if message.error() is not None:
                 left -= 1
             else:
-                records.append(codec.decode(topic, message.value()))
+                records += codec.decode_many(topic, message.value())[0]
     reader.close()
     return records
 

@@ -146,7 +146,7 @@ def play(messages: list[Message], blows: list[tuple[int, str]]) -> tuple[Log, Pa
 
 def bars(log: Log) -> dict[tuple[str, int], list[float]]:
     sums: dict[tuple[str, int], list[float]] = {}
-    for _, record, _ in log.records:
+    for record in (one for _, told, _ in log.records if isinstance(told, list) for one in told):
         if isinstance(record, Bar):
             high, low, *rest = sums.get((record.venue, record.ts_open), [0, 1e9, 0, 0, 0, 0])
             more = record.quantity, record.buy_usd, record.sell_usd, record.trades

@@ -147,3 +147,19 @@ def test_a_throttled_feed_at_its_limit_is_named_in_the_finding() -> None:
     assert ["binance"] in named
     texts = [a.text for f in found if (a := alert_of(f)) is not None]
     assert any("binance at its limit of one order a second" in text for text in texts)
+
+
+def test_an_input_whose_word_leapt_ahead_is_waited_for_until_the_others_are_past_it() -> None:
+    """rollup folds a backlog in one go: its word says how far, and the others come after."""
+    shard = engine.Shard()
+    bound = PARAMS.stale_after_s + darkness.SKEW_S
+    for second in (0, 1, 1_000):
+        engine.step(PARAMS, shard, "bars", word("rollup", second))
+    left_out = None
+    for second in range(2_000):
+        for topic in ("liquidations", "whale_transfers"):
+            step = engine.step(PARAMS, shard, topic, word("a", second))
+            if left_out is None and step.findings:
+                left_out = second
+    assert left_out == 1_000 + bound
+    assert list(shard.away.dark) == ["bars"]

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import codec, json_schema, words
+from schemas.bars import Bar
 from schemas.codec import InvalidRecord
 from schemas.market import Liquidation, Trade
 from schemas.topics import TOPICS, key_of
+from schemas.words import SECOND
 
 NOW = 1_763_683_200_000_000
 TRADE = Trade(
@@ -27,6 +29,10 @@ TRADE = Trade(
     ts_event=NOW,
     ts_recv=NOW + 1,
 )
+BAR = Bar(
+    venue="okx", instrument="BTC-USDT-PERP", asset="BTC", ts_open=1_763_683_200_000_000,
+    width=SECOND, high=2.0, low=1.0, quantity=1.0, buy_usd=2.0, sell_usd=0.0, trades=1,
+)  # fmt: skip
 LIQUIDATION = Liquidation(
     event_id="1",
     venue="bybit",
@@ -173,3 +179,28 @@ def test_everything_about_an_asset_has_one_key() -> None:
 def test_a_worth_is_rounded_to_the_nearest_part_of_a_dollar_halves_to_the_even_one() -> None:
     for parts in (0.0, 0.25, 0.5, 0.75, 1.5, 2.5, 2.0**50 + 0.5, 2.0**52 - 0.5, 2.0**53 + 2, -0.75):
         assert words.grid_usd(parts / words.GRID) == round(parts) / words.GRID
+
+
+def test_a_message_of_many_bars_is_read_whole_and_a_bad_one_costs_only_itself() -> None:
+    bars = [msgspec.structs.replace(BAR, ts_open=BAR.ts_open + n * SECOND) for n in range(3)]
+    whole = codec.encode_many(bars)
+    assert codec.decode_many("bars", whole) == (bars, None)
+    assert codec.decode_many("bars", codec.encode(BAR)) == ([BAR], None)
+    broken = whole.replace(b'"high":2.0', b'"high":-2.0', 2)
+    found, problem = codec.decode_many("bars", broken, 1, 7)
+    assert found == bars[2:]
+    assert problem is not None
+    assert (problem.offset, problem.field) == (7, "[0].high")
+    assert problem.reason.endswith("also refused of this message: 1")
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"[1", b"[[]]", b"", None, b"[null]"])
+def test_a_message_of_many_that_holds_nothing_is_refused(payload: bytes | None) -> None:
+    found, problem = codec.decode_many("bars", payload)
+    assert found == []
+    assert problem is not None
+
+
+def test_only_topics_of_many_take_arrays() -> None:
+    found, problem = codec.decode_many("liquidations", b"[" + codec.encode(LIQUIDATION) + b"]")
+    assert (found, problem is None) == ([], False)

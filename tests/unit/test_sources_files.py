@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from schemas.codec import encode
+from schemas.bars import Bar
+from schemas.codec import encode, encode_many
 from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
-from schemas.words import MINUTE, grid_usd
+from schemas.words import MINUTE, SECOND, grid_usd
 from streams.sources.krishna import krishna_source
 from streams.sources.lines import time_of
 from streams.sources.open import FAMILIES, SUPPORTED, SourceError, open_source
@@ -310,6 +311,30 @@ def test_a_bad_line_of_a_dump_is_a_dead_letter_with_its_line(tmp_path):
     assert [(topic, getattr(r, "offset", None)) for topic, r in items] == [
         ("dead_letters", 1), ("trades", None), ("dead_letters", 3), ("trades", None),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("by_the_run", [False, True])
+def test_a_line_of_many_is_as_many_lines_and_one_bad_element_refuses_it(tmp_path, by_the_run):
+    one, two, three = (encode(a_trade(T + n, n)) for n in range(3))
+    many = b"[" + one + b"," + two + b"]"
+    bad = b"[" + one + b',{"type":"trade","price":-1}]'
+    (tmp_path / "trades.ndjson").write_bytes(b"\n".join((many, bad, three)))
+    items = list(open_source(tmp_path, by_the_run=by_the_run).items)
+    assert [topic for topic, _ in items] == ["trades", "trades", "dead_letters", "trades"]
+    assert items[2][1].field.startswith("[1]")
+    assert [encode(items[n][1]) for n in (0, 1, 3)] == [one, two, three]
+
+
+def test_a_dump_of_bars_may_hold_what_rollup_writes(tmp_path):
+    bars = [
+        Bar(
+            venue="okx", instrument="BTC-USDT-PERP", asset="BTC", ts_open=T + n * SECOND,
+            width=SECOND, high=2.0, low=1.0, quantity=1.0, buy_usd=2.0, sell_usd=0.0, trades=1,
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    (tmp_path / "bars.ndjson").write_bytes(encode_many(bars[:2]) + b"\n" + encode(bars[2]))
+    assert [record for _, record in open_source(tmp_path).items] == bars
 
 
 def test_findings_beside_a_dump_are_not_input(tmp_path):

@@ -53,7 +53,7 @@ def test_runs_hold_the_records_of_the_lines_in_their_order(tmp_path, monkeypatch
     assert not none
     assert min(lengths) >= runs.LEAST
     assert max(lengths) > 150
-    assert sum(isinstance(record, DeadLetter) for _, record in told) == 15
+    assert sum(isinstance(record, DeadLetter) for _, record in told) == 10
 
 
 def test_with_the_scanner_off_every_line_is_decoded_alone(tmp_path, monkeypatch) -> None:

@@ -94,6 +94,8 @@ def _leave_out(
 ) -> bool:
     """Go on without an input once the others' time ran on for too long; return if so."""
     clock, dark = inputs[name], state.dark.get(name)
+    if _has_told_of(inputs, name, stale_after_s + SKEW_S):
+        return False
     if dark is not None:
         unsaid = not clock.heard and name in state.awaited
         if dark.left_out or unsaid or _others_run(inputs, dark.runs, name) < stale_after_s + SKEW_S:
@@ -254,6 +256,15 @@ def _came_back(name: str, since: int, second: int) -> FeedFinding:
         ts_event=second * SECOND,
         ts_detect=second * SECOND,
     )
+
+
+def _has_told_of(inputs: Clocks, name: str, bound_s: int) -> bool:
+    """Return whether an input has spoken of what the others tell of now, so long ago it was.
+
+    After an outage a word of rollup leaps over hours, which the others then have to run.
+    """
+    others = (c.lead for n, c in inputs.items() if n != name and c.dark_since is None)
+    return max(others, default=0) - inputs[name].lead < bound_s * SECOND
 
 
 def _others_run(inputs: Clocks, runs: Mapping[str, int], topic: str) -> int:
