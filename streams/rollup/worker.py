@@ -57,6 +57,8 @@ FETCH = {
 }
 #: Messages before an offset among which one tells the time there; Kafka's own are no messages.
 NEAR = 100
+#: How often, a second apart, a log that ends too soon is asked for its end again.
+ASKED_AGAIN = 10
 #: How soon the feeds' word on time is seen while few trades come, seconds.
 LOOK_S = 0.05
 #: Part of flush_s for which bars wait at least, though everyone's clock has moved.
@@ -189,7 +191,7 @@ def _assigned(
 ) -> None:
     # Waits for a transaction that its last owner may have left between two of its steps.
     for tp in consumer.committed(parts, timeout=30):
-        kept = consumer.get_watermark_offsets(tp, timeout=30)
+        kept = _log_of(consumer, tp)
         back = partial(_before, settings, params, tp.partition, kept[0])
         _, text = unmarked(tp.metadata)
         if is_of_other(tp.metadata, trades_id):
@@ -205,6 +207,21 @@ def _assigned(
             "rollup: trades[%d] from offset %d, ids from %d", tp.partition, part.live_from, begin
         )
     consumer.assign(parts)
+
+
+def _log_of(consumer: Consumer, committed: TopicPartition) -> tuple[int, int]:
+    """Return the first offset of a partition and its end.
+
+    A new leader may not know for a moment how far its log is good: an end before what is
+    committed is asked for again.
+    """
+    low, end = consumer.get_watermark_offsets(committed, timeout=30)
+    for _ in range(ASKED_AGAIN):
+        if committed.offset <= end:
+            break
+        time.sleep(1)
+        low, end = consumer.get_watermark_offsets(committed, timeout=30)
+    return low, end
 
 
 def _before(settings: Settings, params: Params, number: int, low: int, offset: int) -> int:

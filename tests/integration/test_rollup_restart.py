@@ -5,11 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from confluent_kafka import Consumer, TopicPartition
 from stages import ROOT, until
 
@@ -17,8 +20,10 @@ from schemas import codec
 from schemas.bars import Bar
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND
+from streams.core.params import Params
 from streams.kafka import clients
 from streams.process.settings import Settings
+from streams.rollup import bookmark, worker
 
 START = 1_763_683_200
 #: Trades a second of event time; one in ten is of a producer that comes so much later, seconds.
@@ -88,6 +93,68 @@ def read(url: str, topic: str) -> list[object]:
                 records += codec.decode_many(topic, message.value())[0]
     reader.close()
     return records
+
+
+@contextmanager
+def folding(url: str, group: str, folder: Path) -> Iterator[None]:
+    """The worker in a thread of this process, ended in order."""
+    ended = threading.Event()
+    configured = Settings(kafka_url=url, group=group, data_dir=str(folder))
+    thread = threading.Thread(target=worker.run, args=(configured, Params(), ended.is_set))
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_what_is_closed_is_skipped_and_a_trade_far_ahead_is_known_again(
+    clean_topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bookmark, "GAP", 100)
+    # This process holds the lock on the first worker's name still: be the same member again.
+    monkeypatch.setattr(worker.worker_names, "claim", lambda *_: "worker-0")
+    recalled = []
+    recall = worker.recall
+    monkeypatch.setattr(
+        worker, "recall", lambda *given: recalled.append(len(given[3])) or recall(*given)
+    )
+    group, producer = f"ahead-{tmp_path.name}", clients.producer(Settings(kafka_url=clean_topics))
+    many = 100_000
+    payloads = [word("feed", 0), word("feed", 1), trade("okx", 200, 0)]
+    payloads += [trade("okx", 1 + n // 10_000, n) for n in range(many)]
+    payloads += [word("feed", 6), word("feed", 11), word("feed", 13)]
+    for payload in payloads:
+        producer.produce("trades", payload, partition=0)
+    producer.flush()
+    with folding(clean_topics, group, tmp_path):
+        until(has_folded(clean_topics, group, len(payloads)), "all of it is folded")
+    assert not recalled
+    for payload in (trade("okx", 200, 0), trade("okx", 200, 1), trade("okx", 3, 1)):
+        producer.produce("trades", payload, partition=0)
+    producer.flush()
+    with folding(clean_topics, group, tmp_path):
+        until(has_folded(clean_topics, group, len(payloads) + 3), "the rest is folded")
+    assert 0 < sum(recalled) < many / 2
+    assert sum(bar.trades for bar in read(clean_topics, "bars") if isinstance(bar, Bar)) == many + 2
+    assert [letter.offset for letter in read(clean_topics, "dead_letters")] == [len(payloads)]
+
+
+def test_without_a_bookmark_reading_begins_as_long_before_as_a_mute_producer_is_waited_for(
+    clean_topics: str,
+) -> None:
+    configured, params = Settings(kafka_url=clean_topics, group="by-hand"), Params()
+    producer = clients.producer(configured)
+    for second in range(1_000):
+        at_ms = (START + second) * 1_000
+        producer.produce("trades", b"{}", partition=2, timestamp=at_ms)
+    producer.flush()
+    back_s = params.stale_after_s + params.grace_s
+    assert worker._before(configured, params, 2, 0, 900) == 900 - worker.NEAR - back_s
+    assert worker._before(configured, params, 2, 0, 0) == 0
+    assert worker._before(configured, params, 2, 950, 950) == 950
 
 
 def test_a_rollup_killed_in_a_flood_loses_no_trade_and_counts_none_twice(

@@ -6,7 +6,7 @@ import random
 import string
 
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from schemas import codec
 from schemas.scan.columns import Words
@@ -205,3 +205,14 @@ def test_a_log_that_ends_before_what_was_folded_is_told_and_gone_on_from_its_end
     new = recall(PARAMS, Words(), again, log)
     assert take(PARAMS, Words(), again, new) == 1
     assert [bar.trades for bar in fold.drain(again.state)] == [1]
+
+
+def test_a_new_leader_that_does_not_know_its_end_yet_is_asked_again(monkeypatch) -> None:
+    class Reader:
+        ends = iter([(0, 3), (0, 3), (0, 9)])
+
+        def get_watermark_offsets(self, *_: object, **__: object) -> tuple[int, int]:
+            return next(self.ends)
+
+    monkeypatch.setattr(worker.time, "sleep", lambda _: None)
+    assert worker._log_of(Reader(), TopicPartition("trades", 0, 9)) == (0, 9)
