@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 
 from streams.feeds import (
     binance,
+    bitcoin,
     bitfinex,
     bitget,
     bitmex,
     bybit,
     deribit,
     dydx,
+    ethereum,
     gate,
     htx,
     hyperliquid,
@@ -50,6 +52,8 @@ _MODULES: dict[str, Any] = {
     "htx": htx,
     "bitfinex": bitfinex,
     "whale_alert": whale_alert,
+    "ethereum": ethereum,
+    "bitcoin": bitcoin,
 }
 VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)

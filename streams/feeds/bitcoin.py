@@ -1,0 +1,159 @@
+"""Bitcoin, as Esplora and mempool servers tell of it: confirmed payments.
+
+Formats: reference/wire-formats.md 3.14. Amounts are satoshis. A transaction comes from the mempool
+first and again in its block, and may be replaced before: it is a transfer once it is in a block.
+"""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from schemas.onchain import WhaleTransfer
+from streams.feeds.checks import Seconds
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import Instrument, Instruments, Parser
+
+Items = TypeVar("Items")
+Txid = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Where = Annotated[str, Meta(pattern="^[A-Za-z0-9]{8,120}$")]
+Sats = Annotated[int, Meta(ge=0, le=2_100_000_000_000_000)]
+#: Keys under which a mempool server sends transactions, of those that it watches.
+_LISTS = ("block-transactions", "address-transactions")
+_CONTROL = frozenset({"pong", "conversions", "mempoolInfo", "loadingIndicators", "backend"})
+
+
+class _Output(msgspec.Struct, gc=False):
+    value: Sats
+    scriptpubkey_address: Where | None = None
+
+
+class _Input(msgspec.Struct, gc=False):
+    prevout: _Output | None = None
+    is_coinbase: bool = False
+
+
+class _Status(msgspec.Struct, gc=False):
+    confirmed: bool
+    block_time: Seconds | None = None
+
+
+class _Transaction(msgspec.Struct, gc=False):
+    txid: Txid
+    vin: list[_Input]
+    vout: list[_Output]
+    status: _Status
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
+_TRANSACTION = msgspec.json.Decoder(_Transaction)
+
+
+# {"block-transactions":[{"txid":"f4184f…","vin":[{"txid":"0437…","vout":0,"prevout":
+#  {"scriptpubkey_address":"12cb…","value":5000000000}}],"vout":[{"scriptpubkey_address":"1Q2T…",
+#  "value":1000000000},…],"status":{"confirmed":true,"block_height":170,"block_time":1231731025}}]}
+def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read each confirmed transaction into a transfer for each output that is no change.
+
+    What goes back to an address that paid is change. A bare transaction or an array of them,
+    as Esplora's REST gives, is read alike. Raises UnreadableFrame. Microseconds.
+    """
+    transactions = _opened(frame)
+    if isinstance(transactions, Parsed):
+        return transactions
+    parsed = Parsed([], [])
+    for place, raw in enumerate(transactions):
+        try:
+            parsed.records += _transfers(_TRANSACTION.decode(raw), ts_recv)
+        except (ValueError, OverflowError, *NOT_A_FRAME) as problem:
+            why = problem if isinstance(problem, UnreadableFrame) else unreadable(problem)
+            parsed.refusals.append(Refusal(f"[{place}].{why.field}", why.reason))
+    return parsed
+
+
+def by_name(symbol: str) -> Instrument:
+    """Raise UnreadableFrame: a payment names no instrument."""
+    raise UnreadableFrame("symbol", f"{symbol[:60]!r}: payments name no instruments")
+
+
+def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
+    """Raise UnreadableFrame: a payment needs no metadata."""
+    return by_name(symbol)
+
+
+def route(frame: bytes) -> str:
+    """Return `transactions` for payments, "" for control. Raises UnreadableFrame."""
+    return "" if isinstance(_opened(frame), Parsed) else "transactions"
+
+
+CHANNELS: dict[str, Parser] = {"transactions": parse_transactions}
+
+
+def _opened(frame: bytes) -> list[msgspec.Raw] | Parsed:
+    """Return a frame's transactions, or what it means where it holds none."""
+    try:
+        if frame.lstrip()[:1] == b"[":
+            return _LIST.decode(frame)
+        members = _OBJECT.decode(frame)
+        if "txid" in members:
+            return [msgspec.Raw(frame)]
+        found = [_LIST.decode(members[name]) for name in _LISTS if name in members]
+        by_address = members.get("multi-address-transactions")
+        if by_address is not None:
+            for lists in _OBJECT.decode(by_address).values():
+                found += [_LIST.decode(_OBJECT.decode(lists).get("confirmed", b"[]"))]
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if found or by_address is not None:
+        return [raw for part in found for raw in part]
+    if members.keys() & _CONTROL or "block" in members or "blocks" in members:
+        return control()
+    raise UnreadableFrame("", "neither transactions nor a word of control")
+
+
+def _transfers(transaction: _Transaction, ts_recv: int) -> list[WhaleTransfer]:
+    if not transaction.status.confirmed:
+        return []
+    if transaction.status.block_time is None:
+        raise UnreadableFrame("status.block_time", "missing from a confirmed transaction")
+    payers = {
+        spent.prevout.scriptpubkey_address
+        for spent in transaction.vin
+        if spent.prevout is not None and spent.prevout.scriptpubkey_address
+    }
+    payer = next(iter(payers)) if len(payers) == 1 else None
+    mined = any(spent.is_coinbase for spent in transaction.vin)
+    return [
+        WhaleTransfer(
+            event_id=f"bitcoin:{transaction.txid}:{leg}",
+            provider="node",
+            chain="bitcoin",
+            asset="BTC",
+            transfer_kind="mint" if mined else "transfer",
+            tx_hash=transaction.txid,
+            leg=leg,
+            from_owner="unknown",
+            from_kind="unknown",
+            to_owner="unknown",
+            to_kind="unknown",
+            quantity=output.value / 1e8,
+            quantity_raw=str(output.value),
+            notional_usd=None,
+            ts_event=transaction.status.block_time * 1_000_000,
+            ts_recv=ts_recv,
+            from_address=payer,
+            to_address=output.scriptpubkey_address,
+        )
+        for leg, output in enumerate(transaction.vout)
+        if output.value
+        and output.scriptpubkey_address
+        and output.scriptpubkey_address not in payers
+    ]

@@ -1,0 +1,343 @@
+"""Ethereum, and any EVM node's JSON-RPC: token and native transfers, Aave v3 liquidations.
+
+Formats: reference/wire-formats.md 3.12. Amounts are integers in each token's own decimals; only
+listed tokens are read, as anyone may emit a counterfeit `Transfer`. Owners have no labels here.
+"""
+
+from functools import partial
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from schemas.market import Liquidation
+from schemas.onchain import WhaleTransfer
+from schemas.texts import asset_problem
+from schemas.words import MAX_MICROS, MIN_MICROS, TransferKind
+from streams.feeds.frames import (
+    NOT_A_FRAME,
+    Kind,
+    Parsed,
+    Refusal,
+    UnreadableFrame,
+    built,
+    control,
+    unreadable,
+)
+from streams.feeds.instruments import HINT, Instrument, Instruments, Parser
+
+CHAIN = "ethereum"
+#: keccak256 of Transfer(address,address,uint256) and of Aave's LiquidationCall(…).
+TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+LIQUIDATION_CALL = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
+_NOBODY = "0x" + "0" * 40
+_ETH_DECIMALS = 18
+
+Items = TypeVar("Items")
+Word32 = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{64}$")]
+Address = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{40}$")]
+Hex = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{1,64}$")]
+Bytes = Annotated[str, Meta(pattern="^0x([0-9a-fA-F]{2}){0,1000}$")]
+
+
+class Token(Instrument, frozen=True, kw_only=True, gc=False):
+    """A token: how many `decimals` its integers have, and the `coin` that it wraps or is."""
+
+    coin: str
+    decimals: int
+
+
+class _Log(msgspec.Struct, gc=False):
+    address: Address
+    topics: list[Word32]
+    data: Bytes
+    blockHash: Word32
+    transactionHash: Word32
+    logIndex: Hex
+    removed: bool = False
+    blockTimestamp: Hex | None = None
+
+
+class _Logs(msgspec.Struct, Generic[Items], gc=False):
+    result: Items
+
+
+class _Transaction(msgspec.Struct, rename={"sender": "from"}, gc=False):
+    hash: Word32
+    sender: Address
+    value: Hex
+    transactionIndex: Hex
+    to: Address | None = None
+
+
+class _Block(msgspec.Struct, Generic[Items], gc=False):
+    transactions: Items
+    hash: Word32
+    timestamp: Hex
+
+
+class _BlockAnswer(msgspec.Struct, Generic[Items], gc=False):
+    result: _Block[Items]
+
+
+class _Params(msgspec.Struct, gc=False):
+    result: msgspec.Raw
+
+
+class _Routed(msgspec.Struct, gc=False):
+    method: str = ""
+    id: int | str | None = None
+    params: _Params | None = None
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+
+
+class _Shape(msgspec.Struct, gc=False):
+    topics: msgspec.Raw = msgspec.Raw()
+    parentHash: str = ""
+    transactions: msgspec.Raw = msgspec.Raw()
+
+
+_ROUTED = msgspec.json.Decoder(_Routed)
+_SHAPE = msgspec.json.Decoder(_Shape)
+_LOGS = Kind(_Logs, _Log, "result")
+_BLOCK = Kind(_BlockAnswer, _Transaction, "result.transactions")
+_NOTHING = (b"", b"null")
+
+
+# {"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0xlogs","result":
+#  {"address":"0xdac1…","topics":["0xddf2…","0x…from","0x…to"],"data":"0x…","blockHash":"0xab…",
+#  "blockNumber":"0x1500000","transactionHash":"0xcd…","logIndex":"0x5","removed":false}}}
+# {"jsonrpc":"2.0","id":7,"result":[{log},{log}]}                                  (eth_getLogs)
+def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read Transfer and LiquidationCall logs; others, and tokens not listed, tell nothing.
+
+    A log is known by its block's hash and index, never by its transaction. `removed` takes
+    back what an earlier block told. Logs mostly have no time: that of receipt is taken.
+    Raises UnreadableFrame. Source: wire-formats.md 3.12; microseconds.
+    """
+    kind, result, reply = _opened(frame)
+    if reply is not None:
+        return reply
+    if kind != "logs":
+        raise UnreadableFrame("result", f"{kind} are no logs")
+    many = result if result[:1] == b"[" else b"[" + result + b"]"
+    message, refusals = _LOGS.read(b'{"result":' + many + b"}")
+    build = partial(_of_log, ts_recv=ts_recv, tokens=instruments)
+    return built(message.result, build, refusals, "result")
+
+
+# {"jsonrpc":"2.0","id":9,"result":{"number":"0x1500000","hash":"0xab…","parentHash":"0x9a…",
+#  "timestamp":"0x66f0…","transactions":[{"hash":"0xcd…","from":"0x…","to":"0x…",
+#  "value":"0xde0b6b3a7640000","transactionIndex":"0x3"}]}}    (eth_getBlockByHash, with bodies)
+def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read the transactions of one block that move ether; what contracts move inside is not told.
+
+    Raises UnreadableFrame. Source: wire-formats.md 3.12; microseconds.
+    """
+    kind, _, reply = _opened(frame)
+    if reply is not None:
+        return reply
+    if kind != "block":
+        raise UnreadableFrame("result", f"{kind} are no block with its transactions")
+    message, refusals = _BLOCK.read(frame)
+    block = message.result
+    at = _micros(block.timestamp)
+
+    def build(item: _Transaction) -> WhaleTransfer | None:
+        value, index = int(item.value, 16), int(item.transactionIndex, 16)
+        if value == 0 or item.to is None:
+            return None
+        return _transfer(
+            f"{CHAIN}:{block.hash.lower()}:tx:{index}", "ETH", value, _ETH_DECIMALS,
+            (item.sender.lower(), item.to.lower()), (item.hash.lower(), index), (at, ts_recv),
+        )  # fmt: skip
+
+    return built(block.transactions, build, refusals, "result.transactions")
+
+
+def by_name(symbol: str) -> Instrument:
+    """Raise UnreadableFrame("symbol"): what a token is stands in no address."""
+    raise UnreadableFrame("symbol", f"{symbol[:60]!r} is not a token of the list: {HINT}")
+
+
+# {"0xdac17f958d2ee523a2206206994597c13d831ec7":{"symbol":"USDT","decimals":6}}
+def of_metadata(symbol: str, row: dict[str, Any]) -> Token:
+    """Return a token; a wrapped one names the coin under it as `asset`. Raises UnreadableFrame."""
+    decimals = row.get("decimals")
+    if not isinstance(decimals, int) or not 0 <= decimals <= 36 or not row.get("symbol"):
+        raise UnreadableFrame("decimals", f"{symbol[:60]} has no symbol or decimals")
+    token = str(row["symbol"]).upper()
+    coin = str(row.get("asset") or token).upper()
+    if fault := asset_problem(token) or asset_problem(coin):
+        raise UnreadableFrame("symbol", fault)
+    return Token(
+        venue_symbol=symbol.lower(), asset=token, instrument=token, coin=coin, decimals=decimals
+    )
+
+
+def route(frame: bytes) -> str:
+    """Return what a frame's shape is of, "" for control. Raises UnreadableFrame."""
+    kind, _, reply = _opened(frame)
+    return "" if reply is not None else kind
+
+
+def parse_heads(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read a new head, which holds no record. Raises UnreadableFrame."""
+    kind, _, reply = _opened(frame)
+    if reply is not None:
+        return reply
+    if kind != "heads":
+        raise UnreadableFrame("result", f"{kind} are no head")
+    return Parsed([], [])
+
+
+CHANNELS: dict[str, Parser] = {"logs": parse_logs, "block": parse_block, "heads": parse_heads}
+
+
+def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
+    """Return (kind, result, None), or in the last place what a reply means."""
+    try:
+        routed = _ROUTED.decode(frame)
+        result = bytes(routed.params.result if routed.params else routed.result)
+        if bytes(routed.error) not in _NOTHING:
+            text = bytes(routed.error).decode(errors="replace")
+            return "", b"", control(Refusal("error", f"refused: {text[:200]}"))
+        if not routed.params and routed.id is None:
+            raise UnreadableFrame("method", "neither a subscription's message nor a reply")
+        if result[:1] == b"[":
+            return "logs", result, None
+        if result[:1] != b"{":
+            return "", b"", control()
+        shape = _SHAPE.decode(result)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if bytes(shape.topics):
+        return "logs", result, None
+    if bytes(shape.transactions)[:2] == b"[{":
+        return "block", result, None
+    return "heads", result, None
+
+
+def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liquidation | None:
+    kind = log.topics[0].lower() if log.topics else ""
+    at = _micros(log.blockTimestamp) if log.blockTimestamp else ts_recv
+    if kind == LIQUIDATION_CALL:
+        return _liquidation(log, tokens, (at, ts_recv))
+    # An NFT's Transfer has the same first topic, and four of them.
+    if kind != TRANSFER or len(log.topics) != 3:
+        return None
+    token = tokens.get(log.address.lower())
+    if not isinstance(token, Token):
+        return None
+    (value,), index = _words(log, 1), int(log.logIndex, 16)
+    if value == 0:
+        return None
+    transfer = _transfer(
+        _identity(log), token.asset, value, token.decimals,
+        (_address(log.topics[1]), _address(log.topics[2])),
+        (log.transactionHash.lower(), index), (at, ts_recv),
+    )  # fmt: skip
+    return msgspec.structs.replace(transfer, version=2, removed=True) if log.removed else transfer
+
+
+def _liquidation(log: _Log, tokens: Instruments, times: tuple[int, int]) -> Liquidation:
+    """Build the Liquidation of one LiquidationCall: long the collateral, short the debt.
+
+    There is no price in it. With receiveAToken the collateral is not sold now.
+    """
+    if len(log.topics) != 4:
+        raise UnreadableFrame("topics", f"{len(log.topics)} of them, not 4")
+    _, seized, _, keeps = _words(log, 4)
+    collateral, debt = (_token(tokens, _address(topic)) for topic in log.topics[1:3])
+    quantity = seized / 10**collateral.decimals
+    if not 0.0 < quantity <= 1e15:
+        raise UnreadableFrame("data", f"{quantity!r} coins are not in (0, 1e15]")
+    return Liquidation(
+        event_id=_identity(log),
+        venue="aave",
+        instrument=f"{collateral.coin}-{debt.coin}-SPOT",
+        venue_symbol=f"{collateral.asset}/{debt.asset}",
+        asset=collateral.coin,
+        position_side="long",
+        order_side=None if keeps else "sell",
+        price=None,
+        price_kind=None,
+        quantity=quantity,
+        notional_usd=None,
+        coverage="full",
+        stream="LiquidationCall",
+        ts_event=times[0],
+        ts_recv=times[1],
+        version=2 if log.removed else 1,
+        removed=log.removed,
+    )
+
+
+def _transfer(
+    event_id: str,
+    asset: str,
+    value: int,
+    decimals: int,
+    parties: tuple[str, str],
+    place: tuple[str, int],
+    times: tuple[int, int],
+) -> WhaleTransfer:
+    """Build a transfer of `value` smallest units; `place` is the transaction and the leg in it."""
+    sender, receiver = parties
+    kind: TransferKind = "transfer"
+    if sender == _NOBODY or receiver == _NOBODY:
+        kind = "mint" if sender == _NOBODY else "burn"
+    quantity = value / 10**decimals
+    if not 0.0 < quantity <= 1e15:
+        raise UnreadableFrame("quantity", f"{quantity!r} is not in (0, 1e15]")
+    if place[1] > 100_000:
+        raise UnreadableFrame("leg", f"{place[1]} is above 100,000")
+    return WhaleTransfer(
+        event_id=event_id,
+        provider="node",
+        chain=CHAIN,
+        asset=asset,
+        transfer_kind=kind,
+        tx_hash=place[0],
+        leg=place[1],
+        from_owner="unknown",
+        from_kind="unknown",
+        to_owner="unknown",
+        to_kind="unknown",
+        quantity=quantity,
+        quantity_raw=str(value),
+        notional_usd=None,
+        ts_event=times[0],
+        ts_recv=times[1],
+        from_address=None if sender == _NOBODY else sender,
+        to_address=None if receiver == _NOBODY else receiver,
+    )
+
+
+def _micros(seconds: str) -> int:
+    at = int(seconds, 16) * 1_000_000
+    if not MIN_MICROS <= at <= MAX_MICROS:
+        raise UnreadableFrame("timestamp", f"{seconds} is not a second after 2015")
+    return at
+
+
+def _token(tokens: Instruments, address: str) -> Token:
+    token = tokens[address]  # raises where it is not listed
+    assert isinstance(token, Token)
+    return token
+
+
+def _identity(log: _Log) -> str:
+    return f"{CHAIN}:{log.blockHash.lower()}:{int(log.logIndex, 16)}"
+
+
+def _address(topic: str) -> str:
+    return "0x" + topic[-40:].lower()
+
+
+def _words(log: _Log, count: int) -> list[int]:
+    """Return the words of 32 bytes in a log's data."""
+    if len(log.data) != 2 + 64 * count:
+        raise UnreadableFrame("data", f"{(len(log.data) - 2) // 2} bytes, not {32 * count}")
+    return [int(log.data[2 + 64 * i : 66 + 64 * i], 16) for i in range(count)]

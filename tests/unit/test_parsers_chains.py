@@ -1,0 +1,175 @@
+"""Chains tell of transfers in integers, twice, and take back what a reorganisation undid."""
+
+import pytest
+from venues import parsed, records, refused
+
+from streams.feeds.ethereum import LIQUIDATION_CALL, TRANSFER
+
+USDT, WETH = (
+    "0xdac17f958d2ee523a2206206994597c13d831ec7",
+    "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2",
+)
+A, B, NOBODY = "aa" * 20, "bb" * 20, "00" * 20
+
+
+def word(digits):
+    return digits.rjust(64, "0")
+
+
+def log(topics=(A, B), value=10**12, **changes):
+    made = {
+        "address": USDT, "topics": [TRANSFER, *(f"0x{word(t)}" for t in topics)],
+        "data": f"0x{word(f'{value:x}')}", "blockNumber": "0x1", "blockHash": f"0x{word('ab')}",
+        "transactionHash": f"0x{word('cd')}", "transactionIndex": "0x3", "logIndex": "0x5", "removed": False,
+    }  # fmt: skip
+    return made | changes
+
+
+def told(result):
+    return {
+        "jsonrpc": "2.0",
+        "method": "eth_subscription",
+        "params": {"subscription": "0x1", "result": result},
+    }
+
+
+def test_amounts_have_each_tokens_own_decimals():
+    (record,) = records("ethereum", None, told(log()))
+    assert (record.asset, record.quantity, record.quantity_raw) == (
+        "USDT",
+        1_000_000.0,
+        "1000000000000",
+    )
+    (record,) = records("ethereum", None, told(log(address=WETH, value=15 * 10**17)))
+    assert (record.asset, record.quantity) == ("WETH", 1.5)
+
+
+def test_tokens_are_known_by_address_however_it_is_written_and_the_list_may_be_the_callers():
+    assert len(records("ethereum", None, told(log(address="0x" + USDT[2:].upper())))) == 1
+    mine = {"0x" + "12" * 20: {"symbol": "ABC", "decimals": 2}}
+    (record,) = records("ethereum", None, told(log(address="0x" + "12" * 20, value=12345)), mine)
+    assert (record.asset, record.quantity) == ("ABC", 123.45)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"address": "0x" + "12" * 20}, {"value": 0}, {"topics": (A, B, "01")}]
+)
+def test_counterfeits_nothings_and_nfts_tell_nothing(changes):
+    assert records("ethereum", None, told(log(**changes))) == []
+
+
+def test_minting_and_burning_have_no_owner_on_one_side():
+    (minted,) = records("ethereum", None, told(log(topics=(NOBODY, B))))
+    (burnt,) = records("ethereum", None, told(log(topics=(A, NOBODY))))
+    assert (minted.transfer_kind, minted.from_address, minted.to_address) == (
+        "mint",
+        None,
+        "0x" + B,
+    )
+    assert (burnt.transfer_kind, burnt.to_address) == ("burn", None)
+
+
+def test_a_log_is_known_by_its_block_and_index_and_taken_back_by_the_same():
+    (first,) = records("ethereum", None, told(log()))
+    (undone,) = records("ethereum", None, told(log(removed=True)))
+    (again,) = records("ethereum", None, told(log(blockHash=f"0x{word('ac')}")))
+    assert undone.event_id == first.event_id != again.event_id
+    assert (first.removed, undone.removed, undone.version) == (False, True, 2)
+
+
+def test_several_transfers_of_one_transaction_are_several():
+    answer = {"jsonrpc": "2.0", "id": 7, "result": [log(), log(logIndex="0x6"), log(data="0x1")]}
+    result = parsed("ethereum", None, answer)
+    assert len({r.event_id for r in result.records}) == 2
+    assert [r.field for r in result.refusals] == ["result[2].data"]
+
+
+def call(keeps=0, **changes):
+    seized, debt = f"{25 * 10**17:x}", f"{5000 * 10**6:x}"
+    data = "0x" + "".join(map(word, (debt, seized, B, f"{keeps:x}")))
+    topics = [LIQUIDATION_CALL, *(f"0x{word(t)}" for t in (WETH[2:], USDT[2:], A))]
+    return told(log(address="0x" + "87" * 20, topics=(), data=data) | {"topics": topics} | changes)
+
+
+def test_a_liquidation_call_sells_the_collateral_unless_it_is_kept():
+    (record,) = records("ethereum", None, call())
+    assert (record.asset, record.position_side, record.order_side) == ("ETH", "long", "sell")
+    assert (record.quantity, record.price, record.notional_usd) == (2.5, None, None)
+    (record,) = records("ethereum", None, call(keeps=1))
+    assert record.order_side is None
+
+
+def test_a_liquidation_call_that_a_reorganisation_undid_is_taken_back():
+    (record,) = records("ethereum", None, call(removed=True, blockTimestamp="0x6ab13780"))
+    assert (record.removed, record.version) == (True, 2)
+
+
+def test_a_call_on_an_unlisted_token_is_refused_with_a_hint():
+    result = parsed("ethereum", None, call(), {USDT: {"symbol": "USDT", "decimals": 6}})
+    assert "--instruments" in result.refusals[0].reason
+
+
+@pytest.mark.parametrize(
+    ("frame", "reasons"),
+    [
+        ({"jsonrpc": "2.0", "id": 1, "result": "0xhead"}, 0),
+        ({"jsonrpc": "2.0", "id": 1, "result": None}, 0),
+        (
+            {
+                "jsonrpc": "2.0",
+                "id": 1,
+                "error": {"code": -32005, "message": "query returned more than 10000 results"},
+            },
+            1,
+        ),
+    ],
+)
+def test_replies_of_a_node_are_control(frame, reasons):
+    for channel in (None, "logs", "block", "heads"):
+        result = parsed("ethereum", channel, frame)
+        assert (result.records, len(result.refusals), result.control) == ([], reasons, True)
+
+
+PAYMENT = {
+    "txid": "ab" * 32, "fee": 1, "status": {"confirmed": True, "block_height": 1, "block_time": 1_790_000_000},
+    "vin": [{"txid": "cd" * 32, "vout": 0, "prevout": {"scriptpubkey_address": "bc1qpayer00000", "value": 5}}],
+    "vout": [{"scriptpubkey_address": "bc1qpayee00000", "value": 150_000_000}, {"scriptpubkey_address": "bc1qpayer00000", "value": 7}, {"value": 0}],
+}  # fmt: skip
+
+
+def test_change_is_no_transfer():
+    (record,) = records("bitcoin", None, {"block-transactions": [PAYMENT]})
+    assert (record.to_address, record.quantity, record.leg) == ("bc1qpayee00000", 1.5, 0)
+
+
+def test_a_payment_is_one_once_it_is_in_a_block_and_the_same_wherever_it_is_told():
+    waiting = PAYMENT | {"status": {"confirmed": False}}
+    assert records("bitcoin", None, {"address-transactions": [waiting]}) == []
+    both = {
+        "multi-address-transactions": {
+            "bc1qpayee00000": {"mempool": [waiting], "confirmed": [PAYMENT], "removed": []}
+        }
+    }
+    (told_by_address,) = records("bitcoin", None, both)
+    (told_by_rest,) = records("bitcoin", None, PAYMENT)
+    assert told_by_address.event_id == told_by_rest.event_id
+
+
+def test_several_payers_are_no_single_one_and_what_is_mined_is_minted():
+    other = {"prevout": {"scriptpubkey_address": "bc1qother00000", "value": 5}}
+    (record,) = records("bitcoin", None, PAYMENT | {"vin": [*PAYMENT["vin"], other]})
+    assert record.from_address is None
+    mined = records("bitcoin", None, PAYMENT | {"vin": [{"is_coinbase": True, "prevout": None}]})
+    assert {r.transfer_kind for r in mined} == {"mint"}
+
+
+def test_one_bad_transaction_costs_itself():
+    result = parsed("bitcoin", None, {"block-transactions": [PAYMENT | {"txid": "x"}, PAYMENT]})
+    assert len(result.records) == 1
+    assert [r.field for r in result.refusals] == ["[0].txid"]
+
+
+def test_what_a_server_tells_beside_is_control_and_noise_is_refused():
+    for frame in ({"pong": True}, {"block": {}}, {"mempoolInfo": {}}):
+        assert parsed("bitcoin", None, frame).control
+    assert refused("bitcoin", None, {"x": 1}) == [""]
