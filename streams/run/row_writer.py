@@ -24,6 +24,10 @@ log = logging.getLogger("undertow.run")
 QUEUE = 2
 
 
+class LeftApart(Exception):
+    """Told to stop while a batch was being taken apart: its rows are for the next start."""
+
+
 class Rows:
     """Open batches, and a queue in which checkpoints stand behind the rows they count."""
 
@@ -36,8 +40,12 @@ class Rows:
         keep: Callable[[bytes], None],
         batch_rows: int,
         flush_s: float,
+        stopping: Callable[[], object] = lambda: False,
     ) -> None:
-        """`attempt` differs at each start: rows deleted at a resume keep their tokens used."""
+        """`attempt` differs at each start: rows deleted at a resume keep their tokens used.
+
+        Taking a refused batch apart may last: what `stopping` asks for then comes first.
+        """
         self._writer = writer
         self._run = run
         self._attempt = attempt
@@ -45,6 +53,7 @@ class Rows:
         self._keep = keep
         self._size = batch_rows
         self._flush_s = flush_s
+        self._stopping = stopping
         self._shown_at = time.monotonic()
         self._open: dict[str, list[msgspec.Struct]] = {}
         self._trades: list[Piece] = []
@@ -150,12 +159,17 @@ class Rows:
                 self._failed.append(problem)
 
     def _insert(self, batch: clickhouse.Batch) -> None:
-        count, refusals = poison.insert(batch, poison.Insertion(self._writer.insert))
+        how = poison.Insertion(self._writer.insert, between=self._look_up)
+        count, refusals = poison.insert(batch, how)
         if refusals:
             log.error("%d rows of %s refused: %s", len(refusals), batch.table, refusals[0].reason)
             self._writer.insert(_letters(batch, refusals))
         metrics.ROWS.labels(batch.table).inc(count)
         metrics.BATCHES.labels(batch.table).inc()
+
+    def _look_up(self) -> None:
+        if self._stopping():
+            raise LeftApart
 
 
 def _letters(batch: clickhouse.Batch, refusals: list[poison.Refusal]) -> clickhouse.Batch:

@@ -25,7 +25,7 @@ from streams.process.settings import Settings, clickhouse_tls
 from streams.run import checkpoint, planted, webhooks
 from streams.run.checkpoint import Checkpoint
 from streams.run.loop import Ears, SourceChanged, drive
-from streams.run.row_writer import Rows, are_there, cut_back
+from streams.run.row_writer import LeftApart, Rows, are_there, cut_back
 from streams.sources import Source
 
 #: The embedded engine's faults are this machine's: space that somebody makes, or nothing.
@@ -94,6 +94,10 @@ class Embedded:
             began = time.monotonic() - run.elapsed_s
             try:
                 whole = self._drive(kept, run, source, ears, speed)
+            except LeftApart:
+                raise Stopped(
+                    "stopped; the same command goes on from its last checkpoint"
+                ) from None
             except SourceChanged:
                 raise CannotRun(
                     f"{source.name} does not read as it did before the run was stopped;"
@@ -137,6 +141,7 @@ class Embedded:
             lambda content: checkpoint.write(kept, content),
             self.settings.batch_rows,
             self.settings.flush_s,
+            ears.stop,
         )
         with rows, webhooks.kept(self.settings, self.data_dir, ears.stop) as notify:
             every_s = self.settings.checkpoint_s

@@ -1,11 +1,13 @@
 """What chDB refuses of a run goes to dead_letters; the run goes on to its end."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
-from runs import report_of, run, write_recording
+from runs import report_of, run, start, write_recording
 
 _REFUSE = """
 import sys
@@ -51,3 +53,17 @@ def test_rows_that_chdb_refuses_are_letters_and_all_others_rows(tmp_path: Path) 
     }  # fmt: skip
     report = report_of(tmp_path / "refusing")
     assert report["episodes"] == report_of(tmp_path / "whole")["episodes"]
+
+
+def test_a_stop_is_heard_while_a_batch_is_taken_apart_and_the_run_goes_on_later(
+    tmp_path: Path,
+) -> None:
+    environ = write_recording(tmp_path / "recording") | {"UNDERTOW_BATCH_ROWS": "20000"}
+    source = ("--source", str(tmp_path / "recording"))
+    python(_REFUSE.replace("% 500 != 3", "% 2 != 0"), tmp_path / "data")
+    process = start(tmp_path / "data", environ, *source)
+    time.sleep(12)
+    assert process.poll() is None, "half of all trades refused take longer"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert "the same command goes on from" in process.communicate()[1]

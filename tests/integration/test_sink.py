@@ -25,6 +25,7 @@ from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.retry import SinkError
 from sinks.kafka import audit, consumer, membership
 from sinks.sql.query import query
+from streams.kafka.rejoin import rejoining
 
 sys.path.insert(0, str(Path(__file__).parent))
 from clickhouse_server import post_fault, running
@@ -310,6 +311,39 @@ def test_what_clickhouse_refuses_becomes_letters_and_nothing_behind_it_waits(cle
     assert [(topic, offset) for topic, offset, _, _ in letters] == [*places, ("trades", 0)]
     assert all(f"not stored in {topic}: " in reason for topic, _, reason, _ in letters)
     assert codec.decode("trades", letters[-1][3].encode()) == trade(3)
+
+
+def test_a_sink_fenced_by_its_namesake_joins_again(clean_topics, url, caplog):
+    stop, ended = threading.Event(), []
+    named = conf(clean_topics) | {"group.instance.id": "worker"}
+    client = open_client(url)
+
+    def session():
+        consumer.run(
+            named,
+            Writer(client),
+            Intents(client),
+            batch_rows=200,
+            flush_s=0.1,
+            stopping=stop.is_set,
+        )
+
+    thread = threading.Thread(target=lambda: ended.append(rejoining("sink", session, stop.is_set)))
+    thread.start()
+    try:
+        send(clean_topics, "bars", [bar(n) for n in range(100)])
+        until_committed(clean_topics, "bars", 100)
+        usurper = Consumer(named)
+        usurper.subscribe(["bars"])
+        until(lambda: usurper.poll(0.2) or "fenced" in caplog.text, "fenced")
+        usurper.close()
+        send(clean_topics, "bars", [bar(n) for n in range(100, 150)])
+        until_committed(clean_topics, "bars", 150)
+    finally:
+        stop.set()
+        thread.join(20)
+    assert ended == [None]
+    assert one(url, "SELECT count() FROM bars") == 150
 
 
 def test_a_record_ahead_of_its_message_is_not_stored(clean_topics, url):
