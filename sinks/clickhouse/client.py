@@ -245,10 +245,11 @@ class Writer:
         """Return offset, time and name of the rows of a batch's range that are in; for one that
         was taken apart, as it looks through the days of the batch. Raises SinkError.
         """
-        (column, _), name = PARTITIONED_BY[batch.table], NAMED_BY[batch.table]
+        (column, _), names = PARTITIONED_BY[batch.table], NAMED_BY[batch.table]
+        name = f"concatWithSeparator(' ', {', '.join(names)})"
         times = [time for time, _ in names_of(batch.table, batch.records, batch.pieces)]
         query = (
-            f"SELECT kafka_offset, toUnixTimestamp64Micro({column}), toString({name})"
+            f"SELECT kafka_offset, toUnixTimestamp64Micro({column}), {name}"
             f" FROM {batch.table} WHERE kafka_topic = {{topic:String}}"
             " AND kafka_partition = {partition:UInt32}"
             " AND kafka_offset BETWEEN {lo:Int64} AND {hi:Int64}"

@@ -86,15 +86,16 @@ def table_of(record: msgspec.Struct) -> str:
     return TABLES[type(record)]
 
 
-#: Beside its time, what names a record among others of its table.
-NAMED_BY: dict[str, str] = dict.fromkeys(TABLES.values(), "event_id") | {
-    "feed_status": "producer",
-    "bars": "instrument",
-    "cascades": "finding_id",
-    "market_cascades": "finding_id",
-    "whale_selling": "finding_id",
-    "alerts": "alert_id",
-    "dead_letters": "topic",
+#: Beside its time, what tells a record from others of the same message.
+NAMED_BY: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES.values(), ("event_id",)) | {
+    "trades": ("venue", "instrument", "event_id"),
+    "feed_status": ("producer",),
+    "bars": ("venue", "instrument"),
+    "cascades": ("finding_id",),
+    "market_cascades": ("finding_id",),
+    "whale_selling": ("finding_id",),
+    "alerts": ("alert_id",),
+    "dead_letters": ("topic",),
 }
 
 
@@ -112,10 +113,14 @@ def names_of(
     table: str, records: Sequence[msgspec.Struct], pieces: Sequence[Piece]
 ) -> list[tuple[int, str]]:
     """Return time and name of each row, those of `pieces` last."""
-    column, name = PARTITIONED_BY[table][0], NAMED_BY[table]
-    named = [(getattr(one, column), str(getattr(one, name))) for one in records]
+    column, names = PARTITIONED_BY[table][0], NAMED_BY[table]
+    named = [
+        (getattr(one, column), " ".join(getattr(one, name) for name in names)) for one in records
+    ]
     for piece in pieces:
-        named += zip(piece.of.ts_event.tolist(), piece.ids.to_pylist(), strict=True)
+        labels = [f"{venue} {instrument}" for venue, _, instrument, _ in piece.labels]
+        rows = zip(piece.of.ts_event.tolist(), piece.of.label.tolist(), piece.ids, strict=True)
+        named += [(time, f"{labels[label]} {event_id}") for time, label, event_id in rows]
     return named
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -93,13 +94,16 @@ def _first_trade(rig: Rig) -> list[Any]:
 def _letters(rig: Rig) -> dict[str, Counter[Any]]:
     """Return what stands in letters of the sink: event_ids by table, of bars partition and offset."""
     sql = (
-        "SELECT topic, partition, offset, raw FROM dead_letters FINAL"
+        "SELECT topic, partition, offset, reason, raw FROM dead_letters FINAL"
         " WHERE reason LIKE 'not stored in %'"
     )
     found: dict[str, Counter[Any]] = {table: Counter() for table in REFUSED}
     for line in rows(sql, **rig.sink_environ):
         letter = json.loads(line)
         place = int(letter["partition"]), int(letter["offset"])
-        name = place if letter["topic"] == "bars" else json.loads(letter["raw"])["event_id"]
-        found[letter["topic"]][name] += 1
+        if letter["topic"] == "bars":
+            many = re.search(r"\((\d+) records of one message\)", letter["reason"])
+            found["bars"][place] += int(many.group(1)) if many else 1
+        else:
+            found[letter["topic"]][json.loads(letter["raw"])["event_id"]] += 1
     return found

@@ -14,7 +14,7 @@ from schemas.words import MIN_MICROS, SECOND
 from sinks.clickhouse import poison
 from sinks.clickhouse.client import Batch, Writer, open_client
 from sinks.clickhouse.migrate import migrate
-from sinks.clickhouse.rows import COLUMNS, Piece, packed
+from sinks.clickhouse.rows import COLUMNS, Piece, names_of, packed
 
 T = 1_763_683_200 * SECOND
 
@@ -105,3 +105,28 @@ def test_of_messages_of_many_only_what_is_refused_stays_out_and_is_shown(client:
     assert count == len(rows(client, "many")) == 9
     assert (refused.offset, "Constraint" in refused.reason) == (101, True)
     assert codec.decode("trades", refused.raw) == trades[7]
+
+
+def test_rows_that_are_in_are_known_by_place_time_and_name_however_they_came(client: Any) -> None:
+    trades = [trade(n) for n in range(60)]
+    own = range(40, 60)
+    mixed = Batch(
+        "trades",
+        "named",
+        0,
+        0,
+        59,
+        trades[40:],
+        own,
+        pieces=[piece(columns.Words(), trades[:40], 0)],
+    )
+    writer = Writer(client)
+    names = names_of(mixed.table, mixed.records, mixed.pieces)
+    places = {(offset, *name) for offset, name in zip([*own, *range(40)], names, strict=True)}
+    assert writer.stored(mixed) == set()
+    assert len(places) == writer.insert(mixed) == 60
+    assert writer.stored(mixed) == places
+    # Taken apart though it is in: nothing is written again.
+    how = poison.Insertion(writer.insert, stored=writer.stored)
+    assert poison.insert(mixed._replace(epoch="again"), how, apart=True) == (60, [])
+    assert len(rows(client, "named")) == 60
