@@ -24,6 +24,7 @@ _ALIASES = {
     "gateio": "gate",
     "gate.io": "gate",
     "huobi": "htx",
+    "evm": "ethereum",
     "krakenfutures": "kraken",
 }
 _PRODUCTS = re.compile(r"-(usdm|coinm|um|cm|futures|swap|linear|inverse|perpetual)$")
