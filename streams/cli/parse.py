@@ -25,6 +25,7 @@ _ALIASES = {
     "gate.io": "gate",
     "huobi": "htx",
     "evm": "ethereum",
+    "whale-alert": "whale_alert",
     "krakenfutures": "kraken",
 }
 _PRODUCTS = re.compile(r"-(usdm|coinm|um|cm|futures|swap|linear|inverse|perpetual)$")
@@ -34,7 +35,9 @@ class _VenueName(click.Choice):  # type: ignore[type-arg]
     """A venue's name as we write it, from the ways in which others do: binance-coinm, okex."""
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        name = _PRODUCTS.sub("", str(value).lower().replace("_", "-"))
+        name = str(value).lower()
+        if name not in self.choices:
+            name = _PRODUCTS.sub("", name.replace("_", "-"))
         return super().convert(_ALIASES.get(name, name), param, ctx)
 
 

@@ -86,7 +86,17 @@ def test_a_venue_and_a_channel_are_known_by_the_names_that_others_use():
         (line,) = run(venue, "--channel", channel, given=frame).stdout.splitlines()
         assert len(json.loads(line)["records"]) == 1
     assert run("binance-coinm", "--channel", "btcusd_perp@aggTrade", given="").exit_code == 0
-    assert run("bybit", "--channel", "tickers.BTCUSDT", given="").exit_code == 0
+    for venue, channel in (
+        ("bybit", "tickers.BTCUSDT"),
+        ("htx", "market.BTC-USDT.trade.detail"),
+        ("htx", "public.*.liquidation_orders"),
+        ("deribit", "trades.BTC-PERPETUAL.100ms"),
+        ("bitmex", "trade:XBTUSD"),
+        ("bitfinex", "liq:global"),
+        ("whale_alert", "alert"),
+        ("whale-alert", "alert"),
+    ):
+        assert run(venue, "--channel", channel, given="").exit_code == 0
 
 
 def test_an_unknown_venue_is_refused_with_those_that_are_known():
