@@ -112,7 +112,8 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         return event
     order = event.o
     instrument = instruments[order.s]
-    _check_product(instrument, order.st or event.st)
+    if st := order.st or event.st:
+        _check_product(instrument, st)
     stream = stream or ALL_MARKET
     record = forced_order(
         instrument=instrument,
@@ -141,7 +142,8 @@ def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Par
     if isinstance(event, Parsed):
         return event
     instrument = instruments[event.s]
-    _check_product(instrument, event.st)
+    if event.st:
+        _check_product(instrument, event.st)
     ts_event = event.T * 1000
     record = agg_trade(instrument, event.a, event.p, event.q, ts_event, event.m, ts_recv)
     return Parsed([record], [])
@@ -301,7 +303,7 @@ def contract_usd(asset: str) -> float:
 
 def _check_product(instrument: Instrument, st: int) -> None:
     # st is the message's own word (1 USD-M, 2 COIN-M): a wrong guess is wrong 100-fold.
-    if st and (instrument.unit == "quote") != (st == _COIN_M):
+    if (instrument.unit == "quote") != (st == _COIN_M):
         raise UnreadableFrame("st", f"{st} does not fit the symbol {instrument.venue_symbol}")
 
 

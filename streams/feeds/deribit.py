@@ -159,6 +159,8 @@ def by_name(symbol: str) -> Instrument:
 #  "expiration_timestamp":32503708800000}                            (public/get_instruments)
 def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
     """Return what a row of get_instruments says of `symbol`. Raises UnreadableFrame."""
+    if row.get("kind") not in (None, "future"):
+        raise UnreadableFrame("kind", f"{symbol[:60]} is no future")
     if not row.get("base_currency") or not row.get("quote_currency"):
         return by_name(symbol)
     perpetual = row.get("settlement_period") == "perpetual"

@@ -21,8 +21,8 @@ HINT = "give the venue's own metadata (--instruments FILE), or wait for a newer 
 
 #: Where the venues' metadata endpoints keep the list of their instruments.
 _LISTS = ("symbols", "result", "list", "data", "universe", "instruments", "markets")
-#: How the venues call a symbol in a row of that list.
-_SYMBOLS = ("symbol", "instId", "instrument_name", "name", "contract_code", "ticker")
+#: How the venues call a symbol in a row of that list; HTX's `symbol` is the coin alone.
+_SYMBOLS = ("instId", "instrument_name", "contract_code", "symbol", "name", "ticker")
 
 #: Symbols remembered a venue: far above any venue's listing, so that garbage cannot grow it.
 _MOST = 20_000

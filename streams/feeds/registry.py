@@ -120,14 +120,18 @@ def bundled(venue: str) -> Instruments:
 def instruments_of(venue: str, document: Any, source: str, date: str = "") -> Instruments:
     """Return the instruments of a venue's own metadata, decoded from JSON.
 
-    `document` is its endpoint's answer or an object by symbol. Raises ValueError where that
-    is neither, or a row does not say what a contract is.
+    `document` is its endpoint's answer or an object by symbol; rows that describe nothing that
+    is followed are passed over. Raises ValueError where it is neither, or every row is such.
     """
     entry = VENUES[venue]
-    known = {}
+    known: dict[str, Instrument] = {}
+    problems = []
     for symbol, row in rows(document):
         try:
             known[symbol] = entry.of_metadata(symbol, row)
         except (TypeError, ValueError, OverflowError) as problem:
-            raise ValueError(f"{symbol}: {problem}") from None
+            # An endpoint's answer lists options, spot and more beside what is followed.
+            problems.append(f"{symbol}: {problem}")
+    if problems and not known:
+        raise ValueError(problems[0])
     return Instruments(entry.by_name, known, source, date)
