@@ -47,7 +47,7 @@ def is_allowed(token: str, headers: Mapping[str, str]) -> bool:
             shown.append(base64.b64decode(rest, validate=True).decode().partition(":")[2])
     # Bytes: compare_digest refuses text that is not ASCII.
     secret = token.encode()
-    return any(hmac.compare_digest(sent, secret) for word in shown for sent in _as_sent(word))
+    return any(hmac.compare_digest(sent, secret) for one in shown for sent in _as_sent(one))
 
 
 def why_foreign(headers: Mapping[str, str], loopback: bool) -> str | None:
@@ -87,8 +87,8 @@ def most_connections(at_most: int = 256) -> int:
     return at_most if soft == resource.RLIM_INFINITY else max(1, min(at_most, soft // 4))
 
 
-def _as_sent(word: str) -> Iterator[bytes]:
+def _as_sent(text: str) -> Iterator[bytes]:
     """Yield the bytes a header may have been: one server reads them as UTF-8, one as Latin-1."""
     for encoding, errors in (("utf-8", "surrogateescape"), ("latin-1", "strict")):
         with suppress(UnicodeEncodeError):
-            yield word.encode(encoding, errors)
+            yield text.encode(encoding, errors)

@@ -56,7 +56,7 @@ def keep_secret(secret: str) -> None:
                 _whole.add(form)
             for start in range(len(form) - _WINDOW + 1):
                 window = form[start : start + _WINDOW]
-                if not any(window in word for word in _PUBLIC):
+                if not any(window in public for public in _PUBLIC):
                     _windows.add(window)
         if _whole:
             longest_first = sorted(map(re.escape, _whole), key=len, reverse=True)

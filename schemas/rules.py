@@ -55,4 +55,4 @@ def _rules(hint: Any, many: bool = False) -> list[tuple[Rule, bool]]:
         inner, *notes = get_args(hint)
         return [(note, many) for note in notes if callable(note)] or _rules(inner, many)
     many = many or get_origin(hint) is list
-    return [found for part in get_args(hint) for found in _rules(part, many)]
+    return [rule for part in get_args(hint) for rule in _rules(part, many)]

@@ -69,16 +69,16 @@ def connection_of(conf: Mapping[str, Any]) -> dict[str, Any]:
 def identities(admin: AdminClient, topics: Sequence[str]) -> dict[str, Identity]:
     """Return what each topic is now; one that is not there is left out. Raises KafkaException."""
     asked = admin.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_S)
-    found = {}
+    by_name = {}
     for name, future in asked.items():
         try:
-            told = future.result()
+            described = future.result()
         except KafkaException as problem:
             if problem.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
         else:
-            found[name] = Identity(str(told.topic_id), len(told.partitions))
-    return found
+            by_name[name] = Identity(str(described.topic_id), len(described.partitions))
+    return by_name
 
 
 class TopicWatch:
@@ -139,9 +139,9 @@ def refuse_uneven(began: Mapping[str, Identity]) -> None:
     """Refuse topics of one market that differ in partitions; raises TopicsUnfit."""
     counts = {name: one.partitions for name, one in began.items() if TOPICS[name].split}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name} has {count}" for name, count in sorted(counts.items()))
+        listed = ", ".join(f"{name} has {count}" for name, count in sorted(counts.items()))
         raise TopicsUnfit(
-            f"topics differ in partitions, so that keys do not meet: {told}. State kept by"
+            f"topics differ in partitions, so that keys do not meet: {listed}. State kept by"
             " partition does not move with its keys: make the topics anew with one count, or take"
             " the one with fewer out of use"
         )
@@ -162,5 +162,5 @@ def unmarked(metadata: str | None) -> tuple[str, str]:
 
 def is_of_other(metadata: str | None, topic_id: str) -> bool:
     """Say whether an offset was committed in a topic of the same name that is gone."""
-    told, _ = unmarked(metadata)
-    return bool(told) and told != topic_id
+    noted, _ = unmarked(metadata)
+    return bool(noted) and noted != topic_id

@@ -43,8 +43,8 @@ def _place(context: Any, builder: Any, signature: Any, args: Any) -> Any:
 
 def _byte_at(_: Any, text: Any, at: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        found = builder.load(_place(context, builder, signature, args))
-        return builder.zext(found, ir.IntType(64))
+        loaded = builder.load(_place(context, builder, signature, args))
+        return builder.zext(loaded, ir.IntType(64))
 
     return types.int64(text, types.int64), code
 
@@ -57,7 +57,7 @@ def _word_at(_: Any, text: Any, at: Any) -> Any:
     return types.uint64(text, types.int64), code
 
 
-def _lowest_bit(_: Any, word: Any) -> Any:
+def _lowest_bit(_: Any, bits: Any) -> Any:
     def code(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
 

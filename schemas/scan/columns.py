@@ -36,7 +36,7 @@ class Words:
         self._of_label: list[int] = []
         self._dollars: list[bool] = []
         #: What `schemas.scan.trades` finds labels by.
-        self.found: Any = None
+        self.names: Any = None
         self._arrays = np.full(1, -1, np.int64), np.zeros(1, np.bool_)
 
     def bounded(self) -> None:
@@ -125,13 +125,13 @@ class Trades(msgspec.Struct, frozen=True):
         names = [self.words.labels[label] for label in of.label.tolist()]
         sides = np.where(of.buys, "buy", "sell").tolist()
         worth = [None if x != x else x for x in of.usd.tolist()]
-        told = zip(of.event_id, names, sides, of.price.tolist(), of.quantity.tolist(), worth,
+        zipped = zip(of.event_id, names, sides, of.price.tolist(), of.quantity.tolist(), worth,
                    of.ts_event.tolist(), of.ts_recv.tolist(), strict=True)  # fmt: skip
         return [
             Trade(event_id=i, venue=name[0], instrument=name[2], venue_symbol=name[3],
                   asset=name[1], aggressor_side=side, price=price, quantity=quantity,
                   notional_usd=usd, ts_event=event, ts_recv=recv)
-            for i, name, side, price, quantity, usd, event, recv in told
+            for i, name, side, price, quantity, usd, event, recv in zipped
         ]  # fmt: skip
 
     def digest(self) -> bytes:

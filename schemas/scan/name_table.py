@@ -27,8 +27,8 @@ class Names:
 
     def find(self, text: bytes | memoryview, spans: Ints, mark: Marks) -> Ints:
         """Return each row's number, UNKNOWN where its names have none; `mark` is their hash."""
-        held = self._slots, self._marks, self._own, self._places, self._sizes
-        return np.asarray(_find(np.frombuffer(text, np.uint8), spans, mark, *held))
+        arrays = self._slots, self._marks, self._own, self._places, self._sizes
+        return np.asarray(_find(np.frombuffer(text, np.uint8), spans, mark, *arrays))
 
     def add(self, names: list[bytes], mark: int) -> None:
         """Give four names, whose hash is `mark`, the next number, counted from 0."""
@@ -66,7 +66,7 @@ def _place(slots: Ints, marks: Marks, first: int, last: int) -> None:
 
 @compiled
 def _find(
-    text: Bytes, spans: Ints, mark: Marks, slots: Ints, marks: Marks, own: Bytes, places: Ints,
+    text: Bytes, spans: Ints, mark: Marks, slots: Ints, marks: Marks, known: Bytes, places: Ints,
     sizes: Ints,
 ) -> Ints:  # fmt: skip
     out = np.empty(len(mark), np.int64)
@@ -77,7 +77,7 @@ def _find(
         while slots[at] >= 0:
             number = slots[at]
             here = marks[number] == mark[n]
-            if here and _same(text, spans[:, :, n], own, places[number], sizes[number]):
+            if here and _same(text, spans[:, :, n], known, places[number], sizes[number]):
                 out[n] = number
                 break
             at = (at + 1) & np.int64(most)
@@ -85,13 +85,13 @@ def _find(
 
 
 @compiled
-def _same(text: Bytes, spans: Ints, own: Bytes, place: int, sizes: Ints) -> bool:
+def _same(text: Bytes, spans: Ints, known: Bytes, place: int, sizes: Ints) -> bool:
     for name in range(4):
         first, size = spans[name, 0], spans[name, 1] - spans[name, 0]
         if size != sizes[name]:
             return False
         for i in range(size):
-            if byte_at(text, first + i) != byte_at(own, place + i):
+            if byte_at(text, first + i) != byte_at(known, place + i):
                 return False
         place += size
     return True

@@ -93,9 +93,9 @@ def scanned(words: Words, payloads: Sequence[bytes | None]) -> Scanned:
     """Scan messages of `trades` into columns; what they say is not compared yet."""
     if not SCANNER.on:
         return _all_odd(len(payloads))
-    told = payloads if None not in payloads else [payload or b"" for payload in payloads]
-    text = b"".join([*told, bytes(PADDING)])  # type: ignore[list-item]
-    ends = np.cumsum(np.fromiter(map(len, told), np.int64, len(told)))  # type: ignore[arg-type]
+    whole = payloads if None not in payloads else [payload or b"" for payload in payloads]
+    text = b"".join([*whole, bytes(PADDING)])  # type: ignore[list-item]
+    ends = np.cumsum(np.fromiter(map(len, whole), np.int64, len(whole)))  # type: ignore[arg-type]
     return scanned_text(words, text, ends)
 
 
@@ -129,21 +129,21 @@ def _all_odd(count: int) -> Scanned:
 
 def _labels(words: Words, text: bytes | memoryview, rows: _Rows) -> Ints:
     """Return each row's label, learning those that are new."""
-    if words.found is None:
-        words.found = Names()
-    names: Names = words.found
-    found = names.find(text, rows.spans[1:], rows.mark)
-    while (new := np.flatnonzero(found == UNKNOWN)).size:
+    if words.names is None:
+        words.names = Names()
+    names: Names = words.names
+    labels = names.find(text, rows.spans[1:], rows.mark)
+    while (new := np.flatnonzero(labels == UNKNOWN)).size:
         marks, first = np.unique(rows.mark[new], return_index=True)
         for mark, row in zip(marks.tolist(), new[first].tolist(), strict=True):
-            told = [bytes(text[a:b]) for a, b in rows.spans[1:, :, row].tolist()]
-            if _learn(words, told):
-                names.add(told, mark)
+            spelled = [bytes(text[a:b]) for a, b in rows.spans[1:, :, row].tolist()]
+            if _learn(words, spelled):
+                names.add(spelled, mark)
             else:
-                found[new[rows.mark[new] == np.uint64(mark)]] = -1
-        new = new[found[new] == UNKNOWN]
-        found[new] = names.find(text, rows.spans[1:, :, new], rows.mark[new])
-    return found
+                labels[new[rows.mark[new] == np.uint64(mark)]] = -1
+        new = new[labels[new] == UNKNOWN]
+        labels[new] = names.find(text, rows.spans[1:, :, new], rows.mark[new])
+    return labels
 
 
 def _learn(words: Words, names: list[bytes]) -> bool:
@@ -229,13 +229,13 @@ def _trade(
     i = _space(text, i)
     if byte_at(text, i) != 123:  # {
         return -1
-    told, wanted, hashed = 0, 0, np.uint64(0)
+    seen, wanted, hashed = 0, 0, np.uint64(0)
     while True:
         i = _space(text, i + 1)
         field = _key(text, i, wanted)
-        if field < 0 or told >> field & 1:
+        if field < 0 or seen >> field & 1:
             return -1
-        told |= 1 << field
+        seen |= 1 << field
         wanted = field + 1
         i = _space(text, i + _SIZES[field])
         if byte_at(text, i) != 58:  # :
@@ -256,13 +256,13 @@ def _trade(
             i = i + 7 if word_at(text, i + 1) & _SIX == _TRADE else -1
         else:
             first = i + 1
-            i, own = _string(text, first, _HIGH if field == _ID else np.uint64(0))
+            i, span_hash = _string(text, first, _HIGH if field == _ID else np.uint64(0))
             if not 1 <= i - first <= 200 or byte_at(text, first) == 32:
                 return -1
             spans[field - 1, 0, n], spans[field - 1, 1, n] = first, i
             if field > _ID:
                 # Told apart by field, as fields may come in any order.
-                hashed ^= (own + np.uint64(field)) * np.uint64(0x9E3779B97F4A7C15)
+                hashed ^= (span_hash + np.uint64(field)) * np.uint64(0x9E3779B97F4A7C15)
             i += 1
         if i < 0:
             return -1
@@ -270,7 +270,7 @@ def _trade(
         if byte_at(text, i) != 44:  # ,
             break
     mark[n] = hashed
-    return i + 1 if told == _ALL and byte_at(text, i) == 125 else -1  # }
+    return i + 1 if seen == _ALL and byte_at(text, i) == 125 else -1  # }
 
 
 @compiled
@@ -298,50 +298,50 @@ def _string(text: Bytes, i: int, plain: np.uint64) -> tuple[int, np.uint64]:
     """
     hashed = np.uint64(0xCBF29CE484222325)
     while True:
-        word = word_at(text, i)
-        quote, escape = word ^ (_ONES * np.uint64(34)), word ^ (_ONES * np.uint64(92))
+        chunk = word_at(text, i)
+        quote, escape = chunk ^ (_ONES * np.uint64(34)), chunk ^ (_ONES * np.uint64(92))
         # The highest bit of each byte that is a quote, a backslash, a control, 127 or no ASCII.
         stop = (
             ((quote - _ONES) & ~quote)
             | ((escape - _ONES) & ~escape)
-            | ((word - _ONES * np.uint64(32)) & ~word)
-        ) & _HIGH | (word | (word + _ONES)) & plain
+            | ((chunk - _ONES * np.uint64(32)) & ~chunk)
+        ) & _HIGH | (chunk | (chunk + _ONES)) & plain
         if stop == np.uint64(0):
-            hashed = (hashed ^ word) * np.uint64(0x100000001B3)
+            hashed = (hashed ^ chunk) * np.uint64(0x100000001B3)
             hashed ^= hashed >> np.uint64(29)
             i += 8
             continue
         rest = lowest_bit(stop) >> 3
-        word &= (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
-        hashed = (hashed ^ word) * np.uint64(0x9E3779B97F4A7C15)
+        chunk &= (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
+        hashed = (hashed ^ chunk) * np.uint64(0x9E3779B97F4A7C15)
         i += rest
         return (i if byte_at(text, i) == 34 else -1), hashed ^ hashed >> np.uint64(32)
 
 
 @compiled
 def _side(text: Bytes, i: int, n: int, buys: NDArray[np.bool_]) -> int:
-    word = word_at(text, i)
-    if word & _FOUR == _BUY:
+    chunk = word_at(text, i)
+    if chunk & _FOUR == _BUY:
         buys[n] = True
         return i + 4
-    if word & _FIVE == _SELL:
+    if chunk & _FIVE == _SELL:
         buys[n] = False
         return i + 5
     return -1
 
 
 @compiled
-def _eight(word: np.uint64) -> int:
+def _eight(digits: np.uint64) -> int:
     """Return the number that eight digits write, -1 where one is none."""
     tens = np.uint64(0xF0F0F0F0F0F0F0F0)
-    above = ((word + np.uint64(0x0606060606060606)) & tens) >> np.uint64(4)
-    if (word & tens) | above != np.uint64(0x3333333333333333):
+    above = ((digits + np.uint64(0x0606060606060606)) & tens) >> np.uint64(4)
+    if (digits & tens) | above != np.uint64(0x3333333333333333):
         return -1
-    word -= _ONES * np.uint64(48)
-    word = word * np.uint64(10) + (word >> np.uint64(8))
+    digits -= _ONES * np.uint64(48)
+    digits = digits * np.uint64(10) + (digits >> np.uint64(8))
     mask = np.uint64(0x000000FF000000FF)
-    high = (word & mask) * np.uint64(0x000F424000000064)
-    low = ((word >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
+    high = (digits & mask) * np.uint64(0x000F424000000064)
+    low = ((digits >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
     return int(np.int64((high + low) >> np.uint64(32)))
 
 

@@ -266,8 +266,8 @@ class Writer:
 
     def _insert_once(self, batch: Batch) -> None:
         coords = Coords(batch.topic, batch.partition, batch.offsets)
-        own = _TRADES_SETTINGS if batch.table == "trades" else _INSERT_SETTINGS
-        settings = {**own, "insert_deduplication_token": batch.token}
+        of_table = _TRADES_SETTINGS if batch.table == "trades" else _INSERT_SETTINGS
+        settings = {**of_table, "insert_deduplication_token": batch.token}
         if batch.pieces:
             whole = trade_table(batch.records, batch.pieces, coords)
             self._client.insert_arrow(batch.table, whole, settings=settings)

@@ -59,12 +59,12 @@ def statements(text: str) -> Iterator[str]:
 def migrations() -> list[Migration]:
     """Return the shipped migrations in order of their numbers."""
     folder = files("sinks.clickhouse") / "migrations"
-    found = [
+    numbered = [
         Migration(entry.name, entry.read_text("utf-8"))
         for entry in folder.iterdir()
         if _NAME.fullmatch(entry.name)
     ]
-    return sorted(found)
+    return sorted(numbered)
 
 
 def migrate(client: Any, database: str) -> list[str]:

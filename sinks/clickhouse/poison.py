@@ -183,7 +183,7 @@ def _part(number: int, first: int, last: int) -> str:
 def _picked(batch: Batch, rows: Indices, part: str) -> Batch:
     """Return the batch of some of its rows: records come first, then the pieces."""
     count = len(batch.records)
-    own = rows[rows < count].tolist()
+    of_records = rows[rows < count].tolist()
     pieces = []
     for piece in batch.pieces:
         mine = rows[(rows >= count) & (rows < count + len(piece.offsets))] - count
@@ -194,8 +194,8 @@ def _picked(batch: Batch, rows: Indices, part: str) -> Batch:
             })  # fmt: skip
             pieces.append(Piece(piece.labels, of, piece.ids.take(mine), piece.offsets[mine]))
     return batch._replace(
-        records=[batch.records[n] for n in own],
-        offsets=[batch.offsets[n] for n in own],
+        records=[batch.records[n] for n in of_records],
+        offsets=[batch.offsets[n] for n in of_records],
         pieces=pieces,
         part=part,
     )

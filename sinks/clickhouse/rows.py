@@ -149,8 +149,8 @@ def trade_table(records: Sequence[msgspec.Struct], pieces: Sequence[Piece], coor
     """
     tables = [_of_piece(piece, coords) for piece in pieces]
     if records:
-        told = dict(zip(COLUMNS["trades"], columns("trades", records, coords), strict=True))
-        tables.append(pa.table([pa.array(told[f.name], f.type) for f in _ARROW], _ARROW))
+        by_name = dict(zip(COLUMNS["trades"], columns("trades", records, coords), strict=True))
+        tables.append(pa.table([pa.array(by_name[f.name], f.type) for f in _ARROW], _ARROW))
     return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
 
 
@@ -169,7 +169,7 @@ def _of_piece(piece: Piece, coords: Coords) -> Any:
     of, count = piece.of, len(piece.offsets)
     used, row = np.unique(of.label, return_inverse=True)
     names = [piece.labels[label] for label in used.tolist()]
-    told = {
+    by_name = {
         "event_id": piece.ids,
         "aggressor_side": _words(["sell", "buy"], of.buys.astype(np.int32)),
         "price": of.price,
@@ -182,8 +182,8 @@ def _of_piece(piece: Piece, coords: Coords) -> Any:
         "kafka_offset": piece.offsets,
     }
     for place, name in enumerate(("venue", "asset", "instrument", "venue_symbol")):
-        told[name] = _words([label[place] for label in names], row)
-    arrays = [told[f.name] for f in _ARROW]
+        by_name[name] = _words([label[place] for label in names], row)
+    arrays = [by_name[f.name] for f in _ARROW]
     return pa.table([x if isinstance(x, pa.Array) else pa.array(x).cast(f.type)
                      for x, f in zip(arrays, _ARROW, strict=True)], _ARROW)  # fmt: skip
 

@@ -131,10 +131,10 @@ def audit(conf: Mapping[str, Any], ask: Ask, tell: Callable[[str], object]) -> R
 def _topic(
     consumer: Consumer, ask: Ask, topic: str, tell: Callable[[str], object]
 ) -> Iterator[Line]:
-    found = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
-    if found.error is not None:
-        raise CannotAudit(f"Kafka has no topic {topic}: {found.error.str()}")
-    places = [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
+    described = consumer.list_topics(topic, timeout=TIMEOUT_S).topics[topic]
+    if described.error is not None:
+        raise CannotAudit(f"Kafka has no topic {topic}: {described.error.str()}")
+    places = [TopicPartition(topic, partition) for partition in sorted(described.partitions)]
     # Before the ends of the log are read: what is in a table by now lies before them.
     extents = {table: _extents(ask, topic, table) for table in _tables_of(topic)}
     for tp in answered(lambda: consumer.committed(places, timeout=30)):
@@ -296,14 +296,14 @@ def _letters(ask: Ask, line: Line, offsets: list[int]) -> set[int]:
 
 def _elsewhere(ask: Ask, table: str, identities: list[Identity]) -> set[Identity]:
     """Return those of `identities` that have a row, wherever it came from."""
-    found: set[Identity] = set()
+    elsewhere: set[Identity] = set()
     shown = ", ".join(map(_shown, KEYS[table]))
     for at in range(0, len(identities), LOOKED_UP):
         wanted = ", ".join(_literal(table, one) for one in identities[at : at + LOOKED_UP])
         key = ", ".join(KEYS[table])
         sql = f"SELECT DISTINCT {shown} FROM {table} FINAL WHERE ({key}) IN ({wanted})"
-        found.update(tuple(map(str, row)) for row in _ask(ask, sql))
-    return found
+        elsewhere.update(tuple(map(str, row)) for row in _ask(ask, sql))
+    return elsewhere
 
 
 def _doubled(ask: Ask, line: Line, table: str) -> int:

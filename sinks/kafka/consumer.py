@@ -104,7 +104,7 @@ def _session(conf: dict[str, Any], store: Store, how: Loop) -> None:
     consumer = Consumer(QUEUED | conf)
     try:
         store_id = store.intents.store_id(_retry_until(how))
-        epochs = {name: found.topic_id for name, found in watch.began.items()}
+        epochs = {name: began.topic_id for name, began in watch.began.items()}
         ours = Membership(consumer, epochs, how.stopping, how.each_round, store_id, watch.check)
         ours.subscribe()
         asked_at = time.monotonic()
@@ -206,17 +206,17 @@ def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:
 
 def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
     """Take what is plainly trades as columns; return the messages that are to be decoded alone."""
-    found = trades.scanned(buffer.words, list(map(Message.value, messages)))
+    scanned = trades.scanned(buffer.words, list(map(Message.value, messages)))
     stamps = batch.latest([stamp for _, stamp in map(Message.timestamp, messages)])
-    good = batch.sound(buffer.words, found.of, stamps[found.message])
+    good = batch.sound(buffer.words, scanned.of, stamps[scanned.message])
     # A message of many is taken as a whole, or decoded as one.
     alone = np.zeros(len(messages), np.bool_)
-    alone[found.odd] = alone[found.message[~good]] = True
-    good &= ~alone[found.message]
-    of = found.of if good.all() else found.of.only(good)
+    alone[scanned.odd] = alone[scanned.message[~good]] = True
+    good &= ~alone[scanned.message]
+    of = scanned.of if good.all() else scanned.of.only(good)
     if of.event_id:
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
-        buffer.pieces.append(packed(buffer.words.labels, of, offsets[found.message[good]]))
+        buffer.pieces.append(packed(buffer.words.labels, of, offsets[scanned.message[good]]))
         buffer.rows += len(of.event_id)
     return [messages[n] for n in np.flatnonzero(alone).tolist()]
 
@@ -228,7 +228,7 @@ def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
     pieces = None
     if SCHEMAS[place[0]].many and payload is not None:
         pieces = codec.elements(payload)
-    found = []
+    records = []
     for piece in pieces or (payload,):
         try:
             record: msgspec.Struct = codec.decode(place[0], piece, place[1], offset, not_after)
@@ -237,8 +237,8 @@ def stored(place: Place, offset: int, message: Message) -> list[msgspec.Struct]:
             continue
         in_band = isinstance(record, FeedStatus) and place[0] != "feed_status"
         if not in_band and type(record) not in NOT_STORED:
-            found.append(record)
-    return found
+            records.append(record)
+    return records
 
 
 def _due(buffers: dict[Place, Buffer], flush_s: float) -> list[Place]:
@@ -327,9 +327,9 @@ def _note_written(batch: Batch, rows: int) -> None:
     # Of the first record, which waited longest: one for each would cost more than the
     # insert. Bars carry no receipt.
     if batch.pieces:
-        told: float | None = float(batch.pieces[0].of.ts_recv[0])
+        since: float | None = float(batch.pieces[0].of.ts_recv[0])
     else:
         first = batch.records[0]
-        told = getattr(first, "ts_detect", None) or getattr(first, "ts_recv", None)
-    if told is not None:
-        metrics.DELAY.labels("written").observe(max(0.0, time.time() - told / 1e6))
+        since = getattr(first, "ts_detect", None) or getattr(first, "ts_recv", None)
+    if since is not None:
+        metrics.DELAY.labels("written").observe(max(0.0, time.time() - since / 1e6))

@@ -45,21 +45,23 @@ class Letters:
         if one.topic == "dead_letters":
             return  # a letter about a letter would be refused as well; Kafka keeps this one
         if self._producer is None:
-            own = {
+            for_letters = {
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "message.timeout.ms": 0,  # none: the batch waits for its letters, or for our end
             }
-            self._producer = Producer(dict(self._conf) | own)
+            self._producer = Producer(dict(self._conf) | for_letters)
 
-        def told(error: KafkaError | None, _: object) -> None:
+        def delivered(error: KafkaError | None, _: object) -> None:
             if error is not None:
                 failed.append(error)
 
         key = key_of(TOPICS["dead_letters"], one)
         while True:
             try:
-                self._producer.produce("dead_letters", codec.encode(one), key, on_delivery=told)
+                self._producer.produce(
+                    "dead_letters", codec.encode(one), key, on_delivery=delivered
+                )
                 return
             except BufferError:
                 self._producer.poll(0.1)

@@ -84,7 +84,7 @@ class _Asker:
 
 
 def _last_24h(ask: _Asker) -> dict[str, Any]:
-    found = ask.one(
+    day = ask.one(
         "WITH (SELECT max(ts_event) FROM liquidations) AS last"
         " SELECT sum(t.orders) AS orders, sum(t.notional_usd) AS notional_usd,"
         " sumIf(t.notional_usd, t.position_side = 'long') AS long_usd,"
@@ -95,11 +95,11 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
         " WHERE NOT t.removed"
         " AND t.ts_event > last - toIntervalHour(24)"
     )
-    sided = found.pop("long_usd"), found.pop("short_usd")
-    found["long_share"] = _long_share(*sided, found["notional_usd"])
-    found["notional_usd"] = round(found["notional_usd"] or 0.0, 2)
-    found["since"], found["until"] = iso(found["since"]), iso(found["until"])
-    return found
+    sided = day.pop("long_usd"), day.pop("short_usd")
+    day["long_share"] = _long_share(*sided, day["notional_usd"])
+    day["notional_usd"] = round(day["notional_usd"] or 0.0, 2)
+    day["since"], day["until"] = iso(day["since"]), iso(day["until"])
+    return day
 
 
 def _totals_24h(ask: _Asker) -> list[dict[str, Any]]:

@@ -185,15 +185,15 @@ def _metadata_folders(path: Path) -> list[Path]:
 
 def _tables(path: Path) -> list[Table]:
     """Return the tables that have a folder of data; a view has none."""
-    found = []
+    tables = []
     for database in (path / "metadata").glob("*.sql"):
         for file in (path / "metadata" / database.stem).glob("*.sql"):
             named = re.search(rb"UUID '([0-9a-f-]{36})'", file.read_bytes()[:2000])
             identity = named.group(1).decode() if named else ""
             folder = f"store/{identity[:3]}/{identity}"
             if identity and (path / folder / _METADATA[0]).exists():
-                found.append(Table(database.stem, file.stem, folder))
-    return found
+                tables.append(Table(database.stem, file.stem, folder))
+    return tables
 
 
 def _uncovered(names: Iterable[str]) -> Iterator[str]:

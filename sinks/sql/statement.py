@@ -67,12 +67,12 @@ def check(canonical: str, banned: frozenset[str]) -> str:
 def with_names(canonical: str, params: Mapping[str, str]) -> str:
     """Put names in the place of `{x:Identifier}`; each is one name, whatever is in it."""
     pieces, end = [], 0
-    found = list(_TOKEN.finditer(canonical))
-    for at, token in enumerate(found[:-4]):
-        parts = [match.group() for match in found[at : at + 5]]
+    tokens = list(_TOKEN.finditer(canonical))
+    for at, token in enumerate(tokens[:-4]):
+        parts = [match.group() for match in tokens[at : at + 5]]
         if token.group() == "{" and parts[2:] == [":", "Identifier", "}"] and parts[1] in params:
             pieces += [canonical[end : token.start()], quoted(params[parts[1]])]
-            end = found[at + 4].end()
+            end = tokens[at + 4].end()
     return "".join([*pieces, canonical[end:]])
 
 
@@ -113,4 +113,4 @@ def quoted(name: str) -> str:
 
 
 def _texts(canonical: str) -> list[str]:
-    return [found.group() for found in _TOKEN.finditer(canonical)]
+    return [token.group() for token in _TOKEN.finditer(canonical)]

@@ -58,7 +58,7 @@ def cascade_finding(
     venues = sorted({log_rate.venue_of(stream) for stream in rate.venues})
     whole, parts = _totals(params, running, unseen, venues)
     known = [part for part in parts if part.estimate is not None]
-    told = known if len(known) == len(parts) else []
+    estimated = known if len(known) == len(parts) else []
     drawdown = episodes.drawdown_bps(running)
     gone = interest.drop(view.readings, running.interest, running.onset)
     ratio = None
@@ -99,9 +99,9 @@ def cascade_finding(
         estimate_low_usd=whole.low,
         estimate_high_usd=whole.high,
         venue_usd=[part.seen for part in parts],
-        venue_estimate_usd=[part.estimate or 0.0 for part in told],
-        venue_low_usd=[part.low or 0.0 for part in told],
-        venue_high_usd=[part.high or 0.0 for part in told],
+        venue_estimate_usd=[part.estimate or 0.0 for part in estimated],
+        venue_low_usd=[part.low or 0.0 for part in estimated],
+        venue_high_usd=[part.high or 0.0 for part in estimated],
         reignition_probability=(
             reignition.stated(params.reignition, view.feed_class, running, now)
             if phase == "exhausted"
@@ -134,7 +134,11 @@ def _totals(
     params: Params, running: episodes.Episode, unseen: list[str], venues: list[str]
 ) -> tuple[Total, list[Total]]:
     """Return the totals of an episode and of each venue."""
-    named = {word for feed in unseen for word in feed.removeprefix(darkness.FORCED).split("-")}
+    named = {
+        part_of_name
+        for feed in unseen
+        for part_of_name in feed.removeprefix(darkness.FORCED).split("-")
+    }
     # A silent feed that bears no venue's name may have shown anything.
     missing_usd = running.missing_usd if not unseen or named & set(venues) else None
     streams = sorted(running.streams.items())

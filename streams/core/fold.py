@@ -94,15 +94,15 @@ def _note_ids(
     again: list[int] = []
     for number in np.unique(second[live]).tolist():
         rows = np.flatnonzero(live & (second == number))
-        told = event_ids if len(rows) == len(event_ids) else [event_ids[i] for i in rows]
+        ids = event_ids if len(rows) == len(event_ids) else [event_ids[i] for i in rows]
         known = state.ids.setdefault(number, set())
         before = len(known)
-        if known.isdisjoint(told):
-            known.update(told)
-            if len(known) == before + len(told):
+        if known.isdisjoint(ids):
+            known.update(ids)
+            if len(known) == before + len(ids):
                 continue
-            known.difference_update(told)  # told twice within these rows
-        for row, event_id in zip(rows.tolist(), told, strict=True):
+            known.difference_update(ids)  # told twice within these rows
+        for row, event_id in zip(rows.tolist(), ids, strict=True):
             if event_id in known:
                 again.append(row)
             known.add(event_id)
@@ -120,21 +120,21 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
         size = len(names)
     trades = np.bincount(cell, minlength=size)
     seen = np.flatnonzero(trades)
-    word, after = np.divmod(seen if names is None else names[seen], span)
-    known = map(words.known.__getitem__, word.tolist())
+    label, after = np.divmod(seen if names is None else names[seen], span)
+    known = map(words.known.__getitem__, label.tolist())
     keys = [
         (asset, venue, instrument, second)
         for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
     ]
-    held = list(map(state.sums.get, keys))
-    begun = held.count(None) < len(held)
+    sums_of = list(map(state.sums.get, keys))
+    begun = sums_of.count(None) < len(sums_of)
     usd = np.rint(of.usd * GRID) / GRID
     high, low = np.full(size, -np.inf), np.full(size, np.inf)
     np.maximum.at(high, cell, of.price)
     np.minimum.at(low, cell, of.price)
     at, added = cell, of.quantity
     if begun:
-        so_far = [0.0 if sums is None else sums[2] for sums in held]
+        so_far = [0.0 if sums is None else sums[2] for sums in sums_of]
         at, added = np.concatenate((seen, cell)), np.concatenate((so_far, added))
     quantity = np.bincount(at, added, size)
     bought = np.bincount(cell, np.where(of.buys, usd, 0.0), size)
@@ -143,7 +143,7 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
     if not begun:
         state.sums.update(zip(keys, new, strict=True))
         return
-    for key, sums, more in zip(keys, held, new, strict=True):
+    for key, sums, more in zip(keys, sums_of, new, strict=True):
         if sums is None:
             state.sums[key] = more
             continue

@@ -57,7 +57,8 @@ class Inflows(msgspec.Struct):
     """One asset's inflows that wait, the first due first, and all tellings still known."""
 
     waiting: list[Inflow] = []
-    told: dict[str, Telling] = {}
+    #: `told` as stored.
+    tellings: dict[str, Telling] = msgspec.field(default_factory=dict, name="told")
     evidence: Evidence = msgspec.field(default_factory=Evidence)
 
 
@@ -73,10 +74,10 @@ def step(
 
     Retractions, and deposits that find no room to wait.
     """
-    told = []
+    findings = []
     for transfer in sorted(transfers, key=lambda t: (t.ts_event, t.event_id, t.version)):
         name = transfer.event_id
-        before = state.told.get(name)
+        before = state.tellings.get(name)
         if before is not None and before.version >= transfer.version:
             continue
         inflow = None if transfer.removed else whale_selling.inflow_of(params.whale, transfer)
@@ -84,11 +85,11 @@ def step(
             continue
         if before is not None and before.inflow is not None and before.verdict is not None:
             _unlearn(params, state, before, before.inflow)
-            told.append(
+            findings.append(
                 _retraction(params, state, asset, second, transfer, before, before.inflow, onsets)
             )
-        state.told.pop(name, None)
-        state.told[name] = Telling(transfer.version, second, inflow)
+        state.tellings.pop(name, None)
+        state.tellings[name] = Telling(transfer.version, second, inflow)
         if before is not None and before.inflow is not None and before.verdict is None:
             _withdraw(state, before.inflow)
         if inflow is not None and len(state.waiting) < WAITING:
@@ -96,9 +97,9 @@ def step(
         elif inflow is not None:
             reason = f"{WAITING} other deposits of the asset wait to be tested"
             untested = Outcome("not_testable", reason)
-            told.append(_verdict(params, state, asset, second, inflow, untested, onsets))
+            findings.append(_verdict(params, state, asset, second, inflow, untested, onsets))
     _forget(state, second)
-    return told
+    return findings
 
 
 def judge(
@@ -152,7 +153,7 @@ def _verdict(
 ) -> WhaleFinding:
     # Version 1 is not named: ids of what is never corrected stay what they were.
     version = () if inflow.version == 1 else (inflow.version,)
-    telling = state.told.get(inflow.event_id) or Telling(inflow.version, second, inflow)
+    telling = state.tellings.get(inflow.event_id) or Telling(inflow.version, second, inflow)
     rivals = _rivals(params, state, inflow)
     finding = msgspec.structs.replace(
         _finding(
@@ -182,27 +183,27 @@ def _learn(
 ) -> dict[str, float | None]:
     """Return what the asset's and the sender's other tests say of this one; remember it."""
     usd = inflow.notional_usd
-    told: dict[str, float | None] = {
+    evidence: dict[str, float | None] = {
         "credit": round(whale_evidence.credit(usd, [r[:2] for r in rivals]), 6)
     }
     if outcome.p_value is None:
-        return told
+        return evidence
     p, name = outcome.p_value, inflow.sender
     telling.p_value, telling.judged = p, second
     # What the sender's own deposits may have led to is the sender's.
     share = whale_evidence.credit(usd, [r[:2] for r in rivals if not name or r[2] != name])
     likely = whale_evidence.learn(state.evidence, p, share)
-    told["posterior"] = None if likely is None else round(likely, 6)
+    evidence["posterior"] = None if likely is None else round(likely, 6)
     if name:
         span = _span(params, inflow)
         telling.factor = whale_evidence.multiply(state.evidence, name, p, share, span, second)
-        told["address_e"] = _address_e(state, name)
-    return told
+        evidence["address_e"] = _address_e(state, name)
+    return evidence
 
 
 def _address_e(state: Inflows, name: str) -> float | None:
-    held = whale_evidence.e_of(state.evidence, name)
-    return None if held is None else round(held, 6)
+    e_value = whale_evidence.e_of(state.evidence, name)
+    return None if e_value is None else round(e_value, 6)
 
 
 def _unlearn(params: Params, state: Inflows, before: Telling, inflow: Inflow) -> None:
@@ -231,13 +232,15 @@ def _retraction(
     inflow: Inflow,
     onsets: list[int],
 ) -> WhaleFinding:
-    word = "removed by a reorg" if transfer.removed else f"corrected by version {transfer.version}"
+    reason = (
+        "removed by a reorg" if transfer.removed else f"corrected by version {transfer.version}"
+    )
     made = _finding(
         params,
         asset,
         second,
         inflow,
-        Outcome("retracted", word),
+        Outcome("retracted", reason),
         finding_id=natural_id("retraction", inflow.event_id, transfer.version, params.version),
         shared=False,
         onset_followed=whale_selling.followed_by_onset(params.whale, inflow, onsets),
@@ -283,7 +286,7 @@ def _finding(
 def _rivals(params: Params, state: Inflows, inflow: Inflow) -> list[Rival]:
     """Return the venue's other inflows whose windows overlap: at most KEPT are looked at."""
     window = params.whale.window_min * MINUTE
-    others = (telling.inflow for telling in state.told.values())
+    others = (telling.inflow for telling in state.tellings.values())
     return [
         (other.notional_usd, 1 - abs(other.ts_event - inflow.ts_event) / window, other.sender)
         for other in others
@@ -295,8 +298,8 @@ def _rivals(params: Params, state: Inflows, inflow: Inflow) -> list[Rival]:
 
 
 def _forget(state: Inflows, second: int) -> None:
-    while state.told:
-        oldest = next(iter(state.told))
-        if len(state.told) <= KEPT and state.told[oldest].second >= second - KEPT_S:
+    while state.tellings:
+        oldest = next(iter(state.tellings))
+        if len(state.tellings) <= KEPT and state.tellings[oldest].second >= second - KEPT_S:
             return
-        del state.told[oldest]
+        del state.tellings[oldest]

@@ -88,13 +88,13 @@ def await_second(due: Due, asset: str, second: int) -> None:
 
 def due_before(due: Due, frontier: int) -> list[str]:
     """Return the assets with a second to judge before `frontier`, by name, and forget it."""
-    found = []
+    assets = []
     while due.queue and due.queue[0][0] < frontier:
         second, asset = heappop(due.queue)
         if due.busy.get(asset) == second:
             del due.busy[asset]
-            found.append(asset)
-    return sorted(found)
+            assets.append(asset)
+    return sorted(assets)
 
 
 def put(cell: OpenSecond, record: DataRecord) -> bool:

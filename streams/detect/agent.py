@@ -94,7 +94,7 @@ class Worker:
         """Take runs of records, and step with all that need not wait for another input."""
         async with self._turn:
             with self.progress.at_work():
-                generation, events = await self.progress.own(batch)
+                generation, events = await self.progress.take_ours(batch)
                 await self._own(generation)
                 touched = set()
                 for message in (event.message for event in events):
@@ -143,7 +143,7 @@ class Worker:
             await self.progress.done(generation, self._applied())
         if self.progress.still(generation):
             for number in numbers:
-                backpressure.hold(self._app.consumer.held, number, self._inputs[number].full())
+                backpressure.hold(self._app.consumer.unfetched, number, self._inputs[number].full())
             agent_metrics.state(self._app, self._live, self._applied())
 
     async def _take_over(self, number: int) -> shards.LiveShard:
@@ -151,10 +151,10 @@ class Worker:
         await faust_tables.take_over(number, self._states, self._flows.table)
         live = shards.load(self._params, number, self._states, self._flows)
         spans = shards.to_read(live)
-        found = (
+        read_back = (
             await changelog_rows.read_spans(self._app.recovery_conf, number, spans) if spans else {}
         )
-        for topic, messages in found.items():
+        for topic, messages in read_back.items():
             for message in messages:
                 not_after = not_after_message(message.timestamp()[1])
                 where = topic, message.value(), number, message.offset(), not_after
@@ -212,10 +212,10 @@ class Worker:
             self._outgoing.add("dead_letters", dead_letter(letter, record.value))
 
     def _tell_market(self, number: int) -> None:
-        word = pipeline.shard_clock(self._live[number].shard, number, self._partitions)
-        if word is not None and word.ts_event != self._market_heard.get(number):
-            self._market_heard[number] = word.ts_event
-            self._outgoing.add("market_evidence", word)
+        clock = pipeline.shard_clock(self._live[number].shard, number, self._partitions)
+        if clock is not None and clock.ts_event != self._market_heard.get(number):
+            self._market_heard[number] = clock.ts_event
+            self._outgoing.add("market_evidence", clock)
 
     def _applied(self) -> dict[TP, int]:
         return {

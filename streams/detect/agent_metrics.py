@@ -36,16 +36,16 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, int]) -> None:
     if time.monotonic() - _told_at[0] < _EVERY_S:
         return
     _told_at[0] = time.monotonic()
-    for number, held in live.items():
-        assets = held.shard.assets.values()
+    for number, one in live.items():
+        assets = one.shard.assets.values()
         size = {
-            "assets": len(held.shard.assets),
+            "assets": len(one.shard.assets),
             "open_seconds": sum(len(asset.open.order) for asset in assets),
             "minutes": sum(flow.count(asset.flows) for asset in assets),
         }
         for what, count in size.items():
             metrics.STATE.labels(what, str(number)).set(count)
-        for topic, input_clock in held.shard.inputs.items():
+        for topic, input_clock in one.shard.inputs.items():
             age = (clock.now_us() - input_clock.now) / 1e6 if input_clock.now else 0.0
             metrics.WATERMARK_AGE.labels(topic, str(number)).set(age)
     for tp, offset in taken.items():

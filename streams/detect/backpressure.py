@@ -91,12 +91,12 @@ def next_input(
     return min(ready, key=now.__getitem__, default=None)
 
 
-def hold(held: set[TP], number: int, full: set[str]) -> None:
-    """Add to and take from `held`, the partitions not fetched for now, those of one number."""
+def hold(unfetched: set[TP], number: int, full: set[str]) -> None:
+    """Add to and take from `unfetched`, the partitions not fetched for now, those of one number."""
     for name in INPUTS:
         place = TP(name, number)
         if name not in full:
-            held.discard(place)
-        elif place not in held:
-            held.add(place)
+            unfetched.discard(place)
+        elif place not in unfetched:
+            unfetched.add(place)
             metrics.PAUSES.labels(name).inc()

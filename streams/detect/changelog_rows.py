@@ -26,7 +26,7 @@ async def read(
 
     Raises RowGone where one is deleted, or the broker does not answer within a minute.
     """
-    reader, found = Consumer(conf | _CONF), {}
+    reader, values = Consumer(conf | _CONF), {}
     deadline = time.monotonic() + GIVE_UP_S
     at = -1
     try:
@@ -36,11 +36,11 @@ async def read(
                 reader.assign([place])
             elif offset != at + 1:
                 reader.seek(place)
-            found[offset] = await _next(reader, place, deadline)
+            values[offset] = await _next(reader, place, deadline)
             at = offset
     finally:
         reader.close()
-    return found
+    return values
 
 
 async def read_spans(
@@ -51,7 +51,7 @@ async def read_spans(
     What retention has deleted is not among them. Raises RowGone when the broker does not answer
     within a minute.
     """
-    found: dict[str, list[Any]] = {topic: [] for topic in spans}
+    rows_of: dict[str, list[Any]] = {topic: [] for topic in spans}
     reader, left = Consumer(conf | {"enable.partition.eof": True}), set(spans)
     deadline = time.monotonic() + GIVE_UP_S
     reader.assign([TopicPartition(topic, partition, spans[topic].start) for topic in spans])
@@ -61,7 +61,7 @@ async def read_spans(
             for message in messages:
                 topic, offset, problem = message.topic() or "", message.offset(), message.error()
                 if problem is None and offset in spans[topic]:
-                    found[topic].append(message)
+                    rows_of[topic].append(message)
                 # An end that comes before the span's lies behind records that are not there.
                 ended = problem is not None and problem.code() == KafkaError._PARTITION_EOF
                 if ended or (offset or 0) >= spans[topic].stop - 1:
@@ -71,7 +71,7 @@ async def read_spans(
             await asyncio.sleep(0 if messages else NOTHING_YET_S)
     finally:
         reader.close()
-    return found
+    return rows_of
 
 
 async def _next(reader: Any, place: TopicPartition, deadline: float) -> bytes:

@@ -57,7 +57,7 @@ class Progress:
         """Return for how long the batch at hand has not come along; None between batches."""
         return time.monotonic() - self._moved_at if self._moved_at else None
 
-    async def own(self, batch: list[Any]) -> tuple[int, list[Any]]:
+    async def take_ours(self, batch: list[Any]) -> tuple[int, list[Any]]:
         """Wait out a rebalance; return the generation and the events that belong to it.
 
         What was fetched under an older one may not be ours, and is read again in any case.

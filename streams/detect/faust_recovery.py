@@ -28,8 +28,12 @@ NOTHING_YET_S = 0.005
 def consumer_conf(settings: Settings) -> dict[str, Any]:
     """Return the settings of the consumer that reads changelogs; it joins no group."""
     # The broker tells a partition's end by an answer without rows, which it else puts off.
-    own = {"enable.partition.eof": True, "fetch.queue.backoff.ms": 10, "fetch.wait.max.ms": 20}
-    return clients.consumer_conf(settings, "detect-recovery") | own
+    ends_told = {
+        "enable.partition.eof": True,
+        "fetch.queue.backoff.ms": 10,
+        "fetch.wait.max.ms": 20,
+    }
+    return clients.consumer_conf(settings, "detect-recovery") | ends_told
 
 
 class Tables(TableManager):

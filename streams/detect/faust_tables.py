@@ -133,9 +133,9 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
 
     def _is_current(self, partition: int, headers: Headers) -> bool:
         term, begins = 0, False
-        for name, told in headers or ():
+        for name, value in headers or ():
             if name in (_TERM, _BEGINS):
-                term, begins = int(told), name == _BEGINS
+                term, begins = int(value), name == _BEGINS
         highest = self._terms.get(partition, 0)
         if term < highest:
             return False
@@ -180,8 +180,8 @@ class FlowTable(StateTable):
         places = {int(store.data[key]): key for key in keys}
         app: Any = self.app
         topic = self.changelog_topic.get_topic_name()
-        found = await changelog_rows.read(app.recovery_conf, topic, partition, list(places))
-        return {places[offset]: value for offset, value in found.items()}
+        rows = await changelog_rows.read(app.recovery_conf, topic, partition, list(places))
+        return {places[offset]: value for offset, value in rows.items()}
 
 
 def _is_long(key: Any) -> bool:

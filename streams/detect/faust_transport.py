@@ -84,10 +84,10 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
 
     async def _seek_to_committed(self) -> Any:
         self._turn += 1
-        found = await self._ensure_consumer().seek_to_committed()
+        committed = await self._ensure_consumer().seek_to_committed()
         self._turn += 1
         self._last.clear()
-        return found
+        return committed
 
     async def _seek_wait(self, consumer: Any, partitions: Any) -> None:
         self._turn += 1
@@ -117,7 +117,7 @@ class CommittedConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         #: Partitions not fetched for now. Faust's own pause drops what it has fetched of a
         #: partition but not handed on yet, and nothing reads that again.
-        self.held: set[Any] = set()
+        self.unfetched: set[Any] = set()
         self._held_in = -1
         self._generation = -1
         self._moved_at = time.monotonic()
@@ -130,9 +130,9 @@ class CommittedConsumer(driver.Consumer):
         """Fetch from the partitions that are not held, and note what came before what."""
         if self._held_in != self.app.consumer_generation_id:
             self._held_in = self.app.consumer_generation_id
-            self.held.clear()
+            self.unfetched.clear()
         if active_partitions is not None:
-            active_partitions = active_partitions - self.held
+            active_partitions = active_partitions - self.unfetched
             if not active_partitions:  # to aiokafka, none is all
                 await asyncio.sleep(timeout)
                 return {}

@@ -30,7 +30,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
     held_by: list[int] = [-1]
 
     async def apply(batch: list[Any]) -> None:
-        generation, events = await progress.own(batch)
+        generation, events = await progress.take_ours(batch)
         if not events:
             return
         if held_by[0] != generation:
@@ -38,19 +38,19 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             held_by[0] = generation
         value = dict(table.of_partition(0)).get(KEY)
         if value is None:
-            held = shards.StoredMarket(-1, contagion.MarketState())
+            stored = shards.StoredMarket(-1, contagion.MarketState())
         else:
-            held = msgspec.msgpack.decode(value, type=shards.StoredMarket)
+            stored = msgspec.msgpack.decode(value, type=shards.StoredMarket)
         for message in (event.message for event in events):
             progress.take(message)
             for record in message.records:
-                if record.offset > held.offset:
-                    held.offset = record.offset
-                    _take(params, held.state, record, outgoing)
+                if record.offset > stored.offset:
+                    stored.offset = record.offset
+                    _take(params, stored.state, record, outgoing)
         await outgoing.delivered()
         if not await progress.confirmed(generation):
             return
-        await (await table.put(KEY, msgspec.msgpack.encode(held), 0))
+        await (await table.put(KEY, msgspec.msgpack.encode(stored), 0))
         await progress.done(generation, progress.taken)
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]

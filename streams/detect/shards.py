@@ -173,17 +173,17 @@ def apply(
 
 
 def _apply(params: Params, live: LiveShard, topic: str, place: Place, record: Any) -> engine.Step:
-    told = engine.step(params, live.shard, topic, record)
+    judged = engine.step(params, live.shard, topic, record)
     if isinstance(record, FeedStatus):
-        live.dirty.update(told.judged)
-        return told
-    if told.refused is None:
+        live.dirty.update(judged.judged)
+        return judged
+    if judged.refused is None:
         _note_open(live, topic, place[0], record, open_seconds.second_of(record))
-    elif told.refused == "late":
+    elif judged.refused == "late":
         second = open_seconds.second_of(record)
         if second >= live.shard.frontier:
             live.opened[topic].refused.append((second, place))
-    return told
+    return judged
 
 
 def _note_open(live: LiveShard, topic: str, offset: int, record: Any, second: int) -> None:
@@ -223,7 +223,7 @@ async def bring_days(live: LiveShard, flows: Any) -> None:
         state, began = live.shard.assets[asset].flows, time.monotonic()
         buckets = {faust_tables.bucket_of(asset, *row): row[0] for row in flow.away(state)}
         rows = await flows.table.read_left(live.partition, buckets)
-        flow.bring_back(state, {buckets[bucket]: held for bucket, held in rows.items()})
+        flow.bring_back(state, {buckets[bucket]: packed for bucket, packed in rows.items()})
         live.near.add(asset)
         took = time.monotonic() - began
         log.info("%s: %d days of flow read back in %.2f s", asset, len(rows), took)

@@ -40,9 +40,9 @@ def fit(settings: Settings) -> TopicWatch:
     """Return the watch over detect's inputs; raises TopicsUnfit where its state is of others."""
     watch = TopicWatch(clients.connection(settings), INPUTS)
     wrong = [
-        f"{name} has {found.partitions}"
-        for name, found in sorted(watch.began.items())
-        if TOPICS[name].split and found.partitions != settings.partitions
+        f"{name} has {began.partitions}"
+        for name, began in sorted(watch.began.items())
+        if TOPICS[name].split and began.partitions != settings.partitions
     ]
     if wrong:
         raise TopicsUnfit(
@@ -68,7 +68,7 @@ def _remember(settings: Settings, began: dict[str, Identity]) -> None:
                 f" (UNDERTOW_GROUP), or delete the topics {settings.group}-detect-*-changelog and"
                 f" then {path}"
             )
-    known.ids[settings.group] = {name: found.topic_id for name, found in began.items()}
+    known.ids[settings.group] = {name: one.topic_id for name, one in began.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(known))
 

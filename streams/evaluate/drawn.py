@@ -59,12 +59,12 @@ def drawn(
 
 def picks(weeks: Weeks) -> dict[str, int]:
     """Return which judged cascades are shown."""
-    caught = np.flatnonzero(weeks.found)
+    caught = np.flatnonzero(weeks.caught)
     order = caught[np.argsort(weeks.left[caught], kind="stable")].tolist()
     chosen = {}
     if order:
         chosen = {"best": order[-1], "median": order[len(order) // 2], "worst found": order[0]}
-    missed = np.flatnonzero(~weeks.found)
+    missed = np.flatnonzero(~weeks.caught)
     if len(missed):
         chosen["missed"] = int(missed[0])
     return chosen

@@ -52,14 +52,14 @@ class Weeks(NamedTuple):
     """One detector's record on some (seed, asset) series.
 
     `false` (blocks,) counted false alarms and `watched` (blocks,) asset-weeks; one row a
-    cascade: its `block`, whether `found`, `delay` (s, NaN if missed), `left` (share of the
+    cascade: its `block`, whether `caught`, `delay` (s, NaN if missed), `left` (share of the
     forced USD still to come, 0 if missed). A block is one week of one seed, all assets.
     """
 
     false: Floats
     watched: Floats
     block: Ints
-    found: npt.NDArray[np.bool_]
+    caught: npt.NDArray[np.bool_]
     delay: Floats
     left: Floats
 
@@ -166,7 +166,7 @@ def figures(weeks: Weeks, seed: int = 1, draws: int = 2000) -> Figures:
     quartiles = np.quantile(known, [0.25, 0.5, 0.75], method="nearest")
     return Figures(
         false_a_week=_interval(float(weeks.false.sum() / weeks.watched.sum()), false_a_week),
-        recall=share(weeks.found),
+        recall=share(weeks.caught),
         within_60_s=share(hit <= 60),
         within_120_s=share(hit <= 120),
         rem_usd=share(weeks.left),

@@ -83,7 +83,7 @@ def _point(budget: float, weeks: Weeks) -> Row:
 def _paired(one: Weeks, other: Weeks) -> Row:
     return {
         "damage_to_come": full(difference(one, other, lambda w: w.left)),
-        "recall": full(difference(one, other, lambda w: w.found)),
+        "recall": full(difference(one, other, lambda w: w.caught)),
     }
 
 

@@ -136,7 +136,7 @@ def _row(weeks: Weeks) -> figure_tables.Row:
 
 def _paired(ours: Weeks, other: Weeks) -> figure_tables.Row | None:
     """Return the difference in damage to come; None where there was no cascade."""
-    if not len(ours.found):
+    if not len(ours.caught):
         return None
     share = figure_tables.full(difference(ours, other, lambda x: x.left))
     return share if len(ours.false) >= LEAST_BLOCKS else share | {"interval": None}

@@ -104,10 +104,10 @@ def parse_open_interest_hist(frame: bytes, ts_recv: int, instruments: Instrument
             return readings.interest("binance", instrument, amount, None, "one", times)
         if instrument.unit == "quote":
             worth = amount * instrument.size if instrument.in_dollars else None
-            return readings.told("binance", instrument, value, worth, "one", times)
+            return readings.open_interest("binance", instrument, value, worth, "one", times)
         coins = amount * instrument.size * instrument.multiplier
         worth = value if instrument.in_dollars else None
-        return readings.told("binance", instrument, coins, worth, "one", times)
+        return readings.open_interest("binance", instrument, coins, worth, "one", times)
 
     return built(message.rows, build, refusals, "rows")
 

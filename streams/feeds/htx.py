@@ -208,7 +208,7 @@ def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) ->
             _known_size(instrument)
             return readings.interest("htx", instrument, row.volume, None, "both", times)
         worth = row.volume * instrument.size if instrument.unit == "quote" else row.value
-        return readings.told("htx", instrument, row.amount, worth, "both", times)
+        return readings.open_interest("htx", instrument, row.amount, worth, "both", times)
 
     return built(message.data, build, refusals)
 

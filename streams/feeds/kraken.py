@@ -178,9 +178,9 @@ CHANNELS: dict[str, Parser] = {"trade": parse_trade, "ticker": parse_ticker}
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
     price, quantity, worth = sized(instrument, item.qty, item.price)
-    own = seen("uid", item.uid) if item.uid else f"seq:{item.seq}"
+    natural = seen("uid", item.uid) if item.uid else f"seq:{item.seq}"
     return Trade(
-        event_id=f"kraken:{item.product_id}:{own}",
+        event_id=f"kraken:{item.product_id}:{natural}",
         venue="kraken",
         instrument=instrument.instrument,
         venue_symbol=item.product_id,

@@ -31,10 +31,10 @@ def interest(
         quantity = amount * instrument.size * instrument.multiplier
     elif instrument.unit == "quote" and instrument.in_dollars:
         worth = amount * instrument.size
-    return told(venue, instrument, quantity, worth, sides, times)
+    return open_interest(venue, instrument, quantity, worth, sides, times)
 
 
-def told(
+def open_interest(
     venue: str,
     instrument: Instrument,
     quantity: float | None,

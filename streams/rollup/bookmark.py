@@ -129,9 +129,9 @@ def resumed(
         stretches=stretches,
         words_known=whole,
     )
-    word = fold.clock_record(state, 0, 1) if whole else None
-    if word is not None:
-        part.clock_told = word.ts_event, word.state  # behind the bookmark, committed with it
+    clock = fold.clock_record(state, 0, 1) if whole else None
+    if clock is not None:
+        part.clock_told = clock.ts_event, clock.state  # behind the bookmark, committed with it
     return part, next_wanted(part, 0)
 
 
@@ -185,7 +185,9 @@ def _stretches(spans: list[tuple[int, int]]) -> list[Stretch]:
 
 
 def _without_reason(waiting: Pending) -> Pending:
-    return msgspec.structs.replace(waiting, word=msgspec.structs.replace(waiting.word, reason=""))
+    return msgspec.structs.replace(
+        waiting, status=msgspec.structs.replace(waiting.status, reason="")
+    )
 
 
 def _encoded(mark: Bookmark) -> str:

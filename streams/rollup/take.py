@@ -96,14 +96,14 @@ def _fold(params: Params, words: Words, part: Partition, messages: list[Message]
 def _fold_all(
     params: Params, words: Words, part: Partition, messages: list[Message]
 ) -> list[Problem]:
-    found = trades.scanned(words, list(map(Message.value, messages)))
-    odd = found.odd.tolist()
+    scanned = trades.scanned(words, list(map(Message.value, messages)))
+    odd = scanned.odd.tolist()
     # Rows before the first odd message, between it and the next, and so on.
-    cuts = [0, *np.searchsorted(found.message, found.odd).tolist(), len(found.message)]
+    cuts = [0, *np.searchsorted(scanned.message, scanned.odd).tolist(), len(scanned.message)]
     problems: list[Problem] = []
     for (first, last), number in zip(pairwise(cuts), [*odd, None], strict=True):
         if first < last:
-            problems += _fold_run(params, words, part, messages, found, first, last)
+            problems += _fold_run(params, words, part, messages, scanned, first, last)
         if number is not None:
             problems += _alone(params, part, messages, number, -1)
     return problems
@@ -114,15 +114,15 @@ def _fold_run(
     words: Words,
     part: Partition,
     messages: list[Message],
-    found: Scanned,
+    scanned: Scanned,
     first: int,
     last: int,
 ) -> Iterator[Problem]:
     """Fold trades that no word on time parts."""
-    of = found.of.part(first, last)
-    at, element = found.message[first:last], found.element[first:last]
-    told = messages[at[0] : at[-1] + 1]
-    stamps = columns.latest([stamp for _, stamp in map(Message.timestamp, told)])
+    of = scanned.of.part(first, last)
+    at, element = scanned.message[first:last], scanned.element[first:last]
+    of_run = messages[at[0] : at[-1] + 1]
+    stamps = columns.latest([stamp for _, stamp in map(Message.timestamp, of_run)])
     good = columns.sound(words, of, stamps[at - at[0]])
     again = fold.fold_columns(part.state, words, of, good)
     for row in np.flatnonzero(~good).tolist():
@@ -140,13 +140,13 @@ def _alone(
     payload = message.value()
     pieces = None if payload is None else codec.elements(payload)
     if element < 0 and not pieces:
-        told = _exact(params, part, message, payload, -1)
-        yield from ((number, -1, problem) for problem in told)
+        refused = _exact(params, part, message, payload, -1)
+        yield from ((number, -1, problem) for problem in refused)
         return
     for place, piece in enumerate(pieces or ()):
         if element in (-1, place):
-            told = _exact(params, part, message, piece, place)
-            yield from ((number, place, problem) for problem in told)
+            refused = _exact(params, part, message, piece, place)
+            yield from ((number, place, problem) for problem in refused)
 
 
 def _exact(
@@ -181,10 +181,10 @@ def _within(element: int, field: str) -> str:
 def _letters(messages: list[Message], problems: list[Problem]) -> Iterator[DeadLetter]:
     """Yield a dead letter a message, which names the first element at fault and counts more."""
     by_message: dict[int, list[InvalidRecord]] = {}
-    for number, _, problem in sorted(problems, key=lambda told: told[:2]):
+    for number, _, problem in sorted(problems, key=lambda of_message: of_message[:2]):
         by_message.setdefault(number, []).append(problem)
-    for number, told in by_message.items():
-        first = told[0]
-        if len(told) > 1:
-            first.reason += f"; also refused of this message: {len(told) - 1}"
+    for number, of_message in by_message.items():
+        first = of_message[0]
+        if len(of_message) > 1:
+            first.reason += f"; also refused of this message: {len(of_message) - 1}"
         yield dead_letter(first, messages[number].value())

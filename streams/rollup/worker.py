@@ -234,11 +234,11 @@ def _before(settings: Settings, params: Params, number: int, low: int, offset: i
     reader = Consumer(clients.consumer_conf(settings, "rollup"))
     try:
         reader.assign([TopicPartition("trades", number, near)])
-        found = reader.consume(1, ANSWER_S) if near < offset else []
-        if not found or found[0].error() is not None or (found[0].offset() or 0) >= offset:
+        nearest = reader.consume(1, ANSWER_S) if near < offset else []
+        if not nearest or nearest[0].error() is not None or (nearest[0].offset() or 0) >= offset:
             return near
         back_ms = (params.stale_after_s + params.grace_s) * 1_000
-        since = max(0, found[0].timestamp()[1] - back_ms)
+        since = max(0, nearest[0].timestamp()[1] - back_ms)
         [begin] = reader.offsets_for_times([TopicPartition("trades", number, since)], ANSWER_S)
     finally:
         reader.close()
@@ -332,10 +332,10 @@ def cut(part: Partition, parts: int, out: int) -> tuple[list[Sent], TopicPartiti
     part.letters.clear()
     bars = by_partition("bars", fold.drain(part.state), out)
     records += [("bars", many, target) for target, many in bars]
-    word = fold.clock_record(part.state, part.number, parts)
-    if word is not None and (word.ts_event, word.state) != part.clock_told:
-        records += [("bars", word, target) for target in range(out)]
-        part.clock_told = word.ts_event, word.state
+    spoken = fold.clock_record(part.state, part.number, parts)
+    if spoken is not None and (spoken.ts_event, spoken.state) != part.clock_told:
+        records += [("bars", spoken, target) for target in range(out)]
+        part.clock_told = spoken.ts_event, spoken.state
     part.late_told = part.state.late
     part.live_from = part.position
     return records, TopicPartition("trades", part.number, part.position, metadata=bookmark.of(part))

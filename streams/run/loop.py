@@ -73,13 +73,13 @@ def drive(
     item: Item | None = None
     for item in items:
         topic, record = item
-        told = None
+        clocked = None
         if isinstance(record, FeedStatus) and topic == source.clocked[0]:
-            told = record.ts_event
-            pace.wait(told)
-        _take(params, run, item, told is not None, rows, notify, counts)
-        if told is not None:
-            run.at = told
+            clocked = record.ts_event
+            pace.wait(clocked)
+        _take(params, run, item, clocked is not None, rows, notify, counts)
+        if clocked is not None:
+            run.at = clocked
             ears.tell(run.at, run.records)
             if rows.show():
                 _publish(counts, run)
@@ -114,7 +114,7 @@ def _take(
     params: Params,
     run: Checkpoint,
     item: Item,
-    told: bool,
+    is_clock: bool,
     rows: Rows,
     notify: Callable[[Alert], None],
     counts: Counts,
@@ -132,7 +132,7 @@ def _take(
     counts["taken", topic] += 1
     step = pipeline.step(params, run.state, topic, record)
     if isinstance(record, FeedStatus):
-        if told and record.state != "alive":
+        if is_clock and record.state != "alive":
             rows.put(record)
     else:
         run.records += 1

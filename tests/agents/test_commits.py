@@ -38,7 +38,7 @@ def event(offset: int, previous: int | None, generation: int = 1, tp: str = "bar
 
 
 def take_all(progress: Progress, *events: Any) -> None:
-    _, mine = asyncio.run(progress.own(list(events)))
+    _, mine = asyncio.run(progress.take_ours(list(events)))
     for one in mine:
         progress.take(one.message)
 
@@ -54,7 +54,7 @@ def test_a_fetched_record_that_never_came_is_a_hole() -> None:
 
 def test_what_was_fetched_under_an_older_generation_is_left_out() -> None:
     progress = Progress(app())
-    _, mine = asyncio.run(progress.own([event(5, None, generation=0), event(7, None)]))
+    _, mine = asyncio.run(progress.take_ours([event(5, None, generation=0), event(7, None)]))
     assert [e.message.offset for e in mine] == [7]
 
 

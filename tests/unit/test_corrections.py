@@ -131,10 +131,10 @@ def test_what_is_remembered_is_bounded_by_time_and_by_number() -> None:
     state = inflows.Inflows()
     many = [deposit(AT, event_id=f"d{n}") for n in range(inflows.KEPT + 50)]
     assert len(inflows.step(PARAMS, state, "BTC", AT, many, [])) == 50  # no room to wait
-    assert len(state.told) == inflows.KEPT
-    assert len(msgspec.msgpack.encode(state.told)) < 500_000
+    assert len(state.tellings) == inflows.KEPT
+    assert len(msgspec.msgpack.encode(state.tellings)) < 500_000
     inflows.step(PARAMS, state, "BTC", AT + inflows.KEPT_S + 1, [deposit(AT, event_id="x")], [])
-    assert list(state.told) == ["x"]
+    assert list(state.tellings) == ["x"]
 
 
 @pytest.fixture(scope="module")

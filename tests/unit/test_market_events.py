@@ -48,7 +48,7 @@ def test_an_alarm_is_armed_again_only_after_five_minutes_below() -> None:
 
 def test_an_alarm_from_five_minutes_before_onset_until_t95_finds_the_cascade() -> None:
     for at, found in ((AT - 301, False), (AT - 300, True), (AT + 400, True), (AT + 401, False)):
-        assert judged(at).found.tolist() == [found], at
+        assert judged(at).caught.tolist() == [found], at
 
 
 def test_damage_to_come_is_counted_from_the_alarm() -> None:

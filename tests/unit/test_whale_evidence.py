@@ -284,6 +284,6 @@ def test_state_from_before_there_was_evidence_is_still_read() -> None:
     old = {"waiting": [{"event_id": "x", "venue": "bybit", "notional_usd": 9e7, "ts_event": AT * SECOND, "version": 1}],
            "told": {"x": [1, AT, None, None, ""]}}  # fmt: skip
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(old), type=inflows.Inflows)
-    assert (state.waiting[0].sender, state.told["x"].factor) == ("", 0.0)
+    assert (state.waiting[0].sender, state.tellings["x"].factor) == ("", 0.0)
     assert state.evidence == Evidence()
     assert state.waiting[0].minute == AT * SECOND // MINUTE

@@ -38,13 +38,13 @@ class Ratio(NamedTuple):
     high: float
 
 
-def of_episode(held: Mapping[str, Counts], onset: int, now: int) -> Ratio | None:
+def of_episode(counts_of: Mapping[str, Counts], onset: int, now: int) -> Ratio | None:
     """Return the ratio of an episode's last quarter of an hour at most; seconds.
 
     None where rows of several orders came: when each of them happened is not told.
     """
     start = now - KEEP_S + 1
-    every = np.array(recent.added(held, start, now), np.float64)
+    every = np.array(recent.added(counts_of, start, now), np.float64)
     first = max(onset - start, 0)
     return ratio(every[:first], every[first:])
 
@@ -88,8 +88,8 @@ def _profile(before: Floats, orders: Floats, tau: float) -> tuple[Floats, Floats
 
 
 def _past(orders: Floats, q: float) -> Floats:
-    past, held = np.empty(len(orders)), 0.0
+    past, decayed = np.empty(len(orders)), 0.0
     for t, seen in enumerate(orders.tolist()):
-        past[t] = held
-        held = q * held + (1 - q) * seen
+        past[t] = decayed
+        decayed = q * decayed + (1 - q) * seen
     return past

@@ -111,8 +111,8 @@ def _count(state: MarketState, second: int, pulses: dict[str, Pulse]) -> None:
 def _look(state: MarketState, second: int) -> None:
     if state.onset is None or state.looked:
         return
-    held = {asset: counts for asset, counts in state.counts.items() if asset in state.assets}
-    state.looked, state.led = True, lead.of_assets(held, state.onset, second)
+    of_called = {asset: counts for asset, counts in state.counts.items() if asset in state.assets}
+    state.looked, state.led = True, lead.of_assets(of_called, state.onset, second)
 
 
 def _forget(state: MarketState, frontier: int) -> None:

@@ -32,13 +32,13 @@ def infer(params: EpisodeParams, flows: FlowState, second: int) -> Direction:
         )
     move = (middles[-1] / middles[0] - 1) * 1e4
     lean = (bought - sold) / (bought + sold)
-    told = (
+    figures = (
         f"price {move / 100:+.2f} % and takers {'bought' if lean > 0 else 'sold'} "
         f"{abs(lean):.0%} more than they {'sold' if lean > 0 else 'bought'} "
         f"over {params.direction_min} min"
     )
     if abs(move) < params.direction_move_bps or abs(lean) < params.direction_lean:
-        return Direction("unknown", f"too little to tell by: {told}")
+        return Direction("unknown", f"too little to tell by: {figures}")
     if (move > 0) != (lean > 0):
-        return Direction("unknown", f"flow and price disagree: {told}")
-    return Direction("short" if move > 0 else "long", f"not told by the feed; {told}")
+        return Direction("unknown", f"flow and price disagree: {figures}")
+    return Direction("short" if move > 0 else "long", f"not told by the feed; {figures}")

@@ -229,8 +229,8 @@ def _peak(params: EpisodeParams, episode: Episode, now: Second) -> list[Phase]:
         return []
     if episode.below_half_since is None:
         episode.below_half_since = now.second
-    held = now.second - episode.below_half_since >= params.peak_hold_s
-    if not held or episode.peak_told == episode.peak_rate:
+    is_past = now.second - episode.below_half_since >= params.peak_hold_s
+    if not is_past or episode.peak_told == episode.peak_rate:
         return []
     episode.peak_told = episode.peak_rate
     episode.phase = "peak"
@@ -243,8 +243,8 @@ def _exhaustion(params: EpisodeParams, episode: Episode, now: Second) -> list[Ph
         return []
     if episode.faded_since is None:
         episode.faded_since = now.second
-    held = now.second - episode.faded_since >= params.exhausted_hold_s
-    if not held or episode.phase == "exhausted":
+    is_faded = now.second - episode.faded_since >= params.exhausted_hold_s
+    if not is_faded or episode.phase == "exhausted":
         return []
     episode.phase = "exhausted"
     return ["exhausted"]

@@ -127,12 +127,12 @@ def row(state: FlowState, start: int, width: int) -> bytes | None:
 def put_away(state: FlowState) -> None:
     """Let go of the bytes of the days that are stored."""
     unstored = state.changed or set()
-    state.days = {s: held if (s, DAY) in unstored else None for s, held in state.days.items()}
+    state.days = {s: packed if (s, DAY) in unstored else None for s, packed in state.days.items()}
 
 
 def away(state: FlowState) -> list[Row]:
     """Return the days that must be brought back before a deposit is judged."""
-    return [(start, DAY) for start, held in state.days.items() if held is None]
+    return [(start, DAY) for start, packed in state.days.items() if packed is None]
 
 
 def bring_back(state: FlowState, days: dict[int, bytes]) -> None:
@@ -146,7 +146,7 @@ def restore(state: FlowState, rows: dict[Row, bytes | None]) -> None:
     Days may be None, put away. A shell that dies between storing what was packed and deleting
     its parts has both.
     """
-    state.days = {start: held for (start, width), held in rows.items() if width == DAY}
+    state.days = {start: packed for (start, width), packed in rows.items() if width == DAY}
     state.settled = max((start + DAY for start in state.days), default=0)
     # An hour before its own first minute.
     for start, width in sorted(rows, key=lambda row: (row[0], -row[1])):
@@ -181,10 +181,10 @@ def _unpacked(packed: bytes | None) -> Columns:
     return flow_block.unpack(_here(packed))
 
 
-def _here(held: bytes | None) -> bytes:
-    if held is None:
+def _here(packed: bytes | None) -> bytes:
+    if packed is None:
         raise LookupError("flow that was put away is read: bring its days back first")
-    return held
+    return packed
 
 
 def cells(state: FlowState, first: int, last: int) -> list[MinuteFlow]:

@@ -41,10 +41,10 @@ class Columns(NamedTuple):
 
     def known(self) -> NDArray[np.bool_]:
         """Return which minutes have anything."""
-        told = ~np.isnan(self.high)
+        is_known = ~np.isnan(self.high)
         for buy, _ in self.venues.values():
-            told |= ~np.isnan(buy)
-        return told
+            is_known |= ~np.isnan(buy)
+        return is_known
 
 
 class _Block(msgspec.Struct, array_like=True):
@@ -97,15 +97,15 @@ def unpack(packed: bytes) -> Columns:
 
 def minutes(columns: Columns, start: int) -> dict[int, MinuteFlow]:
     """Return the minutes that have anything one by one, the first being `start`."""
-    found = {}
+    cells = {}
     for at in np.flatnonzero(columns.known()).tolist():
-        cell = found[start + at] = MinuteFlow()
+        cell = cells[start + at] = MinuteFlow()
         for name, (buy, sell) in columns.venues.items():
             if not np.isnan(buy[at]):
                 cell.venues[name] = [float(buy[at]), float(sell[at])]
         if not np.isnan(columns.high[at]):
             cell.high, cell.low = float(columns.high[at]), float(columns.low[at])
-    return found
+    return cells
 
 
 def _columns(names: list[str], rows: Floats) -> Columns:

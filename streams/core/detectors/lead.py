@@ -38,7 +38,7 @@ class Lead(NamedTuple):
 
 
 def of_venues(
-    held: Mapping[str, Counts], onset: int, now: int, before: Lead | None = None
+    counts_of: Mapping[str, Counts], onset: int, now: int, before: Lead | None = None
 ) -> Lead | None:
     """Return the lead order of complete venues around an onset, seconds; None without one.
 
@@ -48,18 +48,18 @@ def of_venues(
     first = onset - BEFORE_S
     if now >= onset + AFTER_S:
         return before
-    told = {name: recent.series(held[name], first, now) for name in sorted(held)}
-    if any(held[name].batched >= first for name in told):
+    orders_of = {name: recent.series(counts_of[name], first, now) for name in sorted(counts_of)}
+    if any(counts_of[name].batched >= first for name in orders_of):
         return before
-    return _order(told) or before
+    return _order(orders_of) or before
 
 
-def of_assets(held: Mapping[str, Counts], onset: int, now: int) -> Lead | None:
+def of_assets(counts_of: Mapping[str, Counts], onset: int, now: int) -> Lead | None:
     """Return the lead order of assets around a market-wide onset, seconds; None without one.
 
     Only assets whose orders are known from two minutes before to two minutes after it.
     """
-    known = {n: c for n, c in held.items() if c.start <= onset - 120 and c.end > onset + 120}
+    known = {n: c for n, c in counts_of.items() if c.start <= onset - 120 and c.end > onset + 120}
     if not known:
         return None
     first = max(onset - BEFORE_S, *(c.start for c in known.values()))
@@ -67,12 +67,12 @@ def of_assets(held: Mapping[str, Counts], onset: int, now: int) -> Lead | None:
     return _order({name: recent.series(known[name], first, last) for name in sorted(known)})
 
 
-def _order(told: Mapping[str, Floats]) -> Lead | None:
-    told = {name: orders for name, orders in told.items() if orders.sum() >= LEAST_ORDERS}
-    found = lead(np.stack(list(told.values()))) if len(told) > 1 else None
-    if found is None:
+def _order(orders_of: Mapping[str, Floats]) -> Lead | None:
+    orders_of = {name: orders for name, orders in orders_of.items() if orders.sum() >= LEAST_ORDERS}
+    led = lead(np.stack(list(orders_of.values()))) if len(orders_of) > 1 else None
+    if led is None:
         return None
-    names, (scores, p_value) = list(told), found
+    names, (scores, p_value) = list(orders_of), led
     return Lead([names[n] for n in np.argsort(-scores, kind="stable")], p_value)
 
 

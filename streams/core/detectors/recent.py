@@ -69,14 +69,14 @@ def series(counts: Counts, first: int, last: int) -> NDArray[np.float64]:
     return made
 
 
-def added(held: Mapping[str, Counts], first: int, last: int) -> list[int]:
+def added(counts_of: Mapping[str, Counts], first: int, last: int) -> list[int]:
     """Return the orders of all venues in each of the seconds [first, last].
 
     Empty where rows of several came: when each of their orders happened is not told.
     """
-    if any(counts.batched >= first for counts in held.values()):
+    if any(counts.batched >= first for counts in counts_of.values()):
         return []
-    total = sum((series(counts, first, last) for counts in held.values()), np.zeros(1))
+    total = sum((series(counts, first, last) for counts in counts_of.values()), np.zeros(1))
     return [int(orders) for orders in total.tolist()]
 
 

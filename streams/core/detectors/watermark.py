@@ -46,7 +46,8 @@ _BEHIND = 86_400 * SECOND
 class Pending(msgspec.Struct):
     """A word that leaps, and records since: near or beyond it, and clearly before it."""
 
-    word: FeedStatus
+    #: `word` as stored.
+    status: FeedStatus = msgspec.field(name="word")
     support: int = 0
     against: int = 0
 
@@ -113,7 +114,7 @@ def refusal(clock: InputClock, status: FeedStatus, stale_after_s: int) -> str | 
 def note(clock: InputClock, ts_event: int) -> None:
     """Hold a record's time against the words that wait."""
     for pending in clock.pending.values():
-        if ts_event >= pending.word.ts_event - _LEAP:
+        if ts_event >= pending.status.ts_event - _LEAP:
             pending.support += 1
         else:
             pending.against += 1
@@ -122,7 +123,7 @@ def note(clock: InputClock, ts_event: int) -> None:
 def note_all(clock: InputClock, ts_event: NDArray[np.int64]) -> None:
     """Do for many records what `note` does for one."""
     for pending in clock.pending.values():
-        support = int(np.count_nonzero(ts_event >= pending.word.ts_event - _LEAP))
+        support = int(np.count_nonzero(ts_event >= pending.status.ts_event - _LEAP))
         pending.support += support
         pending.against += len(ts_event) - support
 
@@ -149,9 +150,9 @@ def step(
     if voice in clock.pending and status.ts_event > _last(clock, status):
         waiting = clock.pending.pop(voice)
         if _confirms(waiting, status):
-            moved = _accept(clock, waiting.word, stale_after_s)
+            moved = _accept(clock, waiting.status, stale_after_s)
         else:
-            refuted = waiting.word
+            refuted = waiting.status
     if not _leaps(clock, status):
         if not _met_before(clock, status):
             return Observed(moved, refuted)
@@ -170,7 +171,7 @@ def step(
 def _make_room(clock: InputClock) -> None:
     """Forget the first word that waits, of a name never heard if there is one, when many do."""
     if len(clock.pending) >= PRODUCERS:
-        strangers = (v for v, p in clock.pending.items() if p.word.producer not in clock.heard)
+        strangers = (v for v, p in clock.pending.items() if p.status.producer not in clock.heard)
         del clock.pending[next(strangers, next(iter(clock.pending)))]
 
 
@@ -187,7 +188,7 @@ def _met_before(clock: InputClock, status: FeedStatus) -> bool:
 
 def _confirms(waiting: Pending, status: FeedStatus) -> bool:
     """Return whether what came since a word speaks for it: records, and its producer's next."""
-    goes_on = status.ts_event >= waiting.word.ts_event - _LEAP
+    goes_on = status.ts_event >= waiting.status.ts_event - _LEAP
     return goes_on and waiting.against <= waiting.support
 
 
@@ -206,8 +207,8 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     name = status.producer
     if name not in clock.heard:
         if len(clock.heard) >= PRODUCERS:
-            held = _held(clock, stale_after_s)
-            _drop(clock, min(held, key=lambda n: (clock.spoke.get(n, 0), n)))
+            silent_now = _held(clock, stale_after_s)
+            _drop(clock, min(silent_now, key=lambda n: (clock.spoke.get(n, 0), n)))
         if clock.run >= stale_after_s * SECOND:
             clock.joined[name] = status.ts_event // SECOND
             clock.trial.append(name)
@@ -230,9 +231,9 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     if silent and name not in clock.silent:
         clock.silent.append(name)
         moved = _advance(clock, stale_after_s) or moved
-    held = _held(clock, stale_after_s)
-    _note_darkness(clock, status.ts_event // SECOND, held)
-    _note_silences(clock, status.ts_event, held)
+    silent_now = _held(clock, stale_after_s)
+    _note_darkness(clock, status.ts_event // SECOND, silent_now)
+    _note_silences(clock, status.ts_event, silent_now)
     return moved
 
 
@@ -240,14 +241,14 @@ def stall(clock: InputClock, stale_after_s: int) -> None:
     """Hold every producer for silent since its last word: the other inputs' time ran on."""
     gone = clock.run - stale_after_s * SECOND - 1
     clock.spoke = dict.fromkeys(clock.heard, gone)
-    held = _held(clock, stale_after_s)
-    _note_darkness(clock, clock.lead // SECOND, held)
-    _note_silences(clock, clock.lead, held)
+    silent_now = _held(clock, stale_after_s)
+    _note_darkness(clock, clock.lead // SECOND, silent_now)
+    _note_silences(clock, clock.lead, silent_now)
 
 
 def returns_at(clock: InputClock) -> int | None:
     """Return the earliest second that a word which still waits to be believed tells of."""
-    return min((p.word.ts_event // SECOND for p in clock.pending.values()), default=None)
+    return min((p.status.ts_event // SECOND for p in clock.pending.values()), default=None)
 
 
 def lasting(clock: InputClock) -> dict[str, int]:
@@ -286,14 +287,14 @@ def _says_silent(clock: InputClock, status: FeedStatus) -> bool:
     return len(parts) == status.parts
 
 
-def _note_silences(clock: InputClock, ts_event: int, held: set[str]) -> None:
-    if not held and not clock.quiet:
+def _note_silences(clock: InputClock, ts_event: int, silent_now: set[str]) -> None:
+    if not silent_now and not clock.quiet:
         return
     silent = lasting(clock)
-    for name in held - silent.keys():
+    for name in silent_now - silent.keys():
         since = min(clock.heard[name]) // SECOND
         clock.quiet[name] = [*clock.quiet.get(name, [])[1 - SILENCES :], (max(since, 0), 0)]
-    for name in silent.keys() - held:
+    for name in silent.keys() - silent_now:
         # Not before what this input has passed: those seconds were closed without it.
         end = max(ts_event, clock.now) // SECOND
         clock.quiet[name][-1] = (silent[name], max(end, silent[name] + 1))
@@ -339,8 +340,8 @@ def _drop(clock: InputClock, producer: str) -> None:
 
 
 def _advance(clock: InputClock, stale_after_s: int) -> bool:
-    held = _held(clock, stale_after_s)
-    heard = {name: min(parts) for name, parts in clock.heard.items() if name not in held}
+    silent_now = _held(clock, stale_after_s)
+    heard = {name: min(parts) for name, parts in clock.heard.items() if name not in silent_now}
     # Newcomers count among themselves, where nobody else is left.
     live = [reached for name, reached in heard.items() if name not in clock.trial]
     reached = min(live or heard.values(), default=UNHEARD)
@@ -350,8 +351,8 @@ def _advance(clock: InputClock, stale_after_s: int) -> bool:
     return True
 
 
-def _note_darkness(clock: InputClock, second: int, held: set[str]) -> None:
-    everyone_silent = len(held) == len(clock.heard)
+def _note_darkness(clock: InputClock, second: int, silent_now: set[str]) -> None:
+    everyone_silent = len(silent_now) == len(clock.heard)
     if everyone_silent and clock.dark_since is None:
         clock.dark_since = second
     elif not everyone_silent and clock.dark_since is not None:

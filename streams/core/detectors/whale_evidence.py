@@ -142,22 +142,22 @@ def multiply(
     A share of an e-value, 1 + share (e - 1), is one too: where rivals may have sold, the
     sender risks and gains less. 0 where the window overlaps the last one counted.
     """
-    held = evidence.senders.pop(name, None) or Sender(0.0, second)
-    evidence.senders[name] = held
+    sender = evidence.senders.pop(name, None) or Sender(0.0, second)
+    evidence.senders[name] = sender
     while len(evidence.senders) > SENDERS:
         del evidence.senders[next(iter(evidence.senders))]
-    if span[0] < held.until:
+    if span[0] < sender.until:
         return 0.0
     factor = math.log1p(share * (e_value(p_value) - 1))
-    held.log_e += factor
-    held.until = span[1]
+    sender.log_e += factor
+    sender.until = span[1]
     return factor
 
 
 def e_of(evidence: Evidence, name: str) -> float | None:
     """Return a sender's E, at most 1e15; None for one that is not known."""
-    held = evidence.senders.get(name)
-    return None if held is None else min(math.exp(min(held.log_e, 700.0)), 1e15)
+    sender = evidence.senders.get(name)
+    return None if sender is None else min(math.exp(min(sender.log_e, 700.0)), 1e15)
 
 
 def take_back(
@@ -166,9 +166,9 @@ def take_back(
     """Undo what a retracted test, judged in second `judged`, had added."""
     if p_value in evidence.p_values:
         evidence.p_values.remove(p_value)
-    held = evidence.senders.get(name)
-    if held is None or held.since > judged:
+    sender = evidence.senders.get(name)
+    if sender is None or sender.since > judged:
         return
-    held.log_e -= factor
-    if factor and held.until == span[1]:
-        held.until = span[0]
+    sender.log_e -= factor
+    if factor and sender.until == span[1]:
+        sender.until = span[0]
