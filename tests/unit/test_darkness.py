@@ -151,7 +151,7 @@ def test_a_throttled_feed_at_its_limit_is_named_in_the_finding() -> None:
 
 def test_an_input_whose_word_leapt_ahead_is_waited_for_until_the_others_are_past_it() -> None:
     """rollup folds a backlog in one go: its word says how far, and the others come after."""
-    shard = engine.Shard()
+    shard = Shard()
     bound = PARAMS.stale_after_s + darkness.SKEW_S
     for second in (0, 1, 1_000):
         engine.step(PARAMS, shard, "bars", word("rollup", second))
