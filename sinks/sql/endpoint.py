@@ -3,7 +3,8 @@
 One process owns the embedded database; clickhouse-connect, curl and Grafana ask it here.
 Settings in a request count where they are the caller's to change (`sinks.sql.settings`);
 others are ignored, and named in `X-Undertow-Ignored`. Beyond loopback every request must
-show the token of `schemas.access`. Queries run in processes of their own, three at once.
+show the token of `schemas.access`. Queries run in processes of their own, two at once
+beside one that takes long.
 """
 
 import asyncio
@@ -27,8 +28,8 @@ from sinks.sql.reader import Cancelled, Reader
 
 log = logging.getLogger(__name__)
 
-#: Queries at once, each in a process of its own.
-THREADS = 3
+#: Queries at once that have not taken long, each in a process of its own; and a long one.
+SHORT = 2
 #: Queries that may wait or run; one more is told to come back later (code 202).
 MAX_QUERIES = 32
 MAX_SQL_BYTES = 1_000_000
@@ -147,7 +148,7 @@ def serve(
     """
     if problem := why_not_bound(host, token):
         raise EndpointError(host, port, problem)
-    endpoint = Endpoint(host, port, Reader(path, limits, THREADS), token)
+    endpoint = Endpoint(host, port, Reader(path, limits, SHORT), token)
     endpoint.start()
     return endpoint
 
@@ -160,7 +161,7 @@ class _Handlers:
     """What answers on /, and the threads that wait for the readers."""
 
     def __init__(self, reader: Reader, token: str) -> None:
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="sql-query")
+        self.threads = ThreadPoolExecutor(MAX_QUERIES, thread_name_prefix="sql-query")
         self._reader = reader
         self._token = token
         self._waiting = 0

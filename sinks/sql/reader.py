@@ -7,6 +7,7 @@ either than `Limits` allow, or when nobody waits for its answer any longer.
 
 import io
 import json
+import math
 import os
 import signal
 import socket
@@ -33,6 +34,10 @@ GRACE_S = 1.0
 #: A process whose memory does not come back to this above its start is replaced, bytes.
 KEPT_BYTES = 400_000_000
 _OPEN_S = 60.0
+#: A question that takes longer is a long one, seconds.
+SLICE_S = 3.0
+#: How often one that waits looks whether it is still waited for, seconds.
+_WAIT_S = 0.25
 _ENGINE = "sinks.sql.engine"
 _ENVIRON = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TZ", "SYSTEMROOT")
 
@@ -53,18 +58,22 @@ class Answer(NamedTuple):
 class Reader:
     """Asks processes over the database at `path`, one question each at a time.
 
-    Threads may share it; they wait when all of `processes` are busy. A process is started
-    for the first question, and ends by itself when none has come for a minute.
+    Threads may share it: `short` questions at once, and one that has taken longer than
+    SLICE_S. Another that does begins anew when that one is done, so that many slow questions
+    do not keep quick ones waiting. A process is started for the first question, and ends by
+    itself when none has come for a minute.
     """
 
-    def __init__(self, path: str | Path, limits: Limits | None = None, processes: int = 1) -> None:
+    def __init__(self, path: str | Path, limits: Limits | None = None, short: int = 1) -> None:
         self._path = Path(path).resolve()
         self._limits = limits or Limits()
-        self._free = threading.Semaphore(processes)
+        self._short = threading.Semaphore(short)
+        self._long = threading.Semaphore(1)
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
         self._closed = False
+        sweep(self._path)
 
     def close(self) -> None:
         """End the processes, whatever they are doing."""
@@ -98,28 +107,30 @@ class Reader:
         Raises QueryError for a question that failed, Cancelled soon after `cancelled` is set
         or the reader is closed.
         """
-        cancelled = cancelled or threading.Event()
-        while not self._free.acquire(timeout=LOOK_S):
-            if cancelled.is_set():
-                raise Cancelled
+        turn = _Turn(self._short, self._long, cancelled or threading.Event())
         try:
-            return self._ask(question, cancelled)
+            turn.wait_for(self._short)
+            try:
+                return self._ask(question, turn)
+            except _TurnOver:
+                turn.wait_for(self._long)
+                return self._ask(question, turn)
         finally:
-            self._free.release()
+            turn.end()
 
-    def _ask(self, question: Question, cancelled: threading.Event) -> tuple[Head, BinaryIO]:
+    def _ask(self, question: Question, turn: "_Turn") -> tuple[Head, BinaryIO]:
         for attempt in (1, 2):
             process, used = self._take()
             whole = False
             try:
-                head = process.ask(question, self._limits, cancelled)
+                head = process.ask(question, self._limits, turn)
                 body = process.body(head)
                 whole = True
             except EOFError:
                 # One that was idle may have ended just now; one at work was ended by its query.
                 if used and attempt == 1 and process.ended_in_order():
                     continue
-                raise self._why_gone(process, cancelled) from None
+                raise self._why_gone(process, turn) from None
             finally:
                 self._give_back(process, whole)
             if head.code:
@@ -154,11 +165,56 @@ class Reader:
             process.kill()
             sweep(self._path)
 
-    def _why_gone(self, process: "_Process", cancelled: threading.Event) -> Exception:
-        if self._closed or cancelled.is_set():
+    def _why_gone(self, process: "_Process", turn: "_Turn") -> Exception:
+        if self._closed or turn.cancelled.is_set():
             return Cancelled()
         how = f"Its query ended the reading process ({process.how_it_ended()})."
         return failure(UNKNOWN, "UNKNOWN_EXCEPTION", how)
+
+
+class _TurnOver(Exception):
+    """A question has taken its slice, and another has the place for long ones."""
+
+
+class _Turn:
+    """The place that a question has: a short one for a slice, then the long one."""
+
+    def __init__(
+        self, short: threading.Semaphore, long: threading.Semaphore, cancelled: threading.Event
+    ) -> None:
+        self.cancelled = cancelled
+        self._short = short
+        self._long = long
+        self._place: threading.Semaphore | None = None
+        self._over = math.inf
+
+    def wait_for(self, place: threading.Semaphore) -> None:
+        """Let go of the place, and wait for another; raises Cancelled."""
+        self.end()
+        while not place.acquire(timeout=_WAIT_S):
+            if self.cancelled.is_set():
+                raise Cancelled
+        self._place = place
+
+    def begin(self) -> None:
+        """Start the slice: the question goes out."""
+        self._over = time.monotonic() + SLICE_S
+
+    def check(self) -> None:
+        """Take the long place when the slice is over; raises Cancelled, _TurnOver."""
+        if self.cancelled.is_set():
+            raise Cancelled
+        if self._place is self._short and time.monotonic() > self._over:
+            if not self._long.acquire(blocking=False):
+                raise _TurnOver
+            self.end()
+            self._place = self._long
+
+    def end(self) -> None:
+        """Let go of the place."""
+        if self._place is not None:
+            self._place.release()
+        self._place = None
 
 
 class _Process:
@@ -190,18 +246,19 @@ class _Process:
         self._socket.settimeout(LOOK_S)
         self._base: int | None = None
 
-    def ask(self, question: Question, limits: Limits, cancelled: threading.Event) -> Head:
-        """Ask, and wait for the answer's head; raises QueryError, Cancelled, EOFError."""
+    def ask(self, question: Question, limits: Limits, turn: _Turn) -> Head:
+        """Ask, and wait for the answer's head; raises QueryError, EOFError, and as a turn does."""
         if self._base is None:
-            opened = self._head(_OPEN_S, limits, cancelled)
+            opened = self._head(_OPEN_S, limits, turn)
             if opened.code:
                 return opened
             self._base = self._memory()
+        turn.begin()
         with suppress(ConnectionError):  # the answer will not come either
             self._socket.settimeout(_OPEN_S)
             self._socket.sendall(protocol.packed(question))
         self._socket.settimeout(LOOK_S)
-        return self._head(limits.seconds + GRACE_S, limits, cancelled)
+        return self._head(limits.seconds + GRACE_S, limits, turn)
 
     def body(self, head: Head) -> BinaryIO:
         """Return what follows a head, to be read and closed; raises EOFError."""
@@ -244,7 +301,7 @@ class _Process:
         self._child.wait()
         self._socket.close()
 
-    def _head(self, seconds: float, limits: Limits, cancelled: threading.Event) -> Head:
+    def _head(self, seconds: float, limits: Limits, turn: _Turn) -> Head:
         deadline = time.monotonic() + seconds
 
         def receive(count: int) -> bytes:
@@ -253,7 +310,7 @@ class _Process:
                 try:
                     piece = self._socket.recv(count - len(content))
                 except TimeoutError:
-                    self._look(deadline, limits, cancelled)
+                    self._look(deadline, limits, turn)
                     continue
                 except ConnectionResetError:
                     piece = b""
@@ -264,10 +321,9 @@ class _Process:
 
         return protocol.unpacked(Head, receive)
 
-    def _look(self, deadline: float, limits: Limits, cancelled: threading.Event) -> None:
+    def _look(self, deadline: float, limits: Limits, turn: _Turn) -> None:
         """Raise when it has taken too long or too much, or nobody waits for it."""
-        if cancelled.is_set():
-            raise Cancelled
+        turn.check()
         if time.monotonic() > deadline:
             why = f"Timeout exceeded: the query was ended after {limits.seconds} seconds."
             raise failure(159, "TIMEOUT_EXCEEDED", why)

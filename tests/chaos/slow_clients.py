@@ -61,8 +61,8 @@ class Clients:
             self._ask(LARGE)
 
     def blind(self) -> None:
-        """Ask twice what looks at no clock, and wait or go."""
-        for _ in range(2):
+        """Ask eight times what looks at no clock, and wait or go."""
+        for _ in range(8):
             self._ask(BLIND)
         if self._rng.random() < 0.5:
             self.leave()

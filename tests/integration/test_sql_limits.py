@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -29,6 +30,8 @@ BLIND = {
     "edit distance": "sum(editDistance(materialize(repeat('a', 65000)), repeat('b', 65000))) FROM numbers(7200)",
     "of arrays": "arrayLevenshteinDistance(range(65000), arrayReverse(range(65000)))",
 }
+#: 151 MB.
+LARGE = "SELECT repeat('x', 150) FROM numbers(1000000)"
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,27 @@ def test_the_endpoint_answers_beside_such_a_query_and_stops_whatever_runs(owner:
     assert not readers()
     blind.close()
     assert list(folder_of_readers(Path(owner.path)).iterdir()) == []
+
+
+def test_many_slow_queries_do_not_keep_a_quick_one_waiting(
+    owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.sql.reader.SLICE_S", 0.2)
+    with serving(owner, seconds=600) as endpoint:
+        slow = [connected(endpoint, request(f"SELECT {BLIND['of arrays']}")) for _ in range(12)]
+        until(lambda: len(readers()) >= 2)
+        assert ask(endpoint, "SELECT 1") == (200, "1\n")
+        for client in slow:
+            client.close()
+
+
+def test_slow_queries_are_answered_one_after_the_other(
+    owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.sql.reader.SLICE_S", 0.2)
+    with serving(owner) as endpoint, ThreadPoolExecutor(3) as threads:
+        asked = [threads.submit(ask, endpoint, "SELECT sleep(1)") for _ in range(3)]
+        assert [one.result() for one in asked] == [(200, "0\n")] * 3
 
 
 def test_a_query_that_nobody_waits_for_is_ended(owner: Any) -> None:
@@ -202,21 +226,31 @@ def test_a_body_that_does_not_come_is_not_waited_for(
 def test_answers_that_are_not_taken_keep_no_memory_and_no_process(
     owner: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sinks.sql.endpoint._TAKE_S", 4.0)
-    monkeypatch.setattr("sinks.sql.endpoint._TAKE_BYTES_S", 10**9)
     monkeypatch.setattr("sinks.sql.endpoint.MAX_UNTAKEN_BYTES", 310_000_000)
-    sql = "SELECT repeat('x', 150) FROM numbers(1000000)"
     with serving(owner, result_bytes=400_000_000) as endpoint:
         ask(endpoint, "SELECT 1")
         before = own_memory()
-        stalled = [connected(endpoint, request(sql), buffer=4096) for _ in range(5)]
+        stalled = [connected(endpoint, request(LARGE), buffer=4096) for _ in range(4)]
         assert ask(endpoint, "SELECT 1") == (200, "1\n")
         # Answers lie in files, and the oldest are cut off when there are too many.
         until(lambda: len(unnamed_files()) == 2)
         assert own_memory() - before < 100_000_000
-        until(lambda: not unnamed_files())  # none was taken in time
         for client in stalled:
             client.close()
+        until(lambda: not unnamed_files())
+
+
+def test_an_answer_that_is_not_taken_in_time_is_cut_off(
+    owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.sql.endpoint._TAKE_S", -1000)
+    with serving(owner) as endpoint, connected(endpoint, request(LARGE), buffer=4096) as client:
+        client.settimeout(30)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := client.recv(1 << 20):
+                taken += len(piece)
+        assert taken < 150_000_000
 
 
 def unnamed_files() -> list[str]:
