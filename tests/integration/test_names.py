@@ -9,8 +9,10 @@ import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer
 from nights import in_chinese, night
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
-from schemas import codec
+from schemas import codec, metrics
 from schemas.findings import Alert
 from schemas.market import Liquidation, Trade
 from schemas.topics import TOPICS, key_of
@@ -126,3 +128,15 @@ def test_a_webhook_tells_a_name_beyond_ascii_in_utf_8() -> None:
     body = payload(alert)
     assert ASSET.encode() in body
     assert json.loads(body)["data"]["asset"] == ASSET
+
+
+def test_a_metric_keeps_a_name_beyond_ascii_in_its_label() -> None:
+    metrics.DEAD_LETTERS.labels(f"{ASSET}.ndjson").inc()
+    text = generate_latest(REGISTRY).decode()
+    (sample,) = (
+        sample
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "undertow_dead_letters_total" and ASSET in sample.labels["topic"]
+    )
+    assert sample.labels == {"topic": f"{ASSET}.ndjson"}
