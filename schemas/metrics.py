@@ -26,6 +26,9 @@ DEAD_LETTERS = Counter("undertow_dead_letters_total", "dead letters written", ["
 UNREADABLE = Counter("undertow_unreadable_total", "own records made readable", ["topic"])
 #: Messages between the stage's position and the end of the partition.
 LAG = Gauge("undertow_lag_records", "messages not yet taken", ["topic", "partition"])
+#: How old, by Kafka's stamp, the last record taken is while more of its partition waits; 0 at the
+#: end. /readyz says it too.
+BEHIND = Gauge("undertow_behind_seconds", "age of the last record taken, 0 at the end")
 #: How far behind the wall clock event time has come; a replay of old data says how old.
 WATERMARK_AGE = Gauge(
     "undertow_watermark_age_seconds", "wall clock less watermark", ["topic", "partition"]

@@ -9,7 +9,7 @@
 Pure: no clock, no I/O. `step` changes the state that it is handed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 from zlib import crc32
 
@@ -17,11 +17,19 @@ import msgspec
 
 from schemas.bars import Bar
 from schemas.findings import CascadeFinding, WhaleFinding
-from schemas.market import Liquidation
+from schemas.market import Liquidation, OpenInterest
 from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
-from streams.core import inflows, open_seconds, sides
-from streams.core.detectors import darkness, flow, interest, taker, volatility, watermark
+from streams.core import inflows, open_seconds, roster, sides
+from streams.core.detectors import (
+    darkness,
+    flow,
+    interest,
+    log_rate,
+    taker,
+    volatility,
+    watermark,
+)
 from streams.core.episode_findings import corrected
 from streams.core.open_seconds import DataRecord, second_of
 from streams.core.params import Params
@@ -32,16 +40,22 @@ from streams.core.sides import AssetSecond
 SETTLE_APART_MIN = 10
 
 
-class Step(NamedTuple):
-    """What became certain; `refused` is "duplicate", "late", "told", "crowded" or "behind".
+#: Venues and instruments of an asset at most, on each side: its state is one Kafka message.
+NAMES = 512
 
+
+class Step(NamedTuple):
+    """What became certain; `refused` is "duplicate", "late", "told", "full", "crowded" or "behind".
+
+    "full": there are too many assets that are new, or names of venues of one.
     "refuted": an earlier word of this one's producer, that was not believed yet, is not.
-    `judged` are the assets of which a second was.
+    `judged` are the assets of which a second was, `forgotten` those that are gone.
     """
 
     findings: list[Finding]
     refused: str | None = None
     judged: list[str] = []
+    forgotten: dict[str, AssetState] = {}
 
 
 def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
@@ -56,7 +70,31 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     ):
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
-    return Step([], put_in(shard, record, second))
+    forgotten: dict[str, AssetState] = {}
+    if record.asset not in shard.assets:
+        leaving = roster.leaving(shard.roster, shard.due.busy)
+        if leaving is None:
+            return Step([], "full")
+        forgotten = _forget(shard, [leaving] if leaving else [])
+    elif not _has_room(shard.assets[record.asset], record, second):
+        return Step([], "full")
+    return Step([], put_in(shard, record, second), forgotten=forgotten)
+
+
+def _has_room(state: AssetState, record: DataRecord, second: int) -> bool:
+    """Return whether an asset's venues and instruments may be one more, if this is a new one."""
+    cell = state.open.cells.get(second)
+    if isinstance(record, Liquidation):
+        stream = log_rate.stream_of(record.venue, record.instrument, record.coverage)
+        side = state.sides.get(record.position_side)
+        known = side.rate.venues if side is not None else {}
+        opened = cell.orders.get(record.position_side, {}) if cell is not None else {}
+        return len(known) + len(opened) < NAMES or stream in known or stream in opened
+    if isinstance(record, OpenInterest):
+        opened_here = len(cell.open_interest) if cell is not None else 0
+        known_here = interest.name_of(record) in state.readings
+        return known_here or len(state.readings) + opened_here < NAMES
+    return True
 
 
 def put_in(shard: Shard, record: DataRecord, second: int) -> str | None:
@@ -64,6 +102,7 @@ def put_in(shard: Shard, record: DataRecord, second: int) -> str | None:
     state = shard.assets.get(record.asset)
     if state is None:
         state = shard.assets[record.asset] = AssetState()
+        roster.note(shard.roster, record.asset, second)
     if second <= state.at:
         # Only after a restart: the asset was stored later than its shard's clock.
         return "told"
@@ -90,13 +129,37 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     frontier = darkness.frontier(shard.inputs, shard.away, params.grace_s)
     if frontier <= shard.frontier:
         return Step(findings, refused)
-    shard.frontier = frontier
+    before_frontier, shard.frontier = shard.frontier, frontier
     judged = open_seconds.due_before(shard.due, frontier)
     for asset in judged:
         following = _close_until(params, shard, asset, shard.assets[asset], frontier, findings)
         if following is not None:
             open_seconds.await_second(shard.due, asset, following)
-    return Step(findings, refused, judged)
+        roster.note(shard.roster, asset, shard.assets[asset].at)
+    idle: list[str] = []
+    if frontier // 60 > before_frontier // 60:
+        oldest = frontier - 60 * params.whale.history_min - 3_600
+        idle = roster.overdue(shard.roster, shard.due.busy, oldest)
+    return Step(findings, refused, judged, _forget(shard, idle))
+
+
+def _forget(shard: Shard, assets: Iterable[str]) -> dict[str, AssetState]:
+    """Let go of assets, and return what they were."""
+    forgotten = {}
+    for asset in assets:
+        roster.drop(shard.roster, asset)
+        forgotten[asset] = shard.assets.pop(asset)
+    shard.forgotten += len(forgotten)
+    return forgotten
+
+
+def enrol(shard: Shard) -> None:
+    """Put the assets of a shard that was stored asset by asset into its roster."""
+    for asset, state in sorted(shard.assets.items(), key=lambda item: (item[1].at, item[0])):
+        # Never judged as its own row says: its flow was stored, the row was not.
+        met, last = (state.met, state.at) if state.at else (shard.frontier, shard.frontier)
+        roster.note(shard.roster, asset, met)
+        roster.note(shard.roster, asset, last)
 
 
 def _next_second(params: Params, state: AssetState) -> int | None:
@@ -123,7 +186,7 @@ def _close_until(
         if second is None or second >= frontier:
             return second
         cell = open_seconds.close(state.open, second)
-        state.at = second
+        state.at, state.met = second, state.met or second
         fills = _take_bars(params, state, second, cell.bars)
         if cell.open_interest:
             interest.step(state.readings, cell.open_interest)

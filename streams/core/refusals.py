@@ -11,6 +11,7 @@ from streams.core.detectors.watermark import PRODUCERS
 LETTERS = {
     "duplicate": ("event_id", "duplicate event_id"),
     "crowded": ("producer", f"{PRODUCERS} other producers are alive on this input"),
+    "full": ("asset", "too many names are new at once, or too many belong to this asset"),
     "behind": ("ts_event", "more than a day behind the other producers of this input"),
     "refuted": (
         "ts_event",

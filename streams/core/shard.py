@@ -17,6 +17,7 @@ from streams.core.detectors import (
 )
 from streams.core.detectors.episode import Episode
 from streams.core.open_seconds import Due, OpenSeconds
+from streams.core.roster import Roster
 
 #: Every shard hears these; a second closes when all of them have passed it.
 INPUTS = ("liquidations", "bars", "whale_transfers")
@@ -33,9 +34,10 @@ class SideState(msgspec.Struct):
 
 
 class AssetState(msgspec.Struct):
-    """Everything remembered about one asset. `at` is the last second judged."""
+    """Everything remembered about one asset. `at` is the last second judged, `met` the first."""
 
     at: int = 0
+    met: int = 0
     open: OpenSeconds = msgspec.field(default_factory=OpenSeconds)
     sides: dict[PositionSide, SideState] = {}
     #: Whether an episode is open: then every second is judged, records or not.
@@ -62,5 +64,8 @@ class Shard(msgspec.Struct):
     away: darkness.Darkness = msgspec.field(default_factory=darkness.Darkness)
     assets: dict[str, AssetState] = {}
     due: Due = msgspec.field(default_factory=Due)
+    roster: Roster = msgspec.field(default_factory=Roster)
     frontier: int = 0
     late: dict[str, int] = {}
+    #: Assets that were known once, and are not any more.
+    forgotten: int = 0

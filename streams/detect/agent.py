@@ -89,6 +89,8 @@ class Worker:
         self._inputs: dict[int, backpressure.Inputs] = {}
         self._unstored: set[int] = set()
         self._market_heard: dict[int, int] = {}
+        #: Kafka's stamp on the last record taken of each partition.
+        self._stamps: dict[TP, int | None] = {}
 
     async def take(self, batch: list[Any]) -> None:
         """Take runs of records, and step with all that need not wait for another input."""
@@ -144,7 +146,8 @@ class Worker:
         if self.progress.still(generation):
             for number in numbers:
                 backpressure.hold(self._app.consumer.unfetched, number, self._inputs[number].full())
-            agent_metrics.state(self._app, self._live, self._applied())
+            told = {at: (offset, self._stamps.get(at)) for at, offset in self._applied().items()}
+            agent_metrics.state(self._app, self._live, told)
 
     async def _take_over(self, number: int) -> shards.LiveShard:
         """Become the one whose rows count from now on; build the shard from those there are."""
@@ -174,11 +177,14 @@ class Worker:
             while some and clock_of.now == now and run < YIELD_EVERY:
                 if live.wanting:
                     await shards.bring_days(live, self._flows)
-                unreadable += self._take_one(live, topic, waiting.take(topic))
+                record = waiting.take(topic)
+                unreadable += self._take_one(live, topic, record)
+                stamp = record.timestamp
                 run += 1
             metrics.RECORDS.labels(topic).inc(run)
             self._share.note(topic, number, run, unreadable)
             self._unstored.add(number)
+            self._stamps[TP(topic, number)] = stamp
             taken += run
             if taken >= YIELD_EVERY:
                 self.progress.moved()

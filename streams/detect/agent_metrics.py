@@ -1,5 +1,6 @@
 """What the agents tell the metrics about themselves."""
 
+import logging
 import time
 from typing import Any
 
@@ -8,11 +9,17 @@ import msgspec
 from schemas import metrics
 from streams.core.detectors import flow
 from streams.detect.shards import LiveShard
-from streams.process import clock
+from streams.process import clock, health
 
+log = logging.getLogger("undertow.detect")
 _FINDINGS = ("cascades", "whale_selling", "alerts")
 _EVERY_S = 1.0
 _told_at = [0.0]
+#: Every asset is looked at for them.
+_SIZES_EVERY_S = 15.0
+_sized_at = [0.0]
+_SAY_EVERY_S = 15.0
+_said_at = [0.0]
 
 
 def sent(topic: str, record: msgspec.Struct) -> None:
@@ -31,24 +38,46 @@ def alive(app: Any, in_touch: bool) -> None:
     metrics.READY.set(in_touch and not app.rebalancing)
 
 
-def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, int]) -> None:
-    """Once a second: sizes, watermarks and lag of the partitions held."""
-    if time.monotonic() - _told_at[0] < _EVERY_S:
+def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, tuple[int, int | None]]) -> None:
+    """Once a second: watermarks and lag of the partitions held, and now and then their sizes.
+
+    `taken` has the last offset of each partition, and Kafka's stamp on it in milliseconds.
+    """
+    now = time.monotonic()
+    if now - _told_at[0] < _EVERY_S:
         return
-    _told_at[0] = time.monotonic()
+    _told_at[0] = now
+    if now - _sized_at[0] >= _SIZES_EVERY_S:
+        _sized_at[0] = now
+        _sizes(live)
+    for number, one in live.items():
+        for topic, input_clock in one.shard.inputs.items():
+            age = (clock.now_us() - input_clock.now) / 1e6 if input_clock.now else 0.0
+            metrics.WATERMARK_AGE.labels(topic, str(number)).set(age)
+    behind = 0.0
+    for tp, (offset, stamp) in taken.items():
+        end = app.consumer.highwater(tp)
+        if end is None:
+            continue
+        lag = max(0, end - offset - 1)
+        metrics.LAG.labels(tp.topic, str(tp.partition)).set(lag)
+        # One may be a transaction's marker, which nobody takes.
+        if lag > 1 and stamp is not None:
+            behind = max(behind, time.time() - stamp / 1e3)
+    metrics.BEHIND.set(behind)
+    if behind >= health.NEAR_S and now - _said_at[0] >= _SAY_EVERY_S:
+        _said_at[0] = now
+        log.info("catching up: %.0f s behind what is on Kafka", behind)
+
+
+def _sizes(live: dict[int, LiveShard]) -> None:
     for number, one in live.items():
         assets = one.shard.assets.values()
         size = {
             "assets": len(one.shard.assets),
+            "forgotten": one.shard.forgotten,
             "open_seconds": sum(len(asset.open.order) for asset in assets),
             "minutes": sum(flow.count(asset.flows) for asset in assets),
         }
         for what, count in size.items():
             metrics.STATE.labels(what, str(number)).set(count)
-        for topic, input_clock in one.shard.inputs.items():
-            age = (clock.now_us() - input_clock.now) / 1e6 if input_clock.now else 0.0
-            metrics.WATERMARK_AGE.labels(topic, str(number)).set(age)
-    for tp, offset in taken.items():
-        end = app.consumer.highwater(tp)
-        if end is not None:
-            metrics.LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - offset - 1))

@@ -79,7 +79,8 @@ class LiveShard(msgspec.Struct):
     """A shard in memory, and what of it has changed since it was stored.
 
     `near` are the assets whose days of flow are here; `wanting` must have them before any time
-    passes. `old` are the seconds that rows of an earlier version hold.
+    passes. `old` are the seconds that rows of an earlier version hold, `gone` the assets that
+    were forgotten, with their rows of flow.
     """
 
     partition: int
@@ -94,6 +95,7 @@ class LiveShard(msgspec.Struct):
     since: Offsets = {}
     refused: dict[str, set[Place]] = {}
     old: set[tuple[str, int]] = set()
+    gone: dict[str, set[flow.Row]] = {}
 
 
 def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
@@ -126,6 +128,7 @@ def load(params: Params, partition: int, states: Any, flows: Any) -> LiveShard:
         state.flows.changed = set()
         flow.restore(state.flows, rows.get(asset, {}))
         _want(live, asset)
+    engine.enrol(live.shard)
     for asset, number in engine.under_way(params, live.shard).items():
         open_seconds.await_second(live.shard.due, asset, number)
     return live
@@ -173,17 +176,21 @@ def apply(
 
 
 def _apply(params: Params, live: LiveShard, topic: str, place: Place, record: Any) -> engine.Step:
-    judged = engine.step(params, live.shard, topic, record)
+    result = engine.step(params, live.shard, topic, record)
+    live.dirty.update(result.judged)
+    for asset, state in result.forgotten.items():
+        live.gone.setdefault(asset, set()).update(flow.rows(state.flows))
+        for assets in (live.dirty, live.near, live.wanting):
+            assets.discard(asset)
     if isinstance(record, FeedStatus):
-        live.dirty.update(judged.judged)
-        return judged
-    if judged.refused is None:
+        return result
+    if result.refused is None:
         _note_open(live, topic, place[0], record, open_seconds.second_of(record))
-    elif judged.refused == "late":
+    elif result.refused == "late":
         second = open_seconds.second_of(record)
         if second >= live.shard.frontier:
             live.opened[topic].refused.append((second, place))
-    return judged
+    return result
 
 
 def _note_open(live: LiveShard, topic: str, offset: int, record: Any, second: int) -> None:
@@ -239,6 +246,10 @@ def put_days_away(live: LiveShard) -> None:
 
 def flow_writes(live: LiveShard) -> Iterator[tuple[str, flow.Row, bytes | None]]:
     """Yield the rows of flow that changed, then as None those that are packed or forgotten."""
+    for name, gone in sorted(live.gone.items()):
+        again = live.shard.assets.get(name)
+        kept = set(flow.rows(again.flows)) if again is not None else set()
+        yield from ((name, row, None) for row in sorted(gone - kept))
     for name in sorted(live.dirty):
         flows = live.shard.assets[name].flows
         # The older first: a packed row says that all before its end is stored.
@@ -255,7 +266,10 @@ def flow_writes(live: LiveShard) -> Iterator[tuple[str, flow.Row, bytes | None]]
 
 
 def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
-    """Yield the changed assets' rows, the shard's row last."""
+    """Yield the changed assets' rows, those of assets forgotten as None, the shard's row last."""
+    for name in sorted(live.gone.keys() - live.dirty):
+        yield f"{live.partition}/{name}".encode(), None
+    live.gone.clear()
     for name in sorted(live.dirty):
         state = live.shard.assets[name]
         kept = flow.FlowState(oldest_kept=state.flows.oldest_kept)

@@ -1,7 +1,8 @@
 """What an operator's tools ask a process: is it alive, does it work, what are its numbers.
 
     /healthz   200 while the loop comes round, else 503 with the reason: start it again
-    /readyz    200 while it does its work, 503 while it starts, recovers or waits for a store
+    /readyz    200 while it does its work, 503 while it starts, recovers or waits for a store;
+               with how far behind it is, where that is far
     /metrics   schemas.metrics in Prometheus' text form
 
 With http_token set the last asks for it; the first two carry no data. None answers what
@@ -34,6 +35,8 @@ from streams.process.settings import Settings
 log = logging.getLogger("undertow.ops")
 #: A loop that has not come round for this long is stuck, seconds.
 STALE_S = 60.0
+#: Behind by less a stage is not catching up, seconds.
+NEAR_S = 10.0
 
 #: Connections at once; one more takes the place of the oldest.
 _MOST = 32
@@ -104,7 +107,8 @@ def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start
         if path == "/healthz":
             return _verdict(_why_unhealthy(started), start)
         if path == "/readyz":
-            return _verdict(None if _value(metrics.READY) else "not at work yet", start)
+            problem = None if _value(metrics.READY) else "not at work yet"
+            return _verdict(problem, start, _progress())
         if not is_allowed(token, shown):
             return _text("401 Unauthorized", "the token is missing or wrong", start)
         if path == "/metrics":
@@ -125,8 +129,13 @@ def _value(gauge: Gauge) -> float:
     return family.samples[0].value
 
 
-def _verdict(problem: str | None, start: _Start) -> list[bytes]:
-    return _text("503 Service Unavailable" if problem else "200 OK", problem or "ok", start)
+def _progress() -> str:
+    behind = _value(metrics.BEHIND)
+    return f"ok, catching up: {behind:,.0f} s behind" if behind >= NEAR_S else "ok"
+
+
+def _verdict(problem: str | None, start: _Start, well: str = "ok") -> list[bytes]:
+    return _text("503 Service Unavailable" if problem else "200 OK", problem or well, start)
 
 
 def _text(status: str, line: str, start: _Start) -> list[bytes]:

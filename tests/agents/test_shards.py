@@ -14,7 +14,7 @@ from nights import PARAMS, START, clocked, deposit, disturbed_night, liquidation
 from schemas.bars import Bar
 from schemas.status import FeedStatus
 from schemas.words import SECOND, grid_usd
-from streams.core import engine, fold, open_seconds, pipeline
+from streams.core import engine, fold, open_seconds, pipeline, roster
 from streams.core.detectors import flow
 from streams.core.shard import INPUTS, AssetState
 from streams.detect import faust_tables, shards
@@ -215,6 +215,37 @@ def test_what_was_late_for_its_own_input_is_late_again_when_it_is_read_again() -
     # And once more, from what the second life stores.
     states.rows |= dict(shards.writes(again))
     assert begun(sent, states, Kept()).shard == again.shard
+
+
+def test_of_an_asset_that_is_forgotten_no_row_is_left(
+    sent: list[Message], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states, flows = Kept(), Kept()
+    live = begun([], states, flows)
+
+    def store() -> None:
+        for name, row, content in shards.flow_writes(live):
+            key = faust_tables.bucket_of(name, *row)
+            flows.rows = {k: v for k, v in flows.rows.items() if k != key}
+            flows.rows |= {} if content is None else {key: content}
+        for name, content in shards.writes(live):
+            states.rows.pop(name, None)
+            states.rows |= {} if content is None else {name: content}
+
+    for topic, offset, record in sent[: len(sent) // 2]:
+        shards.apply(PARAMS, live, topic, offset, [record])
+    store()
+    [asset] = {key[0] for key in flows.rows}
+    assert {f"0/{asset}".encode(), b"0/ETH"} < states.rows.keys()
+    monkeypatch.setattr(roster, "overdue", lambda *_: [asset])
+    for topic, offset, record in sent[len(sent) // 2 :]:
+        shards.apply(PARAMS, live, topic, offset, [record])
+        if asset not in live.shard.assets:
+            break
+    store()
+    assert not flows.rows
+    assert states.rows.keys() == {b"0/", b"0/ETH"}
+    assert asset not in begun([], states, flows).shard.assets
 
 
 def test_a_second_costs_what_is_due_in_it_however_much_waits() -> None:

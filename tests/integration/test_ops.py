@@ -46,6 +46,9 @@ def test_health_follows_the_loop_and_readiness_the_work() -> None:
         assert get(f"{url}/readyz")[0] == 503
         health.come_round()
         assert get(f"{url}/readyz") == (200, "ok\n")
+        metrics.BEHIND.set(3_600.4)
+        assert get(f"{url}/readyz") == (200, "ok, catching up: 3,600 s behind\n")
+        metrics.BEHIND.set(0)
         health.come_round(ready=False)
         assert get(f"{url}/readyz") == (503, "not at work yet\n")
         assert get(f"{url}/elsewhere")[0] == 404

@@ -124,6 +124,12 @@ def row(state: FlowState, start: int, width: int) -> bytes | None:
     return _here(packed[start]) if start in packed else None
 
 
+def rows(state: FlowState) -> set[Row]:
+    """Return the rows that shells store, those included that they have yet to delete."""
+    kept = ((1, state.minutes), (HOUR, state.hours), (DAY, state.days))
+    return {(start, width) for width, held in kept for start in held} | (state.changed or set())
+
+
 def put_away(state: FlowState) -> None:
     """Let go of the bytes of the days that are stored."""
     unstored = state.changed or set()

@@ -34,11 +34,15 @@ def step(readings: dict[str, Reading], shown: Iterable[OpenInterest]) -> None:
     """Remember a closed second's readings in base units, by venue, its symbol and sides counted."""
     for one in sorted(shown, key=lambda r: (r.ts_event, r.event_id)):
         if one.quantity is not None:
-            # Not by instrument: an inverse and a linear contract of one venue may share its name.
-            name = f"{one.venue}:{one.venue_symbol}"
-            # One side is half of both: a feed that changes from one to the other is another.
-            name += ":both" if one.sides == "both" else ""
-            readings[name] = Reading(one.ts_event // SECOND, one.quantity)
+            readings[name_of(one)] = Reading(one.ts_event // SECOND, one.quantity)
+
+
+def name_of(one: OpenInterest) -> str:
+    """Return what a reading is known by."""
+    # Not by instrument: an inverse and a linear contract of one venue may share its name.
+    name = f"{one.venue}:{one.venue_symbol}"
+    # One side is half of both: a feed that changes from one to the other is another.
+    return name + ":both" if one.sides == "both" else name
 
 
 def before(readings: dict[str, Reading], second: int) -> dict[str, float]:
