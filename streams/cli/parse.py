@@ -25,10 +25,12 @@ _ALIASES = {
     "gate.io": "gate",
     "huobi": "htx",
     "evm": "ethereum",
+    "aave": "ethereum",
+    "esplora": "bitcoin",
+    "mempool": "bitcoin",
     "whale-alert": "whale_alert",
-    "krakenfutures": "kraken",
 }
-_PRODUCTS = re.compile(r"-(usdm|coinm|um|cm|futures|swap|linear|inverse|perpetual)$")
+_PRODUCTS = re.compile(r"-(usdm|coinm|um|cm|futures|swap|linear|inverse|perpetual|v[0-9])$")
 
 
 class _VenueName(click.Choice):  # type: ignore[type-arg]

@@ -1,1 +1,1 @@
-"""Venues and chains: raw messages in, records out, one file each."""
+"""Venues and chains: raw messages in, records out; `registry` knows them all."""

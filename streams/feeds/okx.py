@@ -62,10 +62,10 @@ class _Routed(msgspec.Struct, gc=False):
 
 class _Forced(msgspec.Struct, gc=False):
     side: OrderSide
-    posSide: Literal["long", "short", "net", ""]
     bkPx: PriceIn
     sz: SizeIn
     ts: Millis
+    posSide: Literal["long", "short", "net", ""] = ""
 
 
 class _Orders(msgspec.Struct, Generic[Details], gc=False):
