@@ -34,10 +34,11 @@ _NOBODY = "0x" + "0" * 40
 _ETH_DECIMALS = 18
 
 Items = TypeVar("Items")
-Word32 = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{64}$")]
-Address = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{40}$")]
-Hex = Annotated[str, Meta(pattern="^0x[0-9a-fA-F]{1,64}$")]
-Bytes = Annotated[str, Meta(pattern="^0x([0-9a-fA-F]{2}){0,1000}$")]
+# By length here, by their digits in `_hex`: a pattern costs more than all the rest.
+Word32 = Annotated[str, Meta(min_length=66, max_length=66)]
+Address = Annotated[str, Meta(min_length=42, max_length=42)]
+Hex = Annotated[str, Meta(min_length=3, max_length=66)]
+Bytes = Annotated[str, Meta(min_length=2, max_length=2002)]
 
 
 class Token(Instrument, frozen=True, kw_only=True, gc=False):
@@ -143,11 +144,14 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     message, refusals = _BLOCK.read(frame)
     block = message.result
     at = _micros(block.timestamp)
+    _hex(block.hash)
 
     def build(item: _Transaction) -> WhaleTransfer | None:
-        value, index = int(item.value, 16), int(item.transactionIndex, 16)
+        value, index = _hex(item.value), _hex(item.transactionIndex)
         if value == 0 or item.to is None:
             return None
+        for digits in (item.hash, item.sender, item.to):
+            _hex(digits)
         return _transfer(
             f"{CHAIN}:{block.hash.lower()}:tx:{index}", "ETH", value, _ETH_DECIMALS,
             (item.sender.lower(), item.to.lower()), (item.hash.lower(), index), (at, ts_recv),
@@ -221,6 +225,8 @@ def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
 
 def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liquidation | None:
     kind = log.topics[0].lower() if log.topics else ""
+    for digits in (log.address, log.blockHash, log.transactionHash, *log.topics):
+        _hex(digits)
     at = _micros(log.blockTimestamp) if log.blockTimestamp else ts_recv
     if kind == LIQUIDATION_CALL:
         return _liquidation(log, tokens, (at, ts_recv))
@@ -230,7 +236,7 @@ def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liq
     token = tokens.get(log.address.lower())
     if not isinstance(token, Token):
         return None
-    (value,), index = _words(log, 1), int(log.logIndex, 16)
+    (value,), index = _words(log, 1), _hex(log.logIndex)
     if value == 0:
         return None
     transfer = _transfer(
@@ -316,7 +322,7 @@ def _transfer(
 
 
 def _micros(seconds: str) -> int:
-    at = int(seconds, 16) * 1_000_000
+    at = _hex(seconds) * 1_000_000
     if not MIN_MICROS <= at <= MAX_MICROS:
         raise UnreadableFrame("timestamp", f"{seconds} is not a second after 2015")
     return at
@@ -329,7 +335,7 @@ def _token(tokens: Instruments, address: str) -> Token:
 
 
 def _identity(log: _Log) -> str:
-    return f"{CHAIN}:{log.blockHash.lower()}:{int(log.logIndex, 16)}"
+    return f"{CHAIN}:{log.blockHash.lower()}:{_hex(log.logIndex)}"
 
 
 def _address(topic: str) -> str:
@@ -340,4 +346,15 @@ def _words(log: _Log, count: int) -> list[int]:
     """Return the words of 32 bytes in a log's data."""
     if len(log.data) != 2 + 64 * count:
         raise UnreadableFrame("data", f"{(len(log.data) - 2) // 2} bytes, not {32 * count}")
+    _hex(log.data)
     return [int(log.data[2 + 64 * i : 66 + 64 * i], 16) for i in range(count)]
+
+
+def _hex(digits: str) -> int:
+    """Return the number that 0x and hexadecimal digits write. Raises UnreadableFrame."""
+    if digits.startswith("0x") and digits.isascii() and digits.isalnum():
+        try:
+            return int(digits, 16)
+        except ValueError:
+            pass
+    raise UnreadableFrame("", f"{digits[:70]!r} is not written in hexadecimal")
