@@ -25,10 +25,10 @@ ROUND_S = 12.0
 DAY = 86_400 * SECOND
 #: What of a table's rows is refused, about one in so many.
 REFUSED = {
-    "trades": "cityHash64(event_id) % 701 = {}",
-    "liquidations": "cityHash64(event_id) % 23 = {}",
-    "whale_transfers": "cityHash64(event_id) % 7 = {}",
-    "bars": "cityHash64(kafka_partition, kafka_offset) % 97 = {}",
+    "trades": "cityHash64(event_id) % 97 = {}",
+    "liquidations": "cityHash64(event_id) % 7 = {}",
+    "whale_transfers": "cityHash64(event_id) % 3 = {}",
+    "bars": "cityHash64(kafka_partition, kafka_offset) % 23 = {}",
 }
 
 
@@ -42,7 +42,7 @@ def poison_batches(
     for number in range(1, rounds + 1):
         rig.feeder.limit = (number + 1) / (rounds + 1)
         for table in rng.sample(list(REFUSED), 2):
-            condition = REFUSED[table].format(rng.randrange(7))
+            condition = REFUSED[table].format(rng.randrange(3))
             client.command(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS poison")
             client.command(f"ALTER TABLE {table} ADD CONSTRAINT poison CHECK NOT ({condition})")
         if number % 3 == 0:
