@@ -38,6 +38,8 @@ LEFT_BEHIND = frozenset(
 REPLACED = frozenset(
     {
         KafkaError._FENCED,
+        # Of what is fatal to one client, fencing above all, another knows nothing.
+        KafkaError._FATAL,
         KafkaError._STATE,
         KafkaError._DESTROY_BROKER,
         # Not left behind: the fenced client would hear nothing any more, and not say so.

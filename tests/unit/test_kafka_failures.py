@@ -43,6 +43,7 @@ def test_a_fatal_error_is_never_waited_out():
 @pytest.mark.parametrize(
     "code",
     [
+        KafkaError._FATAL,
         KafkaError._FENCED,
         KafkaError.FENCED_INSTANCE_ID,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
