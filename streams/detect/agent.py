@@ -33,8 +33,9 @@ log = logging.getLogger("undertow.detect")
 #: Runs of records taken together, and how long one waits for others at most, seconds.
 RUNS = 8
 WITHIN_S = 0.05
-#: Seconds between two times that the state is stored: what a crash has to repeat.
-STORE_EVERY_S = 1.0
+#: Seconds between two times that the state is stored: what a crash has to repeat. With many
+#: assets storing takes long: then it is done less often, for a fifth of the time at most.
+STORE_EVERY_S, STORE_SHARE, STORE_LATEST_S = 1.0, 0.2, 10.0
 #: Records after which others get the loop for a moment.
 YIELD_EVERY = 500
 #: No rebalance, recovery or absence of the broker keeps Faust so long from asking for records
@@ -84,7 +85,7 @@ class Worker:
         self._share = refusals.Share(settings.dead_letter_limit)
         self._turn = asyncio.Lock()
         self._generation = -1
-        self._stored_at = 0.0
+        self._store_at = 0.0
         self._live: dict[int, shards.LiveShard] = {}
         self._inputs: dict[int, backpressure.Inputs] = {}
         self._unstored: set[int] = set()
@@ -135,13 +136,15 @@ class Worker:
                 return
             self._tell_market(number)
         await self._outgoing.delivered()
-        if self._unstored and time.monotonic() - self._stored_at >= STORE_EVERY_S:
+        began = time.monotonic()
+        if self._unstored and began >= self._store_at:
             if not await self.progress.confirmed(generation):
                 self._generation = -1
                 return
             await _store([self._live[n] for n in sorted(self._unstored)], self._states, self._flows)
             self._unstored.clear()
-            self._stored_at = time.monotonic()
+            now = time.monotonic()
+            self._store_at = now + store_again_s(now - began)
             await self.progress.done(generation, self._applied())
         if self.progress.still(generation):
             for number in numbers:
@@ -229,6 +232,11 @@ class Worker:
             for number, live in self._live.items()
             for topic, offset in live.offsets.items()
         }
+
+
+def store_again_s(took_s: float) -> float:
+    """Return how long to wait before storing again what took so long."""
+    return min(max(STORE_EVERY_S, took_s * (1 / STORE_SHARE - 1)), STORE_LATEST_S)
 
 
 def stuck(idle_s: float, progress: Progress) -> str:

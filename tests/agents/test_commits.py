@@ -131,3 +131,8 @@ def test_a_batch_that_failed_is_logged_by_each_topics_own_first_offset(
     batch[2].message.topic = "liquidations"
     agent.stop_before_commit("detect", batch, ValueError("odd"))
     assert "['bars[0]@7', 'liquidations[0]@3']" in caplog.text
+
+
+@pytest.mark.parametrize(("took", "wait"), [(0.0, 1.0), (0.1, 1.0), (1.0, 4.0), (60.0, 10.0)])
+def test_state_that_takes_long_to_store_is_stored_less_often(took: float, wait: float) -> None:
+    assert agent.store_again_s(took) == pytest.approx(wait)
