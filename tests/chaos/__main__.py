@@ -22,6 +22,7 @@ from chaos.embedded import kill_embedded
 from chaos.flood_kills import kill_flooded
 from chaos.hostile import everything, flood, hostile_records
 from chaos.judge import measure
+from chaos.names import made_up_names
 from chaos.outcome import Outcome, save, show
 from chaos.poison import poison_batches
 from chaos.recording import Recording, record
@@ -90,6 +91,9 @@ ATTACKS: dict[str, Attack] = {
         {"program": "chaos.wrong_clock"},
     ),
     "hostile": Attack("hostile records, a thousand a round", hostile_records, 100, 900),
+    "names": Attack(
+        "10,000 producers and 100,000 assets that nobody knows", made_up_names, 10, 900
+    ),
     "flood": Attack(
         "nothing but hostile records",
         flood,
