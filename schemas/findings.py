@@ -80,6 +80,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     `open_interest_drop`: the share of open positions (in base units, over the instruments with a
     reading before the episode and one since) that are gone, negative where they grew;
     `ts_open_interest`: the oldest reading it rests on. None where no feed tells.
+    `usual_usd_per_min`: what the venues that speak force in a usual minute of the last days, their
+    largest orders cut; None before anything was learnt.
     """
 
     finding_id: Identity
@@ -131,6 +133,7 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     open_interest_drop: Finite | None = None
     ts_open_interest: Micros | None = None
     missing_share: Probability = 0.0
+    usual_usd_per_min: SumUsd | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
@@ -238,7 +241,13 @@ class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
-    """A finding told to people; its identity carries no volatile number."""
+    """A finding told to people; its identity carries no volatile number.
+
+    `title` and `text` are for reading; every number in them is a field too, None where the
+    finding has none: those of a cascade as in `CascadeFinding`, `p_value` of a deposit's verdict.
+    `assets`: those of a market-wide cascade. `pace_usd_per_min`: forced now, at the rate of the
+    worst seconds so far.
+    """
 
     alert_id: Identity
     dedup_key: Identity
@@ -251,3 +260,24 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
     finding_id: Identity
     ts_event: Micros
     ts_detect: Micros
+    ts_onset: Micros | None = None
+    position_side: PositionSide | None = None
+    venues: Names = []
+    assets: Assets = []
+    coverage: Coverage | None = None
+    silent: Identities = []
+    threshold_is_default: bool | None = None
+    orders: Count | None = None
+    notional_usd: SumUsd | None = None
+    estimate_usd: SumUsd | None = None
+    estimate_low_usd: SumUsd | None = None
+    estimate_high_usd: SumUsd | None = None
+    pace_usd_per_min: SumUsd | None = None
+    usual_usd_per_min: SumUsd | None = None
+    price_before: Price | None = None
+    price_worst: Price | None = None
+    drawdown_bps: Finite | None = None
+    reignition_probability: Probability | None = None
+    excess_selling_usd: Finite | None = None
+    p_value: Probability | None = None
+    posterior: Probability | None = None

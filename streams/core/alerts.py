@@ -1,5 +1,7 @@
 """Findings told to people. Pure: one finding gives one alert or none."""
 
+from typing import Any
+
 import msgspec
 
 from schemas.findings import Alert, CascadeFinding, FeedFinding, MarketFinding, WhaleFinding
@@ -18,7 +20,21 @@ _SEVERITY: dict[Phase, Severity] = {
 NAMED = 5
 #: Characters of an alert's title and text, and of somebody's reason that it repeats.
 TITLE, TEXT, REASON = 300, 2_000, 300
-_FORCED = {"long": "longs being sold", "short": "shorts being bought back"}
+_FORCED = {"long": "longs sold by force", "short": "shorts bought back by force"}
+_OF_SIDE = {"long": "long ", "short": "short "}
+_TITLES: dict[Phase, str] = {
+    "watch": "above the usual",
+    "onset": "begin",
+    "reignited": "flare up again",
+    "exhausted": "have calmed",
+    "closed": "are over",
+}
+#: What an alert repeats of a cascade, field by field.
+_SHARED = (
+    "ts_onset", "position_side", "venues", "coverage", "silent", "threshold_is_default", "orders",
+    "notional_usd", "estimate_usd", "estimate_low_usd", "estimate_high_usd", "usual_usd_per_min",
+    "price_before", "price_worst", "drawdown_bps", "reignition_probability",
+)  # fmt: skip
 
 
 def alert_of(finding: msgspec.Struct) -> Alert | None:
@@ -50,34 +66,54 @@ def _cascade(finding: CascadeFinding) -> Alert | None:
     if severity is None:
         return None
     seen = "at least " if finding.coverage != "full" else ""
-    basis = "default threshold" if finding.threshold_is_default else "calibrated threshold"
-    forced = _FORCED.get(finding.position_side, "positions of unknown side being closed")
+    basis = "a default" if finding.threshold_is_default else "a fitted"
+    forced = _FORCED.get(finding.position_side, "positions of unknown side closed by force")
     again = ""
     if finding.reignition_probability is not None:
-        again = f", another fifth within half an hour: {finding.reignition_probability:.0%} likely"
+        again = f"; another fifth within half an hour: {finding.reignition_probability:.0%} likely"
     fall = "" if finding.drawdown_bps is None else f", move {finding.drawdown_bps / 100:.2f} %"
+    side = _OF_SIDE.get(finding.position_side, "")
     return _alert(
         finding,
         kind=f"cascade.{finding.phase}",
         tier="watch" if finding.phase == "watch" else "cascade",
         severity=severity,
         asset=finding.asset,
-        title=f"{finding.asset} {finding.position_side} liquidations: {finding.phase}",
-        text=f"{forced}: {seen}{usd(finding.notional_usd)} in {finding.orders:,} orders since "
-        f"onset, {finding.score_name} {finding.log_rate:.2f} against {finding.threshold:.2f}"
-        f" ({basis}){fall}{again}",
+        title=f"{finding.asset}: {side}liquidations {_TITLES[finding.phase]}",
+        text=f"{seen}{usd(finding.notional_usd)} of {forced} in {finding.orders:,} orders since "
+        f"onset{fall}{again}; score {finding.score_name} {finding.log_rate:.2f} against {basis}"
+        f" threshold of {finding.threshold:.2f}",
+        numbers=_numbers(finding),
     )
 
 
+def _numbers(finding: CascadeFinding) -> dict[str, Any]:
+    """Return the fields of an alert that are a cascade's own."""
+    numbers = {name: getattr(finding, name) for name in _SHARED}
+    # Bounded as sums are, whatever came in.
+    return numbers | {"pace_usd_per_min": min(60.0 * finding.peak_usd_per_s, 1e22)}
+
+
 def _market(finding: MarketFinding) -> Alert:
+    began = finding.phase == "onset"
+    among = f" in {_few(finding.assets)}" if finding.assets else ""
     return _alert(
         finding,
         kind=f"market.{finding.phase}",
         tier="cascade",
-        severity="critical" if finding.phase == "onset" else "info",
+        severity="critical" if began else "info",
         asset="",
-        title=f"Market-wide liquidations: {finding.phase}",
-        text=f"second largest excess over {_few(finding.assets) or 'the majors'}",
+        title=f"Liquidations across the market {'begin' if began else 'are over'}",
+        text=f"forced orders{among} are far above the usual at the same time"
+        if began
+        else f"forced orders{among} were far above the usual at the same time",
+        numbers={
+            "ts_onset": finding.ts_onset,
+            "assets": finding.assets,
+            "coverage": finding.coverage,
+            "silent": finding.silent,
+            "threshold_is_default": finding.threshold_is_default,
+        },
     )
 
 
@@ -98,6 +134,14 @@ def _whale(finding: WhaleFinding) -> Alert:
         text=f"{usd(finding.notional_usd or 0.0)} deposited, "
         f"{usd(finding.excess_selling_usd or 0.0)} sold beyond other venues, "
         f"{p_value} over {finding.placebos} placebo windows{likely}{shared}",
+        numbers={
+            "coverage": finding.coverage,
+            "silent": finding.silent,
+            "notional_usd": finding.notional_usd,
+            "excess_selling_usd": finding.excess_selling_usd,
+            "p_value": finding.p_value,
+            "posterior": finding.posterior,
+        },
     )
 
 
@@ -158,6 +202,7 @@ def _alert(
     asset: str,
     title: str,
     text: str,
+    numbers: dict[str, Any] | None = None,
 ) -> Alert:
     if isinstance(finding, FeedFinding):
         dedup_key = natural_id("feed", finding.producer)
@@ -176,4 +221,5 @@ def _alert(
         finding_id=finding.finding_id,
         ts_event=finding.ts_event,
         ts_detect=finding.ts_detect,
+        **(numbers or {}),
     )

@@ -120,6 +120,7 @@ def cascade_finding(
         lead_venues=running.lead.order if running.lead else [],
         lead_p_value=running.lead.p_value if running.lead else None,
         missing_share=round(running.missing_share, 4),
+        usual_usd_per_min=log_rate.usual_usd_per_min(rate),
         open_interest_drop=gone.share if gone else None,
         ts_open_interest=gone.second * SECOND if gone else None,
     )

@@ -130,6 +130,12 @@ def _speaking_shares(state: RateState) -> tuple[float, float]:
     )
 
 
+def usual_usd_per_min(state: RateState) -> float | None:
+    """Return what the venues that speak force in a usual minute, winsorised USD; None unlearnt."""
+    speaking = [usual.usd for usual in state.usual.values() if not usual.out and usual.age]
+    return round(60.0 * sum(speaking), 2) if any(speaking) else None
+
+
 def mute(params: OnsetParams, state: RateState) -> list[str]:
     """Return the venues that show nothing while the others do, though no feed says so."""
     return sorted(v for v, usual in state.usual.items() if usual.unheard >= params.mute_orders)
