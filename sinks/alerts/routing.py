@@ -3,7 +3,7 @@
     BTC onset ──> trigger ─────────────┐ at once: the first critical is never held back
     ETH onset, 20 s later ──┐          │
     market-wide onset ──────┼> update ─┤ at once when an event turns market-wide; else a minute
-    300 more onsets ────────┘          │ after the last one, and only when it has grown threefold
+    300 more onsets ────────┘          │ after the last one, and only when it has grown fourfold
     all exhausted ──────────> update ──┤
     all closed ─────────────> resolve ─┘ under the trigger's key
 
@@ -11,7 +11,7 @@ Cascades that begin within five minutes of each other, or while a market-wide on
 event. An update that is not due yet takes in what comes until it is: a later notification of the
 same id replaces it. So nothing is lost to a pause, and the same alerts in the same order give the
 same notifications with the same ids. An event that is quiet is told less often, not later: a
-turn waits twice as long as the turn before it.
+turn waits four times as long as the turn before it.
 """
 
 from typing import Literal
@@ -23,13 +23,16 @@ from schemas.identity import natural_id
 from schemas.words import SECOND, Severity
 
 Action = Literal["trigger", "update", "resolve", "reminder"]
+Why = Literal[
+    "begins", "worse", "market-wide", "grown", "calmed", "flares up", "goes on", "over", "unheard"
+]
 
 #: A cascade that begins this soon before or after another of an open event belongs to it.
 JOIN_US = 300 * SECOND
 #: Least time between notifications of one event, but for those that must go at once.
 PAUSE_US = 60 * SECOND
 #: Assets, as a multiple of what was last told, by which an event must grow to be told again.
-GROWTH = 3
+GROWTH = 4
 #: An event of which nothing is heard for so long is over.
 FORGOTTEN_US = 24 * 3600 * SECOND
 #: Since its trigger: an event that is still open is told again then, unless somebody took it.
@@ -64,6 +67,7 @@ class Event(msgspec.Struct):
     number: int = 0
     ts_due: int = 0
     waits: bool = False
+    why: Why = "begins"
     turns: int = 0
     told_spent: bool = False
     told_assets: int = 0
@@ -89,7 +93,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     action: Action
     severity: Severity
-    why: str
+    why: Why
     wait_us: int
     ts_first: int
     ts_event: int
@@ -158,9 +162,9 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
     if alert.kind.startswith("whale."):
         # Nothing follows a verdict but its being taken back.
         action: Action = "resolve" if _word(alert) in _END else "trigger"
-        return [_tell(event, alert, action, "a deposit was judged")]
+        return [_tell(event, alert, action, "over" if action == "resolve" else "begins")]
     state.events[event.key] = event
-    return [_tell(event, alert, "trigger", "it begins"), *_reminders(event, alert)]
+    return [_tell(event, alert, "trigger", "begins"), *_reminders(event, alert)]
 
 
 def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
@@ -173,12 +177,12 @@ def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
         event.ts_joined = max(event.ts_joined, alert.ts_event)
     if not any(member.is_open for member in event.members.values()):
         del state.events[event.key]
-        return [_tell(event, alert, "resolve", "all of it is over")]
+        return [_tell(event, alert, "resolve", "over")]
     is_worse = _RANK[alert.severity] > _RANK[event.severity]
     if is_worse:
         event.severity = alert.severity
     if is_worse or (_is_market(event) and not was_market):
-        told = [_tell(event, alert, "update", "it is worse" if is_worse else "it is market-wide")]
+        told = [_tell(event, alert, "update", "worse" if is_worse else "market-wide")]
     else:
         told = _when_due(event, alert)
     return told + _reminders(event, alert) if told else []
@@ -190,17 +194,17 @@ def _when_due(event: Event, alert: Alert) -> list[Notification]:
     has_turned = _is_spent(event) != event.told_spent
     left_us = event.ts_due - event.ts_heard
     if event.waits and left_us > 0:
-        return [_tell(event, alert, "update", "more has come since", left_us)]
+        return [_tell(event, alert, "update", event.why, left_us)]
     if not has_grown and not has_turned:
         return []
     event.turns += has_turned
     # What calms and flares up, again and again, is told at longer and longer intervals.
-    pause_us = PAUSE_US * (1 if has_grown else 2 ** min(event.turns - 1, 10))
-    why = "it has grown" if has_grown else "it has calmed" if _is_spent(event) else "it flares up"
+    pause_us = PAUSE_US * (1 if has_grown else 4 ** min(event.turns - 1, 6))
+    why: Why = "grown" if has_grown else "calmed" if _is_spent(event) else "flares up"
     return [_tell(event, alert, "update", why, max(0, event.ts_due + pause_us - event.ts_heard))]
 
 
-def _tell(event: Event, alert: Alert, action: Action, why: str, wait_us: int = 0) -> Notification:
+def _tell(event: Event, alert: Alert, action: Action, why: Why, wait_us: int = 0) -> Notification:
     """Return what is due after `wait_us`, in the place of what was not due yet."""
     if event.waits and event.ts_heard < event.ts_due:
         event.told = [*event.told, *event.held]
@@ -208,7 +212,7 @@ def _tell(event: Event, alert: Alert, action: Action, why: str, wait_us: int = 0
         event.number += 1
         event.told = event.held
     event.held = []
-    event.ts_due, event.waits = event.ts_heard + wait_us, wait_us > 0
+    event.ts_due, event.waits, event.why = event.ts_heard + wait_us, wait_us > 0, why
     event.told_assets, event.told_spent = len(_assets(event)), _is_spent(event)
     return _notification(event, alert, action, str(event.number), why, wait_us)
 
@@ -217,7 +221,7 @@ def _reminders(event: Event, alert: Alert) -> list[Notification]:
     """Return what is told of an event that stays open, as it stands now."""
     waits = [event.ts_first + after_us - event.ts_heard for after_us in REMINDERS_US]
     return [
-        _notification(event, alert, "reminder", f"reminder {number}", "it goes on", wait_us)
+        _notification(event, alert, "reminder", f"reminder {number}", "goes on", wait_us)
         for number, wait_us in enumerate(waits)
         if wait_us > 0
     ]
@@ -228,11 +232,11 @@ def _forgotten(state: State, event: Event, alert: Alert) -> Notification:
     for member in event.members.values():
         member.is_open = False
     latest = max((m.alert for m in event.members.values()), key=lambda a: (a.ts_event, a.alert_id))
-    return _tell(event, latest, "resolve", "nothing was heard of it for a day")
+    return _tell(event, latest, "resolve", "unheard")
 
 
 def _notification(
-    event: Event, alert: Alert, action: Action, name: str, why: str, wait_us: int
+    event: Event, alert: Alert, action: Action, name: str, why: Why, wait_us: int
 ) -> Notification:
     members = sorted(event.members.values(), key=lambda m: (not m.is_open, m.alert.ts_event))
     return Notification(

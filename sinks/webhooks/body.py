@@ -8,6 +8,7 @@ import msgspec
 import orjson
 
 from schemas.findings import Alert
+from sinks.alerts.message import Message
 
 #: The spec recommends less than 20 kB.
 MAX_BYTES = 19_999
@@ -49,6 +50,25 @@ def probe_payload(now_us: int) -> bytes:
     """Return the body of a test event, which no alert's type can be."""
     data = {"text": "A test from undertow: alerts will arrive here, signed like this."}
     return orjson.dumps({"type": "undertow.test", "timestamp": iso_utc(now_us), "data": data})
+
+
+def probe_message(now_us: int) -> Message:
+    """Return a test for people. It is an end, so that nobody is woken and nothing is opened."""
+    return Message(
+        notification_id=f"test-{now_us}",
+        key="undertow-test",
+        action="resolve",
+        severity="info",
+        title="A test from undertow: alerts will arrive here",
+        lines=["Nothing has happened. What comes here will say what, how big and how sure."],
+        query="",
+        link="",
+        ts_first=now_us,
+        ts_event=now_us,
+        asset="",
+        kind="undertow.test",
+        data={"alert_ids": [], "members": []},
+    )
 
 
 def _dumps(alert: Alert, data: dict[str, Any]) -> bytes:

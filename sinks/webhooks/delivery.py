@@ -19,7 +19,9 @@ from aiohttp.abc import AbstractResolver
 
 from schemas import metrics
 from schemas.redact import redacted
-from sinks.webhooks.body import probe_payload
+from sinks.alerts import targets
+from sinks.alerts.targets import CONTENT_TYPE, PERMANENT, telegram
+from sinks.webhooks.body import probe_message, probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
 from sinks.webhooks.outbox import Delivery, Outbox, wall_us
@@ -38,6 +40,8 @@ TIMEOUT_S = 15.0
 #: How long a new alert may lie before the deliverer looks.
 POLL_S = 0.05
 
+#: Bytes of an answer that are read, where any are.
+BODY_READ = 4_096
 #: Characters of an error that are kept.
 ERROR_KEPT = 300
 
@@ -98,7 +102,10 @@ def open_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=timeout_s),
         trust_env=False,
-        headers={"user-agent": "undertow-webhooks/1", "content-type": "application/json"},
+        headers={
+            "user-agent": "undertow-webhooks/1",
+            "content-type": CONTENT_TYPE.get(endpoint.target, "application/json"),
+        },
     )
 
 
@@ -106,13 +113,16 @@ async def post(
     endpoint: Endpoint, session: aiohttp.ClientSession, webhook_id: str, body: bytes, ts_unix: int
 ) -> Answer:
     """Make one attempt, signed at `ts_unix` (seconds UTC)."""
-    headers = sign(endpoint.secret, webhook_id, ts_unix, body)
+    headers = sign(endpoint.secret, webhook_id, ts_unix, body) if endpoint.secret else {}
     try:
-        # The answer's body is never read: it is the receiver's to make endless.
+        # The answer's body is the receiver's to make endless: but for a piece of Telegram's, which
+        # says there when to come again, it is never read.
         async with session.post(
-            endpoint.url, data=body, headers=headers, allow_redirects=False
+            endpoint.post_url, data=body, headers=headers, allow_redirects=False
         ) as response:
             asked, date = (response.headers.get(name, "") for name in ("retry-after", "date"))
+            if endpoint.target == "telegram" and response.status == 429:
+                asked = telegram.retry_after(await response.content.read(BODY_READ)) or asked
             return Answer(response.status, pause_us(asked, date, ts_unix))
     except (aiohttp.ClientError, OSError, UnicodeError) as problem:
         # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
@@ -124,10 +134,12 @@ async def post(
 async def probe(endpoint: Endpoint) -> Answer:
     """Send `endpoint` one signed test event now, past the outbox."""
     now_us = wall_us()
+    if endpoint.target in ("webhook", "every"):
+        body = probe_payload(now_us)
+    else:
+        body = targets.body(endpoint.target, probe_message(now_us), endpoint.parameter)
     async with open_session(endpoint) as session:
-        return await post(
-            endpoint, session, f"test-{now_us}", probe_payload(now_us), now_us // SECOND_US
-        )
+        return await post(endpoint, session, f"test-{now_us}", body, now_us // SECOND_US)
 
 
 def _count(delivery: Delivery, outcome: str) -> None:
@@ -135,8 +147,11 @@ def _count(delivery: Delivery, outcome: str) -> None:
 
 
 def _note_delay(delivery: Delivery, now_us: int) -> None:
-    detected = orjson.loads(delivery.body)["data"]["ts_detect"]
-    metrics.DELAY.labels("delivered").observe(max(0.0, (now_us - detected) / SECOND_US))
+    # Only programs' bodies say it; people's channels are as late as those.
+    body = orjson.loads(delivery.body)
+    data = body.get("data") if isinstance(body, dict) else None
+    if detected := (data or {}).get("ts_detect"):
+        metrics.DELAY.labels("delivered").observe(max(0.0, (now_us - detected) / SECOND_US))
 
 
 class Deliverer:
@@ -229,7 +244,7 @@ class Deliverer:
         asked_us = answer.pause_us if answer.status in _THROTTLING else 0
         if asked_us:
             self._outbox.hold(delivery.endpoint, asked_us)
-        if delivery.attempts >= len(self._waits):
+        if delivery.attempts >= len(self._waits) or self._is_permanent(delivery, answer):
             self._outbox.mark_dead(delivery, str(answer))
             _count(delivery, "dead")
             log.error("gave up %s to %s: %s", delivery.webhook_id, delivery.endpoint, answer)
@@ -241,6 +256,10 @@ class Deliverer:
         self._outbox.mark_retry(delivery, wait_us, str(answer))
         pause_s = wait_us // SECOND_US
         log.warning("%s failed (%s), again in %d s", delivery.endpoint, answer, pause_s)
+
+    def _is_permanent(self, delivery: Delivery, answer: Answer) -> bool:
+        targets = {endpoint.name: endpoint.target for endpoint in self._endpoints}
+        return answer.status in PERMANENT.get(targets.get(delivery.endpoint, ""), ())
 
     def _forget_hourly(self) -> None:
         now_us = self._outbox.now_us()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 from yarl import URL
@@ -12,22 +12,56 @@ from schemas.redact import keep_path, keep_secret
 from sinks.webhooks.guard import check_url
 from sinks.webhooks.signing import secret_key
 
+#: `webhook` and those below it are told of events; `every` gets each alert alone.
+Target = Literal[
+    "webhook", "every", "cloudevents", "slack", "discord", "telegram", "pagerduty", "alertmanager"
+]
+_TARGETS = get_args(Target)
+#: Receivers that verify nothing, so that a secret is not asked for.
+UNSIGNED = frozenset({"slack", "discord", "telegram", "pagerduty", "alertmanager"})
+#: Hosts that say what they take.
+_OF_HOST: dict[str, Target] = {
+    "hooks.slack.com": "slack",
+    "discord.com": "discord",
+    "discordapp.com": "discord",
+    "api.telegram.org": "telegram",
+    "events.pagerduty.com": "pagerduty",
+}
+#: What an endpoint's query must hold: it goes into the body.
+_NEEDS = {"telegram": "chat_id", "pagerduty": "routing_key"}
+
 
 class Endpoint(msgspec.Struct, frozen=True):
     """One receiver; `allow_private` lets it be a private or loopback host, and http.
 
-    Construction raises ValueError for a URL or secret that could not be used.
+    `target` is the form it takes. Construction raises ValueError for a URL or secret that could
+    not be used.
     """
 
     url: str
     secret: str
     allow_private: bool = False
+    target: Target = "webhook"
 
     def __post_init__(self) -> None:
         keep_path(self.url)
         keep_secret(self.secret)
         check_url(self.url, self.allow_private)
-        secret_key(self.secret)
+        if self.secret or self.target not in UNSIGNED:
+            secret_key(self.secret)
+        needed = _NEEDS.get(self.target)
+        if needed and not self.parameter:
+            raise ValueError(f"{self.target}: the URL needs ?{needed}=...")
+
+    @property
+    def parameter(self) -> str:
+        """What goes from the URL's query into the body: a chat, a routing key."""
+        return URL(self.url).query.get(_NEEDS.get(self.target, ""), "")
+
+    @property
+    def post_url(self) -> str:
+        """The URL without what goes into the body."""
+        return str(URL(self.url).without_query_params(_NEEDS.get(self.target, "")))
 
     @property
     def name(self) -> str:
@@ -45,22 +79,37 @@ class Endpoint(msgspec.Struct, frozen=True):
 def parse_endpoints(text: str, allow_private: Collection[str] = ()) -> list[Endpoint]:
     """Read `https://host/path#whsec_...`, separated by commas or space.
 
-    `allow_private` names the hosts that may be private, loopback or plain http. A comma
-    inside a URL is written %2C. Raises ValueError, which counts from 1 and quotes neither
-    secrets nor paths.
+    `slack+https://...` and the like name the form that a receiver takes, where its host does not;
+    `every+https://...` gets each alert alone. `allow_private` names the hosts that may be private,
+    loopback or plain http. A comma inside a URL is written %2C. Raises ValueError, which counts
+    from 1 and quotes neither secrets nor paths.
     """
     named = {host.strip("[]").lower() for host in allow_private}
     endpoints: list[Endpoint] = []
     for position, entry in enumerate(filter(None, re.split(r"[,\s]+", text)), start=1):
-        url, _, secret = entry.partition("#")
         try:
-            endpoint = Endpoint(url, secret, allow_private=_host(url) in named)
+            endpoint = _endpoint(entry, named)
         except ValueError as problem:
             raise ValueError(f"webhook endpoint {position}: {problem}") from None
         if any(endpoint.url == other.url for other in endpoints):
             raise ValueError(f"webhook endpoint {position}: {endpoint.name} is there twice")
         endpoints.append(endpoint)
     return endpoints
+
+
+def _endpoint(entry: str, private: Collection[str]) -> Endpoint:
+    rest, _, secret = entry.partition("#")
+    target, plus, url = rest.partition("+")
+    if not plus or not url.startswith("http"):
+        return Endpoint(rest, secret, _host(rest) in private, _OF_HOST.get(_host(rest), "webhook"))
+    return Endpoint(url, secret, _host(url) in private, _target(target))
+
+
+def _target(name: str) -> Target:
+    for target in _TARGETS:
+        if target == name:
+            return cast(Target, target)
+    raise ValueError(f"{name}+ is no form; there are {', '.join(_TARGETS)}")
 
 
 def _host(url: str) -> str:

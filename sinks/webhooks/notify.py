@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,8 +20,8 @@ from schemas.findings import Alert
 from schemas.kafka_failures import is_left_behind
 from schemas.topic_identity import TopicWatch, is_of_other, marked
 from sinks.kafka.membership import check
-from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.history import History
+from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import check_webhook_id
 
@@ -32,7 +32,7 @@ BATCH = 500
 
 def run(
     conf: dict[str, Any],
-    endpoints: list[Endpoint],
+    notifier: Notifier,
     outbox: Outbox,
     stopping: Callable[[], bool],
     each_round: Callable[[Consumer], object] = lambda _: None,
@@ -55,22 +55,20 @@ def run(
             first = consumer.poll(0.5)
             if first is not None:
                 messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
-                _put(messages, history, endpoints, outbox)
+                _put(messages, history, notifier, outbox)
                 # Alerts have identities, their offsets only within the topic that they are of.
                 watch.check()
                 _commit(consumer, messages, topic_id)
             watch.check_at_times()
             if time.monotonic() - noted_at >= 1:
                 noted_at = time.monotonic()
-                _note_waiting(endpoints, outbox)
+                _note_waiting(notifier.names, outbox)
     finally:
         metrics.READY.set(0)
         consumer.close()
 
 
-def _put(
-    messages: list[Message], history: History, endpoints: Iterable[Endpoint], outbox: Outbox
-) -> None:
+def _put(messages: list[Message], history: History, notifier: Notifier, outbox: Outbox) -> None:
     alerts = []
     for message in messages:
         check(message.error())
@@ -84,7 +82,7 @@ def _put(
             continue
         alerts.append(alert)
     if alerts:
-        outbox.put_many(alerts, endpoints)
+        notifier.take(alerts, outbox)
 
 
 def _alert(message: Message) -> Alert | None:
@@ -129,7 +127,7 @@ def _commit(consumer: Consumer, messages: list[Message], topic_id: str) -> None:
             check(error)
 
 
-def _note_waiting(endpoints: Iterable[Endpoint], outbox: Outbox) -> None:
+def _note_waiting(names: frozenset[str], outbox: Outbox) -> None:
     waiting = outbox.pending()
-    for name in {endpoint.name for endpoint in endpoints} | waiting.keys():
+    for name in names | waiting.keys():
         metrics.OUTBOX.labels(name).set(waiting.get(name, 0))

@@ -20,21 +20,17 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
-from contextlib import closing
-from itertools import product
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from schemas.findings import Alert
 from schemas.topics import DAY_MS, TOPICS
-from sinks.webhooks.body import payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox_file import open_file
-from sinks.webhooks.signing import check_webhook_id
-
-State = Literal["pending", "delivered", "dead"]
+from sinks.webhooks.writing import State, Writing
 
 DAY_US = DAY_MS * 1000
 #: Delivered rows stay as long as the topic could redeliver their alert, and a day.
@@ -140,28 +136,27 @@ class Outbox:
 
     def put_many(self, alerts: Iterable[Alert], endpoints: Iterable[Endpoint]) -> int:
         """Add all `alerts` as `put` does, in one transaction: all are in or none is."""
-        bodies = [(check_webhook_id(alert.alert_id), payload(alert)) for alert in alerts]
-        names = [endpoint.name for endpoint in endpoints]
+        with self.writing() as writing:
+            return writing.put(alerts, endpoints)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writing]:
+        """Yield what writes several things in one transaction: all are in or none is."""
         with self._lock, self._db:
-            now_us = self._note_time()
-            disabled = self._disabled()
-            rows = []
-            for (webhook_id, body), name in product(bodies, names):
-                why = disabled.get(name, "")
-                state: State = "dead" if why else "pending"
-                rows.append((webhook_id, name, body, state, now_us, now_us, why))
-            return self._db.executemany(
-                "INSERT OR IGNORE INTO deliveries (webhook_id, endpoint, body, state, "
-                "next_attempt_us, changed_us, last_error) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            ).rowcount
+            yield Writing(self._db, self._note_time(), self._disabled())
 
     def due(self, endpoint: str) -> Delivery | None:
-        """Return the next delivery due to `endpoint` (its name), new alerts before retries."""
+        """Return the next delivery due to `endpoint` (its name), new alerts before retries.
+
+        What tells of one event goes in order: nothing before what was put earlier.
+        """
         now_us = self.now_us()
         found = self._select(
             f"SELECT {_COLUMNS} FROM deliveries d WHERE endpoint = ? AND state = 'pending' "
             f"AND next_attempt_us <= ? AND {_HOLD} <= ? "
+            "AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.endpoint = d.endpoint "
+            "AND b.event = d.event AND b.event <> '' AND b.state = 'pending' "
+            "AND b.action <> 'reminder' AND b.rowid < d.rowid) "
             "ORDER BY attempts, next_attempt_us, rowid LIMIT 1",
             (endpoint, now_us, now_us),
         )
@@ -240,6 +235,10 @@ class Outbox:
                     {"names": names, "oldest": now_us - keep_us, "most": most},
                 )
                 gone.update((endpoint, state) for endpoint, state in rows)
+            for table in ("routed", "taken"):
+                oldest_us = now_us - KEEP_US
+                self._db.execute(f"DELETE FROM {table} WHERE outbox_us < ?", (oldest_us,))
+            self._db.execute("DELETE FROM silences WHERE until_us < ?", (now_us,))
         if gone:
             with self._lock:
                 self._db.execute("PRAGMA incremental_vacuum").fetchall()
@@ -280,6 +279,15 @@ class Outbox:
                     "GROUP BY endpoint"
                 )
             )
+
+    def events(self) -> list[str]:
+        """Return the keys of the events that somebody would still be reminded of."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT DISTINCT event FROM deliveries WHERE state = 'pending' "
+                "AND action = 'reminder' ORDER BY event"
+            ).fetchall()
+        return [event for (event,) in rows]
 
     def listed(self, state: State) -> list[Delivery]:
         """Return the deliveries in `state`, oldest first; `dead` is the list of failures."""

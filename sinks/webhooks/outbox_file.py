@@ -6,6 +6,7 @@ garbage, damaged, foreign, newer, not writable ────> OutboxUnusable: pat
 `undertow webhooks rescue` ── moved aside whole ───> what can be read, in a new file
 """
 
+import re
 import shutil
 import sqlite3
 import time
@@ -18,14 +19,30 @@ from tempfile import TemporaryDirectory
 #: How long a write waits for another process's.
 BUSY_S = 30.0
 
-_VERSION = 2
+_VERSION = 3
 #: "UTOW": says that the file is ours, from version 2 on.
 _APPLICATION_ID = 0x55544F57
-_TABLES = f"""
+_CLOCK = """
 CREATE TABLE clock (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     outbox_us INTEGER NOT NULL,
     wall_us INTEGER NOT NULL
+);
+"""
+# A delivery is an alert, or tells of several: `event` is the key of what it tells of.
+_EVENTS = f"""
+ALTER TABLE deliveries ADD COLUMN event TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN action TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN why TEXT NOT NULL DEFAULT '';
+CREATE INDEX of_event ON deliveries (endpoint, event) WHERE event <> '' AND state = 'pending';
+CREATE TABLE routing (channel TEXT PRIMARY KEY, state BLOB NOT NULL);
+CREATE TABLE routed (alert_id TEXT PRIMARY KEY, outbox_us INTEGER NOT NULL);
+CREATE TABLE taken (event TEXT PRIMARY KEY, outbox_us INTEGER NOT NULL);
+CREATE TABLE silences (
+    silence TEXT PRIMARY KEY,
+    asset TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    until_us INTEGER NOT NULL
 );
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
@@ -50,18 +67,40 @@ CREATE TABLE endpoints (
     hold_until_us INTEGER NOT NULL DEFAULT 0,
     disabled TEXT NOT NULL DEFAULT ''
 );
-{_TABLES}
+{_CLOCK}
+{_EVENTS}
 COMMIT;
 """
-_FROM_1 = f"""
+_UPGRADES = {
+    1: f"""
 BEGIN IMMEDIATE;
-{_TABLES}
+{_CLOCK}
 UPDATE deliveries SET body = x'' WHERE state = 'delivered';
+{_EVENTS}
 COMMIT;
-"""
+""",
+    2: f"BEGIN IMMEDIATE; {_EVENTS} COMMIT;",
+}
 _OURS = {"deliveries", "endpoints"}
-_DELIVERY = "webhook_id, endpoint, body, state, attempts, next_attempt_us, changed_us, last_error"
-_ENDPOINT = "endpoint, hold_until_us, disabled"
+_STATES = ("pending", "delivered", "dead")
+# What a rescue copies, and the types that its columns must have.
+_DELIVERY: dict[str, type] = {
+    "webhook_id": str,
+    "endpoint": str,
+    "body": bytes,
+    "state": str,
+    "attempts": int,
+    "next_attempt_us": int,
+    "changed_us": int,
+    "last_error": str,
+}
+_OF_EVENT: dict[str, type] = {"event": str, "action": str, "why": str}
+_BESIDE: dict[str, dict[str, type]] = {
+    "endpoints": {"endpoint": str, "hold_until_us": int, "disabled": str},
+    "routing": {"channel": str, "state": bytes},
+    "routed": {"alert_id": str, "outbox_us": int},
+    "taken": {"event": str, "outbox_us": int},
+}
 
 
 class OutboxUnusable(ValueError):
@@ -144,10 +183,24 @@ def _copied(aside: Path, folder: Path) -> Path:
 
 def _salvage(copy: Path, path: Path) -> int:
     with closing(open_file(path)) as db, db:
-        kept = sum(_insert(db, "deliveries", _DELIVERY, row) for row in _deliveries(copy))
-        for row in _readable(copy, "endpoints", _ENDPOINT):
-            if [*map(type, row)] == [str, int, str]:
-                _insert(db, "endpoints", _ENDPOINT, row)
+        # A file of an older version lacks the later columns.
+        wide = _copy_rows(db, copy, "deliveries", _DELIVERY | _OF_EVENT)
+        kept = wide or _copy_rows(db, copy, "deliveries", _DELIVERY)
+        for table, columns in _BESIDE.items():
+            _copy_rows(db, copy, table, columns)
+    return kept
+
+
+def _copy_rows(db: sqlite3.Connection, copy: Path, table: str, columns: dict[str, type]) -> int:
+    """Copy the rows that hold what they should: a damaged page may give back anything."""
+    names, kinds = ", ".join(columns), list(columns.values())
+    marks = ", ".join("?" * len(columns))
+    kept = 0
+    for row in _readable(copy, table, names):
+        if [*map(type, row)] == kinds and (table != "deliveries" or row[3] in _STATES):
+            kept += db.execute(
+                f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({marks})", row
+            ).rowcount
     return kept
 
 
@@ -178,7 +231,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     # already committed.
     db.execute("PRAGMA synchronous = FULL")
     if version < _VERSION:
-        _write_schema(db, _SCHEMA if is_new else _FROM_1)
+        _write_schema(db, _SCHEMA if is_new else _UPGRADES[version])
     # A file that cannot be written is found out here, not at the first alert.
     db.execute("BEGIN IMMEDIATE")
     db.execute("ROLLBACK")
@@ -189,18 +242,9 @@ def _write_schema(db: sqlite3.Connection, script: str) -> None:
         db.executescript(script)
     except sqlite3.OperationalError as problem:
         # Another process was first.
-        if "already exists" not in str(problem):
+        if not re.search("already exists|duplicate column", str(problem)):
             raise
         db.rollback()
-
-
-def _deliveries(path: Path) -> Iterator[tuple[object, ...]]:
-    """Yield the rows of `path` that are deliveries: a damaged page may give back anything."""
-    for row in _readable(path, "deliveries", _DELIVERY):
-        kinds = [*map(type, row)]
-        known = row[3] in ("pending", "delivered", "dead")
-        if known and kinds == [str, str, bytes, str, int, int, int, str]:
-            yield row
 
 
 def _readable(path: Path, table: str, columns: str) -> Iterator[tuple[object, ...]]:
@@ -218,13 +262,6 @@ def _readable(path: Path, table: str, columns: str) -> Iterator[tuple[object, ..
                         yield tuple(values)
         except sqlite3.Error:
             continue
-
-
-def _insert(db: sqlite3.Connection, table: str, columns: str, values: tuple[object, ...]) -> int:
-    marks = ", ".join("?" * len(values))
-    return db.execute(
-        f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})", values
-    ).rowcount
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from streams.cli import (
+    alerts,
     audit,
     calibrate,
     detect,
@@ -60,6 +61,7 @@ for command in (
     settings.settings,
     audit.audit,
     webhooks.webhooks,
+    alerts.alerts,
     simulate.simulate,
     evaluate.evaluate,
     calibrate.calibrate,

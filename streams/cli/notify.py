@@ -16,11 +16,18 @@ from streams.cli.stage import stage
 @option("data_dir")
 @option("webhook_urls")
 @option("webhook_allow_private")
+@option("alert_rules")
 @watched
 def notify(**given: Any) -> None:
-    """Send alerts to webhooks, signed, retried until they are taken."""
+    """Tell receivers of events, signed, retried until they are taken.
+
+    Alerts of one event are told together. It must hear all of them: with several of these, each
+    groups what its own partitions bring.
+    """
+    from sinks.alerts.rules import load_rules
     from sinks.webhooks import notify as notifying
     from sinks.webhooks.endpoints import parse_endpoints
+    from sinks.webhooks.notifier import Notifier
     from sinks.webhooks.outbox import Outbox
     from sinks.webhooks.outbox_file import explained
     from sinks.webhooks.worker import delivering
@@ -33,6 +40,7 @@ def notify(**given: Any) -> None:
         stop = stopping()
         try:
             endpoints = parse_endpoints(settings.webhook_urls, allowed)
+            notifier = Notifier(endpoints, load_rules(settings.alert_rules))
             with Outbox(path) as outbox, delivering(endpoints, outbox) as check:
                 worker = worker_names.claim(settings.data_dir, "notify")
                 conf = clients.consumer_conf(settings, "notify", worker)
@@ -42,7 +50,7 @@ def notify(**given: Any) -> None:
                     lag.each_round(consumer)
 
                 def session() -> None:
-                    notifying.run(conf, endpoints, outbox, stop, each_round)
+                    notifying.run(conf, notifier, outbox, stop, each_round)
 
                 rejoining("notify", session, stop)
         except ValueError as problem:

@@ -32,6 +32,7 @@ from streams.sources.open import SourceError
 @option("ops_port")
 @option("webhook_urls")
 @option("webhook_allow_private")
+@option("alert_rules")
 def run(
     source: Path | None,
     seed: int,

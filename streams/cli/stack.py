@@ -21,6 +21,7 @@ log = logging.getLogger("undertow")
 @option("sql_port")
 @option("webhook_urls")
 @option("webhook_allow_private")
+@option("alert_rules")
 @watched
 def stack(**given: Any) -> None:
     """Start a local Kafka and every stage on it; Ctrl-C stops all of it.

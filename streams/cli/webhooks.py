@@ -1,13 +1,9 @@
 """`undertow webhooks`: the alerts that wait for their receivers, and those receivers tried."""
 
 import asyncio
-import contextlib
 import fcntl
-import sqlite3
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import click
@@ -16,35 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.redact import redacted
+from streams.cli.open_outbox import open_outbox, outbox_path
 from streams.cli.options import Refused, option, settled
-from streams.process.settings import Settings
 
 
 @click.group()
 def webhooks() -> None:
     """Look at the alerts that wait for their receivers, and try those receivers."""
-
-
-@contextlib.contextmanager
-def _outbox(settings: Settings) -> Iterator[Any]:
-    from sinks.webhooks.outbox import Outbox
-    from sinks.webhooks.outbox_file import explained
-
-    path = _outbox_path(settings)
-    try:
-        with Outbox(path) as outbox:
-            yield outbox
-    except ValueError as problem:
-        raise Refused(str(problem)) from None
-    except sqlite3.Error as problem:
-        raise Refused(str(explained(path, problem))) from None
-
-
-def _outbox_path(settings: Settings) -> Path:
-    path = Path(settings.data_dir) / "outbox.sqlite"
-    if not path.exists():
-        raise Refused(f"no outbox at {path} yet: `undertow notify` makes it when it starts")
-    return path
 
 
 @webhooks.command(name="list")
@@ -56,7 +30,7 @@ def list_deliveries(state: str | None, **given: Any) -> None:
     for name in ("id", "endpoint", "state", "attempts", "next attempt", "last error"):
         table.add_column(name, overflow="fold", justify="right" if name == "attempts" else "left")
     states = (state,) if state else ("pending", "delivered", "dead")
-    with _outbox(settled(**given)) as outbox:
+    with open_outbox(settled(**given)) as outbox:
         now_us = outbox.now_us()
         for delivery in (one for each in states for one in outbox.listed(each)):
             due = _moment(delivery.next_attempt_us - now_us) if delivery.state == "pending" else ""
@@ -91,7 +65,7 @@ def retry(webhook_id: str, all_dead: bool, endpoint: str, **given: Any) -> None:
     """
     if bool(webhook_id) == all_dead and not (endpoint and not webhook_id):
         raise Refused("say which: an ID, or --all-dead, or --endpoint")
-    with _outbox(settled(**given)) as outbox:
+    with open_outbox(settled(**given)) as outbox:
         if endpoint:
             known = {name for name, _ in outbox.counts()} | outbox.disabled().keys()
             if endpoint not in known:
@@ -114,7 +88,7 @@ def rescue(**given: Any) -> None:
     from streams.kafka import worker_names
 
     settings = settled(**given)
-    path = _outbox_path(settings)
+    path = outbox_path(settings)
     if not worker_names.claim(settings.data_dir, "notify").endswith("-0"):
         raise Refused(f"`undertow notify` works with {path}: stop it first")
     with open(path.parent / "lock", "ab") as lock:
@@ -133,7 +107,10 @@ def rescue(**given: Any) -> None:
 @option("webhook_allow_private")
 @option("data_dir")
 def try_endpoints(**given: Any) -> None:
-    """Send each endpoint one signed event of type undertow.test now, and print the answers."""
+    """Send each endpoint a test now, in the form that it takes, and print the answers.
+
+    A Standard Webhook is of type undertow.test; PagerDuty opens nothing for it.
+    """
     from sinks.webhooks.delivery import probe
     from sinks.webhooks.endpoints import parse_endpoints
 

@@ -134,6 +134,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_allow_private: Annotated[
         str, Meta(description="hosts that webhooks may reach though private, comma separated")
     ] = ""
+    alert_rules: Annotated[
+        str,
+        Meta(description="TOML file: who is told what, in which hours; empty: every event to all"),
+    ] = ""
     flush_s: Annotated[
         float,
         Meta(description="longest time a record waits for its batch, seconds", ge=0.01, le=60),

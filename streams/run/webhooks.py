@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from schemas.findings import Alert
+from sinks.alerts.rules import load_rules
 from sinks.webhooks.endpoints import parse_endpoints
+from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.outbox_file import explained
 from sinks.webhooks.worker import delivering
@@ -29,6 +31,7 @@ def kept(
     if not endpoints:
         yield lambda alert: None
         return
+    notifier = Notifier(endpoints, load_rules(settings.alert_rules))
     path = data_dir / "outbox.sqlite"
     try:
         with (
@@ -38,7 +41,7 @@ def kept(
 
             def keep(alert: Alert) -> None:
                 check()
-                outbox.put(alert, endpoints)
+                notifier.take([alert], outbox)
 
             yield keep
     except sqlite3.OperationalError:

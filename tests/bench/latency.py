@@ -132,7 +132,7 @@ def _stack(folder: Path, url: str, port: int) -> subprocess.Popen[bytes]:
     environ = os.environ | {
         "PYTHONPATH": str(rig.ROOT),
         "KAFKA_URL": url,
-        "WEBHOOK_URLS": f"http://127.0.0.1:{port}/hook#{SECRET}",
+        "WEBHOOK_URLS": f"every+http://127.0.0.1:{port}/hook#{SECRET}",
         "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
         "UNDERTOW_PARAMS": str(folder / "params.json"),
         "UNDERTOW_DATA_DIR": str(folder / "data"),

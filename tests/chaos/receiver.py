@@ -41,7 +41,8 @@ class Receiver:
     @property
     def urls(self) -> str:
         """What WEBHOOK_URLS should say."""
-        return " ".join(f"http://127.0.0.1:{self.port}{path}#{SECRET}" for path in self._manners)
+        base = f"every+http://127.0.0.1:{self.port}"
+        return " ".join(f"{base}{path}#{SECRET}" for path in self._manners)
 
     def stop(self) -> None:
         """End the server, whatever hangs in it."""

@@ -175,7 +175,7 @@ def test_both_shells_conclude_the_same_and_store_every_record(
         | {
             "KAFKA_URL": clean_topics,
             "UNDERTOW_GROUP": group,
-            "UNDERTOW_WEBHOOK_URLS": f"http://127.0.0.1:{receiver.port}/hook#{SECRET}",
+            "UNDERTOW_WEBHOOK_URLS": f"every+http://127.0.0.1:{receiver.port}/hook#{SECRET}",
             "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
         },
     )

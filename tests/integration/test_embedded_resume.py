@@ -137,7 +137,7 @@ def test_every_alert_reaches_the_webhook_under_its_id_however_often_it_is_killed
     undisturbed: Undisturbed, receiver: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
     environ = undisturbed.environ | {
-        "WEBHOOK_URLS": f"http://127.0.0.1:{receiver.server_port}/hook#{SECRET}",
+        "WEBHOOK_URLS": f"every+http://127.0.0.1:{receiver.server_port}/hook#{SECRET}",
         "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
     }
     draw = random.Random(3)

@@ -14,6 +14,7 @@ from schemas.findings import Alert
 from sinks.kafka import membership
 from sinks.webhooks import history, notify
 from sinks.webhooks.endpoints import Endpoint
+from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import new_secret
 from sinks.webhooks.worker import delivering
@@ -69,7 +70,9 @@ def receiver(got):
     thread.start()
     runner = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
     try:
-        yield Endpoint(f"http://127.0.0.1:{ports[0]}/", new_secret(), allow_private=True)
+        yield Endpoint(
+            f"http://127.0.0.1:{ports[0]}/", new_secret(), allow_private=True, target="every"
+        )
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
@@ -82,7 +85,7 @@ def notifying(kafka, endpoints, outbox, **extra):
     stop, errors = threading.Event(), []
 
     def session():
-        notify.run(conf(kafka) | extra, endpoints, outbox, stop.is_set)
+        notify.run(conf(kafka) | extra, Notifier(endpoints), outbox, stop.is_set)
 
     def work():
         try:
@@ -134,7 +137,7 @@ def test_alerts_reach_their_receiver_once_over_a_restart_and_one_without_an_id_s
 
 def test_a_dead_receiver_delays_neither_another_nor_the_offsets(clean_topics, tmp_path):
     got = []
-    dead = Endpoint("http://127.0.0.1:9/", new_secret(), allow_private=True)
+    dead = Endpoint("http://127.0.0.1:9/", new_secret(), allow_private=True, target="every")
     with receiver(got) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
         send(clean_topics, [alert(f"a{n}") for n in range(50)])
         with notifying(clean_topics, [dead, endpoint], outbox):

@@ -67,13 +67,13 @@ def torn_page(path: Path) -> None:
 UNUSABLE = {
     "garbage": (lambda path: path.write_bytes(os.urandom(9000)), "not a whole outbox .* rescue"),
     "text": (lambda path: path.write_text("webhooks"), "not a whole outbox .* rescue"),
-    "half": (lambda path: path.write_bytes(filled(path)[:100_000]), "not a whole outbox .* rescue"),
+    "half": (lambda path: path.write_bytes(filled(path)[:200_000]), "not a whole outbox .* rescue"),
     "one page": (lambda path: path.write_bytes(filled(path)[:4096]), "not a whole outbox .* rescue"),
     "half a page": (lambda path: path.write_bytes(filled(path)[:2000]), "not a whole outbox .* rescue"),
     "torn page": (torn_page, "not a whole outbox .* rescue"),
     "foreign": (foreign, r"another program's SQLite file \(cookies\); give --data-dir"),
     "named alike": (named_alike, "another program's SQLite file"),
-    "newer": (newer, r"newer undertow \(version 9, this one reads 2\); start that one"),
+    "newer": (newer, r"newer undertow \(version 9, this one reads 3\); start that one"),
     "folder": (lambda path: path.mkdir(), "cannot be opened .* --data-dir another place"),
 }  # fmt: skip
 
@@ -138,16 +138,36 @@ def test_a_file_that_cannot_be_written_is_refused_at_start() -> None:
     assert "let this user read and write it" in done.stderr
 
 
-def test_a_file_of_version_1_is_brought_up_to_date_and_its_far_times_do_not_silence(
-    tmp_path: Path,
+OLD = """
+CREATE TABLE deliveries (
+    webhook_id TEXT NOT NULL, endpoint TEXT NOT NULL, body BLOB NOT NULL, state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0, next_attempt_us INTEGER NOT NULL, changed_us INTEGER NOT NULL,
+    last_error TEXT NOT NULL DEFAULT '', PRIMARY KEY (webhook_id, endpoint)
+);
+CREATE TABLE endpoints (
+    endpoint TEXT PRIMARY KEY, hold_until_us INTEGER NOT NULL DEFAULT 0, disabled TEXT NOT NULL DEFAULT ''
+);
+PRAGMA user_version = 1;
+"""
+CLOCK = """
+CREATE TABLE clock (one INTEGER PRIMARY KEY, outbox_us INTEGER NOT NULL, wall_us INTEGER NOT NULL);
+PRAGMA user_version = 2;
+"""
+YEAR_US = 365 * 86_400 * 1_000_000
+
+
+@pytest.mark.parametrize("schema", [OLD, OLD + CLOCK])
+def test_a_file_of_an_older_version_is_brought_up_to_date_and_its_far_times_do_not_silence(
+    tmp_path: Path, schema: str
 ) -> None:
     path = tmp_path / "outbox.sqlite"
-    filled(path, 3)
-    year_us = 365 * 86_400 * 1_000_000
     with closing(sqlite3.connect(path)) as db, db:
-        db.executescript("DROP TABLE clock; PRAGMA application_id = 0; PRAGMA user_version = 1")
-        db.execute("UPDATE deliveries SET next_attempt_us = ?, changed_us = ?", (T + year_us, T))
-        db.execute("INSERT INTO endpoints VALUES (?, ?, '')", (A.name, T + year_us))
+        db.executescript(schema)
+        db.execute(
+            "INSERT INTO deliveries VALUES ('a', ?, x'7b7d', 'pending', 1, ?, ?, '')",
+            (A.name, T + YEAR_US, T),
+        )
+        db.execute("INSERT INTO endpoints VALUES (?, ?, '')", (A.name, T + YEAR_US))
     wall = [T + 60_000_000]
     with Outbox(path, wall=lambda: wall[0], steady=lambda: wall[0]) as outbox:
         assert outbox.forget({A.name}) == {}
@@ -156,6 +176,7 @@ def test_a_file_of_version_1_is_brought_up_to_date_and_its_far_times_do_not_sile
         assert wait_us <= 2 * 86_400 * 1_000_000
         wall[0] += wait_us
         assert outbox.due(A.name) is not None
+        assert outbox.put(alert(2), [A]) == 1
 
 
 def held_by_run(folder: Path) -> str:

@@ -228,7 +228,7 @@ def test_every_event_begins_with_a_trigger_at_once_and_its_updates_keep_their_di
         if before is None or before.action == "resolve":
             assert one.wait_us == 0
             assert one.action == "trigger" or one.key.startswith("whale")
-        elif one.why not in ("it is worse", "it is market-wide") and one.action == "update":
+        elif one.why not in ("worse", "market-wide") and one.action == "update":
             gap = one.ts_event + one.wait_us - (before.ts_event + before.wait_us)
             assert gap >= routing.PAUSE_US
         last[one.key] = one

@@ -1,0 +1,111 @@
+"""Who is told what: rules in TOML, and what holds without any.
+
+    board = "https://board.example/?episode={episode}&at={time}"
+
+    [[rule]]
+    to = ["slack", "relay.example"]     # forms, hosts or names of endpoints; all where not given
+    kinds = ["cascade.", "market."]     # how a kind may begin
+    assets = ["BTC", "ETH"]
+    sides = ["long"]
+    venues = ["binance"]                # one of them shows it
+    least_severity = "critical"
+    least_usd = 1e6                     # forced so far, as seen
+    fitted_thresholds_only = true
+    quiet = "22:00-07:00 UTC"           # in these hours what is not critical waits for their end
+
+An endpoint is told what any of the rules that name it lets pass; one that no rule names is told
+what DEFAULT does. Every key but `to` narrows a rule.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from schemas.findings import Alert
+from schemas.words import Asset, Name, PositionSide, Severity
+
+_RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
+_QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d) UTC")
+_MINUTE_US = 60_000_000
+_DAY_MIN = 1_440
+
+
+class RulesError(ValueError):
+    """Rules that cannot be used; the message names the file and the key."""
+
+
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may pass to the endpoints in `to`; an empty list is no condition."""
+
+    to: list[str] = []
+    kinds: list[str] = []
+    assets: list[Asset] = []
+    sides: list[PositionSide] = []
+    venues: list[Name] = []
+    least_severity: Severity = "info"
+    least_usd: float = 0.0
+    fitted_thresholds_only: bool = False
+    quiet: str = ""
+
+    def __post_init__(self) -> None:
+        if self.quiet and not _QUIET.fullmatch(self.quiet):
+            raise ValueError('quiet is not like "22:00-07:00 UTC"')
+
+    def passes(self, alert: Alert) -> bool:
+        """Say whether `alert` may pass. A size asks only of what begins: an end has to follow."""
+        begins = alert.kind.endswith((".onset", ".reignited", ".watch"))
+        return (
+            (not self.kinds or alert.kind.startswith(tuple(self.kinds)))
+            and (not self.assets or alert.asset in self.assets)
+            and (not self.sides or alert.position_side in (None, *self.sides))
+            and (not self.venues or not alert.venues or bool({*alert.venues} & {*self.venues}))
+            and (not begins or _RANK[alert.severity] >= _RANK[self.least_severity])
+            and (not begins or (alert.notional_usd or 0.0) >= self.least_usd)
+            and not (self.fitted_thresholds_only and alert.threshold_is_default)
+        )
+
+    def wait_us(self, severity: Severity, ts_event: int) -> int:
+        """Return how long what is told at `ts_event` waits for the end of the quiet hours."""
+        hours = _QUIET.fullmatch(self.quiet)
+        if severity == "critical" or not hours:
+            return 0
+        begin, end = (int(hours[i]) * 60 + int(hours[i + 1]) for i in (1, 3))
+        into_us = ts_event % (_DAY_MIN * _MINUTE_US)
+        since_begin = (into_us - begin * _MINUTE_US) % (_DAY_MIN * _MINUTE_US)
+        length_us = (end - begin) % _DAY_MIN * _MINUTE_US
+        return length_us - since_begin if since_begin < length_us else 0
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All rules; `board` is a link that may hold {episode}, {asset} and {time}."""
+
+    board: str = ""
+    rule: list[Rule] = []
+
+    def of(self, names: Iterable[str]) -> list[Rule]:
+        """Return the rules for an endpoint that is called all of `names`."""
+        called = set(names)
+        named = [rule for rule in self.rule if not rule.to or called & set(rule.to)]
+        return named or [DEFAULT]
+
+
+#: A watch is no cascade yet: nobody is woken for it.
+DEFAULT = Rule(kinds=["cascade.onset", "cascade.reignited", "cascade.exhausted", "cascade.closed",
+                      "market.", "whale.", "feed."])  # fmt: skip
+
+
+def load_rules(path: str) -> Rules:
+    """Return the rules of the TOML file at `path`, none where it is empty; raises RulesError."""
+    if not path:
+        return Rules()
+    try:
+        content: dict[str, Any] = tomllib.loads(Path(path).read_text())
+        return msgspec.convert(content, Rules)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise RulesError(f"{path}: {problem}") from None
+    except msgspec.ValidationError as problem:
+        raise RulesError(f"{path}: {problem}") from None

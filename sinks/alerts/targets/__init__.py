@@ -1,0 +1,38 @@
+"""The form in which each kind of channel takes a message: pure functions, one file a target."""
+
+from sinks.alerts.message import Message
+from sinks.alerts.targets import alertmanager, discord, pagerduty, slack, standard, telegram
+
+#: What `body` makes.
+FORMS = ("webhook", "cloudevents", "slack", "discord", "telegram", "pagerduty", "alertmanager")
+#: What a receiver answers for good: the same body would be refused again.
+PERMANENT: dict[str, frozenset[int]] = {
+    "pagerduty": frozenset({400}),
+    "slack": frozenset({400, 403, 404}),
+    "discord": frozenset({400, 401, 403, 404}),
+    "telegram": frozenset({400, 401, 403, 404}),
+    "alertmanager": frozenset({400}),
+}
+#: The media type of what is posted, JSON where none is named.
+CONTENT_TYPE = {"cloudevents": "application/cloudevents+json"}
+
+
+def body(target: str, message: Message, parameter: str = "") -> bytes:
+    """Return what is posted to a receiver that takes `target`.
+
+    `parameter` is what its URL gives for the body: a chat's id, a routing key.
+    """
+    if target == "telegram":
+        return telegram.body(message, parameter)
+    if target == "pagerduty":
+        return pagerduty.body(message, parameter)
+    return _BODIES[target](message)
+
+
+_BODIES = {
+    "webhook": standard.webhook,
+    "cloudevents": standard.cloudevent,
+    "slack": slack.body,
+    "discord": discord.body,
+    "alertmanager": alertmanager.body,
+}

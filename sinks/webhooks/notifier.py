@@ -1,0 +1,89 @@
+"""Alerts into the outbox: each alone for programs that want them all, as events for people.
+
+One transaction takes a batch of alerts in: what is told, and what routing must remember. Killed
+before it or behind it, the same alerts come again and give the same notifications, or none.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.findings import Alert
+from schemas.identity import natural_id
+from schemas.words import Severity
+from sinks.alerts import routing, targets
+from sinks.alerts.message import message_of
+from sinks.alerts.routing import Notification
+from sinks.alerts.rules import Rule, Rules
+from sinks.webhooks.endpoints import Endpoint
+from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.writing import Writing
+
+_DECODER = msgspec.msgpack.Decoder(routing.State)
+
+
+class Channel(NamedTuple):
+    """Endpoints that are told the same, by the same rules, under one memory of what is open."""
+
+    name: str
+    rules: list[Rule]
+    endpoints: list[Endpoint]
+
+
+class Notifier:
+    """Takes alerts in for `endpoints`, by `rules`; `names` are theirs in the outbox."""
+
+    def __init__(self, endpoints: Sequence[Endpoint], rules: Rules | None = None) -> None:
+        rules = rules or Rules()
+        self.names = frozenset(endpoint.name for endpoint in endpoints)
+        self._alone = [e for e in endpoints if e.target == "every"]
+        self._channels: dict[str, Channel] = {}
+        self._board = rules.board
+        for endpoint in endpoints:
+            if endpoint.target != "every":
+                own = rules.of(names_of(endpoint))
+                name = natural_id(msgspec.json.encode(own).decode())
+                channel = self._channels.setdefault(name, Channel(name, own, []))
+                channel.endpoints.append(endpoint)
+
+    def take(self, alerts: Sequence[Alert], outbox: Outbox) -> None:
+        """Put what follows from `alerts` into `outbox`, all of it or nothing.
+
+        Alerts that come together, of several workers, are taken in by event time. Raises ValueError
+        when an alert's id cannot be a webhook id.
+        """
+        alerts = sorted(alerts, key=lambda alert: (alert.ts_event, alert.alert_id))
+        with outbox.writing() as writing:
+            writing.put(alerts, self._alone)
+            silences = writing.silences()
+            fresh = [alert for alert in alerts if writing.is_new(alert)]
+            heard = [a for a in fresh if not any(silence.holds(a) for silence in silences)]
+            for channel in self._channels.values() if heard else ():
+                self._route(writing, channel, heard)
+
+    def _route(self, writing: Writing, channel: Channel, alerts: Sequence[Alert]) -> None:
+        kept = writing.routing_of(channel.name)
+        state = _DECODER.decode(kept) if kept else routing.State()
+        for alert in alerts:
+            passing = [rule for rule in channel.rules if rule.passes(alert)]
+            for notification in routing.step(state, alert) if passing else ():
+                message = message_of(notification, self._board)
+                later = _later(notification, passing)
+                for endpoint in channel.endpoints:
+                    body = targets.body(endpoint.target, message, endpoint.parameter)
+                    writing.tell(later, endpoint.name, body)
+        writing.keep_routing(channel.name, msgspec.msgpack.encode(state))
+
+
+def names_of(endpoint: Endpoint) -> list[str]:
+    """Return what rules may call `endpoint`: its form, its host, its name in the outbox."""
+    return [endpoint.target, endpoint.name.rpartition("-")[0], endpoint.name]
+
+
+def _later(notification: Notification, rules: list[Rule]) -> Notification:
+    """Return `notification` after the quiet hours, if every rule that lets it pass has such."""
+    severity: Severity = notification.severity
+    due_us = notification.ts_event + notification.wait_us
+    quiet_us = min(rule.wait_us(severity, due_us) for rule in rules)
+    return msgspec.structs.replace(notification, wait_us=notification.wait_us + quiet_us)

@@ -1,0 +1,198 @@
+"""Whatever names hold, each form of receiver gets a message within its limits and without markup of theirs."""
+
+import json
+import re
+
+import msgspec
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from schemas.findings import Alert
+from sinks.alerts import routing, targets
+from sinks.alerts.message import Message, message_of
+from sinks.alerts.targets import discord, pagerduty, slack, telegram
+from sinks.alerts.targets.clip import units
+
+#: To shrink such texts takes minutes, and says no more.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+T = 1_763_683_200_000_000
+NASTY = [
+    "@everyone <!channel> <@U123> <https://x|y>", "*b* _i_ ~s~ `c` ```", "[a](http://b) # > -", "&amp; < > \" '",
+    "\u202eright to left", "👩‍👩‍👧‍👦🔥" * 50, "x" * 10_000, "🔥" * 5_000, "*_`~<>&" * 1_500, "\x00\x1b[31m\u2028", "",
+]  # fmt: skip
+TEXT = st.sampled_from(NASTY) | st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+KEY = TEXT.map(lambda text: text[:200] or "k")
+#: As many as there are characters in 10 kB, drawn once: it is the size that matters.
+LISTED = st.lists(TEXT, max_size=2) | st.just(["long name " * 20] * 30)
+USD = st.none() | st.floats(0, 1e12)
+MEMBER = st.builds(
+    Alert,
+    alert_id=st.uuids().map(str), dedup_key=KEY, tier=st.just("cascade"),
+    kind=st.sampled_from(["cascade.onset", "cascade.exhausted", "cascade.closed", "market.onset", "feed.silent", "whale.retracted"]),
+    severity=st.sampled_from(["info", "warning", "critical"]), asset=TEXT, title=TEXT, text=TEXT, finding_id=st.just("f"),
+    ts_event=st.integers(T, T + 10**9), ts_detect=st.integers(T, T + 10**9), ts_onset=st.none() | st.just(T),
+    position_side=st.none() | st.sampled_from(["long", "short", "unknown"]), venues=LISTED,
+    assets=LISTED, coverage=st.none() | st.sampled_from(["full", "latest_per_second", "unknown"]),
+    silent=LISTED, threshold_is_default=st.none() | st.booleans(), orders=st.none() | st.integers(0, 10**9),
+    notional_usd=USD, estimate_usd=USD, estimate_low_usd=USD, estimate_high_usd=USD, pace_usd_per_min=USD,
+    usual_usd_per_min=USD, price_before=st.none() | st.floats(1e-9, 1e9), price_worst=st.none() | st.floats(1e-9, 1e9),
+    drawdown_bps=st.none(), reignition_probability=st.none() | st.floats(0, 1), excess_selling_usd=st.none(),
+    p_value=st.none() | st.floats(0, 1), posterior=st.none(),
+)  # fmt: skip
+NOTIFICATION = st.builds(
+    routing.Notification,
+    notification_id=st.uuids().map(str), key=KEY, action=st.sampled_from(["trigger", "update", "resolve", "reminder"]),
+    severity=st.sampled_from(["info", "warning", "critical"]), wait_us=st.just(0), ts_first=st.just(T), ts_event=st.just(T),
+    why=st.sampled_from(["begins", "worse", "market-wide", "grown", "calmed", "flares up", "goes on", "over", "unheard"]),
+    ts_detect=st.just(T), alert_ids=st.lists(st.uuids().map(str), max_size=40),
+    members=st.lists(MEMBER, min_size=1, max_size=3) | MEMBER.map(lambda member: [member] * 12), open_members=st.integers(0, 12),
+)  # fmt: skip
+MESSAGES = st.builds(
+    message_of,
+    NOTIFICATION,
+    st.sampled_from(["", "https://board.example/{episode}?at={time}&a={asset}"]),
+)
+
+
+def made(form: str, message: Message) -> dict:
+    return json.loads(targets.body(form, message, "PARAMETER"))
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_slack_gets_text_within_its_limits_and_no_mention_or_markup_of_a_name(message):
+    body = made("slack", message)
+    header, section = body["blocks"]
+    assert 0 < units(header["text"]["text"]) <= slack.HEADER
+    assert header["text"]["type"] == "plain_text"
+    assert 0 < units(section["text"]["text"]) <= slack.SECTION
+    words = section["text"]["text"].partition("\n```")[0]
+    for text in (words, body["text"]):
+        assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", text)
+        assert not re.search(r"[*_~`](?!\u200b)", text), "a mark is kept apart from its word"
+    assert units(json.dumps(body, ensure_ascii=False)) < 10_000
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_discord_gets_one_embed_within_its_limits_that_mentions_nobody(message):
+    body = made("discord", message)
+    [embed] = body["embeds"]
+    assert body["allowed_mentions"] == {"parse": []}
+    assert 0 < units(embed["title"]) <= discord.TITLE
+    assert units(embed["description"]) <= discord.DESCRIPTION
+    assert units(embed["title"]) + units(embed["description"]) <= 6_000
+    words = embed["description"].partition("\n```sql")[0]
+    for text in (words, embed["title"]):
+        assert not re.search(r"(?<!\\)(?:\\\\)*[*_~`|<@]", text)
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_telegram_gets_plain_text_whose_entities_fit_it(message):
+    body = made("telegram", message)
+    assert body["chat_id"] == "PARAMETER"
+    assert "parse_mode" not in body
+    assert 0 < units(body["text"]) <= telegram.TEXT
+    [bold] = body["entities"]
+    assert 0 < bold["length"] <= units(body["text"])
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_pagerduty_gets_an_event_that_its_documentation_allows(message):
+    raw = targets.body("pagerduty", message, "KEY")
+    event = json.loads(raw)
+    assert len(raw) <= pagerduty.MAX_BYTES < 512_000
+    assert event["routing_key"] == "KEY"
+    assert event["event_action"] == ("resolve" if message.action == "resolve" else "trigger")
+    assert len(event["dedup_key"]) <= pagerduty.KEY
+    assert 0 < len(event["payload"]["summary"]) <= pagerduty.SUMMARY
+    assert event["payload"]["severity"] in ("critical", "error", "warning", "info")
+    assert event["payload"]["source"]
+    assert all(link["href"].startswith("https://") for link in event.get("links", []))
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_alertmanager_gets_labels_that_do_not_change_with_the_event(message):
+    [alert] = json.loads(targets.body("alertmanager", message))
+    assert alert["labels"] == {
+        "alertname": "undertow",
+        "event": message.key,
+        "severity": message.severity,
+    }
+    assert alert["startsAt"].endswith("Z")
+    assert (alert["endsAt"] > alert["startsAt"]) == (message.action != "resolve")
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_a_webhook_and_a_cloudevent_stay_under_20_kb_with_every_number_a_field(message):
+    for form in ("webhook", "cloudevents"):
+        raw = targets.body(form, message)
+        body = json.loads(raw)
+        assert len(raw) < 20_000
+        assert body["data"]["episodes"] >= len(body["data"]["members"])
+    assert {name for name in ("specversion", "id", "source", "type") if body[name]} == {
+        "specversion",
+        "id",
+        "source",
+        "type",
+    }
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["time"])
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_no_form_loses_a_message_to_its_words(message):
+    assert message.title
+    for form in targets.FORMS:
+        assert targets.body(form, message, "PARAMETER") == targets.body(form, message, "PARAMETER")
+
+
+def test_the_first_line_has_no_internal_name_and_says_how_big_against_the_usual():
+    alert = Alert(
+        alert_id="a", dedup_key="e", kind="cascade.onset", tier="cascade", severity="critical", asset="BTC", title="t",
+        text="score Z30-vol 4.52 against 5.11", finding_id="f", ts_event=T, ts_detect=T, position_side="long",
+        venues=["binance", "bybit"], coverage="latest_per_second", threshold_is_default=True, orders=503,
+        notional_usd=4.1e6, pace_usd_per_min=7.1e6, usual_usd_per_min=177_500.0, price_before=90_000.0, price_worst=89_100.0,
+        estimate_usd=5e6, estimate_low_usd=4.5e6, estimate_high_usd=6e6, silent=["liquidations/okx"],
+    )  # fmt: skip
+    [told, *_] = routing.step(routing.State(), alert)
+    message = message_of(told)
+    assert message.title == "BTC longs liquidated"
+    assert message.lines == [
+        "BTC: at least $4.1M of longs sold by force in 503 orders on binance and bybit; $7.1M a minute, 40 times a usual minute.",
+        "Price 90,000 before, 89,100 at worst (-1.00 %).",
+        "With what venues hid: about $5.0M ($4.5M to $6.0M).",
+        "A venue shows one order a second: what is seen is the least it was. The threshold is a default one, not fitted to"
+        " this market. Silent: liquidations/okx.",
+        "Began 2025-11-21 00:00:00 UTC, as of 00:00:00 UTC.",
+    ]  # fmt: skip
+    assert message.data["members"][0]["notional_usd"] == 4.1e6
+    assert not any("Z30" in line for line in [message.title, *message.lines])
+
+
+@pytest.mark.parametrize(
+    ("likely", "words"),
+    [(0.05, "unlikely"), (0.37, "less likely than not"), (0.5, "about as"), (0.9, "is likely")],
+)
+def test_what_may_follow_is_told_in_words(likely, words):
+    calmed = msgspec.structs.replace(_calmed(), members=[_exhausted(likely)])
+    assert any(words in line for line in message_of(calmed).lines)
+
+
+def _exhausted(likely: float) -> Alert:
+    return Alert(
+        alert_id="a", dedup_key="e", kind="cascade.exhausted", tier="cascade", severity="warning", asset="BTC", title="t",
+        text="t", finding_id="f", ts_event=T, ts_detect=T, position_side="long", notional_usd=1e6, reignition_probability=likely,
+    )  # fmt: skip
+
+
+def _calmed() -> routing.Notification:
+    return routing.Notification(
+        notification_id="n", key="e", action="update", severity="critical", why="calmed", wait_us=0, ts_first=T, ts_event=T,
+        ts_detect=T, alert_ids=[], members=[], open_members=1,
+    )  # fmt: skip
