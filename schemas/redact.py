@@ -80,9 +80,11 @@ def keep_login(url: str) -> None:
 def keep_path(url: str) -> None:
     """Keep the path, query and fragment of `url`, piece by piece: a webhook's are its key."""
     _, _, rest = url.partition("://")
-    for piece in re.split(r"[/?#&=;,\s]+", rest)[1:]:
-        if piece and piece.lower() not in _PUBLIC:
-            keep_secret(piece)
+    for piece in re.split(r"[/?#&;,\s]+", rest)[1:]:
+        # Of `name=value` the value: the name is nobody's secret.
+        secret = piece.partition("=")[2] or piece
+        if secret and secret.lower() not in _PUBLIC:
+            keep_secret(secret)
 
 
 def redacted(text: str) -> str:

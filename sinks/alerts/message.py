@@ -91,9 +91,14 @@ def usd(worth: float) -> str:
     return f"${worth:,.0f}"
 
 
+def moment(micros: int) -> datetime:
+    """Return microseconds UTC as a datetime."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
 def utc(micros: int, form: str = "%H:%M:%S UTC") -> str:
     """Write microseconds UTC for people."""
-    return (_EPOCH + timedelta(microseconds=micros)).strftime(form)
+    return moment(micros).strftime(form)
 
 
 def _is_cascade(alert: Alert) -> bool:

@@ -21,6 +21,7 @@ from schemas import metrics
 from schemas.redact import redacted
 from sinks.alerts import targets
 from sinks.alerts.targets import CONTENT_TYPE, PERMANENT, telegram
+from sinks.webhooks import smtp
 from sinks.webhooks.body import probe_message, probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
@@ -115,6 +116,8 @@ async def post(
     """Make one attempt, signed at `ts_unix` (seconds UTC)."""
     headers = sign(endpoint.secret, webhook_id, ts_unix, body) if endpoint.secret else {}
     try:
+        if endpoint.target == "email":
+            return await _mail(endpoint, body)
         # The answer's body is the receiver's to make endless: but for a piece of Telegram's, which
         # says there when to come again, it is never read.
         async with session.post(
@@ -129,6 +132,13 @@ async def post(
         # An error of aiohttp quotes the whole URL, and what the receiver said.
         said = redacted(f"{type(problem).__name__}: {problem}")
         return Answer(error=said.rstrip(": ")[:ERROR_KEPT])
+
+
+async def _mail(endpoint: Endpoint, body: bytes) -> Answer:
+    code, said = await asyncio.to_thread(smtp.send, endpoint.url, endpoint.allow_private, body)
+    if 200 <= code < 300:
+        return Answer(code)
+    return Answer(code, error=redacted(f"SMTP {code}: {said}")[:ERROR_KEPT])
 
 
 async def probe(endpoint: Endpoint) -> Answer:
@@ -148,7 +158,10 @@ def _count(delivery: Delivery, outcome: str) -> None:
 
 def _note_delay(delivery: Delivery, now_us: int) -> None:
     # Only programs' bodies say it; people's channels are as late as those.
-    body = orjson.loads(delivery.body)
+    try:
+        body = orjson.loads(delivery.body)
+    except orjson.JSONDecodeError:
+        return
     data = body.get("data") if isinstance(body, dict) else None
     if detected := (data or {}).get("ts_detect"):
         metrics.DELAY.labels("delivered").observe(max(0.0, (now_us - detected) / SECOND_US))

@@ -8,17 +8,26 @@ import msgspec
 from yarl import URL
 
 from schemas.identity import natural_id
-from schemas.redact import keep_path, keep_secret
+from schemas.redact import keep_login, keep_path, keep_secret
 from sinks.webhooks.guard import check_url
 from sinks.webhooks.signing import secret_key
+from sinks.webhooks.smtp import addresses, check_smtp_url
 
 #: `webhook` and those below it are told of events; `every` gets each alert alone.
 Target = Literal[
-    "webhook", "every", "cloudevents", "slack", "discord", "telegram", "pagerduty", "alertmanager"
+    "webhook",
+    "every",
+    "cloudevents",
+    "slack",
+    "discord",
+    "telegram",
+    "pagerduty",
+    "alertmanager",
+    "email",
 ]
 _TARGETS = get_args(Target)
 #: Receivers that verify nothing, so that a secret is not asked for.
-UNSIGNED = frozenset({"slack", "discord", "telegram", "pagerduty", "alertmanager"})
+UNSIGNED = frozenset({"slack", "discord", "telegram", "pagerduty", "alertmanager", "email"})
 #: Hosts that say what they take.
 _OF_HOST: dict[str, Target] = {
     "hooks.slack.com": "slack",
@@ -44,9 +53,13 @@ class Endpoint(msgspec.Struct, frozen=True):
     target: Target = "webhook"
 
     def __post_init__(self) -> None:
-        keep_path(self.url)
+        keep_login(self.url)
         keep_secret(self.secret)
-        check_url(self.url, self.allow_private)
+        if self.target == "email":
+            check_smtp_url(self.url, self.allow_private)
+        else:
+            keep_path(self.url)
+            check_url(self.url, self.allow_private)
         if self.secret or self.target not in UNSIGNED:
             secret_key(self.secret)
         needed = _NEEDS.get(self.target)
@@ -55,7 +68,10 @@ class Endpoint(msgspec.Struct, frozen=True):
 
     @property
     def parameter(self) -> str:
-        """What goes from the URL's query into the body: a chat, a routing key."""
+        """What goes from the URL's query into the body: a chat, a routing key, mail addresses."""
+        if self.target == "email":
+            sender, receivers = addresses(self.url)
+            return " ".join([sender, *receivers])
         return URL(self.url).query.get(_NEEDS.get(self.target, ""), "")
 
     @property
@@ -79,10 +95,11 @@ class Endpoint(msgspec.Struct, frozen=True):
 def parse_endpoints(text: str, allow_private: Collection[str] = ()) -> list[Endpoint]:
     """Read `https://host/path#whsec_...`, separated by commas or space.
 
-    `slack+https://...` and the like name the form that a receiver takes, where its host does not;
-    `every+https://...` gets each alert alone. `allow_private` names the hosts that may be private,
-    loopback or plain http. A comma inside a URL is written %2C. Raises ValueError, which counts
-    from 1 and quotes neither secrets nor paths.
+    `slack+https://...` names the form that a receiver takes, where its host does not;
+    `every+https://...` gets each alert alone, and mail goes to
+    `email+smtps://user:password@host/?from=a@b.c&to=d@e.f`. `allow_private` names the hosts that
+    may be private, loopback or without TLS. A comma inside a URL is written %2C. Raises ValueError, which
+    counts from 1 and quotes neither secrets nor paths.
     """
     named = {host.strip("[]").lower() for host in allow_private}
     endpoints: list[Endpoint] = []
@@ -100,7 +117,7 @@ def parse_endpoints(text: str, allow_private: Collection[str] = ()) -> list[Endp
 def _endpoint(entry: str, private: Collection[str]) -> Endpoint:
     rest, _, secret = entry.partition("#")
     target, plus, url = rest.partition("+")
-    if not plus or not url.startswith("http"):
+    if not plus or "://" in target:
         return Endpoint(rest, secret, _host(rest) in private, _OF_HOST.get(_host(rest), "webhook"))
     return Endpoint(url, secret, _host(url) in private, _target(target))
 

@@ -64,6 +64,11 @@ def check_url(url: str, allow_private: bool) -> None:
         raise ValueError(f"{host}: a user name or password in the URL is refused")
     if parsed.scheme == "http" and not allow_private:
         raise ValueError(f"{host}: http is only for hosts named in allow_private, use https")
+    check_host(host, allow_private)
+
+
+def check_host(host: str, allow_private: bool) -> None:
+    """Check a literal in any form, or a name, whose address is not asked for; raises ValueError."""
     if host.lower().rstrip(".") == "localhost" and not allow_private:
         raise ValueError(f"{host} is this machine, and allow_private does not name it")
     if _is_address(host) and (reason := refusal(host, allow_private)):

@@ -24,23 +24,19 @@ def notify(**given: Any) -> None:
     Alerts of one event are told together. It must hear all of them: with several of these, each
     groups what its own partitions bring.
     """
-    from sinks.alerts.rules import load_rules
     from sinks.webhooks import notify as notifying
-    from sinks.webhooks.endpoints import parse_endpoints
-    from sinks.webhooks.notifier import Notifier
     from sinks.webhooks.outbox import Outbox
     from sinks.webhooks.outbox_file import explained
     from sinks.webhooks.worker import delivering
     from streams.kafka import clients, lag, worker_names
     from streams.kafka.rejoin import rejoining
+    from streams.run.webhooks import receivers
 
     with stage(given) as settings:
-        allowed = settings.webhook_allow_private.replace(",", " ").split()
         path = Path(settings.data_dir) / "outbox.sqlite"
         stop = stopping()
         try:
-            endpoints = parse_endpoints(settings.webhook_urls, allowed)
-            notifier = Notifier(endpoints, load_rules(settings.alert_rules))
+            endpoints, notifier = receivers(settings)
             with Outbox(path) as outbox, delivering(endpoints, outbox) as check:
                 worker = worker_names.claim(settings.data_dir, "notify")
                 conf = clients.consumer_conf(settings, "notify", worker)

@@ -56,11 +56,14 @@ def run(
     from streams.process.progress import telling
     from streams.run.loop import Ears
     from streams.run.shell import CannotRun, Embedded, NoSpace, Stopped
+    from streams.run.webhooks import receivers
 
     settings = settled(**given)
     rate = _speed(speed)
     try:
         params = load_params(settings.params)
+        # Before anything is opened: a receiver that cannot be one is no news for later.
+        receivers(settings)
         opened = open_named(source, seed, hours, by_the_run=True)
         with health.serving(settings) as ops_url, Embedded(settings, params) as shell:
             heard = signal_heard()

@@ -307,7 +307,8 @@ def _keep_secrets(values: Mapping[str, Any]) -> None:
         keep_login(texts.get(name, ""))
     for url in re.split(r"[,\s]+", texts.get("webhook_urls", "")):
         keep_login(url)
-        keep_path(url)
+        if "smtp" not in url.partition("://")[0]:
+            keep_path(url)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:

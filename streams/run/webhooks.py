@@ -7,7 +7,7 @@ from pathlib import Path
 
 from schemas.findings import Alert
 from sinks.alerts.rules import load_rules
-from sinks.webhooks.endpoints import parse_endpoints
+from sinks.webhooks.endpoints import Endpoint, parse_endpoints
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.outbox_file import explained
@@ -15,23 +15,30 @@ from sinks.webhooks.worker import delivering
 from streams.process.settings import Settings
 
 
+def receivers(settings: Settings) -> tuple[list[Endpoint], Notifier]:
+    """Return whom the settings name, and what takes alerts in for them.
+
+    Raises ValueError, which names what of the endpoints or rules cannot be used.
+    """
+    allowed = settings.webhook_allow_private.replace(",", " ").split()
+    endpoints = parse_endpoints(settings.webhook_urls, allowed)
+    return endpoints, Notifier(endpoints, load_rules(settings.alert_rules))
+
+
 @contextlib.contextmanager
 def kept(
     settings: Settings, data_dir: Path, stop: Callable[[], object]
 ) -> Iterator[Callable[[Alert], None]]:
-    """Yield what takes an alert: when it returns, the alert is in the outbox.
+    """Yield what takes an alert: when it returns, the outbox has what is told of it.
 
     At the end what is due is tried once more, unless the run was told to `stop`: the
     outbox keeps it for the next start. Raises OutboxUnusable, and what the delivering thread
     failed with.
     """
-    private = settings.webhook_allow_private
-    allowed = [host for host in private.replace(",", " ").split() if host]
-    endpoints = parse_endpoints(settings.webhook_urls, allowed)
+    endpoints, notifier = receivers(settings)
     if not endpoints:
         yield lambda alert: None
         return
-    notifier = Notifier(endpoints, load_rules(settings.alert_rules))
     path = data_dir / "outbox.sqlite"
     try:
         with (

@@ -1,10 +1,20 @@
 """The form in which each kind of channel takes a message: pure functions, one file a target."""
 
 from sinks.alerts.message import Message
-from sinks.alerts.targets import alertmanager, discord, pagerduty, slack, standard, telegram
+from sinks.alerts.targets import (
+    alertmanager,
+    discord,
+    mail,
+    pagerduty,
+    slack,
+    standard,
+    telegram,
+)
 
 #: What `body` makes.
-FORMS = ("webhook", "cloudevents", "slack", "discord", "telegram", "pagerduty", "alertmanager")
+FORMS = (
+    "webhook", "cloudevents", "slack", "discord", "telegram", "pagerduty", "alertmanager", "email",
+)  # fmt: skip
 #: What a receiver answers for good: the same body would be refused again.
 PERMANENT: dict[str, frozenset[int]] = {
     "pagerduty": frozenset({400}),
@@ -12,6 +22,7 @@ PERMANENT: dict[str, frozenset[int]] = {
     "discord": frozenset({400, 401, 403, 404}),
     "telegram": frozenset({400, 401, 403, 404}),
     "alertmanager": frozenset({400}),
+    "email": frozenset(range(500, 600)),
 }
 #: The media type of what is posted, JSON where none is named.
 CONTENT_TYPE = {"cloudevents": "application/cloudevents+json"}
@@ -20,12 +31,16 @@ CONTENT_TYPE = {"cloudevents": "application/cloudevents+json"}
 def body(target: str, message: Message, parameter: str = "") -> bytes:
     """Return what is posted to a receiver that takes `target`.
 
-    `parameter` is what its URL gives for the body: a chat's id, a routing key.
+    `parameter` is what its URL gives for the body: a chat's id, a routing key, of mail the sender
+    and then the receivers, with spaces between.
     """
     if target == "telegram":
         return telegram.body(message, parameter)
     if target == "pagerduty":
         return pagerduty.body(message, parameter)
+    if target == "email":
+        sender, *receivers = parameter.split()
+        return mail.body(message, sender, receivers)
     return _BODIES[target](message)
 
 
