@@ -98,8 +98,8 @@ def parse_endpoints(text: str, allow_private: Collection[str] = ()) -> list[Endp
     `slack+https://...` names the form that a receiver takes, where its host does not;
     `every+https://...` gets each alert alone, and mail goes to
     `email+smtps://user:password@host/?from=a@b.c&to=d@e.f`. `allow_private` names the hosts that
-    may be private, loopback or without TLS. A comma inside a URL is written %2C. Raises ValueError, which
-    counts from 1 and quotes neither secrets nor paths.
+    may be private, loopback or without TLS. A comma inside a URL is written %2C. Raises
+    ValueError, which counts from 1 and quotes neither secrets nor paths.
     """
     named = {host.strip("[]").lower() for host in allow_private}
     endpoints: list[Endpoint] = []
