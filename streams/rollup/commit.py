@@ -22,7 +22,9 @@ log = logging.getLogger("undertow.rollup")
 #: An answer that takes longer is asked for again, so that stopping never waits longer.
 ANSWER_S = 10
 HANGS_AFTER_S = ANSWER_S + 2.0
-
+#: Offsets of one request: the broker keeps them as one batch, below its megabyte with the longest
+#: bookmarks.
+OFFSETS_AT_ONCE = 200
 
 #: A topic, a record for it (or many), and the partition where that is not for its key to say.
 Sent = tuple[str, msgspec.Struct | Many, int | None]
@@ -79,8 +81,10 @@ def _commit(producer: Producer, cut: Cut) -> None:
     producer.begin_transaction()
     for topic, record, partition in cut.records:
         send(producer, topic, record, partition)
-    with _bounded():
-        producer.send_offsets_to_transaction(cut.offsets, cut.group, ANSWER_S)
+    for first in range(0, len(cut.offsets), OFFSETS_AT_ONCE):
+        few = cut.offsets[first : first + OFFSETS_AT_ONCE]
+        with _bounded():
+            producer.send_offsets_to_transaction(few, cut.group, ANSWER_S)
     with _bounded():
         producer.commit_transaction(ANSWER_S)
     metrics.RECORDS.labels("trades").inc(cut.taken)
