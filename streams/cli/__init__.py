@@ -13,6 +13,7 @@ from streams.cli import (
     migrate,
     notify,
     parse,
+    picture,
     replay,
     rollup,
     run,
@@ -50,6 +51,7 @@ def main() -> None:
 for command in (
     run.run,
     replay.replay,
+    picture.picture,
     sql.sql,
     stack.stack,
     topics.topics,

@@ -1,12 +1,18 @@
 """Plots of an evaluation as SVG text: colours that the colour-blind can tell, no scripts."""
 
 import io
+import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from schemas.findings import CascadeFinding
+from schemas.words import SECOND
+from streams.evaluate.picture import Picture
 
 Row = Mapping[str, Any]
 #: Okabe and Ito's colours; ours is drawn thick and black.
@@ -111,3 +117,50 @@ def reliability(bins: Sequence[Row], said: str) -> str:
         axis.set_xlabel(said)
         axis.set_ylabel("observed share")
         return svg(figure)
+
+
+#: Phases that are drawn, each with its colour; others would crowd the picture.
+_MARKS = {"watch": "#E69F00", "onset": "#D55E00", "peak": "#0072B2", "exhausted": "#009E73",
+          "closed": "#555555"}  # fmt: skip
+#: Before the episode and after it, and how much is one point, seconds.
+_AROUND, _STEP = 600, 5
+
+
+def night(picture: Picture, episode: Sequence[CascadeFinding]) -> str:
+    """Draw an episode: price, forced dollars a second, score less threshold, and its phases."""
+    onset = episode[0].ts_onset // SECOND
+    first, last = onset - _AROUND, episode[-1].ts_event // SECOND + _AROUND // 2
+    steps = range(first, last, _STEP)
+    minutes = [(step - onset) / 60 for step in steps]
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(8, 5.2), layout="constrained")
+        price, forced, score = figure.subplots(3, 1, sharex=True, height_ratios=(2, 1.2, 1.6))
+        price.plot(minutes, _lasting(picture.price, steps), color="#333333", linewidth=1)
+        price.set_ylabel(f"{picture.asset}, USD")
+        usd = [sum(picture.forced_usd.get(s + i, 0.0) for i in range(_STEP)) for s in steps]
+        forced.fill_between(minutes, [u / _STEP / 1e3 for u in usd], step="post", color="#56B4E9")
+        forced.set_ylabel("forced, $1,000/s")
+        score.plot(minutes, _lasting(picture.excess, steps), color="#333333", linewidth=1)
+        score.axhline(0, color="#D55E00", linestyle=":", linewidth=1)
+        score.set_ylabel("score less threshold")
+        score.set_xlabel("minutes from onset")
+        drawn: set[str] = set()
+        for finding in episode:
+            colour = _MARKS.get(finding.phase)
+            if colour is None or finding.phase in drawn:
+                continue
+            drawn.add(finding.phase)
+            at = (finding.ts_event // SECOND - onset) / 60
+            for axis in (price, forced, score):
+                axis.axvline(at, color=colour, linewidth=1.2)
+            price.plot([], [], color=colour, label=finding.phase)
+        price.set_xlim(minutes[0], minutes[-1])
+        price.legend(loc="lower left", ncols=2)
+        return svg(figure)
+
+
+def _lasting(values: Mapping[int, float], steps: range) -> list[float]:
+    """Return the last value known at each step, NaN before the first."""
+    seconds = sorted(values)
+    at = [bisect_right(seconds, step) for step in steps]
+    return [round(values[seconds[i - 1]], 6) if i else math.nan for i in at]

@@ -10,7 +10,7 @@ from streams import cli
 from streams.process import settings
 from streams.process.settings import TABLE, Settings, SettingsError
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().parents[2] / "docker" / "README.md"
 
 
 def test_every_setting_is_in_the_table_and_the_readme() -> None:
