@@ -12,6 +12,7 @@ from schemas.words import SECOND
 from streams.core import engine, fold
 from streams.core.open_seconds import DataRecord
 from streams.core.params import Params
+from streams.core.shard import INPUTS, Finding, Shard
 from streams.sources import Item
 
 #: Of a score so far below its threshold nothing is drawn.
@@ -32,7 +33,7 @@ def of_asset(params: Params, items: Iterable[Item], asset: str) -> Picture:
     """Judge `items` (with words on time between them) and keep what one asset's picture needs."""
     market = msgspec.structs.replace(params.market, majors=(asset,), pulse_floor=FLOOR)
     params = msgspec.structs.replace(params, market=market)
-    picture, shard, state = Picture(asset), engine.Shard(), fold.FoldState()
+    picture, shard, state = Picture(asset), Shard(), fold.FoldState()
     for topic, record in items:
         if getattr(record, "asset", asset) != asset:
             continue
@@ -67,7 +68,7 @@ def _for_engine(
 ) -> Iterator[tuple[str, DataRecord | FeedStatus]]:
     """Yield what the engine is given: bars and rollup's word in place of words on trades."""
     if topic != "trades":
-        if topic in engine.INPUTS:
+        if topic in INPUTS:
             yield topic, record  # type: ignore[misc]
         return
     if isinstance(record, FeedStatus):
@@ -79,7 +80,7 @@ def _for_engine(
             yield "bars", word
 
 
-def _keep(picture: Picture, finding: engine.Finding) -> None:
+def _keep(picture: Picture, finding: Finding) -> None:
     if isinstance(finding, AssetPulse):
         picture.excess[finding.ts_event // SECOND] = finding.excess
     elif isinstance(finding, CascadeFinding):
