@@ -228,6 +228,7 @@ class _Process:
             self._child = subprocess.Popen(
                 [
                     sys.executable,
+                    "-P",
                     "-m",
                     _ENGINE,
                     str(path),
@@ -312,7 +313,7 @@ class _Process:
                 except TimeoutError:
                     self._look(deadline, limits, turn)
                     continue
-                except ConnectionResetError:
+                except OSError:  # reset, or closed here meanwhile
                     piece = b""
                 if not piece:
                     raise EOFError

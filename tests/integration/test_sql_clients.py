@@ -40,6 +40,7 @@ MORE = [
     "SELECT toInt8(-1), toInt16(-2), toInt32(-3), toUInt8(4), toUInt16(5), toFloat32(0.5), toDate('2025-01-02'), toDecimal64('12.5000', 4) AS d, toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0'), toFixedString('abc', 3), CAST('b' AS Enum8('a' = 1, 'b' = 2)), toIPv4('1.2.3.4')",
     "SELECT [[1, 2], [], [3]] AS a, map('k', [1, 2], 'l', []) AS m, CAST([] AS Array(LowCardinality(String))) AS e, [toLowCardinality('x'), 'y'] AS l, CAST(NULL AS LowCardinality(Nullable(String))) AS n, [NULL, 'z'] AS o",
     "SELECT number, toString(number) AS s, if(number % 7 = 0, NULL, number) AS n, toLowCardinality(toString(number % 300)) AS l FROM numbers(150000)",
+    "SELECT (1, 'a', [toLowCardinality('b')]) AS t, [(1, NULL), (2, 'c')] AS l, map('k', map('m', 1.5)) AS m",
     "SELECT 1 AS a WHERE 0",
 ]
 BAD = ["SELECT * FROM nope", "SELECT nope", "DROP TABLE trades", "SELECT 1 1"]
@@ -177,6 +178,16 @@ def go_client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("go") / "client"
     run([str(go), "build", "-o", str(program), "."], CLIENTS / "go")
     return program
+
+
+def test_a_type_that_native_is_not_rewritten_for_is_a_readable_error(
+    go_client: Path, endpoint: Endpoint
+) -> None:
+    sql = "SELECT sumState(number) AS s FROM numbers(3)"
+    [line] = run(
+        [str(go_client), f"127.0.0.1:{endpoint.port}", "lz4"], go_client.parent, sql
+    ).splitlines()
+    assert "Code: 48. DB::Exception: Type AggregateFunction(sum, UInt64) cannot be sent" in line
 
 
 @pytest.fixture(scope="module")
