@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import ConfigResource, ResourceType
 
 from streams.detect import changelog_rows, faust_recovery
@@ -167,3 +167,28 @@ def test_a_broker_that_does_not_answer_is_told_after_a_while(
     conf = faust_recovery.consumer_conf(Settings(kafka_url="127.0.0.1:1"))
     with pytest.raises(changelog_rows.RowGone, match=r"bars\[2\]@7 does not come: .*"):
         asyncio.run(changelog_rows.read(conf, "bars", 2, [7]))
+
+
+def test_spans_of_a_topic_are_read_whole_past_markers_and_what_is_deleted(
+    clean_topics: str,
+) -> None:
+    sure = Producer({"bootstrap.servers": clean_topics, "transactional.id": "spans"})
+    sure.init_transactions(10)
+    for number in range(4):  # 0 and 1, a marker, 3 and 4, a marker, ...
+        sure.begin_transaction()
+        for part in range(2):
+            sure.produce("bars", value=b"%d %d" % (number, part), partition=2)
+        sure.abort_transaction(10) if number == 1 else sure.commit_transaction(10)
+    conf = faust_recovery.consumer_conf(Settings(kafka_url=clean_topics))
+
+    def read(**spans: range) -> dict[str, list[bytes]]:
+        found = asyncio.run(changelog_rows.read_spans(conf, 2, spans))
+        return {topic: [message.value() for message in those] for topic, those in found.items()}
+
+    whole = [b"0 1", b"2 0", b"2 1", b"3 0"]
+    assert read(bars=range(1, 10), liquidations=range(0, 5)) == {"bars": whole, "liquidations": []}
+    assert read(bars=range(3, 6)) == {"bars": []}
+    admin = topics_admin.admin_client(clean_topics)
+    for done in admin.delete_records([TopicPartition("bars", 2, 7)]).values():
+        done.result()
+    assert read(bars=range(1, 10)) == {"bars": [b"2 1", b"3 0"]}
