@@ -111,7 +111,7 @@ _DOLLARS = frozenset(
 _SMALL_USD = 1.0
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def check_words(venue: str, asset: str, instrument: str | None) -> bool:
     """Return whether the instrument is quoted in dollars.
 

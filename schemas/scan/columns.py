@@ -18,7 +18,7 @@ from schemas.texts import identity_problem
 from schemas.words import MAX_AHEAD, MAX_MICROS, MIN_MICROS, check_words
 
 #: Distinct instruments remembered (under each of a venue's names); then they are learnt anew.
-WORDS = 65_536
+WORDS = 16_384
 Ints = NDArray[np.int64]
 
 

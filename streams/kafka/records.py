@@ -20,7 +20,7 @@ MANY = 1_000
 Many = list[msgspec.Struct]
 
 
-@lru_cache(65_536)
+@lru_cache(16_384)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition that Java, librdkafka and Faust put a key in, as we set them up."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
