@@ -19,6 +19,7 @@ from msgspec import inspect
 from schemas import metrics, texts
 from schemas.codec import InvalidRecord, encode
 from schemas.identity import natural_id
+from schemas.market import Trade
 from schemas.rules import Rule, ruled_fields
 from schemas.status import DeadLetter, letter
 from schemas.topics import TOPICS, key_of
@@ -42,7 +43,8 @@ class _CannotFit(Exception):
 def sendable(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> list[Message]:
     """Return what to send so that a record can be read: mostly itself, else as `readable` says."""
     try:
-        value = encode(record)
+        # Trades are many, and none is made here: whoever read one has checked it.
+        value = encode(record, is_checked=type(record) is Trade)
     except InvalidRecord:
         return [
             Message(to, one, key_of(TOPICS[to], one) or None, encode(one))

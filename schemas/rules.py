@@ -23,16 +23,16 @@ class RuledField(NamedTuple):
 
 def text_fault(record: msgspec.Struct) -> tuple[str, str] | None:
     """Return the first field whose text breaks its rule, and how; None where none does."""
-    for field in ruled_fields(type(record)):
-        value = field.get(record)
+    for name, get, rule, many in ruled_fields(type(record)):
+        value = get(record)
         if value is None:
             continue
-        if field.many:
+        if many:
             for place, element in enumerate(value):
-                if problem := field.rule(element):
-                    return f"{field.name}[{place}]", problem
-        elif problem := field.rule(value):
-            return field.name, problem
+                if problem := rule(element):
+                    return f"{name}[{place}]", problem
+        elif problem := rule(value):
+            return name, problem
     return None
 
 

@@ -1,5 +1,8 @@
 """The one table of topics: name, key, payload, partitions, retention."""
 
+from collections.abc import Callable
+from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -81,4 +84,14 @@ def key_of(topic: Topic, record: msgspec.Struct) -> bytes:
     """Return the message key of `record` on `topic`; a field that it lacks is empty."""
     if len(topic.key) == 1:  # nearly all, and a bar costs little more than its key
         return str(getattr(record, topic.key[0], "")).encode()
-    return ":".join([str(getattr(record, name, "")) for name in topic.key]).encode()
+    if not topic.key:
+        return b""
+    try:
+        return ":".join(_getter(topic.key)(record)).encode()
+    except AttributeError:
+        return ":".join([str(getattr(record, name, "")) for name in topic.key]).encode()
+
+
+@lru_cache
+def _getter(fields: tuple[str, ...]) -> Callable[[msgspec.Struct], tuple[str, ...]]:
+    return attrgetter(*fields)
