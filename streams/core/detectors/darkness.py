@@ -93,15 +93,13 @@ def _leave_out(
     inputs: Clocks, state: Darkness, name: str, status: FeedStatus, stale_after_s: int
 ) -> bool:
     """Go on without an input once the others' time ran on for too long; return if so."""
-    clock, dark = inputs[name], state.dark.get(name)
-    if _has_told_of(inputs, name, stale_after_s + SKEW_S):
-        return False
+    clock, dark, bound = inputs[name], state.dark.get(name), stale_after_s + SKEW_S
     if dark is not None:
         unsaid = not clock.heard and name in state.awaited
-        if dark.left_out or unsaid or _others_run(inputs, dark.runs, name) < stale_after_s + SKEW_S:
+        if dark.left_out or unsaid or _others_run(inputs, dark.runs, name) < bound:
             return False
-        dark.left_out = True
-        return True
+        dark.left_out = not _has_told_of(inputs, name, bound)
+        return dark.left_out
     if name not in state.marks:
         # Nobody has spoken here yet.
         state.marks[name] = {other: c.run for other, c in inputs.items()}
@@ -109,7 +107,7 @@ def _leave_out(
         state.dark[name] = Dark(clock.dark_since, state.marks[name])
         return False
     ran_on = _others_run(inputs, state.marks[name], name)
-    if name in state.awaited or ran_on < stale_after_s + SKEW_S:
+    if name in state.awaited or ran_on < bound or _has_told_of(inputs, name, bound):
         return False
     watermark.stall(clock, stale_after_s)
     since = clock.lead // SECOND if clock.dark_since is None else clock.dark_since
