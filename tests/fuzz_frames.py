@@ -50,6 +50,9 @@ def seeds() -> list[Seed]:
         known = registry.bundled(row.venue)
         if row.metadata is not None:
             known = registry.instruments_of(row.venue, row.metadata, "test")
+        if row.symbol:
+            known = known.of_connection()
+            known.channels[-1] = f"{row.channel}:{row.symbol}"
         spans = [found.span() for found in _SCALAR.finditer(frame)]
         made.append(Seed(row, frame, spans, known))
     return made

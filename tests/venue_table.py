@@ -2,7 +2,7 @@
 
 Frames have the venues' shapes and our own numbers. Each row: venue, channel, what it shows, the
 frame, and of every record the fields that a venue can get wrong. Metadata, where given, is the
-venue's own; else the bundled snapshot answers.
+venue's own; else the bundled snapshot answers. `symbol`: what an answer of REST was asked for.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ class Row(NamedTuple):
     frame: str
     records: list[dict[str, Any]]
     metadata: dict[str, Any] | None = None
+    symbol: str = ""
 
 
 def _forced(
@@ -242,6 +243,34 @@ TABLE = [
     Row("bitfinex", "deriv", "element 17 is open interest in coins, 14 the mark price",
         '[127,[1790000000123,null,79990,79999,null,1,null,1790006400000,0,1,null,0,null,null,80000,null,null,100],7,1790000000200,"status","BTCF0:USTF0"]',
         [_open(100.0, "unknown", 8_000_000.0, T), _mark(80000.0, T)]),
+    # Answers of REST have the stream's rows and identities (venue-protocols.md, REST).
+    Row("okx", "liquidation-orders", "REST: the channel's shape without its name",
+        '{"code":"0","msg":"","data":[{"details":[{"bkLoss":"0","bkPx":"80000","ccy":"","posSide":"short","side":"buy","sz":"8.5","ts":"1790000000123"}],"instFamily":"BTC-USDT","instId":"BTC-USDT-SWAP","instType":"SWAP","totalLoss":"0","uly":"BTC-USDT"}]}',
+        [_forced("short", 0.085, 80000.0, "bankruptcy", 6800.0, T)]),
+    Row("okx", "trades", "REST: a print is the same print",
+        '{"code":"0","msg":"","data":[{"instId":"BTC-USDT-SWAP","side":"sell","sz":"2","source":"0","px":"80000","tradeId":"242720720","ts":"1790000000123"}]}',
+        [_trade("sell", 0.02, 80000.0, 1600.0, T, event_id="okx:BTC-USDT-SWAP:242720720")]),
+    Row("deribit", "trades", "get_last_trades_by_instrument tells of liquidations too",
+        '{"jsonrpc":"2.0","id":9,"result":{"trades":[{"trade_seq":1,"trade_id":"480","timestamp":1790000000123,"price":80000,"instrument_name":"BTC-PERPETUAL","direction":"sell","amount":40000,"liquidation":"T"}],"has_more":false}}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="deribit:BTC-PERPETUAL:480"),
+         _forced("long", 0.5, 80000.0, "fill", 40000.0, T)]),
+    Row("bitfinex", "liq", "REST: rows without a channel's number",
+        '[["pos",171,1790000000123,null,"tSOLF0:USTF0",0.5,160.02,null,0,1,null,null],["pos",171,1790000000140,null,"tSOLF0:USTF0",0.5,160.02,null,1,1,null,148.7]]',
+        [_forced("long", 0.5, None, None, None, T, event_id="bitfinex:liquidation:171")]),
+    Row("bitfinex", "trades", "REST: prints do not name their symbol",
+        '[[45,1790000000123,-0.5,80000]]',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="bitfinex:tBTCF0:USTF0:45")], None, "tBTCF0:USTF0"),
+    Row("htx", "liquidation_orders", "REST, v3: the order's side, coins and turnover as told",
+        '{"code":200,"msg":"","data":[{"query_id":452057,"contract_code":"BTC-USDT","symbol":"BTC","direction":"sell","offset":"close","volume":500,"price":80000,"created_at":1790000000123,"amount":0.5,"trade_turnover":40000}],"ts":1790000000200}',
+        [_forced("long", 0.5, None, None, 40000.0, T)]),
+    Row("kraken", "trade", "REST: history says neither product nor milliseconds",
+        '{"result":"success","serverTime":"2026-09-21T14:13:21.000Z","history":[{"time":"2026-09-21T14:13:20.123Z","trade_id":100,"price":80000,"size":40000,"side":"sell","type":"liquidation","uid":"90aa"}]}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="kraken:PI_XBTUSD:90aa"),
+         _forced("long", 0.5, 80000.0, "fill", 40000.0, T)], None, "PI_XBTUSD"),
+    Row("dydx", "v4_trades", "REST: prints do not name their market",
+        '{"trades":[{"id":"0671","side":"BUY","size":"0.5","price":"160","type":"LIQUIDATED","createdAt":"2026-09-21T14:13:20.123Z","createdAtHeight":"1"}]}',
+        [_trade("buy", 0.5, 160.0, 80.0, T, event_id="dydx:SOL-USD:0671"),
+         _forced("short", 0.5, 160.0, "fill", 80.0, T)], None, "SOL-USD"),
     # timestamp in seconds; owners are labels (wire-formats 3.13).
     Row("whale_alert", "alert", "a leg for each asset, worth as told",
         '{"type":"alert","channel_id":"c","timestamp":1790000000,"blockchain":"ethereum","transaction_type":"transfer","from":"unknown wallet","to":"Binance","amounts":[{"symbol":"USDT","amount":5000000,"value_usd":5001000},{"symbol":"eth","amount":2}],"text":"t","transaction":{"hash":"0xab","sub_transactions":[]}}',

@@ -12,14 +12,20 @@ FIXTURES = Path(__file__).resolve().parents[2] / "shared" / "data" / "ws_fixture
 NO_FIXTURES = f"recorded frames are not at {FIXTURES}"
 
 
-def parsed(venue, channel, frame, metadata=None, ts_recv=RECV) -> Parsed:
-    """Parse one frame; `metadata` is the venue's own, else the bundled snapshot is used."""
+def parsed(venue, channel, frame, metadata=None, ts_recv=RECV, symbol="") -> Parsed:
+    """Parse one frame; `metadata` is the venue's own, else the bundled snapshot is used.
+
+    `symbol`: what an answer of REST was asked for.
+    """
     text = frame if isinstance(frame, bytes) else json.dumps(frame).encode()
     known = (
         registry.bundled(venue)
         if metadata is None
         else registry.instruments_of(venue, metadata, "test")
     )
+    known = known.of_connection()
+    if symbol:
+        known.channels[-1] = f"{channel}:{symbol}"
     return registry.parse(venue, channel, text, known, ts_recv)
 
 

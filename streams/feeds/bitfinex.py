@@ -22,7 +22,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
 
 # tBTCF0:USTF0; a spot pair (tBTCUSD) is none
 _NAME = re.compile(r"t?([^\W_a-z]+?)F0:([A-Z0-9]+?)F0")
@@ -52,12 +52,16 @@ def parse_liquidations(frame: bytes, ts_recv: int, instruments: Instruments) -> 
 
     The amount's sign is the POSITION's, whole coins or less. Element 6 is the entry price, no
     fill, so neither price nor worth is told; 9 is 0 where the system took the position and
-    nothing was sold. Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
+    nothing was sold. Rows without a channel's number are REST's answer: history.
+    Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
     opened = _opened(frame, instruments, "liq")
     if isinstance(opened, Parsed):
         return opened
-    return built(opened.rows, partial(_position, ts_recv=ts_recv, known=instruments), path="1")
+    position = partial(_position, ts_recv=ts_recv, known=instruments)
+    parsed = built(opened.rows, position, path=opened.path)
+    parsed.history = opened.path == ""
+    return parsed
 
 
 # [23916,"te",[1720045100,1791400314934,0.02,84305]]    then the same again as "tu"
@@ -73,7 +77,8 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     if opened.kind == "tu":  # told already
         return Parsed([], [])
     instrument = instruments[opened.symbol]
-    parsed = built(opened.rows, partial(_trade, ts_recv=ts_recv, of=instrument), path="1")
+    trade = partial(_trade, ts_recv=ts_recv, of=instrument)
+    parsed = built(opened.rows, trade, path=opened.path)
     parsed.history = opened.kind == ""
     return parsed
 
@@ -127,6 +132,8 @@ def route(frame: bytes) -> str:
         _event(frame)
         return ""
     array = _array(frame)
+    if array and isinstance(array[0], list):
+        return "liq" if _answer(array)[0][:1] == ["pos"] else "trades"
     if array[1:2] == ["hb"]:
         return ""
     if array[1:2] in (["te"], ["tu"]):
@@ -150,6 +157,7 @@ class _Opened(msgspec.Struct):
     rows: list[Any]
     kind: str
     symbol: str
+    path: str = "1"
 
 
 def _opened(frame: bytes, instruments: Instruments, channel: str) -> _Opened | Parsed:
@@ -157,6 +165,9 @@ def _opened(frame: bytes, instruments: Instruments, channel: str) -> _Opened | P
     if frame.lstrip()[:1] != b"[":
         return _replied(_event(frame), instruments)
     array = _array(frame)
+    if array and isinstance(array[0], list):
+        symbol = "" if channel == "liq" else asked(instruments, "bitfinex")
+        return _Opened(_answer(array), "", symbol, "")
     if len(array) < 2 or type(array[0]) is not int:
         raise UnreadableFrame("0", "no channel's number")
     if array[1] == "hb":
@@ -171,6 +182,12 @@ def _opened(frame: bytes, instruments: Instruments, channel: str) -> _Opened | P
     if channel != "liq" and not symbol:
         raise UnreadableFrame("0", f"nothing has said what channel {array[0]} is of")
     return _Opened(rows, kind, symbol)
+
+
+def _answer(array: list[Any]) -> list[Any]:
+    """Return the rows of REST's answer, which some of its documents put in one more list."""
+    first = array[0]
+    return first if first and isinstance(first[0], list) else array
 
 
 def _symbol(array: list[Any], instruments: Instruments) -> str:

@@ -6,7 +6,7 @@ XBT is BTC here.
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
@@ -14,7 +14,7 @@ import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from streams.feeds import readings
-from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
+from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, micros, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -357,13 +357,12 @@ def _second(text: str) -> int:
 
 
 def _micros(text: str) -> int:
-    try:
-        if len(text) == 24 and text[19] == "." and text[23] == "Z":  # as the venue writes it
+    if len(text) == 24 and text[19] == "." and text[23] == "Z" and "2015" < text < "2100":
+        try:
             return _second(text[:19]) + int(text[20:23]) * 1000
-        stamp = datetime.fromisoformat(text)
-        return round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1_000_000)
-    except (ValueError, OverflowError):
-        raise UnreadableFrame("timestamp", f"{text[:60]!r} is no time") from None
+        except ValueError:
+            pass
+    return micros("timestamp", text)
 
 
 def _times(row: _Reading, ts_recv: int) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """What a venue may send, and the door through which rare records enter."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -8,6 +9,7 @@ from msgspec import Meta
 
 from schemas.codec import validated
 from schemas.texts import identity_problem
+from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds.frames import UnreadableFrame, unreadable
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -24,6 +26,8 @@ SignedSize = Annotated[float, Meta(ge=-1e15, le=1e15)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 #: A stream's name, or an id that may be missing.
 Stream = Annotated[str, Meta(max_length=100)]
+#: A time in ISO 8601, for `micros`.
+Moment = Annotated[str, Meta(min_length=20, max_length=40)]
 Word = Annotated[str, Meta(min_length=1, max_length=100)]
 
 
@@ -32,6 +36,21 @@ def seen(field: str, text: str) -> str:
     if problem := identity_problem(text):
         raise UnreadableFrame(field, problem)
     return text
+
+
+def micros(field: str, text: str) -> int:
+    """Return the microseconds of a time in ISO 8601, UTC where it names no zone.
+
+    Raises UnreadableFrame(field), also for a time that no record may have.
+    """
+    try:
+        stamp = datetime.fromisoformat(text)
+        result = round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise UnreadableFrame(field, f"{text[:60]!r} is no time") from None
+    if not MIN_MICROS <= result <= MAX_MICROS:
+        raise UnreadableFrame(field, f"{text[:60]!r} is not from 2015 to 2099")
+    return result
 
 
 def checked(build: Callable[[], Record]) -> Record:

@@ -44,6 +44,14 @@ class _Message(msgspec.Struct, Generic[Data], gc=False):
     method: Literal["subscription"]
 
 
+class _Tape(msgspec.Struct, Generic[Data], gc=False):
+    trades: Data
+
+
+class _Answer(msgspec.Struct, Generic[Data], gc=False):
+    result: _Tape[Data]
+
+
 class _Print(msgspec.Struct, gc=False):
     timestamp: Millis
     instrument_name: Word
@@ -70,10 +78,12 @@ class _Routed(msgspec.Struct, gc=False):
     method: str = ""
     params: _RoutedParams = msgspec.field(default_factory=_RoutedParams)
     error: msgspec.Raw = msgspec.Raw()
+    result: msgspec.Raw = msgspec.Raw()
 
 
 _ROUTED = msgspec.json.Decoder(_Routed)
 _PRINTS = Kind(_Message, _Print, "params.data")
+_ANSWERED = Kind(_Answer, _Print, "result.trades")
 _TICKER = msgspec.json.Decoder(_Message[_Ticker], strict=False)
 _NOTHING = msgspec.Raw()
 
@@ -88,25 +98,45 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 
     `direction` is the taker's. `liquidation` says whose position was closed: T the taker's,
     M the maker's, so the order's side is the OPPOSITE, MT both: two liquidations, one of
-    each side. The print itself is on the tape once. Raises UnreadableFrame. Microseconds.
+    each side. The print itself is on the tape once. Answers of get_last_trades_by_instrument
+    are read too, as history. Raises UnreadableFrame. Microseconds.
     """
     message, refusals = _PRINTS.whole(frame), None
-    if message is None or not message.params.channel.startswith("trades."):
-        channel = route(frame)
-        if not channel:
-            return _reply(frame)
-        if channel != "trades":
-            raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not trades")
+    if message is not None and message.params.channel.startswith("trades."):
+        return _prints(message.params.data, message.params.channel, ts_recv, instruments)
+    channel = route(frame)
+    if not channel:
+        return _reply(frame)
+    if channel != "trades":
+        raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not trades")
+    if _ROUTED.decode(frame).method:
         message, refusals = _PRINTS.read(frame)
+        stream, items, path = message.params.channel, message.params.data, "params.data"
+        return _prints(items, stream, ts_recv, instruments, refusals, path)
+    answer, refusals = _ANSWERED.read(frame)
+    items = answer.result.trades
+    parsed = _prints(items, "trades", ts_recv, instruments, refusals, "result.trades")
+    parsed.history = True
+    return parsed
+
+
+def _prints(
+    items: list[_Print],
+    stream: str,
+    ts_recv: int,
+    instruments: Instruments,
+    refusals: dict[int, Refusal] | None = None,
+    path: str = "params.data",
+) -> Parsed:
     forced: list[Liquidation] = []
 
     def build(item: _Print) -> Trade:
         trade = _trade(item, instruments[item.instrument_name], ts_recv)
         if item.liquidation != "none":
-            forced.extend(_liquidations(item, trade, seen("channel", message.params.channel)))
+            forced.extend(_liquidations(item, trade, seen("channel", stream)))
         return trade
 
-    parsed = built(message.params.data, build, refusals, "params.data")
+    parsed = built(items, build, refusals, path)
     parsed.records += forced
     return parsed
 
@@ -176,6 +206,9 @@ def route(frame: bytes) -> str:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
+    result = bytes(routed.result)
+    if not routed.method and result[:1] == b"{" and b'"trades"' in result:
+        return "trades"
     if routed.method == "heartbeat" or (not routed.method and routed.id is not None):
         return ""
     if not routed.params.channel:

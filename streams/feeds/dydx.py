@@ -4,16 +4,14 @@ Formats: reference/wire-formats.md 3.10. Sizes are coins; every market is priced
 """
 
 import re
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from streams.feeds import readings
-from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Word, seen
+from streams.feeds.checks import Moment, PriceIn, SizeIn, SizeOrZero, Word, micros, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -24,7 +22,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
 
 # BTC-USD; markets that anyone may list have more in front: FARTCOIN,RAYDIUM,9BB6…-USD
 _NAME = re.compile(r"([^\W_a-z]+)(?:,[^-]*)?-USD")
@@ -32,7 +30,6 @@ _NAME = re.compile(r"([^\W_a-z]+)(?:,[^-]*)?-USD")
 _CONTROL = frozenset({"connected", "unsubscribed", "pong", "error"})
 
 Items = TypeVar("Items")
-Moment = Annotated[str, Meta(min_length=20, max_length=40)]
 
 
 class _Print(msgspec.Struct, gc=False):
@@ -66,6 +63,7 @@ class _Routed(msgspec.Struct, gc=False):
     message: str = ""
     id: str = ""
     contents: msgspec.Raw = msgspec.Raw(b"{}")
+    trades: msgspec.Raw = msgspec.Raw()
 
 
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
@@ -83,9 +81,14 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 
     `side` is the taker's, and the taker of a LIQUIDATED print IS the liquidation: a trade and
     a liquidation in one. DELEVERAGED ones are no taker's. The reply to a subscription is
-    control, and holds days of old prints. Raises UnreadableFrame. Microseconds.
+    control, and holds days of old prints; so does an answer of REST, for which
+    `instruments.channels[-1]` says the market. Raises UnreadableFrame. Microseconds.
     """
     routed = _route(frame)
+    answered = not routed.type and not routed.channel and bool(routed.trades)
+    if answered:
+        routed.channel, routed.contents = "v4_trades", msgspec.Raw(frame)
+        routed.id = asked(instruments, "dydx")
     if routed.type in _CONTROL:
         return _control(routed)
     if routed.channel != "v4_trades":
@@ -108,7 +111,8 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         parsed.records += part.records
         parsed.refusals += part.refusals
     parsed.records += forced
-    parsed.control = parsed.history = routed.type == "subscribed"
+    parsed.control = routed.type == "subscribed"
+    parsed.history = parsed.control or answered
     return parsed
 
 
@@ -149,7 +153,7 @@ def parse_markets(frame: bytes, ts_recv: int, instruments: Instruments) -> Parse
         market = _MARKET.decode(row[1])
         if market.oraclePrice is None:
             return None
-        at = _micros(market.effectiveAt) if market.effectiveAt else ts_recv
+        at = micros("effectiveAt", market.effectiveAt) if market.effectiveAt else ts_recv
         return readings.mark("dydx", instruments[row[0]], market.oraclePrice, (at, ts_recv))
 
     parsed = built(rows, interest, path="contents")
@@ -180,6 +184,8 @@ def route(frame: bytes) -> str:
     routed = _route(frame)
     if routed.type in _CONTROL:
         return ""
+    if not routed.channel and routed.trades:
+        return "v4_trades"
     if not routed.channel:
         raise UnreadableFrame("channel", "neither a channel nor a word of control")
     return routed.channel
@@ -223,7 +229,7 @@ def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
         price=price,
         quantity=quantity,
         notional_usd=worth,
-        ts_event=_micros(item.createdAt),
+        ts_event=micros("createdAt", item.createdAt),
         ts_recv=ts_recv,
     )
 
@@ -246,11 +252,3 @@ def _liquidation(item: _Print, trade: Trade) -> Liquidation:
         ts_event=trade.ts_event,
         ts_recv=trade.ts_recv,
     )
-
-
-def _micros(text: str) -> int:
-    try:
-        stamp = datetime.fromisoformat(text)
-        return round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1_000_000)
-    except (ValueError, OverflowError):
-        raise UnreadableFrame("createdAt", f"{text[:60]!r} is no time") from None

@@ -43,6 +43,8 @@ _NAME = re.compile(r"([^\W_a-z]+?)(?:-(USDT|HUSD|USD)(?:-([0-9]{6}))?|([0-9]{6})
 _MOST_BYTES = 8 << 20
 #: "Repeated subscription": a wider one exists already.
 _NO_FAULT = frozenset({0, 2014})
+#: What REST's v3 calls success.
+_DONE = frozenset({200, "200"})
 
 Items = TypeVar("Items")
 
@@ -76,6 +78,7 @@ class _Open(msgspec.Struct, gc=False):
 class _Listed(msgspec.Struct, Generic[Items], gc=False):
     data: Items
     ts: Millis | None = None
+    topic: str = ""
 
 
 class _Tick(msgspec.Struct, Generic[Items], gc=False):
@@ -96,6 +99,8 @@ class _Routed(msgspec.Struct, rename={"err_code": "err-code", "err_msg": "err-ms
     err_code: int | str = 0
     err_msg: str = ""
     data: msgspec.Raw = msgspec.Raw()
+    code: int | str = 0
+    msg: str = ""
 
 
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
@@ -112,7 +117,8 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
 
     `direction` is the ORDER's. volume is contracts, amount coins, trade_turnover dollars;
     whether the price is the order's or the bankruptcy's is not documented: it is not handed
-    on. Raises UnreadableFrame. Source: wire-formats-corrections.md 3.11; microseconds.
+    on. Answers of REST's v3 are read too, as history. Raises UnreadableFrame.
+    Source: wire-formats-corrections.md 3.11; microseconds.
     """
     frame, reply = _opened(frame, "liquidation_orders")
     if reply is not None:
@@ -142,7 +148,9 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
             ts_recv=ts_recv,
         )
 
-    return built(message.data, build, refusals)
+    parsed = built(message.data, build, refusals)
+    parsed.history = not message.topic
+    return parsed
 
 
 # {"ch":"market.BTC-USDT.trade.detail","ts":1791400316008,"tick":{"id":171602265,"ts":1791400316000,
@@ -278,6 +286,8 @@ def _channel(routed: _Routed) -> str:
         return "liquidation_orders"
     if name.endswith(".trade.detail"):
         return "trade.detail"
+    if not name and routed.code in _DONE and bytes(routed.data)[:1] == b"[":
+        return "liquidation_orders"
     if not name and routed.status == "ok" and bytes(routed.data)[:1] == b"[":
         return "swap_open_interest"
     if not name:
@@ -289,6 +299,8 @@ def _control(routed: _Routed) -> Parsed | None:
     """Return what a reply, a ping or a farewell means, None for data."""
     if routed.status == "error" or routed.err_code not in _NO_FAULT:
         return control(Refusal("err-code", f"refused: {routed.err_code} {routed.err_msg[:200]}"))
+    if routed.code not in (0, *_DONE):
+        return control(Refusal("code", f"refused: {routed.code} {routed.msg[:200]}"))
     if routed.ping is not None or routed.subbed or routed.op not in ("", "notify"):
         return control()
     return None

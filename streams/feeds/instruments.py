@@ -186,6 +186,17 @@ def unknown(venue: str, symbol: str) -> UnreadableFrame:
     return UnreadableFrame("symbol", f"{symbol[:60]!r} is not an instrument of {venue}: {HINT}")
 
 
+def asked(instruments: Instruments, venue: str) -> str:
+    """Return the symbol that an answer of REST is of, where its rows do not say it.
+
+    Raises UnreadableFrame.
+    """
+    symbol = instruments.channels.get(-1, "").partition(":")[2]
+    if not symbol:
+        raise UnreadableFrame("symbol", f"the rows of {venue} do not say it: CHANNEL:SYMBOL does")
+    return symbol
+
+
 def rows(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (symbol, its row) of a venue's metadata: its endpoint's answer, or a dict by symbol.
 

@@ -13,7 +13,17 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import OrderSide
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
+from streams.feeds.checks import (
+    Millis,
+    Moment,
+    PriceIn,
+    SizeIn,
+    SizeOrZero,
+    Stream,
+    Word,
+    micros,
+    seen,
+)
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -24,7 +34,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
 
 # PI_XBTUSD, PF_SOLUSD, FI_XBTUSD_260925; others (indices, RR_ and IN_) are no contracts
 _NAME = re.compile(r"([PF])([IF])_([A-Z0-9]+?)(USDT|USDC|USD|EUR|GBP|XBT)(?:_([0-9]{6}))?")
@@ -45,6 +55,20 @@ class _Print(msgspec.Struct, gc=False):
     seq: int | None = None
 
 
+class _Past(msgspec.Struct, gc=False):
+    side: OrderSide
+    type: Literal["fill", "liquidation", "assignment", "termination", "block"]
+    time: Moment
+    size: SizeIn
+    price: PriceIn
+    uid: Word
+
+
+class _History(msgspec.Struct, Generic[Items], gc=False):
+    history: Items
+    result: Literal["success"]
+
+
 class _Snapshot(msgspec.Struct, Generic[Items], gc=False):
     trades: Items
     feed: Literal["trade_snapshot"]
@@ -58,6 +82,7 @@ class _Ticker(msgspec.Struct, gc=False):
 
 
 class _Routed(msgspec.Struct, gc=False):
+    history: msgspec.Raw = msgspec.Raw()
     feed: str = ""
     event: str = ""
     message: str = ""
@@ -66,6 +91,7 @@ class _Routed(msgspec.Struct, gc=False):
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _PRINT = msgspec.json.Decoder(_Print, strict=False)
 _SNAPSHOT = Kind(_Snapshot, _Print, "trades")
+_HISTORY = Kind(_History, _Past, "history")
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
 
 
@@ -76,9 +102,10 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     """Read one print, or the history that a subscription begins with, newest first.
 
     `side` is the taker's, and a forced print's taker IS the liquidation: a trade and a
-    liquidation in one. Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
+    liquidation in one. Reads REST's history too, for which `instruments.channels[-1]` says
+    the product. Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
-    feed = _feed(frame, ("trade", "trade_snapshot"))
+    feed = _feed(frame, ("trade", "trade_snapshot", "history"))
     if isinstance(feed, Parsed):
         return feed
     forced: list[Liquidation] = []
@@ -91,7 +118,12 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
             forced.append(_liquidation(item, trade))
         return trade
 
-    if feed == "trade_snapshot":
+    if feed == "history":
+        product = asked(instruments, "kraken")
+        answer, refusals = _HISTORY.read(frame)
+        parsed = built(answer.history, lambda row: build(_past(row, product)), refusals, "history")
+        parsed.history = True
+    elif feed == "trade_snapshot":
         message, refusals = _SNAPSHOT.read(frame)
         parsed = built(message.trades, build, refusals, "trades")
         parsed.history = True
@@ -168,6 +200,8 @@ def route(frame: bytes) -> str:
         raise unreadable(problem) from None
     if routed.event or routed.feed == "heartbeat":
         return ""
+    if not routed.feed and routed.history:
+        return "trade"
     if not routed.feed:
         raise UnreadableFrame("feed", "neither a feed nor an event")
     return routed.feed.removesuffix("_snapshot")
@@ -214,6 +248,11 @@ def _liquidation(item: _Print, trade: Trade) -> Liquidation:
     )
 
 
+def _past(row: _Past, product: str) -> _Print:
+    time = micros("time", row.time) // 1000
+    return _Print(product, row.side, row.type, time, row.size, row.price, row.uid)
+
+
 def _coin(name: str) -> str:
     return "BTC" if name == "XBT" else name
 
@@ -228,6 +267,8 @@ def _feed(frame: bytes, wanted: tuple[str, ...]) -> str | Parsed:
         return control(Refusal("message", f"refused: {routed.message[:200]}"))
     if routed.event or routed.feed == "heartbeat":
         return control()
+    if not routed.feed and routed.history and "history" in wanted:
+        return "history"
     if routed.feed not in wanted:
         raise UnreadableFrame("feed", f"{routed.feed[:60]!r} is not {wanted[0]}")
     return routed.feed

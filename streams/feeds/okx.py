@@ -35,6 +35,14 @@ from streams.feeds.instruments import (
 )
 
 OrderSide = Literal["buy", "sell"]
+#: What only the rows of one channel have: REST's answers do not name it.
+_ROWS = {
+    b'"details"': "liquidation-orders",
+    b'"tradeId"': "trades",
+    b'"oi"': "open-interest",
+    b'"markPx"': "mark-price",
+}
+
 Items = TypeVar("Items")
 Details = TypeVar("Details")
 
@@ -58,6 +66,8 @@ class _Message(msgspec.Struct, Generic[Items], gc=False):
 class _Routed(msgspec.Struct, gc=False):
     arg: _Arg = msgspec.field(default_factory=_Arg)
     event: str = ""
+    code: str = ""
+    data: msgspec.Raw = msgspec.Raw()
 
 
 class _Forced(msgspec.Struct, gc=False):
@@ -113,6 +123,7 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
 
     `side` is the ORDER's; `posSide` is `net` in one-way mode, then the order's side tells.
     bkPx is the bankruptcy price. At most one order a contract and second is told.
+    Reads REST's answers too, which are history, and name no channel.
     Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
     """
     message, refusals = _FORCED.read(frame)
@@ -121,6 +132,7 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
     if (reply := _reply(message, "liquidation-orders")) is not None:
         return reply
     result = Parsed([], list(refusals.values()) if refusals else [])
+    result.history = not message.arg.channel
     counts: dict[str, int] = {}
     for place, orders in enumerate(message.data):
         if orders is None:
@@ -141,9 +153,9 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
 #  "tradeId":"1771203390","px":"84311.4","sz":"2.61","side":"buy","ts":"1791400302077",
 #  "count":"2","source":"0","seqId":93411}]}
 def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
-    """Read every print of one trades or trades-all message; `side` is the taker's.
+    """Read every print of one trades or trades-all message, or answer of REST (history).
 
-    Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
+    `side` is the taker's. Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
     """
     message, refusals = _PRINTS.read(frame)
     if (reply := _reply(message, "trades")) is not None:
@@ -166,7 +178,9 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
             ts_recv=ts_recv,
         )
 
-    return built(message.data, build, refusals)
+    parsed = built(message.data, build, refusals)
+    parsed.history = not message.arg.channel
+    return parsed
 
 
 # {"arg":{"channel":"open-interest","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP",
@@ -253,9 +267,14 @@ def route(frame: bytes) -> str:
         raise unreadable(problem) from None
     if routed.event:
         return ""
-    if not routed.arg.channel:
-        raise UnreadableFrame("arg.channel", "neither a channel nor an event")
-    return routed.arg.channel
+    if routed.arg.channel:
+        return routed.arg.channel
+    for field, channel in _ROWS.items():
+        if routed.code and field in bytes(routed.data):
+            return channel
+    if routed.code not in ("", "0"):
+        return ""
+    raise UnreadableFrame("arg.channel", "neither a channel nor an event")
 
 
 CHANNELS: dict[str, Parser] = {
@@ -304,7 +323,10 @@ def _reply(message: _Message[object], channel: str) -> Parsed | None:
         if message.event != "error":
             return control()
         return control(Refusal("event", f"refused: {message.code} {message.msg[:200]}"))
-    if not message.arg.channel.startswith(channel):
+    answered = not message.arg.channel and message.code  # REST's own form
+    if answered and message.code != "0":
+        return control(Refusal("code", f"refused: {message.code} {message.msg[:200]}"))
+    if not answered and not message.arg.channel.startswith(channel):
         raise UnreadableFrame("arg.channel", f"{message.arg.channel[:60]!r} is not {channel}")
     if message.data is None:
         raise UnreadableFrame("data", "missing")

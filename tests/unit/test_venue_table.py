@@ -12,9 +12,13 @@ from streams.feeds import registry
 NAMED = [pytest.param(row, id=f"{row.venue} {row.what}") for row in TABLE]
 
 
+def _parsed(row, channel, frame):
+    return parsed(row.venue, channel, frame, row.metadata, symbol=row.symbol)
+
+
 @pytest.mark.parametrize("row", NAMED)
 def test_a_frame_becomes_the_records_of_the_table(row):
-    result = parsed(row.venue, row.channel, row.frame.encode(), row.metadata)
+    result = _parsed(row, row.channel, row.frame.encode())
     assert (result.refusals, result.control) == ([], False)
     told = msgspec.to_builtins(result.records)
     for record, expected in zip(told, row.records, strict=True):
@@ -27,16 +31,14 @@ def test_a_frame_becomes_the_records_of_the_table(row):
 
 @pytest.mark.parametrize("row", NAMED)
 def test_the_frame_tells_its_channel_itself(row):
-    named = parsed(row.venue, row.channel, row.frame.encode(), row.metadata)
-    told = parsed(row.venue, None, row.frame.encode(), row.metadata)
+    named = _parsed(row, row.channel, row.frame.encode())
+    told = _parsed(row, None, row.frame.encode())
     assert told == named
 
 
 @pytest.mark.parametrize("row", NAMED)
 def test_a_second_delivery_of_a_frame_has_the_same_identities(row):
-    first, second = (
-        parsed(row.venue, row.channel, row.frame.encode(), row.metadata).records for _ in range(2)
-    )
+    first, second = (_parsed(row, row.channel, row.frame.encode()).records for _ in range(2))
     ids = [record.event_id for record in first]
     assert ids == [record.event_id for record in second]
     assert len(set(ids)) == len(ids)
@@ -53,6 +55,6 @@ def test_every_channel_has_a_row():
 def test_a_frame_cut_anywhere_is_refused_whole_and_nothing_is_raised(row):
     frame = row.frame.encode()
     for end in range(0, len(frame) - 1, 7):
-        result = parsed(row.venue, row.channel, frame[:end], row.metadata)
+        result = _parsed(row, row.channel, frame[:end])
         assert result.records == []
         assert result.refusals or json.loads(frame[:end])
