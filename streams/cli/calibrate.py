@@ -57,7 +57,8 @@ def calibrate(
     parameters are taken over from UNDERTOW_PARAMS. Needs pip install 'undertow[evaluate]'.
     """
     fit, labelled = _parts()
-    from streams.core.params import ParamsError, load_params
+    from streams.core.params import ParamsError
+    from streams.process.params_file import load_params
     from streams.sources.lines import SourceError
 
     settings = settled(**given)

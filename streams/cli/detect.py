@@ -6,7 +6,7 @@ import click
 
 from streams.cli.options import option, watched
 from streams.cli.stage import stage
-from streams.core.params import load_params
+from streams.process.params_file import load_params
 
 
 @click.command()
@@ -19,10 +19,10 @@ from streams.core.params import load_params
 def detect(**given: Any) -> None:
     """Run the detectors as Faust agents. Run as many as there are partitions."""
     from streams.detect import topics
-    from streams.detect.agent import end
     from streams.detect.app import create_app, work
+    from streams.process.program import end_at_once
 
     with stage(given) as settings:
-        topics.guard(topics.fit(settings), end)
+        topics.guard(topics.fit(settings), end_at_once)
         app = create_app(settings, load_params(settings.params))
         work(app)

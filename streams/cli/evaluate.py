@@ -119,8 +119,9 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
 
 def _of_recording(folder: Path, params_file: str) -> dict[str, Any]:
     _parts()
-    from streams.core.params import ParamsError, load_params
+    from streams.core.params import ParamsError
     from streams.evaluate import labelled
+    from streams.process.params_file import load_params
     from streams.process.progress import telling
     from streams.sources.open import SourceError, open_source
 

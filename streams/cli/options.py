@@ -74,16 +74,17 @@ def stopping() -> Callable[[], bool]:
 
 def signal_heard() -> Callable[[], int | None]:
     """Return what says which of SIGINT and SIGTERM has come; a second one ends at once."""
-    asked: list[int] = []
+    heard: int | None = None
 
     def hear(number: int, _: object) -> None:
-        if asked:
+        nonlocal heard
+        if heard is not None:
             os._exit(128 + number)
-        asked.append(number)
+        heard = number
 
     signal.signal(signal.SIGINT, hear)
     signal.signal(signal.SIGTERM, hear)
-    return lambda: asked[0] if asked else None
+    return lambda: heard
 
 
 def say(line: str) -> None:

@@ -7,8 +7,9 @@ import click
 
 from streams.cli.options import Refused, option, settled
 from streams.cli.source import FORMS, night_options, open_named
-from streams.core.params import ParamsError, load_params
+from streams.core.params import ParamsError
 from streams.process import clock
+from streams.process.params_file import load_params
 from streams.sources.open import SourceError
 from streams.sources.pace import paced
 

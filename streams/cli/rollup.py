@@ -6,7 +6,7 @@ import click
 
 from streams.cli.options import option, stopping, watched
 from streams.cli.stage import stage
-from streams.core.params import load_params
+from streams.process.params_file import load_params
 
 
 @click.command()

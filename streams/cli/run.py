@@ -12,7 +12,8 @@ from rich.console import Console
 
 from streams.cli.options import Refused, option, say, settled, signal_heard
 from streams.cli.source import FORMS, night_options, open_named
-from streams.core.params import ParamsError, load_params
+from streams.core.params import ParamsError
+from streams.process.params_file import load_params
 from streams.sources.open import SourceError
 
 

@@ -1,7 +1,6 @@
 """Every number the detectors use, with where it comes from; versioned by content."""
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -244,16 +243,3 @@ def _version(content: bytes) -> str:
 
 class ParamsError(Exception):
     """A parameter file that cannot be used; the message says where."""
-
-
-def load_params(path: str) -> Params:
-    """Read parameters from a JSON file; fields it leaves out keep their defaults.
-
-    Raises ParamsError for a file that is missing, not JSON, or not of this shape.
-    """
-    if not path:
-        return Params()
-    try:
-        return msgspec.json.decode(Path(path).read_bytes(), type=Params)
-    except (OSError, msgspec.DecodeError) as problem:
-        raise ParamsError(f"parameters {path}: {problem}") from None

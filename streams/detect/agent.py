@@ -7,10 +7,9 @@ runs ──> wait by input ──> step ──> 1 findings delivered          af
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 from faust.types import TP
@@ -27,6 +26,7 @@ from streams.detect import agent_metrics, backpressure, changelog_rows, faust_ta
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka.records import dead_letter
 from streams.process import clock
+from streams.process.program import end_at_once
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
@@ -50,21 +50,28 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 
     @app.agent(topics, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
-        async for batch in stream.noack_take(RUNS, within=min(settings.flush_s, WITHIN_S)):
-            try:
-                await worker.take(batch)
-            except Exception as problem:
-                stop_before_commit("detect", batch, problem)
+        await each_batch("detect", stream, min(settings.flush_s, WITHIN_S), worker.take)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def look() -> None:
         if why := stuck(app.consumer.idle_s(), worker.progress):
             log.critical("%s: ending, to begin anew", why)
-            end()
+            end_at_once()
         try:
             await worker.look()
         except Exception as problem:
             stop_before_commit("detect", [], problem)
+
+
+async def each_batch(
+    agent: str, stream: Any, within_s: float, take: Callable[[list[Any]], Awaitable[None]]
+) -> None:
+    """Hand an agent's runs of records to `take`; no exception leaves the agent's body."""
+    async for batch in stream.noack_take(RUNS, within=within_s):
+        try:
+            await take(batch)
+        except Exception as problem:
+            stop_before_commit(agent, batch, problem)
 
 
 class Worker:
@@ -307,10 +314,4 @@ def stop_before_commit(agent: str, events: list[Any], problem: Exception) -> Non
         log.critical(
             "%s: unexpected, stopping before the commit of %s", agent, spans, exc_info=problem
         )
-    end()
-
-
-def end() -> NoReturn:
-    """End the process at once; what is not committed is taken again by the next one."""
-    logging.shutdown()
-    os._exit(70)
+    end_at_once()

@@ -14,12 +14,23 @@ from streams.process import clock, health
 log = logging.getLogger("undertow.detect")
 _FINDINGS = ("cascades", "whale_selling", "alerts")
 _EVERY_S = 1.0
-_told_at = [0.0]
 #: Every asset is looked at for them.
 _SIZES_EVERY_S = 15.0
-_sized_at = [0.0]
 _SAY_EVERY_S = 15.0
-_said_at = [0.0]
+
+
+class Written(msgspec.Struct):
+    """When watermarks and lag, when sizes were last written, and when being behind was logged.
+
+    All in monotonic seconds.
+    """
+
+    at: float = 0.0
+    sizes_at: float = 0.0
+    logged_at: float = 0.0
+
+
+_WRITTEN = Written()
 
 
 def sent(topic: str, record: msgspec.Struct) -> None:
@@ -44,11 +55,11 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, tuple[int, int 
     `taken` has the last offset of each partition, and Kafka's stamp on it in milliseconds.
     """
     now = time.monotonic()
-    if now - _told_at[0] < _EVERY_S:
+    if now - _WRITTEN.at < _EVERY_S:
         return
-    _told_at[0] = now
-    if now - _sized_at[0] >= _SIZES_EVERY_S:
-        _sized_at[0] = now
+    _WRITTEN.at = now
+    if now - _WRITTEN.sizes_at >= _SIZES_EVERY_S:
+        _WRITTEN.sizes_at = now
         _sizes(live)
     for number, one in live.items():
         for topic, input_clock in one.shard.inputs.items():
@@ -65,8 +76,8 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, tuple[int, int 
         if lag > 1 and stamp is not None:
             behind = max(behind, time.time() - stamp / 1e3)
     metrics.BEHIND.set(behind)
-    if behind >= health.NEAR_S and now - _said_at[0] >= _SAY_EVERY_S:
-        _said_at[0] = now
+    if behind >= health.NEAR_S and now - _WRITTEN.logged_at >= _SAY_EVERY_S:
+        _WRITTEN.logged_at = now
         log.info("catching up: %.0f s behind what is on Kafka", behind)
 
 

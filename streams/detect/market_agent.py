@@ -10,7 +10,7 @@ from streams.core import pipeline
 from streams.core.detectors import contagion
 from streams.core.params import Params
 from streams.detect import faust_tables, shards
-from streams.detect.agent import RUNS, WITHIN_S, Outgoing, stop_before_commit
+from streams.detect.agent import WITHIN_S, Outgoing, each_batch
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka import records
 from streams.process.settings import Settings
@@ -20,50 +20,57 @@ KEY = b"market"
 
 def register(app: Any, params: Params, settings: Settings) -> None:
     """Add the market agent and its one-row table to a Faust app."""
-    table = faust_tables.StateTable(
-        app, name="market", partitions=1, key_type=bytes, value_type=bytes
-    )
-    app.tables.add(table)
+    worker = Worker(app, params)
     evidence = app.topic("market_evidence", key_serializer="raw", value_serializer="raw")
-    outgoing = Outgoing(app)
-    progress = Progress(app)
-    held_by: list[int] = [-1]
-
-    async def apply(batch: list[Any]) -> None:
-        generation, events = await progress.take_ours(batch)
-        if not events:
-            return
-        if held_by[0] != generation:
-            await faust_tables.take_over(0, table)
-            held_by[0] = generation
-        value = dict(table.of_partition(0)).get(KEY)
-        if value is None:
-            stored = shards.StoredMarket(-1, contagion.MarketState())
-        else:
-            stored = msgspec.msgpack.decode(value, type=shards.StoredMarket)
-        for message in (event.message for event in events):
-            progress.take(message)
-            for record in message.records:
-                if record.offset > stored.offset:
-                    stored.offset = record.offset
-                    _take(params, stored.state, record, outgoing)
-        await outgoing.delivered()
-        if not await progress.confirmed(generation):
-            return
-        await (await table.put(KEY, msgspec.msgpack.encode(stored), 0))
-        await progress.done(generation, progress.taken)
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
-        async for batch in stream.noack_take(RUNS, within=min(settings.flush_s, WITHIN_S)):
-            try:
-                await apply(batch)
-            except Exception as problem:
-                stop_before_commit("market", batch, problem)
+        await each_batch("market", stream, min(settings.flush_s, WITHIN_S), worker.take)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def commit_when_quiet_market() -> None:
-        await progress.commit()
+        await worker.progress.commit()
+
+
+class Worker:
+    """The one partition of evidence while it is ours, its state, and how far we have come."""
+
+    def __init__(self, app: Any, params: Params) -> None:
+        self.progress = Progress(app)
+        self._params = params
+        self._table = faust_tables.StateTable(
+            app, name="market", partitions=1, key_type=bytes, value_type=bytes
+        )
+        app.tables.add(self._table)
+        self._outgoing = Outgoing(app)
+        self._generation = -1
+
+    async def take(self, batch: list[Any]) -> None:
+        """Take runs of evidence: findings delivered, then the state stored, then the commit."""
+        generation, events = await self.progress.take_ours(batch)
+        if not events:
+            return
+        if self._generation != generation:
+            await faust_tables.take_over(0, self._table)
+            self._generation = generation
+        stored = self._stored()
+        for message in (event.message for event in events):
+            self.progress.take(message)
+            for record in message.records:
+                if record.offset > stored.offset:
+                    stored.offset = record.offset
+                    _take(self._params, stored.state, record, self._outgoing)
+        await self._outgoing.delivered()
+        if not await self.progress.confirmed(generation):
+            return
+        await (await self._table.put(KEY, msgspec.msgpack.encode(stored), 0))
+        await self.progress.done(generation, self.progress.taken)
+
+    def _stored(self) -> shards.StoredMarket:
+        value = dict(self._table.of_partition(0)).get(KEY)
+        if value is None:
+            return shards.StoredMarket(-1, contagion.MarketState())
+        return msgspec.msgpack.decode(value, type=shards.StoredMarket)
 
 
 def _take(params: Params, state: contagion.MarketState, record: Any, outgoing: Outgoing) -> None:

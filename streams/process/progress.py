@@ -40,14 +40,15 @@ def _bar(console: Console, title: str, span: tuple[int, int] | None) -> Iterator
 
 def _lines(console: Console, title: str, span: tuple[int, int] | None) -> Tell:
     console.print(title, highlight=False)
-    shown = [0]
+    shown = 0
 
     def tell(ts_event: int, records: int) -> None:
+        nonlocal shown
         if span is None or span[1] <= span[0]:
             return
         tenth = (ts_event - span[0]) * 10 // (span[1] - span[0])
-        if tenth > shown[0]:
-            shown[0] = tenth
+        if tenth > shown:
+            shown = tenth
             console.print(
                 f"  {min(tenth * 10, 100):>3} %  {moment(ts_event)}  {records:,} records",
                 highlight=False,

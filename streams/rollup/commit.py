@@ -6,7 +6,6 @@ fold ── cut ─────────── fold ── cut (waits for the
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -17,6 +16,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from schemas import metrics
 from streams.kafka.records import Many, send
+from streams.process.program import end_at_once
 
 log = logging.getLogger("undertow.rollup")
 #: An answer that takes longer is asked for again, so that stopping never waits longer.
@@ -110,5 +110,4 @@ def _bounded() -> Iterator[None]:
 
 def _leave() -> None:
     log.critical("rollup: a transaction has hung for %g s: ending, to begin anew", HANGS_AFTER_S)
-    logging.shutdown()
-    os._exit(70)
+    end_at_once()

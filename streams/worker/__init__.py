@@ -1,8 +1,8 @@
 """What `faust -A streams.worker worker` wants: an app made from the environment."""
 
-from streams.core.params import load_params
 from streams.detect.app import create_app
 from streams.process.logs import mask_stderr
+from streams.process.params_file import load_params
 from streams.process.settings import load
 
 mask_stderr()

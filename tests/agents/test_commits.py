@@ -126,7 +126,7 @@ def test_a_batch_that_does_not_end_is_stuck_and_a_broker_away_is_not(
 def test_a_batch_that_failed_is_logged_by_each_topics_own_first_offset(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(agent, "end", lambda: None)
+    monkeypatch.setattr(agent, "end_at_once", lambda: None)
     batch = [event(9, 8), event(7, 6), event(3, 2)]
     batch[2].message.topic = "liquidations"
     agent.stop_before_commit("detect", batch, ValueError("odd"))

@@ -9,13 +9,14 @@ from click.testing import CliRunner
 
 from schemas.words import SECOND
 from streams.cli import main
-from streams.core.params import Params, load_params
+from streams.core.params import Params
 from streams.evaluate import recorded
 from streams.evaluate.events import alarms
 from streams.evaluate.fit import TooLittle, fit
 from streams.evaluate.labelled import Cascade, Line
 from streams.evaluate.recorded import Recording
 from streams.evaluate.scores import z30
+from streams.process.params_file import load_params
 
 START = 1_763_683_200
 DAY = 86_400

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.core.params import MINUTES_NEAR, Params, ParamsError, load_params
+from streams.core.params import MINUTES_NEAR, Params, ParamsError
+from streams.process.params_file import load_params
 
 
 @pytest.mark.parametrize("name", ["reference_min", "direction_min"])
