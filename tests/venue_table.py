@@ -19,6 +19,11 @@ class Row(NamedTuple):
     metadata: dict[str, Any] | None = None
     symbol: str = ""
 
+    @property
+    def fills_gaps(self) -> bool:
+        """Say whether the frame is an answer of REST beside a stream that tells the same."""
+        return self.what.startswith(("REST", "get_")) and self.channel != "liq_orders"
+
 
 def _forced(
     side: str, quantity: Any, price: Any, kind: Any, usd: Any, at: int, **more: Any
@@ -247,6 +252,24 @@ TABLE = [
     Row("okx", "liquidation-orders", "REST: the channel's shape without its name",
         '{"code":"0","msg":"","data":[{"details":[{"bkLoss":"0","bkPx":"80000","ccy":"","posSide":"short","side":"buy","sz":"8.5","ts":"1790000000123"}],"instFamily":"BTC-USDT","instId":"BTC-USDT-SWAP","instType":"SWAP","totalLoss":"0","uly":"BTC-USDT"}]}',
         [_forced("short", 0.085, 80000.0, "bankruptcy", 6800.0, T)]),
+    Row("binance", "aggTrade", "REST: prints do not name their symbol",
+        '[{"a":26129,"p":"80000","q":"0.5","f":27781,"l":27781,"T":1790000000123,"m":true}]',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="binance:BTCUSDT:26129")], None, "BTCUSDT"),
+    Row("bybit", "publicTrade", "REST: execId is the stream's i",
+        '{"retCode":0,"retMsg":"OK","result":{"category":"inverse","list":[{"execId":"0cbf","symbol":"BTCUSD","price":"80000","size":"40000","side":"Sell","time":"1790000000123","isBlockTrade":false}]},"retExtInfo":{},"time":1790000000200}',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="bybit:BTCUSD:0cbf")]),
+    Row("hyperliquid", "trades", "REST, recentTrades: the stream's rows",
+        '[{"coin":"BTC","side":"A","px":"80000","sz":"0.5","time":1790000000123,"hash":"0x71","tid":5,"users":["0x1","0x2"]}]',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="hyperliquid:BTC:1790000000123:5")]),
+    Row("hyperliquid", "userFills", "REST: whose fills they are, the request says",
+        '[{"coin":"BTC","px":"80000","sz":"0.5","side":"A","time":1790000000123,"startPosition":"0.5","dir":"Close Long","closedPnl":"-1","hash":"0x5c","oid":56,"crossed":true,"fee":"0","tid":6,"liquidation":{"liquidatedUser":"0x7777","markPx":"80001","method":"market"},"feeToken":"USDC"}]',
+        [_forced("long", 0.5, 80000.0, "fill", 40000.0, T)], None, "0x7777"),
+    Row("bitmex", "trade", "REST: the table's rows",
+        '[{"timestamp":"2026-09-21T14:13:20.123Z","symbol":"XBTUSD","side":"Sell","size":40000,"price":80000,"trdMatchID":"a1b2","homeNotional":0.5,"foreignNotional":40000,"trdType":"Regular"}]',
+        [_trade("sell", 0.5, 80000.0, 40000.0, T, event_id="bitmex:XBTUSD:a1b2")]),
+    Row("gate", "futures.trades", "REST: create_time_ms is seconds with decimals",
+        '[{"id":121234231,"create_time":1790000000,"create_time_ms":1790000000.123,"contract":"BTC_USDT","size":-50,"price":"80000"}]',
+        [_trade("sell", 0.005, 80000.0, 400.0, T, event_id="gate:BTC_USDT:121234231")]),
     Row("okx", "trades", "REST: a print is the same print",
         '{"code":"0","msg":"","data":[{"instId":"BTC-USDT-SWAP","side":"sell","sz":"2","source":"0","px":"80000","tradeId":"242720720","ts":"1790000000123"}]}',
         [_trade("sell", 0.02, 80000.0, 1600.0, T, event_id="okx:BTC-USDT-SWAP:242720720")]),

@@ -4,7 +4,7 @@ Formats: reference/wire-formats.md 3.1 and 3.2 (Binance's futures websocket docs
 """
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -28,16 +28,21 @@ from streams.feeds.checks import (
 )
 from streams.feeds.frames import (
     NOT_A_FRAME,
+    Kind,
     Parsed,
     UnreadableFrame,
+    built,
+    is_array,
     unreadable,
 )
 from streams.feeds.identities import exact
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
 from streams.feeds.symbols import is_inverse, split_symbol
 
 ALL_MARKET = "!forceOrder@arr"
 _COIN_M = 2
+
+Items = TypeVar("Items")
 
 
 class _Named(msgspec.Struct, gc=False):
@@ -80,6 +85,18 @@ class _AggTrade(msgspec.Struct, gc=False):
     st: int = 0
 
 
+class _PastTrade(msgspec.Struct, gc=False):
+    a: Number
+    p: PriceIn
+    q: SizeIn
+    T: Millis
+    m: bool
+
+
+class _Answer(msgspec.Struct, Generic[Items], gc=False):
+    data: Items
+
+
 class _Print(msgspec.Struct, gc=False):
     e: Literal["trade"]
     s: Word
@@ -94,6 +111,7 @@ class _Print(msgspec.Struct, gc=False):
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCE_ORDER = Framed(_ForceOrder)
 _AGG_TRADE = Framed(_AggTrade)
+_PAST_TRADES = Kind(_Answer, _PastTrade)
 _PRINT = Framed(_Print)
 _NOTHING = msgspec.Raw()
 
@@ -138,7 +156,12 @@ def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Par
     m says the buyer was the maker: m=true means the taker SOLD. Raises UnreadableFrame.
     Source: wire-formats.md 3.1 (excludes insurance-fund and ADL prints); microseconds.
     """
-    _, event = _AGG_TRADE.read(frame)
+    try:
+        _, event = _AGG_TRADE.read(frame)
+    except UnreadableFrame:
+        if not is_array(frame):
+            raise
+        return _past_trades(frame, ts_recv, instruments)
     if isinstance(event, Parsed):
         return event
     instrument = instruments[event.s]
@@ -147,6 +170,20 @@ def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Par
     ts_event = event.T * 1000
     record = agg_trade(instrument, event.a, event.p, event.q, ts_event, event.m, ts_recv)
     return Parsed([record], [])
+
+
+# [{"a":26129,"p":"80000.1","q":"0.5","f":27781,"l":27781,"T":1790000000123,"m":true}]
+def _past_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read an answer of REST aggTrades; `instruments.channels[-1]` says which symbol's."""
+    answer, refusals = _PAST_TRADES.read(b'{"data":' + frame + b"}")
+    instrument = instruments[asked(instruments, "binance")]
+
+    def build(row: _PastTrade) -> Trade:
+        return agg_trade(instrument, row.a, row.p, row.q, row.T * 1000, row.m, ts_recv)
+
+    parsed = built(answer.data, build, refusals)
+    parsed.history = True
+    return parsed
 
 
 # {"e":"trade","E":1791400300112,"T":1791400300060,"s":"BTCUSDT","t":6000310001,"p":"84310.20",
@@ -331,6 +368,8 @@ def route(frame: bytes) -> str:
     if (body := array_in(frame)) is not None:
         if b'"sumOpenInterest"' in body:
             return "openInterestHist"
+        if b'"a":' in body and b'"m":' in body and b'"e"' not in body:
+            return "aggTrade"
         if b'"markPriceUpdate"' not in body:
             raise UnreadableFrame("e", "an array in which no event is named")
         return "markPrice"

@@ -23,6 +23,7 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    is_array,
     unreadable,
 )
 from streams.feeds.instruments import (
@@ -121,6 +122,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     an order told already; whether it traded or was cancelled is not said. `partial` holds
     orders of unknown age: they tell nothing new. Raises UnreadableFrame. Microseconds.
     """
+    frame = _message(frame, "liquidation")
     message, refusals = _FORCED.whole(frame), None
     if message is None or message.action != "insert":
         if _action(frame) in ("partial", "update", "delete"):
@@ -168,7 +170,7 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     a contract is. Rows of index symbols (.BXBT) are no trades. Raises UnreadableFrame.
     Source: wire-formats.md 3.6; microseconds.
     """
-    message, refusals = _PRINTS.read(frame)
+    message, refusals = _PRINTS.read(_message(frame, "trade"))
     if (reply := _reply(message, "trade")) is not None:
         return reply
 
@@ -205,7 +207,7 @@ def parse_instrument(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
 
     Raises UnreadableFrame. Source: venue-protocols.md 5; microseconds.
     """
-    message, refusals = _READINGS.read(frame)
+    message, refusals = _READINGS.read(_message(frame, "instrument"))
     if (reply := _reply(message, "instrument")) is not None:
         return reply
     rows = [row for row in message.data if row is not None and not row.symbol.startswith(".")]
@@ -274,6 +276,10 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
 
 def route(frame: bytes) -> str:
     """Return the table that a frame names, "" for control. Raises UnreadableFrame."""
+    if is_array(frame):
+        if b'"trdMatchID"' in frame:
+            return "trade"
+        return "liquidation" if b'"leavesQty"' in frame else "instrument"
     try:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
@@ -302,6 +308,13 @@ def _described(row: _Reading) -> Instrument | None:
     if row.isInverse is None or not row.underlying or not row.quoteCurrency:
         return None
     return of_metadata(row.symbol, msgspec.structs.asdict(row))
+
+
+def _message(frame: bytes, table: str) -> bytes:
+    """Return a frame as a message: an answer of REST is what a table held, as a partial is."""
+    if not is_array(frame):
+        return frame
+    return b'{"table":"%s","action":"partial","data":%s}' % (table.encode(), frame)
 
 
 def _action(frame: bytes) -> str:

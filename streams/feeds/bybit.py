@@ -50,6 +50,7 @@ class _Printed(msgspec.Struct, gc=False):
 class _Routed(msgspec.Struct, gc=False):
     topic: str = ""
     op: str = ""
+    retCode: int | None = None
 
 
 class _Message(msgspec.Struct, Generic[Items], gc=False):
@@ -58,6 +59,25 @@ class _Message(msgspec.Struct, Generic[Items], gc=False):
     op: str = ""
     success: bool = True
     ret_msg: str = ""
+    retCode: int | None = None
+    retMsg: str = ""
+
+
+class _PastPrint(msgspec.Struct, gc=False):
+    execId: Word
+    symbol: Word
+    side: Side
+    size: SizeIn
+    price: PriceIn
+    time: Millis
+
+
+class _Page(msgspec.Struct, Generic[Items], gc=False):
+    list: Items
+
+
+class _Answer(msgspec.Struct, Generic[Items], gc=False):
+    result: _Page[Items]
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -80,6 +100,7 @@ _TICKERS = msgspec.json.Decoder(_Tickers, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _LIQUIDATIONS = Kind(_Message, _Liquidated)
 _PRINTS = Kind(_Message, _Printed)
+_PAST_PRINTS = Kind(_Answer, _PastPrint, "result.list")
 
 
 # {"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1791565601482,"data":[
@@ -111,9 +132,12 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     """Read every print of one publicTrade message.
 
     S is the taker's side; v is base units, on inverse contracts dollars. Block trades
-    are prints too. Raises UnreadableFrame. Source: wire-formats.md 3.3; microseconds.
+    are prints too. REST's answer is history. Raises UnreadableFrame. Source: wire-formats.md
+    3.3; microseconds.
     """
     message, refusals = _PRINTS.read(frame)
+    if message.retCode == 0 and not message.op:
+        return _answer(frame, ts_recv, instruments)
     if (reply := _reply(message, "publicTrade.")) is not None:
         return reply
 
@@ -125,6 +149,24 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
         )
 
     return built(message.data, build, refusals)
+
+
+# {"retCode":0,"retMsg":"OK","result":{"category":"linear","list":[{"execId":"0cbf2330-952d",
+#  "symbol":"BTCUSDT","price":"80000","size":"0.5","side":"Buy","time":"1790000000123"}]}}
+def _answer(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read an answer of REST recent-trade. Raises UnreadableFrame."""
+    answer, refusals = _PAST_PRINTS.read(frame)
+
+    def build(row: _PastPrint) -> Trade:
+        instrument, exec_id = instruments[row.symbol], seen("execId", row.execId)
+        side: Literal["buy", "sell"] = "buy" if row.side == "Buy" else "sell"
+        return public_trade(
+            instrument, exec_id, side, row.size, row.price, row.time * 1000, ts_recv
+        )
+
+    parsed = built(answer.result.list, build, refusals, "result.list")
+    parsed.history = True
+    return parsed
 
 
 # {"topic":"tickers.BTCUSDT","type":"snapshot","cs":24987956059,"ts":1673272861686,"data":{
@@ -290,6 +332,8 @@ def _reply(message: _Message[object] | _Tickers, topic: str) -> Parsed | None:
         if message.data is None:
             raise UnreadableFrame("data", "missing")
         return None
+    if isinstance(message, _Message) and message.retCode:
+        return control(Refusal("retCode", f"refused: {message.retCode} {message.retMsg[:200]}"))
     if not message.success:
         return control(Refusal("success", f"refused: {message.ret_msg[:200]}"))
     if message.op and not message.topic:
@@ -310,6 +354,8 @@ def route(frame: bytes) -> str:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
+    if routed.retCode is not None and not routed.topic and not routed.op:
+        return "publicTrade"
     if not routed.topic and not routed.op:
         raise UnreadableFrame("topic", "neither a topic nor an op")
     return routed.topic.partition(".")[0]

@@ -46,6 +46,11 @@ def control(refused: Refusal | None = None) -> Parsed:
     return Parsed([], [] if refused is None else [refused], True)
 
 
+def is_array(frame: bytes) -> bool:
+    """Say whether a frame is an array, as answers of REST are where messages are objects."""
+    return frame.lstrip()[:1] == b"["
+
+
 def unreadable(problem: Exception) -> UnreadableFrame:
     """Turn a decoder's or a record's complaint into UnreadableFrame(field, reason)."""
     return UnreadableFrame(*field_and_reason(problem))

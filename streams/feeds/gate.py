@@ -21,6 +21,7 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    is_array,
     unreadable,
 )
 from streams.feeds.identities import exact, occurring
@@ -161,7 +162,7 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
     `order_size` has the ORDER's sign: below zero it sold, so a long was closed. Times are
     whole seconds. Raises UnreadableFrame. Source: wire-formats-corrections.md 3.8.
     """
-    if frame.lstrip()[:1] == b"[":
+    if is_array(frame):
         frame = b'{"channel":"liq_orders","event":"update","result":' + frame + b"}"
     message, refusals, reply = _read(_STEPS, frame, "liq_orders")
     if reply is not None:
@@ -195,7 +196,9 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
             ts_recv=ts_recv,
         )
 
-    return built(message.result, build, refusals, "result")
+    parsed = built(message.result, build, refusals, "result")
+    parsed.history = True
+    return parsed
 
 
 # {"time":1790000001,"channel":"futures.trades","event":"update","error":null,"result":[
@@ -204,9 +207,11 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
 def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     """Read every print of one message; the sign of `size` is the TAKER's.
 
-    Internal matches (insurance fund, auto-deleveraging) are no prints of the tape.
-    Raises UnreadableFrame. Source: wire-formats.md 3.8; microseconds.
+    Internal matches (insurance fund, auto-deleveraging) are no prints of the tape. REST's
+    answer, a bare array, is history. Raises UnreadableFrame. Source: wire-formats.md 3.8.
     """
+    if answered := is_array(frame):
+        frame = b'{"channel":"futures.trades","event":"update","result":' + frame + b"}"
     message, refusals, reply = _read(_PRINTS, frame, "futures.trades")
     if reply is not None:
         return reply
@@ -230,7 +235,9 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
             ts_recv=ts_recv,
         )
 
-    return built(message.result, build, refusals, "result")
+    parsed = built(message.result, build, refusals, "result")
+    parsed.history = answered
+    return parsed
 
 
 # {"time":1790000001,"channel":"futures.tickers","event":"update","result":[{"contract":"BTC_USDT",
@@ -316,8 +323,8 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
 
 def route(frame: bytes) -> str:
     """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
-    if frame.lstrip()[:1] == b"[":
-        return "liq_orders"
+    if is_array(frame):
+        return "futures.trades" if b'"create_time"' in frame else "liq_orders"
     try:
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:

@@ -22,9 +22,10 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    is_array,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
 
 #: Channels that answer our own requests.
 _CONTROL = frozenset({"subscriptionResponse", "pong", "error"})
@@ -96,8 +97,11 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     """Read every print of one trades message; side B bought, A sold, as the taker.
 
     `tid` is a hash of 50 bits: unique only with coin and time. The first message after
-    subscribing holds recent history, unmarked. Raises UnreadableFrame. Microseconds.
+    subscribing holds recent history, unmarked; REST's answer, a bare array, is history.
+    Raises UnreadableFrame. Microseconds.
     """
+    if answered := is_array(frame):
+        frame = b'{"channel":"trades","data":' + frame + b"}"
     message, refusals = _read(_PRINTS, frame, "trades")
     if message is None:
         return _reply(frame)
@@ -119,7 +123,9 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
             ts_recv=ts_recv,
         )
 
-    return built(message.data, build, refusals)
+    parsed = built(message.data, build, refusals)
+    parsed.history = answered
+    return parsed
 
 
 # {"channel":"userFills","data":{"user":"0xabc","fills":[{"coin":"ETH","px":"2950.4","sz":"0.52",
@@ -129,17 +135,22 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 def parse_user_fills(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     """Read the liquidations among a user's fills; other fills stand on the tape already.
 
-    Both parties of a liquidation have a fill with the same `tid`. Raises UnreadableFrame.
+    Both parties of a liquidation have a fill with the same `tid`. REST's answer, a bare array,
+    is history, and `instruments.channels[-1]` says whose. Raises UnreadableFrame.
     Source: wire-formats.md 3.5; microseconds.
     """
+    if answered := is_array(frame):
+        frame = b'{"channel":"userFills","data":{"isSnapshot":true,"fills":' + frame + b"}}"
     message, refusals = _read(_FILLS, frame, "userFills")
     if message is None:
         return _reply(frame)
 
+    user = asked(instruments, "hyperliquid") if answered else message.data.user
+
     def build(fill: _Fill) -> Liquidation | None:
         if fill.liquidation is None:
             return None
-        position = _position_side(fill, fill.liquidation, message.data.user)
+        position = _position_side(fill, fill.liquidation, user)
         instrument = instruments[fill.coin]
         price, quantity, worth = sized(instrument, fill.sz, fill.px)
         return Liquidation(
@@ -211,6 +222,8 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
 
 def route(frame: bytes) -> str:
     """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
+    if is_array(frame):
+        return "userFills" if b'"startPosition"' in frame else "trades"
     try:
         channel = _ROUTED.decode(frame).channel
     except NOT_A_FRAME as problem:
@@ -229,6 +242,8 @@ def _position_side(fill: _Fill, forced: _Forced, user: str) -> PositionSide:
     """Return whose position was closed, which the fill's own side says only of its own user."""
     if forced.method == "backstop" and fill.dir.startswith("Liquidated"):
         return "long" if fill.dir.endswith("Long") else "short"
+    if not user:
+        raise UnreadableFrame("liquidation", "whose fills these are is not said, so no side is")
     of_user: PositionSide = "long" if fill.side == "A" else "short"
     if user.lower() == forced.liquidatedUser.lower():
         return of_user

@@ -139,3 +139,20 @@ def test_of_a_recorded_liquidation_both_parties_fills_say_the_same():
         ("WLFI", "short", "buy")
     ] * 2
     assert len({r.event_id for r in told}) == 1
+
+
+def test_fills_of_nobody_named_have_no_side():
+    fill = {
+        "coin": "BTC",
+        "px": "80000",
+        "sz": "0.5",
+        "side": "A",
+        "time": 1_790_000_000_123,
+        "startPosition": "0.5",
+        "dir": "Close Long",
+        "oid": 56,
+        "tid": 6,
+        "liquidation": {"liquidatedUser": "0x7777", "markPx": "80001", "method": "market"},
+    }
+    frame = {"channel": "userFills", "data": {"fills": [fill]}}
+    assert refused("hyperliquid", "userFills", frame) == ["data.fills[0].liquidation"]
