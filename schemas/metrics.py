@@ -5,11 +5,15 @@ end in `_total`, times are seconds. Labels name topics, partitions, tables and e
 names: nothing that grows with the market.
 """
 
+import time
+
 from prometheus_client import Counter, Gauge, Histogram
 
 # --- alive ---------------------------------------------------------------------------------
 #: Unix time at which the stage's loop last came round; /healthz fails when it is old.
 LAST_ROUND = Gauge("undertow_last_round_seconds", "unix time of the loop's last round")
+#: The same on a clock that nobody sets, by which /healthz judges.
+LAST_ROUND_STEADY = Gauge("undertow_last_round_steady_seconds", "steady time of the last round")
 #: 1 while the stage does its work; 0 while it starts, recovers, or waits for a store that
 #: does not answer. /readyz repeats it.
 READY = Gauge("undertow_ready", "1 while the stage does its work, 0 while it cannot")
@@ -74,3 +78,9 @@ DELAY = Histogram(
     ["step"],
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
 )
+
+
+def came_round() -> None:
+    """Note that the stage's loop came round."""
+    LAST_ROUND.set_to_current_time()
+    LAST_ROUND_STEADY.set(time.monotonic())

@@ -45,7 +45,7 @@ def sent(topic: str, record: msgspec.Struct) -> None:
 
 def alive(app: Any, in_touch: bool) -> None:
     """Say that the worker's loop came round, and whether it has its partitions and a broker."""
-    metrics.LAST_ROUND.set_to_current_time()
+    metrics.came_round()
     metrics.READY.set(in_touch and not app.rebalancing)
 
 

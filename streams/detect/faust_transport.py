@@ -154,7 +154,7 @@ class CommittedConsumer(driver.Consumer):
 
     def heard(self) -> None:
         """Note that things move: recovery reads by itself, and one fetch may take an hour."""
-        metrics.LAST_ROUND.set_to_current_time()
+        metrics.came_round()
         self._moved_at = time.monotonic()
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[Any, Any]]:

@@ -22,7 +22,7 @@ _SHOWN = Shown()
 
 def each_round(consumer: Consumer) -> None:
     """Tell the metrics that a consumer's loop came round; once a second, its lag too."""
-    metrics.LAST_ROUND.set_to_current_time()
+    metrics.came_round()
     # Nothing assigned is well where others have it all; no member id means no group,
     # and librdkafka drops it when the brokers are gone for a session's length.
     metrics.READY.set(bool(consumer.memberid()))

@@ -14,8 +14,8 @@ import gc
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
+from time import monotonic as steady
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -87,12 +87,12 @@ def collect_less() -> None:
 
 def come_round(ready: bool = True) -> None:
     """Tell that a loop without a Kafka consumer came round; others call kafka.each_round."""
-    metrics.LAST_ROUND.set_to_current_time()
+    metrics.came_round()
     metrics.READY.set(ready)
 
 
 def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start], Iterable[bytes]]:
-    started = time.time()
+    started = steady()
     exposition: Callable[..., list[bytes]] = make_wsgi_app()
 
     def answer(environ: dict[str, Any], begin: _Start) -> Iterable[bytes]:
@@ -120,7 +120,7 @@ def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start
 
 def _why_unhealthy(started: float) -> str | None:
     # The first round may take a while: the process is as young as its start.
-    silent = time.time() - max(_value(metrics.LAST_ROUND), started)
+    silent = steady() - max(_value(metrics.LAST_ROUND_STEADY), started)
     return f"the loop last came round {silent:.0f} s ago" if silent > STALE_S else None
 
 

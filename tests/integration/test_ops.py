@@ -26,7 +26,7 @@ TOKEN = "open-sesame"
 @pytest.fixture(autouse=True)
 def _gauges() -> Iterator[None]:
     yield
-    metrics.LAST_ROUND.set(0)
+    metrics.LAST_ROUND_STEADY.set(0)
     metrics.READY.set(0)
 
 
@@ -57,11 +57,25 @@ def test_health_follows_the_loop_and_readiness_the_work() -> None:
 def test_a_loop_that_is_stuck_is_told_with_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     with health.serving(Settings()) as url:
         health.come_round()
-        later = time.time() + health.STALE_S + 30
-        monkeypatch.setattr(health.time, "time", lambda: later)
+        later = time.monotonic() + health.STALE_S + 30
+        monkeypatch.setattr(health, "steady", lambda: later)
         status, reason = get(f"{url}/healthz")
     assert status == 503
     assert re.fullmatch(r"the loop last came round 9\d s ago\n", reason)
+
+
+@pytest.mark.parametrize("wrong_s", [-365 * 86_400, 365 * 86_400])
+def test_a_clock_that_is_set_makes_no_loop_stuck_and_hides_none(
+    monkeypatch: pytest.MonkeyPatch, wrong_s: int
+) -> None:
+    with health.serving(Settings()) as url:
+        health.come_round()
+        wrong = time.time() + wrong_s
+        monkeypatch.setattr(time, "time", lambda: wrong)
+        assert get(f"{url}/healthz") == (200, "ok\n")
+        later = time.monotonic() + health.STALE_S + 30
+        monkeypatch.setattr(health, "steady", lambda: later)
+        assert get(f"{url}/healthz")[0] == 503
 
 
 def test_every_metric_is_exposed_as_prometheus_reads_it() -> None:
