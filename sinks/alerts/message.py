@@ -73,7 +73,7 @@ def message_of(notification: Notification, link: str = "") -> Message:
         severity=notification.severity,
         title=before + title if before else title[:1].upper() + title[1:],
         lines=[line for line in _lines(notification, lead) if line],
-        query=f"SELECT * FROM what_triggered WHERE alert_id = '{lead.alert_id}'",
+        query=_query(lead),
         link=_link(link, lead),
         ts_first=notification.ts_first,
         ts_event=notification.ts_event,
@@ -215,6 +215,12 @@ def _listed(names: list[str], most: int) -> str:
     if len(names) > most:
         return f"{', '.join(shown)} and {len(names) - most} more"
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
+
+
+def _query(lead: Alert) -> str:
+    table, column = ("episodes", "episode_id") if _is_cascade(lead) else ("alerts", "dedup_key")
+    value = lead.dedup_key.replace("\\", "\\\\").replace("'", "\\'")
+    return f"SELECT * FROM {table} WHERE {column} = '{value}'"
 
 
 def _link(template: str, lead: Alert) -> str:

@@ -9,9 +9,11 @@
     sides = ["long"]
     venues = ["binance"]                # one of them shows it
     least_severity = "critical"
-    least_usd = 1e6                     # forced so far, as seen
+    least_usd = 1e6                     # forced so far, or a minute at that pace
     fitted_thresholds_only = true
     quiet = "22:00-07:00 UTC"           # in these hours what is not critical waits for their end
+    escalate_to = ["pagerduty"]         # told of what is critical and still open, and taken by
+    escalate_after_min = 10             # nobody (`undertow alerts ack`), after this
 
 An endpoint is told what any of the rules that name it lets pass; one that no rule names is told
 what DEFAULT does. Every key but `to` narrows a rule.
@@ -21,9 +23,10 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from schemas.findings import Alert
 from schemas.words import Asset, Name, PositionSide, Severity
@@ -50,6 +53,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_usd: float = 0.0
     fitted_thresholds_only: bool = False
     quiet: str = ""
+    escalate_to: list[str] = []
+    escalate_after_min: Annotated[float, Meta(ge=0, le=1_440)] = 10.0
 
     def __post_init__(self) -> None:
         if self.quiet and not _QUIET.fullmatch(self.quiet):
@@ -64,7 +69,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and (not self.sides or alert.position_side in (None, *self.sides))
             and (not self.venues or not alert.venues or bool({*alert.venues} & {*self.venues}))
             and (not begins or _RANK[alert.severity] >= _RANK[self.least_severity])
-            and (not begins or (alert.notional_usd or 0.0) >= self.least_usd)
+            and (not begins or _size_usd(alert) >= self.least_usd)
             and not (self.fitted_thresholds_only and alert.threshold_is_default)
         )
 
@@ -78,6 +83,10 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         since_begin = (into_us - begin * _MINUTE_US) % (_DAY_MIN * _MINUTE_US)
         length_us = (end - begin) % _DAY_MIN * _MINUTE_US
         return length_us - since_begin if since_begin < length_us else 0
+
+
+def _size_usd(alert: Alert) -> float:
+    return max(alert.notional_usd or 0.0, alert.pace_usd_per_min or 0.0)
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

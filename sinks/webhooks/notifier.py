@@ -13,7 +13,7 @@ from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.words import Severity
 from sinks.alerts import routing, targets
-from sinks.alerts.message import message_of
+from sinks.alerts.message import Message, message_of
 from sinks.alerts.routing import Notification
 from sinks.alerts.rules import Rule, Rules
 from sinks.webhooks.endpoints import Endpoint
@@ -40,6 +40,7 @@ class Notifier:
         self._alone = [e for e in endpoints if e.target == "every"]
         self._channels: dict[str, Channel] = {}
         self._board = rules.board
+        self._endpoints = tuple(endpoints)
         for endpoint in endpoints:
             if endpoint.target != "every":
                 own = rules.of(names_of(endpoint))
@@ -73,7 +74,30 @@ class Notifier:
                 for endpoint in channel.endpoints:
                     body = targets.body(endpoint.target, message, endpoint.parameter)
                     writing.tell(later, endpoint.name, body)
+                for rule in passing:
+                    self._escalate(writing, rule, notification, message)
         writing.keep_routing(channel.name, msgspec.msgpack.encode(state))
+
+    def _escalate(
+        self, writing: Writing, rule: Rule, notification: Notification, message: Message
+    ) -> None:
+        """Let others hear of what nobody took: put off at the trigger, withdrawn at the end."""
+        escalated = msgspec.structs.replace(
+            notification,
+            notification_id=natural_id(notification.notification_id, "escalation"),
+        )
+        for endpoint in self._endpoints if rule.escalate_to else ():
+            if not {*names_of(endpoint)} & {*rule.escalate_to} or endpoint.target == "every":
+                continue
+            body = targets.body(endpoint.target, message, endpoint.parameter)
+            if notification.action == "trigger" and notification.severity == "critical":
+                wait_us = int(rule.escalate_after_min * 60_000_000)
+                later = msgspec.structs.replace(escalated, action="reminder", wait_us=wait_us)
+                writing.tell(later, endpoint.name, body)
+            elif notification.action == "resolve" and not writing.withdraw(
+                notification.key, endpoint.name
+            ):
+                writing.tell(escalated, endpoint.name, body)
 
 
 def names_of(endpoint: Endpoint) -> list[str]:

@@ -132,6 +132,17 @@ class Writing:
             (event,),
         ).rowcount
 
+    def withdraw(self, event: str, endpoint: str) -> bool:
+        """Take back what is to remind `endpoint` of `event`; say whether it never heard of it."""
+        of_event = "endpoint = ? AND event = ? AND action = 'reminder'"
+        self._db.execute(
+            f"DELETE FROM deliveries WHERE {of_event} AND state = 'pending' AND attempts = 0 "
+            "AND next_attempt_us > ?",
+            (endpoint, event, self._now_us),
+        )
+        left = self._db.execute(f"SELECT 1 FROM deliveries WHERE {of_event}", (endpoint, event))
+        return left.fetchone() is None
+
     def silence(self, asset: str, kind: str, for_us: int) -> Silence:
         """Keep back alerts of `asset` and `kind` for `for_us`, and return the silence."""
         made = Silence(

@@ -276,6 +276,34 @@ def test_rules_choose_who_is_told_what_and_quiet_hours_keep_back_what_is_not_cri
         assert "feed-" in {b["data"]["key"] for b in receivers.bodies("webhook")}
 
 
+ESCALATES = Rules(
+    rule=[
+        Rule(to=["slack"], escalate_to=["pagerduty"], escalate_after_min=10),
+        Rule(to=["pagerduty"], kinds=["nothing"]),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("ends_s", "taken", "heard"),
+    [(300, False, []), (3_600, False, ["trigger", "resolve"]), (3_600, True, [])],
+)
+def test_what_nobody_takes_is_told_to_somebody_else_and_so_is_its_end(
+    tmp_path, ends_s, taken, heard
+):
+    with receiving() as receivers:
+        endpoints = receivers.endpoints("slack", "pagerduty")
+        live = Live(tmp_path / "outbox.sqlite", endpoints, ESCALATES)
+        live.hear(BTC[0])
+        if taken:
+            ack = ["alerts", "ack", "cascade-BTC", "--data-dir", str(tmp_path)]
+            assert CliRunner().invoke(main, ack).exit_code == 0
+        live.hear(alert("cascade.closed", "BTC", ends_s))
+        live.wait_until(T + 9_000 * SECOND)
+        assert [b["event_action"] for b in receivers.bodies("pagerduty")] == heard
+        assert len(receivers.bodies("slack")) >= 2
+
+
 def test_a_silence_keeps_back_what_it_names_for_as_long_as_it_says(tmp_path):
     with receiving() as receivers:
         live = Live(tmp_path / "outbox.sqlite", receivers.endpoints("slack"))
@@ -307,6 +335,9 @@ def test_the_default_night_is_one_page_at_every_receiver(tmp_path):
         assert (
             len(events) == len(receivers.bodies("slack")) == len(receivers.bodies("webhook")) <= 6
         )
+        for query in {b["data"]["query"] for b in receivers.bodies("webhook")}:
+            asked = CliRunner().invoke(main, ["sql", query, "--data-dir", str(tmp_path)])
+            assert len(asked.stdout.splitlines()) >= 2, query
         shown = CliRunner().invoke(main, ["alerts", "preview", "--data-dir", str(tmp_path)])
         assert shown.stderr == f"{len(events)} notifications of 1 events\n"
 
