@@ -55,7 +55,7 @@ class Event(msgspec.Struct):
     """What is told under one key: open while any member is.
 
     `ts_joined`: when the latest of its members began. `number`: notifications so far, the latest
-    of them due at `ts_due`, telling the alerts `told`; those in `held` are in none yet.
+    of them due at `ts_due`, telling of `alert_ids`; `waiting_ids` are in none yet.
     """
 
     key: str
@@ -71,8 +71,8 @@ class Event(msgspec.Struct):
     turns: int = 0
     told_spent: bool = False
     told_assets: int = 0
-    told: list[str] = []
-    held: list[str] = []
+    alert_ids: list[str] = []
+    waiting_ids: list[str] = []
 
 
 class State(msgspec.Struct):
@@ -108,11 +108,11 @@ def step(state: State, alert: Alert) -> list[Notification]:
 
     Notifications come in the order in which they are to be sent. The caller passes no alert twice.
     """
-    told = [_forgotten(state, event, alert) for event in _unheard(state, alert.ts_event)]
+    notifications = [_forgotten(state, event, alert) for event in _unheard(state, alert.ts_event)]
     event = _event_of(state, alert)
     if event is None:
-        return told + (_begin(state, alert) if _begins(alert) else [])
-    return told + _go_on(state, event, alert)
+        return notifications + (_begin(state, alert) if _begins(alert) else [])
+    return notifications + _go_on(state, event, alert)
 
 
 def _word(alert: Alert) -> str:
@@ -158,7 +158,7 @@ def _takes(event: Event, alert: Alert) -> bool:
 def _begin(state: State, alert: Alert) -> list[Notification]:
     at = alert.ts_event
     event = Event(alert.dedup_key, alert.severity, at, at, at, {alert.dedup_key: Member(alert)})
-    event.held = [alert.alert_id]
+    event.waiting_ids = [alert.alert_id]
     if alert.kind.startswith("whale."):
         # Nothing follows a verdict but its being taken back.
         action: Action = "resolve" if _word(alert) in _END else "trigger"
@@ -169,9 +169,9 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
 
 def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
     is_new, was_market = alert.dedup_key not in event.members, _is_market(event)
-    word = _word(alert)
-    event.members[alert.dedup_key] = Member(alert, word not in _END, word == "exhausted")
-    event.held = [*event.held, alert.alert_id]
+    phase = _word(alert)
+    event.members[alert.dedup_key] = Member(alert, phase not in _END, phase == "exhausted")
+    event.waiting_ids = [*event.waiting_ids, alert.alert_id]
     event.ts_heard = max(event.ts_heard, alert.ts_event)
     if is_new:
         event.ts_joined = max(event.ts_joined, alert.ts_event)
@@ -182,10 +182,10 @@ def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
     if is_worse:
         event.severity = alert.severity
     if is_worse or (_is_market(event) and not was_market):
-        told = [_tell(event, alert, "update", "worse" if is_worse else "market-wide")]
+        due = [_tell(event, alert, "update", "worse" if is_worse else "market-wide")]
     else:
-        told = _when_due(event, alert)
-    return told + _reminders(event, alert) if told else []
+        due = _when_due(event, alert)
+    return due + _reminders(event, alert) if due else []
 
 
 def _when_due(event: Event, alert: Alert) -> list[Notification]:
@@ -207,11 +207,11 @@ def _when_due(event: Event, alert: Alert) -> list[Notification]:
 def _tell(event: Event, alert: Alert, action: Action, why: Why, wait_us: int = 0) -> Notification:
     """Return what is due after `wait_us`, in the place of what was not due yet."""
     if event.waits and event.ts_heard < event.ts_due:
-        event.told = [*event.told, *event.held]
+        event.alert_ids = [*event.alert_ids, *event.waiting_ids]
     else:
         event.number += 1
-        event.told = event.held
-    event.held = []
+        event.alert_ids = event.waiting_ids
+    event.waiting_ids = []
     event.ts_due, event.waits, event.why = event.ts_heard + wait_us, wait_us > 0, why
     event.told_assets, event.told_spent = len(_assets(event)), _is_spent(event)
     return _notification(event, alert, action, str(event.number), why, wait_us)
@@ -249,7 +249,7 @@ def _notification(
         ts_first=event.ts_first,
         ts_event=alert.ts_event,
         ts_detect=alert.ts_detect,
-        alert_ids=[] if action == "reminder" else event.told,
+        alert_ids=[] if action == "reminder" else event.alert_ids,
         members=[member.alert for member in members],
         open_members=sum(member.is_open for member in members),
     )

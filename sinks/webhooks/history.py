@@ -25,9 +25,9 @@ class History:
         """Ask Kafka what there is; raises KafkaException."""
         admin = AdminClient(connection_of(conf))
         latest, newest = OffsetSpec.latest(), OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
-        self._ends = {n: told.offset for n, told in _asked(admin, latest).items()}
+        self._ends = {n: answer.offset for n, answer in _asked(admin, latest).items()}
         self._newest_ms = max(
-            (told.timestamp for told in _asked(admin, newest).values()), default=0
+            (answer.timestamp for answer in _asked(admin, newest).values()), default=0
         )
 
     def holds(self, message: Message) -> bool:

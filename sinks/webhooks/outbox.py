@@ -151,7 +151,7 @@ class Outbox:
         What tells of one event goes in order: nothing before what was put earlier.
         """
         now_us = self.now_us()
-        found = self._select(
+        rows = self._select(
             f"SELECT {_COLUMNS} FROM deliveries d WHERE endpoint = ? AND state = 'pending' "
             f"AND next_attempt_us <= ? AND {_HOLD} <= ? "
             "AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.endpoint = d.endpoint "
@@ -160,7 +160,7 @@ class Outbox:
             "ORDER BY attempts, next_attempt_us, rowid LIMIT 1",
             (endpoint, now_us, now_us),
         )
-        return found[0] if found else None
+        return rows[0] if rows else None
 
     def wait_us(self, endpoint: str) -> int | None:
         """Return how long until a delivery to `endpoint` falls due; None when none waits."""

@@ -210,9 +210,9 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     is_new = not tables and not version and not application
     if not is_new and (application not in (0, _APPLICATION_ID) or not tables >= _OURS):
-        found = ", ".join(sorted(tables)[:5]) or "no table"
+        named = ", ".join(sorted(tables)[:5]) or "no table"
         raise OutboxUnusable(
-            path, f"is another program's SQLite file ({found})", "give --data-dir another place"
+            path, f"is another program's SQLite file ({named})", "give --data-dir another place"
         )
     if version > _VERSION:
         raise OutboxUnusable(

@@ -86,8 +86,8 @@ def _connected(url: str, allow_private: bool, context: ssl.SSLContext) -> smtpli
 
 
 def _guarded_socket(host: str, port: int, timeout: float, allow_private: bool) -> socket.socket:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for family, kind, proto, _, address in found:
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for family, kind, proto, _, address in addresses:
         if reason := refusal(str(address[0]), allow_private):
             raise ForbiddenAddress(reason)
         opened = socket.socket(family, kind, proto)
@@ -97,6 +97,6 @@ def _guarded_socket(host: str, port: int, timeout: float, allow_private: bool) -
             return opened
         except OSError:
             opened.close()
-            if address == found[-1][4]:
+            if address == addresses[-1][4]:
                 raise
     raise OSError(f"{host} has no address")

@@ -46,12 +46,12 @@ def preview(form: str, last: int, **given: Any) -> None:
     except ValueError as problem:
         raise Refused(str(problem)) from None
     passing = loaded.of([form or "webhook"])
-    told: dict[str, routing.Notification] = {}
+    notifications: dict[str, routing.Notification] = {}
     state = routing.State()
     for alert in _stored(settings):
         if any(rule.passes(alert) for rule in passing):
-            told |= {n.notification_id: n for n in routing.step(state, alert)}
-    shown = [n for n in told.values() if n.action != "reminder"]
+            notifications |= {n.notification_id: n for n in routing.step(state, alert)}
+    shown = [n for n in notifications.values() if n.action != "reminder"]
     for one in shown[-last:]:
         message = message_of(one, loaded.board)
         if form:

@@ -112,12 +112,10 @@ def try_endpoints(**given: Any) -> None:
     A Standard Webhook is of type undertow.test; PagerDuty opens nothing for it.
     """
     from sinks.webhooks.delivery import probe
-    from sinks.webhooks.endpoints import parse_endpoints
+    from streams.run.webhooks import receivers
 
-    settings = settled(**given)
-    allowed = settings.webhook_allow_private.replace(",", " ").split()
     try:
-        endpoints = parse_endpoints(settings.webhook_urls, allowed)
+        endpoints, _ = receivers(settled(**given))
     except ValueError as problem:
         raise Refused(str(problem)) from None
     if not endpoints:

@@ -48,14 +48,14 @@ def leaving(roster: Roster, busy: dict[str, int]) -> str | None:
 
 def overdue(roster: Roster, busy: dict[str, int], before: int) -> list[str]:
     """Return the assets idle since before a second, those under way left out."""
-    found = []
+    gone = []
     for assets in (roster.newcomers, roster.known):
         for asset, second in assets.items():
             if second >= before:
                 break
             if asset not in busy:
-                found.append(asset)
-    return found
+                gone.append(asset)
+    return gone
 
 
 def drop(roster: Roster, asset: str) -> None:

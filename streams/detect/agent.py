@@ -156,8 +156,8 @@ class Worker:
         if self.progress.still(generation):
             for number in numbers:
                 backpressure.hold(self._app.consumer.unfetched, number, self._inputs[number].full())
-            told = {at: (offset, self._stamps.get(at)) for at, offset in self._applied().items()}
-            agent_metrics.state(self._app, self._live, told)
+            taken = {at: (offset, self._stamps.get(at)) for at, offset in self._applied().items()}
+            agent_metrics.state(self._app, self._live, taken)
 
     async def _take_over(self, number: int) -> shards.LiveShard:
         """Become the one whose rows count from now on; build the shard from those there are."""

@@ -75,9 +75,9 @@ def _for_engine(
         fold.tell_time(state, record, params)
         bars: list[Bar] = fold.drain(state)
         yield from (("bars", bar) for bar in bars)
-        word = fold.clock_record(state, 0, 1)
-        if word is not None:
-            yield "bars", word
+        clock = fold.clock_record(state, 0, 1)
+        if clock is not None:
+            yield "bars", clock
 
 
 def _keep(picture: Picture, finding: Finding) -> None:

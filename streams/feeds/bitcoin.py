@@ -105,15 +105,15 @@ def _opened(frame: bytes) -> list[msgspec.Raw] | Parsed:
         members = _OBJECT.decode(frame)
         if "txid" in members:
             return [msgspec.Raw(frame)]
-        found = [_LIST.decode(members[name]) for name in _LISTS if name in members]
+        lists_of = [_LIST.decode(members[name]) for name in _LISTS if name in members]
         by_address = members.get("multi-address-transactions")
         if by_address is not None:
             for lists in _OBJECT.decode(by_address).values():
-                found += [_LIST.decode(_OBJECT.decode(lists).get("confirmed", b"[]"))]
+                lists_of += [_LIST.decode(_OBJECT.decode(lists).get("confirmed", b"[]"))]
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
-    if found or by_address is not None:
-        return [raw for part in found for raw in part]
+    if lists_of or by_address is not None:
+        return [raw for part in lists_of for raw in part]
     if members.keys() & _CONTROL or "block" in members or "blocks" in members:
         return control()
     raise UnreadableFrame("", "neither transactions nor a word of control")

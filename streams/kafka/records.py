@@ -30,13 +30,13 @@ def by_partition(
     topic: str, records: Iterable[msgspec.Struct], partitions: int
 ) -> Iterator[tuple[int, Many]]:
     """Yield records that go into one message, with its partition: all of a partition, in order."""
-    found: dict[int, Many] = {}
+    records_of: dict[int, Many] = {}
     for record in records:
         where = partition_of(key_of(TOPICS[topic], record), partitions)
-        found.setdefault(where, []).append(record)
-    for where in sorted(found):
-        for first in range(0, len(found[where]), MANY):
-            yield where, found[where][first : first + MANY]
+        records_of.setdefault(where, []).append(record)
+    for where in sorted(records_of):
+        for first in range(0, len(records_of[where]), MANY):
+            yield where, records_of[where][first : first + MANY]
 
 
 def send(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from say import say
 
 from bench import (
     catch_up,
@@ -29,7 +30,6 @@ from bench import (
     storage,
     throughput,
 )
-from bench.say import say
 from streams.stack import local_kafka
 
 PARTS = (

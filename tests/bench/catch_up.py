@@ -16,9 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from say import say
+
 from bench import rig, scaling
 from bench.figures import quotients, spread
-from bench.say import say
 from streams.kafka import topics_admin
 
 PATIENCE_S = 900.0

@@ -11,10 +11,10 @@ from itertools import count
 from typing import Any
 
 from confluent_kafka import Message
+from say import say
 
 from bench import load, rig
 from bench.figures import quotients, spread
-from bench.say import say
 from schemas import codec
 from schemas.scan import columns
 from streams.core import engine, fold

@@ -22,9 +22,9 @@ from typing import Any
 
 from confluent_kafka import Producer
 from hdrh.histogram import HdrHistogram
+from say import say
 
 from bench import backlog, load, rig
-from bench.say import say
 from schemas import codec
 from schemas.identity import natural_id
 from schemas.market import Liquidation

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import orjson
+from say import say
 from venue_table import TABLE
 from venues import RECV
 
 from bench import rig
 from bench.figures import Spread, quotients
-from bench.say import say
 from streams.feeds import registry
 
 Channel = tuple[str, str]

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka.admin import AdminClient, NewTopic
+from say import say
 
 from bench import load, rig
 from bench.figures import quotients, spread
-from bench.say import say
 from schemas.words import grid_usd
 from streams.core.detectors import flow
 from streams.core.params import Params

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from say import say
 
 from bench import rig
 from bench.figures import quotients, spread
-from bench.say import say
 
 PATIENCE_S = 120.0
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from say import say
 
 from bench import load, rig
 from bench.figures import quotients, spread
-from bench.say import say
 from schemas import codec
 
 

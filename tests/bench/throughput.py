@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from say import say
+
 from bench import rig
 from bench.figures import quotients, spread
-from bench.say import say
 
 #: Records for each program: enough for seconds of work at its speed.
 COUNTS = {

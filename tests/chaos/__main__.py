@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
+from say import say
 
 from chaos import kills
 from chaos.clocks import set_clocks
@@ -28,7 +29,6 @@ from chaos.poison import poison_batches
 from chaos.recording import Recording, record
 from chaos.replaced import empty_clickhouse, make_topics_anew
 from chaos.rig import USUAL, Rig
-from chaos.say import say
 from chaos.slow_clients import slow_clients
 from chaos.webhooks import MANNERS, spoil_webhooks
 from streams.stack import local_kafka

@@ -4,10 +4,11 @@ import random
 import time
 from pathlib import Path
 
+from say import say
+
 from chaos.judge import judge
 from chaos.outcome import Outcome
 from chaos.rig import Rig, pick
-from chaos.say import say
 
 DAY_S = 86_400.0
 #: Kafka takes no record from more than an hour ahead: Faust stamps its own.

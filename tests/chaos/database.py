@@ -5,10 +5,11 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from say import say
+
 from chaos.judge import judge
 from chaos.outcome import Outcome
 from chaos.rig import Rig
-from chaos.say import say
 
 #: Each fault, how many requests it hits (or seconds it lasts), and how long we watch.
 FAULTS: tuple[tuple[dict[str, Any], float], ...] = (

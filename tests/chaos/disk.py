@@ -4,10 +4,11 @@ import random
 import time
 from pathlib import Path
 
+from say import say
+
 from chaos.judge import judge
 from chaos.outcome import Outcome
 from chaos.rig import Rig
-from chaos.say import say
 
 FULL_FOR_S = 25
 SIGNS = ("No space left", "NOT_ENOUGH_SPACE", "database or disk is full", "no space left")

@@ -12,10 +12,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from say import say
+
 from chaos.judge import condemn
 from chaos.outcome import Outcome
 from chaos.recording import FINDINGS, RAW, Recording, finding_rows, rows
-from chaos.say import say
 from streams.stack.local_kafka import die_with_parent
 
 #: A round's share of the recording takes about this long, so that kills fall everywhere in it.

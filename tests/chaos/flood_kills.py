@@ -6,13 +6,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from say import say
+
 from chaos.flood import FLOODED_SHARE, STEP, FloodFeeder, record_flood
 from chaos.judge import judge, measure
 from chaos.lag import PARTITIONS
 from chaos.outcome import Outcome
 from chaos.recording import Recording
 from chaos.rig import Rig
-from chaos.say import say
 from schemas import codec
 from schemas.bars import Bar
 from schemas.words import SECOND

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException
+from say import say
 
 from chaos.judge import condemn, judge
 from chaos.kills import ROUND_S, kill_each
@@ -19,7 +20,6 @@ from chaos.outcome import Outcome
 from chaos.payloads import bad_payloads
 from chaos.recording import RAW, rows
 from chaos.rig import Rig
-from chaos.say import say
 from schemas import codec
 from schemas.topics import TOPICS, key_of
 from schemas.words import SECOND

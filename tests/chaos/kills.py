@@ -3,11 +3,12 @@
 import random
 import time
 
+from say import say
+
 from chaos.judge import judge
 from chaos.outcome import Outcome
 from chaos.process import freeze
 from chaos.rig import Rig, pick
-from chaos.say import say
 
 STAGES = ("rollup", "detect", "sink", "notify")
 #: Longer than every session timeout in use.

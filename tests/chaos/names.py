@@ -5,13 +5,13 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+from say import say
 
 from chaos.judge import judge
 from chaos.lag import PARTITIONS
 from chaos.outcome import Outcome
 from chaos.recording import RAW
 from chaos.rig import Rig
-from chaos.say import say
 from schemas import codec
 from schemas.market import Liquidation
 from schemas.status import FeedStatus

@@ -8,13 +8,13 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+from say import say
 
 from chaos.judge import judge
 from chaos.outcome import Outcome
 from chaos.process import Stage
 from chaos.recording import rows
 from chaos.rig import Rig
-from chaos.say import say
 from schemas import codec
 from schemas.topics import TOPICS, key_of
 from schemas.words import MIN_MICROS, SECOND

@@ -3,12 +3,13 @@
 import random
 import time
 
+from say import say
+
 from chaos.judge import judge
 from chaos.lag import PARTITIONS
 from chaos.outcome import Outcome
 from chaos.process import Stage
 from chaos.rig import Rig
-from chaos.say import say
 from sinks.clickhouse.client import DATABASE, open_client
 from sinks.clickhouse.migrate import migrate
 from streams.kafka import topics_admin

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from confluent_kafka import KafkaException
+from say import say
 
 from chaos.database_server import Database
 from chaos.disk_space import Small
@@ -19,7 +20,6 @@ from chaos.lag import MOVING, PARTITIONS, Watcher
 from chaos.process import Stage
 from chaos.receiver import Manner, Receiver, polite
 from chaos.recording import Recording, undertow
-from chaos.say import say
 from streams.process import clock
 from streams.sources.open import open_source
 from streams.sources.pace import paced

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from say import say
+
 from chaos.embedded import ROUND_S, Run, judge_run, span_s
 from chaos.judge import condemn
 from chaos.outcome import Outcome
 from chaos.recording import Recording
-from chaos.say import say
 
 #: What a process usually may open, and this one is held to.
 DESCRIPTORS = 1024

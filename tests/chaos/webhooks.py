@@ -7,12 +7,12 @@ import time
 from contextlib import suppress
 
 from aiohttp import web
+from say import say
 
 from chaos.judge import condemn
 from chaos.outcome import Outcome
 from chaos.receiver import SECRET, TAKEN, Manner, polite
 from chaos.rig import Rig
-from chaos.say import say
 from sinks.webhooks.endpoints import Endpoint
 
 #: Longer than a delivery may take.

@@ -127,7 +127,7 @@ def row(state: FlowState, start: int, width: int) -> bytes | None:
 def rows(state: FlowState) -> set[Row]:
     """Return the rows that shells store, those included that they have yet to delete."""
     kept = ((1, state.minutes), (HOUR, state.hours), (DAY, state.days))
-    return {(start, width) for width, held in kept for start in held} | (state.changed or set())
+    return {(start, width) for width, starts in kept for start in starts} | (state.changed or set())
 
 
 def put_away(state: FlowState) -> None:
