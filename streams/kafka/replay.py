@@ -37,7 +37,7 @@ def replay(settings: Settings, source: Source, progress: Callable[[int], None]) 
         if isinstance(record, FeedStatus):
             for partition in range(counts[topic]):
                 send(producer, topic, record, partition, delivered)
-            if record.state != "alive" and topic == source.clocked[0]:
+            if record.state != "alive" and topic == source.told_on:
                 send(producer, "feed_status", record, on_delivery=delivered)
             progress(record.ts_event)
         else:
@@ -51,7 +51,7 @@ def replay(settings: Settings, source: Source, progress: Callable[[int], None]) 
 
 def _partition_counts(producer: Producer, source: Source) -> dict[str, int]:
     known = producer.list_topics(timeout=30).topics
-    missing = [t for t in (*source.clocked, "dead_letters") if t not in known]
+    missing = [t for t in (*source.clocked, *source.timed, "dead_letters") if t not in known]
     if missing:
         raise ReplayError(f"no topic {', '.join(missing)}; create them with `undertow topics`")
     return {name: len(known[name].partitions) for name in TOPICS if name in known}

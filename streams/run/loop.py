@@ -74,7 +74,7 @@ def drive(
     for item in items:
         topic, record = item
         clocked = None
-        if isinstance(record, FeedStatus) and topic == source.clocked[0]:
+        if isinstance(record, FeedStatus) and topic == source.told_on:
             clocked = record.ts_event
             pace.wait(clocked)
         _take(params, run, item, clocked is not None, rows, notify, counts)

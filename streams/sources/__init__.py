@@ -19,8 +19,9 @@ class Source:
     `identity` is equal for equal content; `span` the first and last event time where
     known in advance (microseconds, for progress); a silence of every stream longer than
     `gap_after_s` is the recorder's, not the market's; `clocked` are the topics that it
-    speaks for (a source of ready bars speaks for `bars` instead of `trades`); `planted`
-    is the truth of a generated source, for scoring only.
+    speaks for (a source of ready bars speaks for `bars` instead of `trades`), `timed` those
+    whose records bring words on time of their own; `planted` is the truth of a generated
+    source, for scoring only.
     """
 
     name: str
@@ -29,4 +30,10 @@ class Source:
     span: tuple[int, int] | None
     gap_after_s: float
     clocked: tuple[str, ...] = RAW_TOPICS
+    timed: tuple[str, ...] = ()
     planted: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def told_on(self) -> str:
+        """The topic whose words on time tell how far the source has come."""
+        return (*self.clocked, *self.timed)[0]

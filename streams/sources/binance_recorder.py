@@ -1,6 +1,6 @@
-"""The headerless CSV recordings of Binance futures that many hobby recorders write.
+"""The CSV recordings of Binance futures that many hobby recorders write, most without a header.
 
-    symbol,side,order_type,tif,orig_qty,price,avg_price,status,last_fill,cum_fill,ms,usd[,extra]
+    symbol,side,order_type,tif,orig_qty,price,avg_price,status,last_fill,cum_fill,ms[,usd[,extra]]
     recv_ms, symbol, agg_id, price, qty, trade_ms, buyer_is_maker[, usd, extra]
 
 Worth of a liquidation = cum_fill * avg_price, where avg_price is "None" cum_fill * price
@@ -52,12 +52,12 @@ class _Print(msgspec.Struct, array_like=True, gc=False):
     buyer_is_maker: bool
 
 
-def recorder_source(path: Path | Sequence[Path], keep_repeats: bool = True) -> Source:
+def recorder_source(path: Path | Sequence[Path], keep_repeats: bool = False) -> Source:
     """Read a folder or file of the family: liquidations and trades, ordered by receipt.
 
-    Rows seen in several files count once. Equal rows within one file stay unless
-    `keep_repeats` is False; Binance pushes at most one order a second and symbol, so in
-    a file where most rows come twice it was the recorder that wrote them twice.
+    Rows seen in several files count once, and so do equal rows within one: Binance pushes at
+    most one order a second and symbol, so two of one millisecond are one that the recorder
+    wrote twice. Repeats become dead letters that name the first, unless `keep_repeats`.
     Times in microseconds. Raises SourceError when nothing is there.
     """
     files = data_files(path, recognises)
@@ -79,13 +79,15 @@ def recognises(path: Path, head: list[str]) -> bool:
 
 
 def read_line(line: str) -> Liquidation | Trade | None:
-    """Read one line of either kind; raises UnreadableFrame naming the column."""
+    """Read one line of either kind, None for a header; raises UnreadableFrame with the column."""
     cells = _cells(line)
-    if len(cells) in (12, 13):
+    if _is_header(cells):
+        return None
+    if len(cells) in (11, 12, 13):
         return _liquidation(cells)
     if 7 <= len(cells) <= 9 and cells[1] not in ("BUY", "SELL"):
         return _trade(cells)
-    raise UnreadableFrame("", f"{len(cells)} columns; 12 make a liquidation, 7 a trade")
+    raise UnreadableFrame("", f"{len(cells)} columns; 11 make a liquidation, 7 a trade")
 
 
 def _liquidation(cells: list[str]) -> Liquidation | None:
@@ -124,7 +126,11 @@ def _trade(cells: list[str]) -> Trade:
 
 
 def _completed(symbol: str) -> str:
-    """Put back the USDT that the recorders cut out of the symbol (also before a date)."""
+    """Put back the USDT that the recorders cut out of the symbol (also before a date).
+
+    Some write the stream's name, which is in lower case.
+    """
+    symbol = symbol.upper()
     pair, underscore, end = symbol.partition("_")
     if end == "PERP" or (end and pair.endswith("USD")) or pair in _PRESENT:
         complete = end != ""
@@ -137,8 +143,12 @@ def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.split(",")]
 
 
+def _is_header(cells: list[str]) -> bool:
+    return "symbol" in (cells[0].lower(), cells[1].lower() if len(cells) > 1 else "")
+
+
 def _is_forced(cells: list[str]) -> bool:
-    return len(cells) in (12, 13) and cells[1] in ("BUY", "SELL") and _is_millis(cells[10])
+    return len(cells) in (11, 12, 13) and cells[1] in ("BUY", "SELL") and _is_millis(cells[10])
 
 
 def _is_print(cells: list[str]) -> bool:

@@ -4,7 +4,8 @@
     taker_buy_volume,taker_buy_quote_volume[,ignore]
 
 Names like BTCUSDT-1m-2025-02.csv.gz or BTCUSDT-um-1m_2023-01-14T0000-0100Z.csv; times in
-milliseconds, since 2025 in some files microseconds.
+milliseconds. Spot files have the same names and columns, and since 2025-01-01 microseconds,
+which futures files never have: by these they are told apart.
 """
 
 import re
@@ -22,6 +23,7 @@ from schemas.words import MINUTE, grid_usd
 from streams.feeds.binance import by_name
 from streams.feeds.checks import PriceIn, SizeOrZero, checked
 from streams.feeds.frames import UnreadableFrame
+from streams.feeds.instruments import Instrument
 from streams.sources import Source
 from streams.sources.lines import (
     BARS_CLOCKED,
@@ -36,7 +38,9 @@ from streams.sources.lines import (
 
 GAP_AFTER_S = 600.0
 
-_NAME = re.compile(r"([A-Z0-9_]+)-(?:(?:um|cm|futures)-)?1m[-_.].*")
+_NAME = re.compile(r"([^\W_][^-.]*)-(?:(?:um|cm|futures)-)?1m[-_.].*")
+_FUTURES = re.compile(r"-(um|cm|futures)-")
+_IN_MICROS = 100_000_000_000_000
 _NEEDED = (
     "open_time",
     "high",
@@ -97,6 +101,7 @@ def recognises(path: Path, head: list[str]) -> bool:
 def reader_of(path: Path) -> Reader:
     """Return the reader of one file, which knows its symbol and learns its columns."""
     symbol = _symbol(path)
+    says_futures = _FUTURES.search(path.name) is not None
     columns = len(_WITHOUT_HEADER)
     wanted = itemgetter(*map(_WITHOUT_HEADER.index, _NEEDED))
 
@@ -112,13 +117,14 @@ def reader_of(path: Path) -> Reader:
             return None
         if len(cells) != columns:
             raise UnreadableFrame("", f"{len(cells)} columns, not {columns}")
-        return _bar(symbol, row(wanted(cells), _Kline))
+        kline = row(wanted(cells), _Kline)
+        spot = not says_futures and kline.open_time >= _IN_MICROS
+        return _bar(by_name(symbol, "SPOT" if spot else "PERP"), kline)
 
     return read
 
 
-def _bar(symbol: str, x: _Kline) -> Bar:
-    instrument = by_name(symbol)
+def _bar(instrument: Instrument, x: _Kline) -> Bar:
     multiplier = instrument.multiplier
     if x.low > x.high:
         raise UnreadableFrame("low", f"{x.low} is above the high {x.high}")

@@ -7,9 +7,10 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,7 +26,7 @@ from streams.sources import Item
 
 #: Reads one line: a record, or None for a header and an order of which nothing filled. Raises
 #: UnreadableFrame.
-Reader = Callable[[str], msgspec.Struct | None]
+Reader = Callable[[str], msgspec.Struct | list[Any] | None]
 #: Takes (line number, record) and returns the record to hand on. Raises UnreadableFrame.
 Accept = Callable[[int, Any], Any]
 Row = TypeVar("Row", bound=msgspec.Struct)
@@ -47,6 +48,8 @@ BARS_CLOCKED = ("bars", "liquidations", "whale_transfers")
 _EARLIEST = 1_420_070_400_000_000
 _EDGE = 1 << 20
 _MAX_WAITING = 1000
+#: Rows over which a file's own order of time is found.
+WINDOW = 10_000
 
 
 class SourceError(Exception):
@@ -101,7 +104,14 @@ def identity_of(family: str, files: Iterable[Path]) -> str:
 
 
 def row(cells: Sequence[object], shape: type[Row]) -> Row:
-    """Read text cells into the array-like struct `shape`; raises UnreadableFrame."""
+    """Read text cells into the array-like struct `shape`; raises UnreadableFrame.
+
+    A whole number in exponent form (1.6829E+12, by a spreadsheet) has lost its last digits.
+    """
+    for place, name in _whole_numbers(shape):
+        cell = cells[place] if place < len(cells) else ""
+        if isinstance(cell, str) and "e" in cell.lower():
+            raise UnreadableFrame(name, f"{cell[:40]!r}: in exponent form its last digits are gone")
     try:
         return msgspec.convert(cells, shape, strict=False)
     except msgspec.ValidationError as problem:
@@ -110,6 +120,13 @@ def row(cells: Sequence[object], shape: type[Row]) -> Row:
         if position.isdigit():
             field = shape.__struct_fields__[int(position)]
         raise UnreadableFrame(field, reason) from None
+
+
+@lru_cache
+def _whole_numbers(shape: type[msgspec.Struct]) -> list[tuple[int, str]]:
+    kinds = msgspec.inspect.type_info(shape).fields  # type: ignore[attr-defined]
+    whole = msgspec.inspect.IntType
+    return [(place, f.name) for place, f in enumerate(kinds) if isinstance(f.type, whole)]
 
 
 def micros(stamp: int) -> int:
@@ -150,26 +167,54 @@ def loaded(
 
 
 def streamed(files: Iterable[Path], reader_of: Callable[[Path], Reader]) -> Iterator[Item]:
-    """Yield the records of time-ordered files one after another, in constant memory.
+    """Yield the records of one series of files in the order of their time, in constant memory.
 
-    Where a line is stamped earlier than one before it, its receipt is taken as the
-    latter's, because the file's order is the order of receipt; a bar has no receipt, so
-    one that repeats or goes back in time becomes a dead letter.
+    Files may overlap. Rows are put in order over `WINDOW` of them; one that comes still later
+    is taken as received in its turn, as no other receipt is known. A bar has no receipt: one
+    that repeats or goes back in time becomes a dead letter.
     """
     last = 0
+    series = [_in_order(number, path, reader_of(path)) for number, path in enumerate(files)]
+    for row_ in heapq.merge(*series, key=lambda row: (row.ts, row.file)):
+        got = row_.got
+        if isinstance(got, Bar) and row_.ts <= last:
+            got = UnreadableFrame("ts_open", "not later than the bar before it in this series")
+        if isinstance(got, UnreadableFrame):
+            place, raw = (row_.path.name, 0, row_.number), row_.text.encode()
+            yield "dead_letters", letter(place, got.field, got.reason, raw, row_.ts or _EARLIEST)
+            continue
+        if row_.ts < last:
+            got = msgspec.structs.replace(got, ts_recv=last)
+        last = max(last, row_.ts)
+        yield _TOPIC[type(got)], got
 
-    def forward(_: int, record: Any) -> Any:
-        nonlocal last
-        stamp = time_of(record)
-        if isinstance(record, Bar) and stamp <= last:
-            raise UnreadableFrame("ts_open", "not later than the bar before it in this series")
-        if stamp < last:
-            record = msgspec.structs.replace(record, ts_recv=last)
-        last = max(last, stamp)
-        return record
 
-    for path in files:
-        yield from items_of(path, reader_of(path), forward)
+class _Row(NamedTuple):
+    """A line of a file, its record or complaint, and the time by which it is put in order."""
+
+    ts: int
+    file: int
+    number: int
+    path: Path
+    text: str
+    got: Any
+
+
+def _in_order(file: int, path: Path, read: Reader) -> Iterator[_Row]:
+    """Yield a file's rows by time, as far as `WINDOW` rows at once show it."""
+    heap: list[tuple[int, int, _Row]] = []
+    latest = 0
+    outcomes = _outcomes(path, read, lambda _, record: record)
+    for turn, (number, text, got) in enumerate(outcomes):
+        latest = latest if isinstance(got, UnreadableFrame) else time_of(got)
+        row_ = _Row(latest, file, number, path, text, got)
+        # Turns differ, so rows themselves are never compared.
+        if len(heap) < WINDOW:
+            heapq.heappush(heap, (row_.ts, turn, row_))
+        else:
+            yield heapq.heappushpop(heap, (row_.ts, turn, row_))[2]
+    while heap:
+        yield heapq.heappop(heap)[2]
 
 
 def merged(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
@@ -198,13 +243,19 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, text
 
 
-def items_of(path: Path, read: Reader, accept: Accept, topic: str | None = None) -> Iterator[Item]:
+def items_of(
+    path: Path,
+    read: Reader,
+    accept: Accept,
+    topic: str | None = None,
+    lines: Callable[[Path], Iterator[tuple[int, str]]] | None = None,
+) -> Iterator[Item]:
     """Yield one file's records in its order, and dead letters in their places.
 
     A dead letter carries the last good time before it, at the file's start the first
-    good one after it. `topic` overrides what the record's type says.
+    good one after it. `topic` overrides what the record's type says, `lines` the order.
     """
-    return with_dead_letters(path, _outcomes(path, read, accept), topic)
+    return with_dead_letters(path, _outcomes(path, read, accept, lines or numbered), topic)
 
 
 def with_dead_letters(
@@ -226,11 +277,16 @@ def with_dead_letters(
     yield from _dead(path, waiting, last or _EARLIEST)
 
 
-def _outcomes(path: Path, read: Reader, accept: Accept) -> Iterator[Outcome]:
+def _outcomes(
+    path: Path,
+    read: Reader,
+    accept: Accept,
+    lines: Callable[[Path], Iterator[tuple[int, str]]] = numbered,
+) -> Iterator[Outcome]:
     """(line number, text, its record or the complaint) for every line but headers."""
     number = 0
     try:
-        for number, text in numbered(path):
+        for number, text in lines(path):
             got: Any
             try:
                 got = read(text)
@@ -275,12 +331,18 @@ def _dead(path: Path, waiting: list[tuple[int, UnreadableFrame, str]], ts: int) 
     waiting.clear()
 
 
+def _is_litter(name: str) -> bool:
+    """Return whether an archive's entry is no file, or what a Mac puts beside one."""
+    parts = name.split("/")
+    return not parts[-1] or "__MACOSX" in parts or parts[-1].startswith(".")
+
+
 def _opened(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
     if path.suffix == ".zip":
         archive = zipfile.ZipFile(path)
-        names = [name for name in archive.namelist() if not name.endswith("/")]
+        names = [name for name in archive.namelist() if not _is_litter(name)]
         if len(names) != 1:
             raise zipfile.BadZipFile(f"{path.name} holds {len(names)} files, not one")
         return io.TextIOWrapper(archive.open(names[0]), "utf-8", "replace", newline="\n")

@@ -7,8 +7,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from schemas.codec import InvalidRecord, decode, decode_many
-from schemas.topics import RAW_TOPICS, TOPICS
+from schemas.codec import decode_many
+from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND
 from streams.feeds.frames import UnreadableFrame
 from streams.process.clock import not_after
@@ -19,9 +19,11 @@ from streams.sources.lines import (
     data_files,
     identity_of,
     items_of,
+    numbered,
     time_of,
     with_dead_letters,
 )
+from streams.sources.time_order import by_time, looked_at
 
 #: Topics that are input; the rest of a dump is what was concluded from them.
 READ = (*RAW_TOPICS, "bars")
@@ -34,8 +36,10 @@ LOOK = 64
 def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Source:
     """Read a dump in the order in which it was written, merged over files by receipt.
 
-    The order within a file is kept, because a FeedStatus line speaks for the lines
-    before it. Bars are read only where there are no trades, of which they are the sums.
+    The order within a file is kept, because a FeedStatus line speaks for the lines before it.
+    A file that goes back in time (partition after partition) is sorted by event time. A topic
+    without words on time beside others that have them is paced like one of a dump that has
+    none. Bars are read only where there are no trades, of which they are the sums.
     `by_the_run` gives trades as `schemas.scan.columns.Trades` where many follow each other. Raises
     SourceError when nothing is there.
     """
@@ -43,15 +47,25 @@ def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Sour
     topics = {topic_of(file) for file in files}
     if "trades" in topics:
         files = [file for file in files if topic_of(file) != "bars"]
-    parts = [_keyed(file, by_the_run) for file in files]
+    orders = {file: looked_at(file) for file in files}
+    parts = [_keyed(file, by_the_run, orders[file].goes_back) for file in files]
     without_trades = "bars" in topics and "trades" not in topics
+    timed = {str(topic_of(file)) for file, order in orders.items() if order.has_words}
+    untimed = {str(topic_of(file)) for file in files} - timed
+    paced = BARS_CLOCKED if without_trades else RAW_TOPICS
+    name = f"dump of {', '.join(sorted(str(topic_of(file)) for file in files))}"
+    if timed and untimed:
+        name += f"; no words on time in {', '.join(sorted(untimed))}: paced by their own records"
+    if sorted_ := [file.name for file in files if orders[file].goes_back]:
+        name += f"; sorted by time: {', '.join(sorted_)}"
     return Source(
-        name=f"dump of {', '.join(sorted(str(topic_of(file)) for file in files))}",
+        name=name,
         identity=identity_of("ndjson", files),
         items=(item for _, item in merge(*parts, key=lambda pair: pair[0])),
         span=None,
         gap_after_s=GAP_AFTER_S,
-        clocked=BARS_CLOCKED if without_trades else RAW_TOPICS,
+        clocked=tuple(sorted(untimed)) if timed else paced,
+        timed=tuple(sorted(timed)),
     )
 
 
@@ -66,22 +80,23 @@ def topic_of(path: Path) -> str | None:
     return name.removesuffix(".ndjson") if name.endswith(".ndjson") else None
 
 
-def _keyed(path: Path, by_the_run: bool) -> Iterator[tuple[int, Item]]:
+def _keyed(path: Path, by_the_run: bool, goes_back: bool) -> Iterator[tuple[int, Item]]:
     """Each item under the latest time of receipt so far, which orders the merge."""
     topic = topic_of(path)
     if topic not in READ:
         raise SourceError(f"{path}: {topic!r} is not an input topic ({', '.join(READ)})")
-    if topic == "trades" and by_the_run:
+    lines = (lambda file: by_time(numbered(file))) if goes_back else numbered
+    if topic == "trades" and by_the_run and not goes_back:
         # Only here: what compiles the scanner is slow to load.
         from streams.sources.runs import outcomes
 
         items = with_dead_letters(path, outcomes(path), topic)
     else:
-        items = items_of(path, lambda line: _decoded(topic, line), _as_it_is, topic)
-    yield from _by_time(items)
+        items = items_of(path, lambda line: _decoded(topic, line), _as_it_is, topic, lines)
+    yield from _under_latest(items)
 
 
-def _by_time(items: Iterator[Item]) -> Iterator[tuple[int, Item]]:
+def _under_latest(items: Iterator[Item]) -> Iterator[tuple[int, Item]]:
     """Yield each item under the latest time so far, strays under that of the items around them.
 
     One line from the future would hold back all that follow it in the merge.
@@ -99,20 +114,10 @@ def _by_time(items: Iterator[Item]) -> Iterator[tuple[int, Item]]:
         yield latest, item
 
 
-def _decoded(topic: str, line: str) -> Any:
-    try:
-        if TOPICS[topic].many and line.lstrip()[:1] == "[":
-            return _many(topic, line)
-        return decode(topic, line.encode(), not_after=not_after())
-    except InvalidRecord as problem:
-        raise UnreadableFrame(problem.field, problem.reason) from None
-
-
-def _many(topic: str, line: str) -> list[Any]:
-    """Return the records of an array, as a message of many has them; it is taken as a whole."""
+def _decoded(topic: str, line: str) -> list[Any]:
     records, problem = decode_many(topic, line.encode(), not_after=not_after())
     if problem is not None:
-        raise problem
+        records.append(UnreadableFrame(problem.field, problem.reason))
     return records
 
 

@@ -70,12 +70,14 @@ def open_source(path: Path, by_the_run: bool = False) -> Source:
         first = head(file)
         family = next((x for x in FAMILIES if x.recognises(file, first)), None)
         if family is None:
-            others.append(file.name)
+            why = tardis.unread(first)
+            others.append(f"{file.name}: {why}" if why else file.name)
         else:
             chosen.setdefault(family, []).append(file)
     if not chosen:
         forms = "; ".join(family.what for family in FAMILIES)
-        raise SourceError(f"{path}: not a recording in a known form; looked for {forms}")
+        named = f" ({_some(others)})" if len(others) > 1 or ": " in others[0] else ""
+        raise SourceError(f"{path}: not a recording in a known form{named}; looked for {forms}")
     sources = [
         ndjson.ndjson_source(files, True)
         if by_the_run and family.source is ndjson.ndjson_source
@@ -84,9 +86,12 @@ def open_source(path: Path, by_the_run: bool = False) -> Source:
     ]
     source = _together(sources)
     if others:
-        listed = ", ".join(others[:5]) + (", …" if len(others) > 5 else "")
-        source = replace(source, name=f"{source.name} (not read: {listed})")
+        source = replace(source, name=f"{source.name} (not read: {_some(others)})")
     return source
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
 
 
 def _together(sources: list[Source]) -> Source:
@@ -102,13 +107,16 @@ def _together(sources: list[Source]) -> Source:
         # A silence must outlast what is normal for the slowest of them.
         gap_after_s=max(source.gap_after_s for source in sources),
         clocked=tuple(sorted({topic for source in sources for topic in source.clocked})),
+        timed=tuple(sorted({topic for source in sources for topic in source.timed})),
     )
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Data files of a folder, not its hidden files or notes."""
+    """Data files of a folder and those below it, not its hidden files or notes."""
     return [
-        x
-        for x in sorted(folder.iterdir())
-        if x.is_file() and not x.name.startswith(".") and x.suffix.lower() not in (".md", ".txt")
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        and path.suffix.lower() not in (".md", ".txt")
     ]

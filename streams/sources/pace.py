@@ -22,17 +22,12 @@ def paced(source: Source, not_after: int) -> Iterator[Item]:
     """Yield the source's items with FeedStatus records between them.
 
     One `alive` per second of receive time in which something came, to every topic of
-    `source.clocked`; `silent` and `recovered` around recorder gaps. A source that
-    carries its own FeedStatus keeps it. Items stamped after `not_after` (microseconds)
-    come out as dead letters.
+    `source.clocked`; `silent` and `recovered` around recorder gaps. FeedStatus that the
+    source brings stays. Items stamped after `not_after` (microseconds) come out as dead letters.
     """
     clock = 0
     for number, (topic, record) in enumerate(source.items, 1):
-        if isinstance(record, FeedStatus):
-            yield topic, record
-            yield from source.items
-            return
-        if isinstance(record, DeadLetter):
+        if isinstance(record, DeadLetter | FeedStatus):
             yield topic, record
             continue
         received = _received(record)

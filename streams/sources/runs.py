@@ -105,6 +105,6 @@ def _exactly(
         if line_text.strip():
             records, problem = decode_many("trades", line_text.encode(), not_after=limit)
             if problem is not None:
-                records = [UnreadableFrame(problem.field, problem.reason)]
+                records.append(UnreadableFrame(problem.field, problem.reason))
             for got in records:
                 yield before + line + 1, line_text, got

@@ -77,8 +77,16 @@ def tardis_source(path: Path | Sequence[Path]) -> Source:
 
 
 def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file's first line is the header that Tardis writes."""
-    return path.suffix in (".csv", ".gz") and head[:1] == [HEADER]
+    """Tell whether a file has the header that Tardis writes, and rows of an exchange we read."""
+    if path.suffix not in (".csv", ".gz") or head[:1] != [HEADER]:
+        return False
+    return len(head) < 2 or head[1].split(",", 1)[0] in EXCHANGES
+
+
+def unread(head: list[str]) -> str:
+    """Say which exchange a Tardis file is of that we do not read; empty for any other file."""
+    exchange = head[1].split(",", 1)[0] if head[:1] == [HEADER] and len(head) > 1 else ""
+    return f"Tardis exchange {exchange!r}" if exchange and exchange not in EXCHANGES else ""
 
 
 def reader_of(path: Path) -> Reader:
@@ -166,15 +174,17 @@ def _liquidation(x: _Row, counts: dict[str, int]) -> Liquidation | None:
 
 def _kind(path: Path) -> str:
     for text in (path.name, *(parent.name for parent in path.parents)):
-        for kind in ("liquidations", "trades"):
-            if kind in text:
-                return kind
+        said = [kind for kind in ("liquidations", "trades") if kind in text]
+        if len(said) == 1:
+            return said[0]
+        if said:
+            # Venues give trades ids, and liquidations none.
+            first = [*head(path, 2), "", ""][1].split(",")
+            return "trades" if len(first) == 8 and first[4] else "liquidations"
     raise SourceError(f"{path}: neither 'trades' nor 'liquidations' in its name or folder")
 
 
 def _series(path: Path) -> tuple[str, str, str]:
     first = head(path, 2)
     exchange, symbol = [*first[1].split(","), ""][:2] if len(first) > 1 else ("", "")
-    if exchange and exchange not in EXCHANGES:
-        raise SourceError(f"{path}: Tardis exchange {exchange!r}; read are {', '.join(EXCHANGES)}")
     return exchange, _kind(path), symbol

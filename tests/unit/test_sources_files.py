@@ -12,6 +12,7 @@ from schemas.codec import encode, encode_many
 from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
 from schemas.words import MINUTE, SECOND, grid_usd
+from streams.sources import lines
 from streams.sources.krishna import krishna_source
 from streams.sources.lines import time_of
 from streams.sources.open import FAMILIES, SUPPORTED, SourceError, open_source
@@ -202,11 +203,21 @@ def test_spot_files_have_an_eighth_column_and_are_another_instrument(tmp_path):
     assert (record.instrument, record.event_id) == ("BTC-USDT-SPOT", "binance:spot:BTCUSDT:7")
 
 
-def test_a_line_that_steps_back_in_time_is_received_no_earlier_than_the_one_before(tmp_path):
+def test_a_line_that_steps_back_in_time_is_put_in_its_place(tmp_path):
     text = "1,2,1,1,1,1737908829900,true\n2,2,1,2,2,1737908829800,true\n"
     items = records(write(tmp_path / "BTCUSDT-aggTrades-2025-01.csv", text))
-    assert items[1][1].ts_event == 1_737_908_829_800_000
-    assert items[1][1].ts_recv == 1_737_908_829_900_000
+    assert [record.ts_event for _, record in items] == [
+        1_737_908_829_800_000, 1_737_908_829_900_000,
+    ]  # fmt: skip
+
+
+def test_a_line_further_back_than_the_window_is_received_in_its_turn(tmp_path, monkeypatch):
+    monkeypatch.setattr(lines, "WINDOW", 2)
+    text = "".join(f"{n},2,1,{n},{n},{1737908829900 + n},true\n" for n in range(9))
+    text += "9,2,1,9,9,1737908829800,true\n"
+    items = records(write(tmp_path / "BTCUSDT-aggTrades-2025-01.csv", text))
+    [late] = [r for _, r in items if r.ts_event == 1_737_908_829_800_000]
+    assert late.ts_recv == 1_737_908_829_906_000
 
 
 def test_a_file_that_breaks_off_keeps_what_came_before(tmp_path):
@@ -314,15 +325,15 @@ def test_a_bad_line_of_a_dump_is_a_dead_letter_with_its_line(tmp_path):
 
 
 @pytest.mark.parametrize("by_the_run", [False, True])
-def test_a_line_of_many_is_as_many_lines_and_one_bad_element_refuses_it(tmp_path, by_the_run):
+def test_a_line_of_many_is_as_many_lines_and_a_bad_element_is_refused_alone(tmp_path, by_the_run):
     one, two, three = (encode(a_trade(T + n, n)) for n in range(3))
     many = b"[" + one + b"," + two + b"]"
     bad = b"[" + one + b',{"type":"trade","price":-1}]'
     (tmp_path / "trades.ndjson").write_bytes(b"\n".join((many, bad, three)))
     items = list(open_source(tmp_path, by_the_run=by_the_run).items)
-    assert [topic for topic, _ in items] == ["trades", "trades", "dead_letters", "trades"]
-    assert items[2][1].field.startswith("[1]")
-    assert [encode(items[n][1]) for n in (0, 1, 3)] == [one, two, three]
+    assert [topic for topic, _ in items] == [*["trades"] * 3, "dead_letters", "trades"]
+    assert items[3][1].field.startswith("[1]")
+    assert [encode(items[n][1]) for n in (0, 1, 2, 4)] == [one, two, one, three]
 
 
 def test_a_dump_of_bars_may_hold_what_rollup_writes(tmp_path):
@@ -358,7 +369,7 @@ def test_forms_mixed_in_a_folder_merge_by_time(tmp_path):
         KLINES + "1737908820000,2,2,2,2,1,0,2,1,1,2,0\n1737908760000,2,2,2,2,1,0,2,1,1,2,0\n",
     )
     items = records(tmp_path)
-    assert [topic for topic, _ in items] == ["liquidations", "bars", "dead_letters"]
+    assert [topic for topic, _ in items] == ["bars", "liquidations", "bars"]
     assert {"bars", "liquidations"} <= set(open_source(tmp_path).clocked)
 
 

@@ -27,7 +27,7 @@ def read(path, **options):
 
 
 def test_dirty_lines_are_dead_letters_with_their_file_line_and_column():
-    dead = read(OURS / "binance.csv")["dead_letters"]
+    dead = read(OURS / "binance.csv", keep_repeats=True)["dead_letters"]
     assert [(x.topic, x.offset, x.field) for x in dead] == [
         ("binance.csv", 1, ""),
         ("binance.csv", 5, "symbol"),
@@ -60,8 +60,8 @@ def test_without_an_average_price_the_limit_stands_in_and_is_labelled():
     assert (record.price, record.price_kind, record.notional_usd) == (3200.0, "order_limit", 6400.0)
 
 
-def test_equal_rows_of_one_file_stay_and_rows_of_a_second_file_count_once():
-    topics = read(OURS)
+def test_equal_rows_of_one_file_can_be_kept_and_rows_of_a_second_file_count_once():
+    topics = read(OURS, keep_repeats=True)
     ada = [r for r in topics["liquidations"] if r.asset == "ADA"]
     assert len({r.event_id for r in ada}) == len(ada) == 2
     repeats = [x for x in topics["dead_letters"] if x.field == "event_id"]
@@ -72,8 +72,8 @@ def test_equal_rows_of_one_file_stay_and_rows_of_a_second_file_count_once():
     }
 
 
-def test_equal_rows_of_one_file_can_be_taken_for_the_recorders_own_repetition():
-    topics = read(OURS / "binance.csv", keep_repeats=False)
+def test_equal_rows_of_one_file_are_the_recorders_own_repetition():
+    topics = read(OURS / "binance.csv")
     assert len([r for r in topics["liquidations"] if r.asset == "ADA"]) == 1
     assert topics["dead_letters"][-1].reason.endswith("first seen at binance.csv:10")
 
@@ -105,7 +105,7 @@ def test_paulius_sums_equal_an_independent_sum_over_the_raw_file():
     expected = Counter()
     for row in rows:
         expected[row[1]] += float(row[9]) * float(row[6])
-    records = read(folder)["liquidations"]
+    records = read(folder, keep_repeats=True)["liquidations"]
     found = Counter()
     for record in records:
         found["SELL" if record.position_side == "long" else "BUY"] += record.notional_usd
@@ -116,7 +116,7 @@ def test_paulius_sums_equal_an_independent_sum_over_the_raw_file():
 
 @recorded
 def test_the_paulius_recorder_wrote_most_of_its_rows_twice():
-    topics = read(DATA / "binance_ws_2025-01_paulius", keep_repeats=False)
+    topics = read(DATA / "binance_ws_2025-01_paulius")
     assert len(topics["liquidations"]) == 1837
     assert len(topics["dead_letters"]) == 1673
 

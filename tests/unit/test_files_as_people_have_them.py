@@ -1,0 +1,166 @@
+"""Files out of order, repeated, renamed, packed: read whole, or refused in words."""
+
+import gzip
+import json
+import random
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.market import Liquidation
+from schemas.status import DeadLetter, FeedStatus
+from streams.core import pipeline
+from streams.core.params import Params
+from streams.process.clock import not_after
+from streams.sources.open import SourceError, open_source
+from streams.sources.pace import paced
+
+CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "files"
+needs_cases = pytest.mark.skipif(not CASES.is_dir(), reason=f"the handed files are not at {CASES}")
+START = 1_700_000_000
+
+
+def read(path: Path) -> tuple[Counter[str], list[DeadLetter], str]:
+    """What the pipeline makes of a recording: records, bars, late ones; dead letters; its name."""
+    source = open_source(path)
+    counts, letters, state = Counter[str](), list[DeadLetter](), pipeline.State()
+    for topic, record in paced(source, not_after()):
+        if isinstance(record, DeadLetter):
+            letters.append(record)
+            continue
+        step = pipeline.step(Params(), state, topic, record)
+        counts["bars"] += sum(to == "bars" for to, _ in step.outputs)
+        if step.refused:
+            counts[step.refused] += 1
+        elif not isinstance(record, FeedStatus):
+            counts[type(record).__name__] += 1
+            counts["usd"] += round(getattr(record, "notional_usd", None) or 0)
+    counts["late"] += state.fold.late
+    return counts, letters, source.name
+
+
+def vision(seconds: Any, first_id: int = 0) -> str:
+    return "".join(
+        f"{first_id + n},100.0,1.0,{n},{n},{(START + s) * 1000},false\n"
+        for n, s in enumerate(seconds)
+    )
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("case", "right"),
+    [
+        ("dump-partition-after-partition", {"Trade": 120, "bars": 120, "late": 0}),
+        ("dump-where-one-topic-has-no-word-on-time", {"Trade": 120, "bars": 60, "late": 0}),
+        ("dump-with-many-trades-a-message", {"Trade": 300, "bars": 60}),
+        ("files-in-a-subfolder", {"Trade": 240, "late": 0}),
+        ("klines-month-and-its-last-day", {"Bar": 180, "letters": 60}),
+        ("klines-one-stray-row", {"Bar": 161, "letters": 0}),
+        ("recorder-of-eleven-columns", {"Liquidation": 30, "letters": 0}),
+        ("recorder-that-wrote-each-row-twice", {"Liquidation": 30, "letters": 30}),
+        ("recorder-with-lower-case-symbols", {"Trade": 40, "letters": 0}),
+        ("tardis-file-named-with-both-words", {"Trade": 80, "Liquidation": 0}),
+        ("tardis-folder-with-another-exchange", {"Trade": 80}),
+        ("timestamps-through-a-spreadsheet", {"Trade": 0, "letters": 120}),
+        ("vision-one-stray-row", {"bars": 61, "late": 0}),
+        ("zip-made-on-a-mac", {"Trade": 120, "letters": 0}),
+    ],
+)
+def test_a_handed_file_is_read_right(case: str, right: dict[str, int]) -> None:
+    counts, letters, _ = read(CASES / case / "in")
+    counts["letters"] = len(letters)
+    assert {name: counts[name] for name in right} == right
+
+
+@needs_cases
+def test_klines_in_microseconds_are_spots() -> None:
+    source = open_source(CASES / "klines-of-spot-taken-for-perpetual" / "in")
+    assert {record.instrument for _, record in source.items} == {"BTC-USDT-SPOT"}  # type: ignore[attr-defined]
+
+
+@needs_cases
+def test_a_file_of_an_exchange_that_is_not_read_is_named() -> None:
+    name = open_source(CASES / "tardis-folder-with-another-exchange" / "in").name
+    assert "not read: okex-swap_trades" in name
+
+
+@needs_cases
+def test_the_reader_says_which_topics_it_paced_and_which_it_sorted() -> None:
+    name = open_source(CASES / "dump-where-one-topic-has-no-word-on-time" / "in").name
+    assert "no words on time in trades: paced by their own records" in name
+    name = open_source(CASES / "dump-partition-after-partition" / "in").name
+    assert "sorted by time: trades.ndjson" in name
+
+
+def test_files_that_overlap_and_rows_out_of_place_count_once_and_in_time(tmp_path: Path) -> None:
+    rows = vision(range(600)).splitlines(keepends=True)
+    (tmp_path / "BTCUSDT-aggTrades-2023-11.csv").write_text("".join(rows))
+    (tmp_path / "BTCUSDT-aggTrades-2023-11-14.csv").write_text("".join(rows[400:]))
+    counts, _, _ = read(tmp_path)
+    assert (counts["Trade"], counts["bars"], counts["late"]) == (600, 600, 0)
+    assert counts["duplicate"] == 200
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_shuffled_within_a_minute_give_the_same_bars(tmp_path: Path, seed: int) -> None:
+    rows = vision(range(600)).splitlines(keepends=True)
+    draw = random.Random(seed)
+    shuffled = [row for at in range(0, 600, 60) for row in draw.sample(rows[at : at + 60], 60)]
+    (tmp_path / "BTCUSDT-aggTrades-2023-11-14.csv").write_text("".join(shuffled))
+    counts, _, _ = read(tmp_path)
+    assert (counts["Trade"], counts["bars"], counts["late"]) == (600, 600, 0)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_dump_of_partitions_one_after_the_other_is_sorted(tmp_path: Path, packed: bool) -> None:
+    lines = []
+    for asset in ("BTC", "ETH", "SOL"):
+        for second in range(300):
+            at = (START + second) * 1_000_000
+            trade = {
+                "type": "trade", "event_id": f"{asset}{second}", "venue": "okx",
+                "instrument": f"{asset}-USDT-PERP", "venue_symbol": asset, "asset": asset,
+                "aggressor_side": "buy", "price": 10.0, "quantity": 1.0, "notional_usd": 10.0,
+                "ts_event": at, "ts_recv": at + 900_000,
+            }  # fmt: skip
+            word = {"type": "feed_status", "producer": "x", "state": "alive", "ts_event": at}
+            lines += [json.dumps(trade), json.dumps(word)]
+    text = "\n".join(lines).encode()
+    path = tmp_path / ("trades.ndjson.gz" if packed else "trades.ndjson")
+    path.write_bytes(gzip.compress(text) if packed else text)
+    counts, letters, _ = read(tmp_path)
+    assert (counts["Trade"], counts["late"], len(letters)) == (900, 0, 0)
+
+
+def test_a_zip_in_a_folder_in_a_folder_is_read_and_a_mac_s_litter_is_not(tmp_path: Path) -> None:
+    folder = tmp_path / "um" / "daily"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / "BTCUSDT-aggTrades-2023-11-14.zip", "w") as archive:
+        archive.writestr("BTCUSDT-aggTrades-2023-11-14.csv", vision(range(60)))
+        archive.writestr("__MACOSX/._BTCUSDT-aggTrades-2023-11-14.csv", b"\x00\x05\x16\x07")
+    (tmp_path / ".DS_Store").write_bytes(b"\x00")
+    counts, letters, name = read(tmp_path)
+    assert (counts["Trade"], letters) == (60, [])
+    assert "not read" not in name
+
+
+def test_a_recorder_s_repeats_are_named_with_the_line_they_repeat(tmp_path: Path) -> None:
+    row = "BTC,BUY,LIMIT,IOC,0.784,26263.36,26003.33,FILLED,0.784,0.784,1693000000000\n"
+    (tmp_path / "binance.csv").write_text(row + row)
+    items = list(open_source(tmp_path).items)
+    [order] = [record for _, record in items if isinstance(record, Liquidation)]
+    [letter] = [record for _, record in items if isinstance(record, DeadLetter)]
+    assert order.venue_symbol == "BTCUSDT"
+    assert letter.reason == "duplicate event_id, first seen at binance.csv:1"
+
+
+def test_a_folder_of_an_unknown_exchange_alone_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "okex_trades.csv").write_text(
+        "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n"
+        "okex-swap,BTC-USDT-SWAP,1740614400123000,1740614400131456,1,sell,85000.5,0.012\n"
+    )
+    with pytest.raises(SourceError, match="not a recording in a known form"):
+        open_source(tmp_path)
