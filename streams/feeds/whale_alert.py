@@ -1,4 +1,4 @@
-"""Whale Alert: labelled on-chain transfers, as their websocket tells them.
+"""Whale Alert: labelled on-chain transfers, as their websocket and REST's v1 tell them.
 
 Format: reference/wire-formats.md 3.13. Alerts are capped per hour, so this feed drops
 transfers exactly when there are many; a deposit into an exchange is not a sale.
@@ -93,7 +93,8 @@ class _Transaction(msgspec.Struct):
 
 
 class _Type(msgspec.Struct):
-    type: str
+    type: str = ""
+    result: str = ""
     error: str = ""
 
 
@@ -107,7 +108,26 @@ class _Alert(msgspec.Struct, Generic[Items]):
     to: str | None = None
 
 
+class _Row(msgspec.Struct):
+    blockchain: Word
+    symbol: Word
+    transaction_type: TransferKind
+    hash: Word
+    timestamp: Seconds
+    amount: SizeIn
+    to: _Party
+    from_: _Party = msgspec.field(name="from")
+    amount_usd: Annotated[float, Meta(ge=0, le=1e10)] | None = None
+
+
+class _Answer(msgspec.Struct, Generic[Items]):
+    result: str
+    transactions: Items | None = None
+    message: str = ""
+
+
 _TYPE = msgspec.json.Decoder(_Type)
+_ROWS = Kind(_Answer, _Row, "transactions")
 _ALERT = Kind(_Alert, _Amount, "amounts")
 
 
@@ -124,8 +144,10 @@ def parse_alert(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     sub-transactions. The key is (blockchain, hash, leg). Raises UnreadableFrame.
     Source: wire-formats.md 3.13.
     """
-    if not route(frame):
+    if not (channel := route(frame)):
         return _reply(frame)
+    if channel != "alert":
+        raise UnreadableFrame("type", "an answer of REST is no alert")
     alert, refusals = _ALERT.read(frame)
     if not alert.amounts:
         raise UnreadableFrame("amounts", "nothing was moved")
@@ -163,6 +185,54 @@ def parse_alert(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
 
     legs = [None if amount is None else (leg, amount) for leg, amount in enumerate(alert.amounts)]
     return built(legs, leg_of, refusals, "amounts")
+
+
+# {"result":"success","cursor":"b9f81e6","count":1,"transactions":[{"blockchain":"bitcoin",
+#  "symbol":"btc","id":"194995692","transaction_type":"transfer","hash":"46cfccdc…","from":
+#  {"address":"3CkE8…","owner_type":"unknown"},"to":{"address":"1JJ1e…","owner":"bitfinex",
+#  "owner_type":"exchange"},"timestamp":1560837132,"amount":122.79,"amount_usd":1118431.4,
+#  "transaction_count":1}]}
+def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read an answer of REST's v1: a row for each asset that a transaction moves.
+
+    The n-th row of a transaction is its leg n, as in an alert. Raises UnreadableFrame.
+    """
+    answer, refusals = _ROWS.read(frame)
+    if answer.result != "success":
+        return control(Refusal("result", f"refused: {answer.message[:200]}"))
+    rows = answer.transactions or []
+    seen_rows: dict[tuple[str, str], int] = {}
+
+    def transfer_of(row: _Row) -> WhaleTransfer:
+        chain = owner_slug(row.blockchain)
+        leg = seen_rows.get((chain, row.hash), 0)
+        seen_rows[chain, row.hash] = leg + 1
+        from_owner, from_kind = _owner(row.from_.owner, [row.from_])
+        to_owner, to_kind = _owner(row.to.owner, [row.to])
+        transfer = WhaleTransfer(
+            event_id=natural_id(PROVIDER, chain, row.hash, leg),
+            provider=PROVIDER,
+            chain=chain,
+            asset=row.symbol.upper(),
+            transfer_kind=row.transaction_type,
+            tx_hash=row.hash,
+            leg=leg,
+            from_owner=from_owner,
+            from_kind=from_kind,
+            to_owner=to_owner,
+            to_kind=to_kind,
+            quantity=row.amount,
+            notional_usd=None if row.amount_usd is None else grid_usd(row.amount_usd),
+            ts_event=row.timestamp * 1_000_000,
+            ts_recv=ts_recv,
+            from_address=_address(from_owner, [row.from_]),
+            to_address=_address(to_owner, [row.to]),
+        )
+        return checked(lambda: transfer)
+
+    parsed = built(rows, transfer_of, refusals, "transactions")
+    parsed.history = True
+    return parsed
 
 
 def owner_slug(label: str) -> str:
@@ -203,7 +273,10 @@ def _owner(label: str | None, parties: list[_Party]) -> tuple[str, OwnerKind]:
 
 def route(frame: bytes) -> str:
     """Return `alert` for an alert, "" for control. Raises UnreadableFrame."""
-    kind = _type(frame).type
+    said = _type(frame)
+    if not said.type and said.result:
+        return "transactions"
+    kind = said.type
     if kind in _TYPES_OF_REPLY or kind == "error":
         return ""
     if kind != "alert":
@@ -221,7 +294,7 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
     return by_name(symbol)
 
 
-CHANNELS: dict[str, Parser] = {"alert": parse_alert}
+CHANNELS: dict[str, Parser] = {"alert": parse_alert, "transactions": parse_transactions}
 
 
 def _type(frame: bytes) -> _Type:

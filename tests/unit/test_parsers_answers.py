@@ -156,6 +156,7 @@ def test_rows_that_name_no_symbol_are_refused_where_nothing_says_it(venue, chann
     [
         ("okx", "trades", {"code": "50011", "msg": "Too Many Requests", "data": []}, "code"),
         ("bybit", "publicTrade", {"retCode": 10006, "retMsg": "many", "result": {}}, "retCode"),
+        ("whale_alert", "transactions", {"result": "error", "message": "invalid key"}, "result"),
         ("htx", "liquidation_orders", {"code": 403, "msg": "offline", "ts": 1}, "code"),
         ("deribit", "trades", {"jsonrpc": "2.0", "id": 1, "error": {"code": 10028}}, "error"),
     ],
@@ -183,7 +184,7 @@ def test_one_bad_row_of_an_answer_costs_itself_only(row):
 
 
 def _rows(answer):
-    for name in ("data", "trades", "history"):
+    for name in ("data", "trades", "history", "transactions"):
         if name in answer:
             return answer[name]
     return answer["result"].get("trades") or answer["result"]["list"]

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from venues import parsed, records, refused
+from venues import FIXTURES, parsed, records, refused
 
 from streams.feeds.whale_alert import owner_slug
 
@@ -156,3 +156,20 @@ def test_one_bad_amount_costs_its_own_leg():
 )  # fmt: skip
 def test_a_bad_alert_names_its_field(changes, field):
     assert refused("whale_alert", "alert", alert(**changes), ts_recv=RECV) == [field]
+
+
+SAMPLE = FIXTURES.parent / "whale_alert_samples" / "whale_alert_rest_v1_2019-06-18_subset.json"
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason=f"no recorded answer at {SAMPLE}")
+def test_a_recorded_answer_of_rest_is_read_whole():
+    result = parsed("whale_alert", None, SAMPLE.read_bytes())
+    assert result.refusals == []
+    assert len(result.records) == 7
+    assert [(r.from_owner, r.to_owner, r.to_kind) for r in result.records[1:4]] == [
+        ("unknown", "bitfinex", "exchange"),
+        ("binance", "sygnia.io", "other"),
+        ("poloniex", "unknown", "unknown"),
+    ]
+    assert result.records[1].from_address == "3CkE8MqPv6aLuqkaBgpgmNQYkDU9wSMuNH"
+    assert result.records[2].from_address is None
