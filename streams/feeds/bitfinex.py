@@ -196,7 +196,7 @@ def _symbol(array: list[Any], instruments: Instruments) -> str:
     if key is None and len(array) > 4 and isinstance(array[-1], str):
         return f"t{array[-1]}"  # recorders add the channel and its symbol
     key = instruments.channels.get(-1, "") if key is None else key
-    return key.partition(":")[2]
+    return key.removeprefix("status:").partition(":")[2]
 
 
 def _event(frame: bytes) -> _Event:

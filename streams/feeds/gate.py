@@ -93,6 +93,7 @@ class _Stats(msgspec.Struct, gc=False):
 class _Routed(msgspec.Struct, gc=False):
     channel: str = ""
     event: str = ""
+    label: str = ""
     result: msgspec.Raw = msgspec.Raw()
     error: msgspec.Raw = msgspec.Raw()
 
@@ -331,6 +332,8 @@ def route(frame: bytes) -> str:
         raise unreadable(problem) from None
     if routed.event in ("subscribe", "unsubscribe") or routed.channel == "futures.pong":
         return ""
+    if not routed.channel and routed.label:
+        return ""
     if not routed.channel:
         raise UnreadableFrame("channel", "no channel is named")
     return routed.channel
@@ -379,6 +382,8 @@ def _read(
         routed = _ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
+    if routed.label and not routed.channel:
+        return None, None, control(Refusal("label", f"refused: {routed.label[:200]}"))
     if bytes(routed.error) not in _NO_ERROR:
         text = bytes(routed.error).decode(errors="replace")
         return None, None, control(Refusal("error", f"refused: {text[:200]}"))

@@ -108,3 +108,16 @@ def test_an_unknown_venue_is_refused_with_those_that_are_known():
 def test_the_date_of_bundled_contract_sizes_is_told():
     assert "contracts of okx as of 20" in run("okx", given="").stderr
     assert run("bybit", given="").stderr == ""
+
+
+def test_frames_that_do_not_say_what_they_are_of_take_the_subscriptions_symbol():
+    trade, status = '[7,"te",[45,1790000000123,-0.5,80000]]', [1_790_000_000_123] + [None] * 17
+    status[14], status[17] = 80_000, 100
+    for channel, frame, kinds in (
+        ("trades:tBTCF0:USTF0", trade, ["trade"]),
+        ("status:deriv:tBTCF0:USTF0", json.dumps([7, status]), ["open_interest", "mark_price"]),
+    ):
+        (line,) = run("bitfinex", "--channel", channel, given=frame).stdout.splitlines()
+        records = json.loads(line)["records"]
+        assert [record["type"] for record in records] == kinds
+        assert {record["venue_symbol"] for record in records} == {"tBTCF0:USTF0"}

@@ -156,6 +156,8 @@ def test_rows_that_name_no_symbol_are_refused_where_nothing_says_it(venue, chann
     [
         ("okx", "trades", {"code": "50011", "msg": "Too Many Requests", "data": []}, "code"),
         ("bybit", "publicTrade", {"retCode": 10006, "retMsg": "many", "result": {}}, "retCode"),
+        ("gate", "liq_orders", {"label": "TOO_MANY_REQUESTS", "message": "m"}, "label"),
+        ("gate", None, {"label": "TOO_MANY_REQUESTS", "message": "m"}, "label"),
         ("whale_alert", "transactions", {"result": "error", "message": "invalid key"}, "result"),
         ("htx", "liquidation_orders", {"code": 403, "msg": "offline", "ts": 1}, "code"),
         ("deribit", "trades", {"jsonrpc": "2.0", "id": 1, "error": {"code": 10028}}, "error"),
