@@ -25,6 +25,7 @@ from streams.sources.open import SourceError
 @click.option("--speed", default="max", show_default=True, help="max, or times real time: 60")
 @click.option("--serve/--no-serve", default=None, help="serve SQL afterwards [on a terminal]")
 @click.option("--fresh", is_flag=True, help="start anew where a stopped run would go on")
+@click.option("--strict", is_flag=True, help="refuse a source of which a file cannot be read whole")
 @option("data_dir")
 @option("params")
 @option("sql_host")
@@ -41,6 +42,7 @@ def run(
     speed: str,
     serve: bool | None,
     fresh: bool,
+    strict: bool,
     **given: Any,
 ) -> None:
     """Run a source through everything, in one process, and print what it found.
@@ -50,6 +52,8 @@ def run(
 
     Stopped by SIGTERM (exit code 0), Ctrl-C (130), a full disk (1) or a kill, the same
     command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
+
+    Exit code 3: read, with losses. A file of the source was not read, or breaks off.
     """
     from sinks.clickhouse.retry import SinkError
     from streams.cli.report_tables import show
@@ -66,6 +70,8 @@ def run(
         # Before anything is opened: a receiver that cannot be one is no news for later.
         receivers(settings)
         opened = open_named(source, seed, hours, by_the_run=True)
+        if strict and opened.unread:
+            raise Refused(f"--strict: not read: {', '.join(opened.unread)}")
         with health.serving(settings) as ops_url, Embedded(settings, params) as shell:
             heard = signal_heard()
             if shell.url:
@@ -75,6 +81,7 @@ def run(
             console = Console(width=None if sys.stdout.isatty() else 110)
             stays = serve or (serve is None and sys.stdout.isatty())
             show(report, console, settings.data_dir, shell.url if stays else None)
+            _tell_losses(report)
             if stays:
                 click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
                 _until(heard)
@@ -85,6 +92,15 @@ def run(
     except Stopped as where:
         say(str(where))
         sys.exit(130 if heard() == signal.SIGINT else 0)
+    if report["not_read"] or report["broken_off"]:
+        sys.exit(2 if strict else 3)
+
+
+def _tell_losses(report: dict[str, Any]) -> None:
+    if report["not_read"]:
+        say(f"not read: {', '.join(report['not_read'])}")
+    if report["broken_off"]:
+        say(f"read only up to where they break off: {', '.join(report['broken_off'])}")
 
 
 def _speed(text: str) -> float | None:

@@ -25,11 +25,15 @@ _DIGEST = 16
 
 
 class Tally(msgspec.Struct):
-    """Rows handed to each table, letters written about each topic, and late records."""
+    """Rows handed to each table, letters written about each topic, and late records.
+
+    `broken` are files of the source whose end is missing.
+    """
 
     written: dict[str, int] = {}
     refused: dict[str, int] = {}
     late: int = 0
+    broken: list[str] = []
 
 
 class Checkpoint(msgspec.Struct):

@@ -22,6 +22,7 @@ from streams.process import clock, health
 from streams.run.checkpoint import Checkpoint, digest_of, encode
 from streams.run.row_writer import Rows
 from streams.sources import Item, Source
+from streams.sources.lines import BREAKS_OFF
 from streams.sources.pace import paced
 
 #: The next checkpoint waits this many times what the last one cost: at most 5 % go to them.
@@ -124,6 +125,8 @@ def _take(
     if isinstance(record, DeadLetter):
         counts["refused", "recording", "invalid"] += 1
         counts["letters", "recording"] += 1
+        if record.reason.startswith(BREAKS_OFF):
+            run.tally.broken.append(record.topic)
         rows.put(record)
         return
     if isinstance(record, Trades):

@@ -157,6 +157,8 @@ class Embedded:
         result["source"] = {"name": source.name, "identity": source.identity}
         result["params_version"] = self.params.version
         result["late"] = run.tally.late
+        result["not_read"] = list(source.unread)
+        result["broken_off"] = run.tally.broken
         result["elapsed_s"] = round(time.monotonic() - began, 3)
         if source.planted:
             result |= planted.against_planted(source.planted, result)

@@ -21,7 +21,7 @@ class Source:
     `gap_after_s` is the recorder's, not the market's; `clocked` are the topics that it
     speaks for (a source of ready bars speaks for `bars` instead of `trades`), `timed` those
     whose records bring words on time of their own; `planted` is the truth of a generated
-    source, for scoring only.
+    source, for scoring only; `unread` names files beside it that hold no known form.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Source:
     gap_after_s: float
     clocked: tuple[str, ...] = RAW_TOPICS
     timed: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
     planted: list[dict[str, Any]] = field(default_factory=list)
 
     @property

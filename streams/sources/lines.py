@@ -48,6 +48,8 @@ BARS_CLOCKED = ("bars", "liquidations", "whale_transfers")
 _EARLIEST = 1_420_070_400_000_000
 _EDGE = 1 << 20
 _MAX_WAITING = 1000
+#: So begins what is said of a file whose end is missing.
+BREAKS_OFF = "the file breaks off"
 #: Rows over which a file's own order of time is found.
 WINDOW = 10_000
 
@@ -302,7 +304,7 @@ def _outcomes(
 
 def broken_off(number: int, problem: BaseException) -> Outcome:
     """Return what is said of a file whose bytes end wrongly after line `number`."""
-    reason = f"the file breaks off after line {number}: {problem}"
+    reason = f"{BREAKS_OFF} after line {number}: {problem}"
     return number, "", UnreadableFrame("", reason)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.identity import natural_id
+from schemas.topics import TOPICS
 from streams.sources import Source, klines, krishna, ndjson, tardis, vision
 from streams.sources import binance_recorder as recorder
 from streams.sources.lines import SourceError, head, merged
@@ -86,8 +87,14 @@ def open_source(path: Path, by_the_run: bool = False) -> Source:
     ]
     source = _together(sources)
     if others:
-        source = replace(source, name=f"{source.name} (not read: {_some(others)})")
+        name, lost = f"{source.name} (not read: {_some(others)})", tuple(filter(_is_input, others))
+        source = replace(source, name=name, unread=lost)
     return source
+
+
+def _is_input(name: str) -> bool:
+    """Return whether a file that is not read may have been input: our own conclusions are not."""
+    return ndjson.topic_of(Path(name)) not in {*TOPICS, "truth"}
 
 
 def _some(names: list[str]) -> str:

@@ -1,10 +1,13 @@
 """`undertow run` over a dump taken by the run stores and counts what it does line by line."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 from dumps import lines
 from nights import PARAMS
+from runs import OFTEN
+from runs import run as ran
 
 from streams.process.settings import Settings
 from streams.run.loop import Ears
@@ -41,3 +44,21 @@ def test_a_dump_by_the_run_is_stored_and_counted_as_line_by_line(tmp_path: Path)
     assert len(trades) == count == distinct == last + 1 > 2_900
     assert any(reason == "duplicate event_id" for _, reason, _ in letters)
     assert late > 0
+
+
+def test_a_run_that_read_with_losses_says_so_by_its_exit_code(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    whole = b"\n".join(lines(3_000))
+    (source / "trades.ndjson.gz").write_bytes(gzip.compress(whole)[:-2_000])
+    code, said = ran(tmp_path / "a", OFTEN, "--source", str(source), "--no-serve")
+    assert code == 3, said
+    assert "read only up to where they break off: trades.ndjson.gz" in said
+    (source / "trades.ndjson.gz").write_bytes(gzip.compress(whole))
+    assert ran(tmp_path / "b", OFTEN, "--source", str(source), "--no-serve")[0] == 0
+    (source / "notes.bin").write_bytes(b"\x00\x01")
+    code, said = ran(tmp_path / "c", OFTEN, "--source", str(source), "--no-serve")
+    assert code == 3
+    assert "not read: notes.bin" in said
+    code, said = ran(tmp_path / "d", OFTEN, "--source", str(source), "--strict")
+    assert (code, "--strict: not read: notes.bin" in said) == (2, True)
