@@ -5,14 +5,14 @@ it is of, the reply to the subscription said, and `instruments.channels` remembe
 """
 
 import re
-from functools import lru_cache, partial
-from typing import Any
+from functools import lru_cache
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds import readings
+from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Parsed,
@@ -27,8 +27,60 @@ from streams.feeds.instruments import Instrument, Instruments, Parser, asked, de
 # tBTCF0:USTF0; a spot pair (tBTCUSD) is none
 _NAME = re.compile(r"t?([^\W_a-z]+?)F0:([A-Z0-9]+?)F0")
 _COINS = {"UST": "USDT", "XBT": "BTC"}
-#: Where a position, a print and a status keep what is read, by place.
-_POSITION, _PRINT, _STATUS = 10, 4, 3
+Items = TypeVar("Items")
+
+
+# Arrays grow at the end without notice, so what is beyond these fields is not looked at.
+class _Position(msgspec.Struct, array_like=True, gc=False):
+    kind: Literal["pos"]
+    id: Number
+    at: Millis
+    at_3: Any
+    symbol: Word
+    amount: SignedSize
+    entry_price: Any
+    at_7: Any
+    is_match: Literal[0, 1]
+    is_sold: Any
+
+
+class _Print(msgspec.Struct, array_like=True, gc=False):
+    id: Number
+    at: Millis
+    amount: SignedSize
+    price: PriceIn
+
+
+class _Status(msgspec.Struct, array_like=True, gc=False):
+    at: Millis
+    at_1: Any
+    last_price: Any
+    at_3: Any = None
+    at_4: Any = None
+    at_5: Any = None
+    at_6: Any = None
+    at_7: Any = None
+    at_8: Any = None
+    at_9: Any = None
+    at_10: Any = None
+    at_11: Any = None
+    at_12: Any = None
+    at_13: Any = None
+    mark_price: PriceIn | None = None
+    at_15: Any = None
+    at_16: Any = None
+    open_interest: SizeOrZero | None = None
+
+
+class _Told(msgspec.Struct, Generic[Items], array_like=True, gc=False):
+    channel: int
+    items: Items
+
+
+class _Executed(msgspec.Struct, array_like=True, gc=False):
+    channel: int
+    kind: Literal["te"]
+    print: _Print
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -43,6 +95,8 @@ class _Event(msgspec.Struct, gc=False):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _ARRAY = msgspec.json.Decoder(list[Any])
+_POSITIONS = msgspec.json.Decoder(_Told[list[_Position]])
+_EXECUTED = msgspec.json.Decoder(_Executed)
 
 
 # [91684,[["pos",171200455,1791400313534,null,"tSOLF0:USTF0",31.5,160.02,null,0,1,null,null]]]
@@ -55,11 +109,17 @@ def parse_liquidations(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     nothing was sold. Rows without a channel's number are REST's answer: history.
     Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
-    opened = _opened(frame, instruments, "liq")
+
+    def build(row: _Position) -> Liquidation | None:
+        return None if row.is_match else _liquidation(row, instruments[row.symbol], ts_recv)
+
+    try:
+        return built(_POSITIONS.decode(frame).items, build, path="1")
+    except NOT_A_FRAME:
+        opened = _opened(frame, instruments, "liq")
     if isinstance(opened, Parsed):
         return opened
-    position = partial(_position, ts_recv=ts_recv, known=instruments)
-    parsed = built(opened.rows, position, path=opened.path)
+    parsed = built(opened.rows, lambda row: build(_typed(row, _Position)), path=opened.path)
     parsed.history = opened.path == ""
     return parsed
 
@@ -71,14 +131,25 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 
     Raises UnreadableFrame, also where the channel's symbol is not known. Microseconds.
     """
+    try:
+        executed = _EXECUTED.decode(frame)
+    except NOT_A_FRAME:
+        pass
+    else:
+        if key := instruments.channels.get(executed.channel):
+            of = instruments[_of_key(key)]
+            return built((executed.print,), lambda row: _trade(row, of, ts_recv), path="1")
     opened = _opened(frame, instruments, "trades")
     if isinstance(opened, Parsed):
         return opened
     if opened.kind == "tu":  # told already
         return Parsed([], [])
     instrument = instruments[opened.symbol]
-    trade = partial(_trade, ts_recv=ts_recv, of=instrument)
-    parsed = built(opened.rows, trade, path=opened.path)
+
+    def build(row: Any) -> Trade:
+        return _trade(_typed(row, _Print), instrument, ts_recv)
+
+    parsed = built(opened.rows, build, path=opened.path)
     parsed.history = opened.kind == ""
     return parsed
 
@@ -95,20 +166,21 @@ def parse_status(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         return opened
     instrument = instruments[opened.symbol]
 
-    def build(reading: tuple[int, list[Any]]) -> OpenInterest | MarkPrice | None:
-        place, row = reading
-        _check(row, _STATUS)
-        value = row[place] if len(row) > place else None
-        if value is None:
+    def interest(row: Any) -> OpenInterest | None:
+        status = _typed(row, _Status)
+        amount, price, times = status.open_interest, status.mark_price, (status.at * 1000, ts_recv)
+        if amount is None:
             return None
-        times = _micros(row, 0), ts_recv
-        if place == 14:
-            return readings.mark("bitfinex", instrument, _number(row, 14), times)
-        mark = _number(row, 14) if len(row) > 14 and row[14] is not None else None
-        amount = _number(row, 17)
-        return readings.interest("bitfinex", instrument, amount, mark, "unknown", times)
+        return readings.interest("bitfinex", instrument, amount, price, "unknown", times)
 
-    return built([(place, row) for row in opened.rows for place in (17, 14)], build, path="1")
+    def mark(row: Any) -> MarkPrice | None:
+        status = _typed(row, _Status)
+        price, times = status.mark_price, (status.at * 1000, ts_recv)
+        return None if price is None else readings.mark("bitfinex", instrument, price, times)
+
+    parsed = built(opened.rows, interest, path="1")
+    parsed.records += built(opened.rows, mark, path="1").records
+    return parsed
 
 
 @lru_cache(maxsize=16_384)
@@ -195,7 +267,10 @@ def _symbol(array: list[Any], instruments: Instruments) -> str:
     key = instruments.channels.get(array[0])
     if key is None and len(array) > 4 and isinstance(array[-1], str):
         return f"t{array[-1]}"  # recorders add the channel and its symbol
-    key = instruments.channels.get(-1, "") if key is None else key
+    return _of_key(instruments.channels.get(-1, "") if key is None else key)
+
+
+def _of_key(key: str) -> str:
     return key.removeprefix("status:").partition(":")[2]
 
 
@@ -221,79 +296,50 @@ def _array(frame: bytes) -> list[Any]:
         raise unreadable(problem) from None
 
 
-def _position(row: Any, ts_recv: int, known: Instruments) -> Liquidation | None:
-    _check(row, _POSITION)
-    if row[0] != "pos" or not isinstance(row[4], str):
-        raise UnreadableFrame("0", "not a position with a symbol")
-    if row[8] not in (0, 1):
-        raise UnreadableFrame("8", f"{str(row[8])[:20]!r} is neither a trigger nor a match")
-    if row[8]:
-        return None
-    instrument, amount = known[row[4]], _number(row, 5)
-    coins = abs(amount) * instrument.multiplier
+def _typed(row: Any, kind: type[Items]) -> Items:
+    """Return a row as what it is. Raises UnreadableFrame with the element's place."""
+    try:
+        return msgspec.convert(row, kind)
+    except NOT_A_FRAME as problem:
+        why = unreadable(problem)
+        raise UnreadableFrame(why.field.strip("[]"), why.reason) from None
+
+
+def _liquidation(row: _Position, instrument: Instrument, ts_recv: int) -> Liquidation:
+    coins = abs(row.amount) * instrument.multiplier
     if not 0.0 < coins <= 1e15:
-        raise UnreadableFrame("5", f"{amount!r} is no amount of coins")
-    sold = bool(row[9])
+        raise UnreadableFrame("5", f"{row.amount!r} is no amount of coins")
     return Liquidation(
-        event_id=f"bitfinex:liquidation:{_identity(row, 1)}",
+        event_id=f"bitfinex:liquidation:{row.id}",
         venue="bitfinex",
         instrument=instrument.instrument,
-        venue_symbol=row[4],
+        venue_symbol=row.symbol,
         asset=instrument.asset,
-        position_side="long" if amount > 0 else "short",
-        order_side=None if not sold else "sell" if amount > 0 else "buy",
+        position_side="long" if row.amount > 0 else "short",
+        order_side=None if not row.is_sold else "sell" if row.amount > 0 else "buy",
         price=None,
         price_kind=None,
         quantity=coins,
         notional_usd=None,
         coverage="full",
         stream="liq:global",
-        ts_event=_micros(row, 2),
+        ts_event=row.at * 1000,
         ts_recv=ts_recv,
     )
 
 
-def _trade(row: Any, ts_recv: int, of: Instrument) -> Trade:
-    _check(row, _PRINT)
-    amount = _number(row, 2)
-    price, quantity, worth = sized(of, abs(amount), _number(row, 3))
+def _trade(row: _Print, of: Instrument, ts_recv: int) -> Trade:
+    price, quantity, worth = sized(of, abs(row.amount), row.price)
     return Trade(
-        event_id=f"bitfinex:{of.venue_symbol}:{_identity(row, 0)}",
+        event_id=f"bitfinex:{of.venue_symbol}:{row.id}",
         venue="bitfinex",
         instrument=of.instrument,
         venue_symbol=of.venue_symbol,
         asset=of.asset,
-        aggressor_side="buy" if amount > 0 else "sell",
+        aggressor_side="buy" if row.amount > 0 else "sell",
         price=price,
         quantity=quantity,
         notional_usd=worth,
-        ts_event=_micros(row, 1),
+        ts_event=row.at * 1000,
         ts_recv=ts_recv,
     )
-
-
-def _check(row: Any, least: int) -> None:
-    # Arrays grow at the end without notice.
-    if not isinstance(row, list) or len(row) < least:
-        raise UnreadableFrame("", f"not a row of {least} elements or more")
-
-
-def _identity(row: list[Any], place: int) -> int:
-    value = row[place]
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise UnreadableFrame(str(place), f"{str(value)[:60]!r} is no position's or print's number")
-    return value
-
-
-def _number(row: list[Any], place: int) -> float:
-    value = row[place] if len(row) > place else None
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise UnreadableFrame(str(place), f"{str(value)[:60]!r} is no number")
-    return float(value)
-
-
-def _micros(row: list[Any], place: int) -> int:
-    value = row[place]
-    if type(value) is not int or not MIN_MICROS <= value * 1000 <= MAX_MICROS:
-        raise UnreadableFrame(str(place), f"{str(value)[:60]!r} is not in milliseconds since 2015")
-    return value * 1000

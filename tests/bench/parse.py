@@ -20,6 +20,8 @@ from bench.figures import Spread, quotients
 from streams.feeds import registry
 
 Channel = tuple[str, str]
+#: The number of the table's channel of prints.
+BITFINEX_TRADES = 23916
 
 
 def measure(quick: bool, rounds: int) -> dict[str, Any]:
@@ -50,7 +52,8 @@ def _frames() -> list[tuple[Channel, list[bytes]]]:
 
 def _beside(channel: Channel, frames: list[bytes], repeats: int, rounds: int) -> Spread:
     venue, name = channel
-    known = registry.bundled(venue)
+    known = registry.bundled(venue).of_connection()
+    known.channels[BITFINEX_TRADES] = "trades:tBTCF0:USTF0"
     parse = functools.partial(_parsed, venue, name, known)
     times = [
         (_cpu_s(orjson.loads, frames, repeats), _cpu_s(parse, frames, repeats))

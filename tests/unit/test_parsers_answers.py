@@ -147,7 +147,9 @@ def test_a_liquidation_filled_in_by_rest_is_the_one_that_the_stream_told(venue):
     ],
 )
 def test_rows_that_name_no_symbol_are_refused_where_nothing_says_it(venue, channel):
-    row = next(one for one in TABLE if one[:2] == (venue, channel) and one.symbol)
+    row = next(
+        one for one in TABLE if one[:2] == (venue, channel) and one.symbol and one.fills_gaps
+    )
     assert refused(venue, channel, row.frame.encode()) == ["symbol"]
 
 
