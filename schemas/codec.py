@@ -145,11 +145,11 @@ def encode(record: msgspec.Struct, is_checked: bool = False) -> bytes:
         payload = _ENCODER.encode(record)
         if is_checked:
             return payload
-        _decoder_of(kind).decode(payload)
+        read_back = _decoder_of(kind).decode(payload)
     # A text with half a surrogate; a number of another library; an integer beyond 64 bits.
     except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as problem:
         raise _not_written(kind, *field_and_reason(problem)) from None
-    if fault := text_fault(record):
+    if fault := text_fault(read_back):
         raise _not_written(kind, *fault)
     return payload
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect
 
 from schemas import metrics, texts
-from schemas.codec import InvalidRecord, encode
+from schemas.codec import InvalidRecord, decode, encode
 from schemas.identity import natural_id
 from schemas.market import Trade
 from schemas.rules import Rule, ruled_fields
@@ -61,14 +61,14 @@ def readable(
     fitted: msgspec.Struct | None = record
     while fitted is not None:
         try:
-            encode(fitted)
+            payload = encode(fitted)
         except InvalidRecord as problem:
             faults.append(problem)
             fitted = _fitted(fitted, problem.field, len(faults))
         else:
+            # As it is read: what is no number and may be unknown has become unknown.
+            yield topic, decode(topic, payload)
             break
-    if fitted is not None:
-        yield topic, fitted
     if faults:
         ts_detect = getattr(record, "ts_detect", None)
         ts_recv = ts_detect if isinstance(ts_detect, int) else now_us()
