@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas import codec
+from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.market import Liquidation, Trade
 from schemas.onchain import WhaleTransfer
@@ -253,3 +254,21 @@ def play(items: list[Item]) -> list[msgspec.Struct]:
     for topic, record in items:
         out += pipeline.step(PARAMS, state, topic, record).outputs
     return [record for topic, record in out if topic != "bars"]
+
+
+def an_alert(**changes: Any) -> Alert:
+    """An alert: the onset of a cascade in BTC, told a second later."""
+    values: dict[str, Any] = {
+        "alert_id": "a1",
+        "dedup_key": "episode-1",
+        "kind": "cascade.onset",
+        "tier": "cascade",
+        "severity": "critical",
+        "asset": "BTC",
+        "title": "t",
+        "text": "x",
+        "finding_id": "f1",
+        "ts_event": 1_772_000_000_000_000,
+        "ts_detect": 1_772_000_001_000_000,
+    }
+    return Alert(**(values | changes))

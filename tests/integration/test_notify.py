@@ -8,9 +8,9 @@ from contextlib import contextmanager
 import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, Producer, TopicPartition
+from nights import an_alert
 
 from schemas import codec
-from schemas.findings import Alert
 from sinks.kafka import membership
 from sinks.webhooks import history, notify
 from sinks.webhooks.endpoints import Endpoint
@@ -34,10 +34,14 @@ def conf(kafka):
 
 
 def alert(name):
-    return Alert(
-        alert_id=name, dedup_key="d", kind="Cascade: onset", tier="cascade", severity="warning", asset="BTC",
-        title="t", text="t", finding_id="f", ts_event=T, ts_detect=T,
-    )  # fmt: skip
+    return an_alert(
+        alert_id=name,
+        dedup_key="d",
+        kind="Cascade: onset",
+        severity="warning",
+        ts_event=T,
+        ts_detect=T,
+    )
 
 
 def send(kafka, alerts, written_ms=None):

@@ -10,16 +10,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from nights import an_alert
 
-from schemas.findings import Alert
 from sinks.webhooks.endpoints import parse_endpoints
 from sinks.webhooks.outbox import Outbox
 
 T = 1_763_683_200_000_000
-ALERT = Alert(
-    alert_id="a1", dedup_key="d", kind="Cascade: onset", tier="cascade", severity="warning", asset="BTC",
-    title="t", text="t", finding_id="f", ts_event=T, ts_detect=T,
-)  # fmt: skip
+ALERT = an_alert(
+    dedup_key="d",
+    kind="Cascade: onset",
+    severity="warning",
+    ts_event=T,
+    ts_detect=T,
+)
 CLICKHOUSE = "ch-5ekret-Pa55/w%rd"
 KAFKA = "kafka-5ekret-Pa55word"
 TOKEN = "http-5ekret-t0ken"

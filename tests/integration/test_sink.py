@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from nights import an_alert
 
 from schemas import codec
 from schemas.bars import Bar
-from schemas.findings import Alert
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD, SECOND
@@ -81,10 +81,16 @@ def trade(n, **more):
 
 
 def alert(n):
-    return Alert(
-        alert_id=f"a{n}", dedup_key="d", kind="Cascade: onset", tier="cascade", severity="warning", asset="BTC",
-        title="t", text="t", finding_id=f"f{n}", ts_event=T + n, ts_detect=T + n,
-    )  # fmt: skip
+    return an_alert(
+        alert_id=f"a{n}",
+        dedup_key="d",
+        kind="Cascade: onset",
+        severity="warning",
+        text="t",
+        finding_id=f"f{n}",
+        ts_event=T + n,
+        ts_detect=T + n,
+    )
 
 
 BEAT = FeedStatus(producer="feed", state="alive", ts_event=T)

@@ -8,9 +8,9 @@ import msgspec
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from nights import an_alert
 from standardwebhooks import Webhook
 
-from schemas.findings import Alert
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import new_secret, secret_key
@@ -18,19 +18,7 @@ from streams.cli import main
 
 NOW = 1_772_000_002_000_000
 ENDPOINT = Endpoint("https://a.example/x", new_secret())
-ALERT = Alert(
-    alert_id="a1",
-    dedup_key="episode-1",
-    kind="cascade.onset",
-    tier="cascade",
-    severity="critical",
-    asset="BTC",
-    title="t",
-    text="x",
-    finding_id="f1",
-    ts_event=NOW,
-    ts_detect=NOW,
-)
+ALERT = an_alert(ts_event=NOW, ts_detect=NOW)
 
 
 def call(*words: str) -> Result:

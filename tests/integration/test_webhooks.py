@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
+from nights import an_alert
 from standardwebhooks import Webhook
 
 from schemas.findings import Alert
@@ -23,19 +24,7 @@ from sinks.webhooks.signing import new_secret
 pytestmark = pytest.mark.enable_socket
 
 SECOND = 1_000_000
-ALERT = Alert(
-    alert_id="a1",
-    dedup_key="episode-1",
-    kind="cascade.onset",
-    tier="cascade",
-    severity="critical",
-    asset="BTC",
-    title="t",
-    text="é ₿",
-    finding_id="f1",
-    ts_event=1_772_000_000_000_000,
-    ts_detect=1_772_000_001_000_000,
-)
+ALERT = an_alert(text="é ₿")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 

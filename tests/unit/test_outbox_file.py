@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from nights import an_alert
 
 from schemas.findings import Alert
 from sinks.webhooks.endpoints import Endpoint
@@ -25,10 +26,15 @@ A = Endpoint("https://a.example/x", new_secret())
 
 
 def alert(number: int) -> Alert:
-    return Alert(
-        alert_id=f"a{number}", dedup_key="d", kind="Cascade: onset", tier="cascade", severity="warning",
-        asset="BTC", title="t", text="t" * 1500, finding_id="f", ts_event=T, ts_detect=T,
-    )  # fmt: skip
+    return an_alert(
+        alert_id=f"a{number}",
+        dedup_key="d",
+        kind="Cascade: onset",
+        severity="warning",
+        text="t" * 1500,
+        ts_event=T,
+        ts_detect=T,
+    )
 
 
 def filled(path: Path, count: int = 200) -> bytes:

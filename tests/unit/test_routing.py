@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nights import an_alert
 
 from schemas.findings import Alert
 from schemas.words import SECOND
@@ -24,11 +25,16 @@ SEVERITY = {
 
 def alert(kind: str, asset: str, second: int, episode: str = "") -> Alert:
     word = kind.rpartition(".")[2]
-    return Alert(
-        alert_id=f"{kind}-{asset}-{second}", dedup_key=episode or f"{kind.split('.')[0]}-{asset}", kind=kind,
-        tier="watch" if word == "watch" else "cascade", severity=SEVERITY.get(word, "info"), asset=asset,
-        title="t", text="t", finding_id="f", ts_event=T + second * SECOND, ts_detect=T + (second + 4) * SECOND,
-    )  # fmt: skip
+    return an_alert(
+        alert_id=f"{kind}-{asset}-{second}",
+        dedup_key=episode or f"{kind.split('.')[0]}-{asset}",
+        kind=kind,
+        tier="watch" if word == "watch" else "cascade",
+        severity=SEVERITY.get(word, "info"),
+        asset=asset,
+        ts_event=T + second * SECOND,
+        ts_detect=T + (second + 4) * SECOND,
+    )
 
 
 def told(alerts: Iterable[Alert], state: State | None = None) -> list[Notification]:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import faust
 import msgspec
-from nights import PARAMS, START
+from nights import PARAMS, START, an_alert
 from prometheus_client import REGISTRY
 
 from schemas import codec
@@ -16,10 +16,13 @@ from streams.detect.agent import Outgoing
 from streams.run import loop
 from streams.run.checkpoint import Checkpoint
 
-ALERT = Alert(
-    alert_id="a", dedup_key="d", kind="cascade.onset", tier="cascade", severity="critical", asset="BTC", title="t",
-    text="x" * 9_000, finding_id="f", ts_event=START * SECOND, ts_detect=START * SECOND,
-)  # fmt: skip
+ALERT = an_alert(
+    alert_id="a",
+    dedup_key="d",
+    text="x" * 9000,
+    ts_event=START * SECOND,
+    ts_detect=START * SECOND,
+)
 WORD = FeedStatus(producer="feed", state="alive", ts_event=START * SECOND)
 
 

@@ -3,22 +3,12 @@
 import msgspec
 import orjson
 import pytest
+from nights import an_alert
 
-from schemas.findings import Alert
 from sinks.webhooks.body import MAX_BYTES, event_type, payload
 
-ALERT = Alert(
-    alert_id="a1",
-    dedup_key="episode-1",
-    kind="cascade.onset",
-    tier="cascade",
-    severity="critical",
-    asset="BTC",
-    title="BTC longs are being liquidated",
-    text="$12 M in 30 s",
-    finding_id="f1",
-    ts_event=1_772_000_000_123_457,
-    ts_detect=1_772_000_001_000_000,
+ALERT = an_alert(
+    title="BTC longs are being liquidated", text="$12 M in 30 s", ts_event=1772000000123457
 )
 
 

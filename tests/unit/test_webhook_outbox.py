@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from nights import an_alert
 
 from schemas.findings import Alert
 from sinks.webhooks.body import payload
@@ -14,19 +15,7 @@ from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import DAY_US, KEEP_UNSENT_US, KEEP_US, Outbox
 from sinks.webhooks.signing import new_secret
 
-ALERT = Alert(
-    alert_id="a1",
-    dedup_key="episode-1",
-    kind="cascade.onset",
-    tier="cascade",
-    severity="critical",
-    asset="BTC",
-    title="t",
-    text="x",
-    finding_id="f1",
-    ts_event=1_772_000_000_000_000,
-    ts_detect=1_772_000_001_000_000,
-)
+ALERT = an_alert()
 A = Endpoint("https://a.example/x", new_secret())
 B = Endpoint("https://b.example/x", new_secret())
 NOW = 1_772_000_002_000_000
