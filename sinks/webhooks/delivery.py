@@ -19,7 +19,6 @@ from aiohttp.abc import AbstractResolver
 
 from schemas import metrics
 from schemas.redact import redacted
-from sinks.alerts import targets
 from sinks.alerts.targets import CONTENT_TYPE, PERMANENT, telegram
 from sinks.webhooks import smtp
 from sinks.webhooks.body import probe_message, probe_payload
@@ -114,6 +113,7 @@ async def post(
     endpoint: Endpoint, session: aiohttp.ClientSession, webhook_id: str, body: bytes, ts_unix: int
 ) -> Answer:
     """Make one attempt, signed at `ts_unix` (seconds UTC)."""
+    body = endpoint.filled(body)
     headers = sign(endpoint.secret, webhook_id, ts_unix, body) if endpoint.secret else {}
     try:
         if endpoint.target == "email":
@@ -147,7 +147,7 @@ async def probe(endpoint: Endpoint) -> Answer:
     if endpoint.target in ("webhook", "every"):
         body = probe_payload(now_us)
     else:
-        body = targets.body(endpoint.target, probe_message(now_us), endpoint.parameter)
+        body = endpoint.body(probe_message(now_us))
     async with open_session(endpoint) as session:
         return await post(endpoint, session, f"test-{now_us}", body, now_us // SECOND_US)
 

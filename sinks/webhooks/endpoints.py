@@ -9,6 +9,8 @@ from yarl import URL
 
 from schemas.identity import natural_id
 from schemas.redact import keep_login, keep_path, keep_secret
+from sinks.alerts import targets
+from sinks.alerts.message import Message
 from sinks.webhooks.guard import check_url
 from sinks.webhooks.signing import secret_key
 from sinks.webhooks.smtp import addresses, check_smtp_url
@@ -73,6 +75,16 @@ class Endpoint(msgspec.Struct, frozen=True):
             sender, receivers = addresses(self.url)
             return " ".join([sender, *receivers])
         return URL(self.url).query.get(_NEEDS.get(self.target, ""), "")
+
+    def body(self, message: Message) -> bytes:
+        """Return what is kept of `message` until it is sent: without what is secret in it."""
+        if self.target == "email":
+            return targets.body(self.target, message, self.parameter)
+        return targets.body(self.target, message)
+
+    def filled(self, body: bytes) -> bytes:
+        """Return a kept body as it is sent."""
+        return targets.filled(body, self.parameter) if self.target in _NEEDS else body
 
     @property
     def post_url(self) -> str:

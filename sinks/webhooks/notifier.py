@@ -12,7 +12,7 @@ import msgspec
 from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.words import Severity
-from sinks.alerts import routing, targets
+from sinks.alerts import routing
 from sinks.alerts.message import Message, message_of
 from sinks.alerts.routing import Notification
 from sinks.alerts.rules import Rule, Rules
@@ -72,7 +72,7 @@ class Notifier:
                 message = message_of(notification, self._board)
                 later = _later(notification, passing)
                 for endpoint in channel.endpoints:
-                    body = targets.body(endpoint.target, message, endpoint.parameter)
+                    body = endpoint.body(message)
                     writing.tell(later, endpoint.name, body)
                 for rule in passing:
                     self._escalate(writing, rule, notification, message)
@@ -89,7 +89,7 @@ class Notifier:
         for endpoint in self._endpoints if rule.escalate_to else ():
             if not {*names_of(endpoint)} & {*rule.escalate_to} or endpoint.target == "every":
                 continue
-            body = targets.body(endpoint.target, message, endpoint.parameter)
+            body = endpoint.body(message)
             if notification.action == "trigger" and notification.severity == "critical":
                 wait_us = int(rule.escalate_after_min * 60_000_000)
                 later = msgspec.structs.replace(escalated, action="reminder", wait_us=wait_us)

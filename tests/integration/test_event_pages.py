@@ -206,6 +206,9 @@ def test_what_pagerduty_refuses_for_good_is_dead_at_once_and_says_so(tmp_path):
         live.hear(BTC[0])
         [dead] = live.outbox.listed("dead")
         assert (dead.attempts, dead.last_error) == (1, "HTTP 400")
+        assert receivers.bodies("pagerduty")[0]["routing_key"] == "R0abcdefgh"
+        for part in tmp_path.iterdir():
+            assert b"R0abcdefgh" not in part.read_bytes(), "a key is no matter for the disk"
 
 
 def test_telegram_is_asked_again_when_its_answer_says(tmp_path):

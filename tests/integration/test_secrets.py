@@ -13,12 +13,13 @@ import pytest
 from nights import an_alert
 
 from sinks.webhooks.endpoints import parse_endpoints
+from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 
 T = 1_763_683_200_000_000
 ALERT = an_alert(
     dedup_key="d",
-    kind="Cascade: onset",
+    kind="cascade.onset",
     severity="warning",
     ts_event=T,
     ts_detect=T,
@@ -184,9 +185,17 @@ def test_a_run_with_every_setting_leaves_no_secret_in_its_files(ports, tmp_path)
     urls = " ".join(
         hook(f"http://127.0.0.1:{ports[what]}") for what in ("garbage", "error", "nobody")
     )
+    base = f"http://127.0.0.1:{ports['bad header']}"
+    urls += (
+        f" slack+{base}/services/{PATH} pagerduty+{base}/v2/enqueue?routing_key=5ekret-r0uting-key"
+    )
+    urls += f" telegram+{base}/bot123456:5ekret-t0ken/sendMessage?chat_id=5ekret-chat"
+    urls += f" email+smtp://me:5ekret-Pa55@127.0.0.1:{ports['garbage']}/?from=a@b.example&to=d@e.example"
     environ = secretive(tmp_path, webhook_urls=urls, clickhouse_url="chdb", sql_port="0")
+    receivers = parse_endpoints(urls, ["127.0.0.1"])
     with Outbox(tmp_path / "outbox.sqlite") as outbox:
-        outbox.put(ALERT, parse_endpoints(urls, ["127.0.0.1"]))
+        outbox.put(ALERT, receivers)
+        Notifier(receivers).take([ALERT], outbox)
     done = ran(environ, "run", "--hours", "0.05", "--no-serve")
     assert done.returncode == 0, done.stderr
     listed = ran(environ, "webhooks", "list")

@@ -1,5 +1,7 @@
 """The form in which each kind of channel takes a message: pure functions, one file a target."""
 
+import orjson
+
 from sinks.alerts.message import Message
 from sinks.alerts.targets import (
     alertmanager,
@@ -28,7 +30,16 @@ PERMANENT: dict[str, frozenset[int]] = {
 CONTENT_TYPE = {"cloudevents": "application/cloudevents+json"}
 
 
-def body(target: str, message: Message, parameter: str = "") -> bytes:
+#: Stands for a routing key or a chat in what is kept on disk, where no secret belongs.
+PLACEHOLDER = "undertow-fills-this-in"
+
+
+def filled(body: bytes, parameter: str) -> bytes:
+    """Return a kept body with `parameter` where its placeholder stands first."""
+    return body.replace(orjson.dumps(PLACEHOLDER), orjson.dumps(parameter), 1)
+
+
+def body(target: str, message: Message, parameter: str = PLACEHOLDER) -> bytes:
     """Return what is posted to a receiver that takes `target`.
 
     `parameter` is what its URL gives for the body: a chat's id, a routing key, of mail the sender
