@@ -126,9 +126,9 @@ def _title(notification: Notification, lead: Alert) -> str:
     if not cascades and not _is_market(notification):
         return lead.title or lead.kind
     if _is_market(notification):
-        told = [alert.asset for alert in cascades]
-        told += [asset for alert in notification.members for asset in alert.assets]
-        assets = list(dict.fromkeys(told))
+        named = [alert.asset for alert in cascades]
+        named += [asset for alert in notification.members for asset in alert.assets]
+        assets = list(dict.fromkeys(named))
         among = f": {_listed(assets, 4)}" if assets else ""
         return f"liquidations across the market{among}"
     names = [f"{a.asset} {_OF_SIDE.get(a.position_side or '', 'positions')}" for a in cascades]
@@ -188,8 +188,8 @@ def _estimate(alert: Alert) -> str:
 def _others(others: list[Alert]) -> str:
     if not others:
         return ""
-    told = [f"{a.asset} {usd(a.notional_usd or 0.0)}" for a in others]
-    return f"Also: {_listed(told, NAMED)}."
+    worths = [f"{a.asset} {usd(a.notional_usd or 0.0)}" for a in others]
+    return f"Also: {_listed(worths, NAMED)}."
 
 
 def _outlook(notification: Notification, alert: Alert) -> str:
@@ -197,17 +197,17 @@ def _outlook(notification: Notification, alert: Alert) -> str:
     if notification.action == "resolve" or likely is None:
         return ""
     words = ("unlikely", "less likely than not", "about as likely as not", "likely")
-    word = words[sum(likely >= limit for limit in (0.1, 0.4, 0.6))]
-    return f"It has calmed; another fifth of it within half an hour is {word} ({likely:.0%})."
+    chance = words[sum(likely >= limit for limit in (0.1, 0.4, 0.6))]
+    return f"It has calmed; another fifth of it within half an hour is {chance} ({likely:.0%})."
 
 
 def _sureness(alert: Alert) -> str:
-    told = _COVERAGE.get(alert.coverage or "", "")
+    text = _COVERAGE.get(alert.coverage or "", "")
     if alert.threshold_is_default:
-        told += " The threshold is a default one, not fitted to this market."
+        text += " The threshold is a default one, not fitted to this market."
     if alert.silent:
-        told += f" Silent: {_listed(alert.silent, 3)}."
-    return told.strip()
+        text += f" Silent: {_listed(alert.silent, 3)}."
+    return text.strip()
 
 
 def _listed(names: list[str], most: int) -> str:
@@ -231,8 +231,8 @@ def _link(template: str, lead: Alert) -> str:
 
 
 def _data(notification: Notification) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(notification)
-    told["episodes"] = len(told["members"])
-    told["members"] = told["members"][:GIVEN]
-    del told["wait_us"]
-    return told
+    data: dict[str, Any] = msgspec.to_builtins(notification)
+    data["episodes"] = len(data["members"])
+    data["members"] = data["members"][:GIVEN]
+    del data["wait_us"]
+    return data

@@ -43,9 +43,9 @@ class Notifier:
         self._endpoints = tuple(endpoints)
         for endpoint in endpoints:
             if endpoint.target != "every":
-                own = rules.of(names_of(endpoint))
-                name = natural_id(msgspec.json.encode(own).decode())
-                channel = self._channels.setdefault(name, Channel(name, own, []))
+                wanted = rules.of(names_of(endpoint))
+                name = natural_id(msgspec.json.encode(wanted).decode())
+                channel = self._channels.setdefault(name, Channel(name, wanted, []))
                 channel.endpoints.append(endpoint)
 
     def take(self, alerts: Sequence[Alert], outbox: Outbox) -> None:

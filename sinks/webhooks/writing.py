@@ -113,8 +113,8 @@ class Writing:
     def routing_of(self, channel: str) -> bytes | None:
         """Return the state of routing that was kept for `channel`."""
         kept = self._db.execute("SELECT state FROM routing WHERE channel = ?", (channel,))
-        found = kept.fetchone()
-        return found[0] if found else None
+        row = kept.fetchone()
+        return row[0] if row else None
 
     def keep_routing(self, channel: str, state: bytes) -> None:
         """Keep the state of routing for `channel`."""

@@ -174,7 +174,7 @@ class FlowTable(StateTable):
     async def read_left(self, partition: int, keys: Iterable[Any]) -> dict[Any, bytes]:
         """Return the rows of these keys of one partition from the changelog.
 
-        Raises left.RowGone where the changelog no longer has one, or gives no answer.
+        Raises RowGone where the changelog no longer has one, or gives no answer.
         """
         store: Any = self.data
         places = {int(store.data[key]): key for key in keys}

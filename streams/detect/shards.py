@@ -225,7 +225,7 @@ def _reads_days(state: AssetState) -> bool:
 
 
 async def bring_days(live: LiveShard, flows: Any) -> None:
-    """Read back the days of the assets that want them. Raises left.RowGone."""
+    """Read back the days of the assets that want them. Raises RowGone."""
     for asset in sorted(live.wanting):
         state, began = live.shard.assets[asset].flows, time.monotonic()
         buckets = {faust_tables.bucket_of(asset, *row): row[0] for row in flow.away(state)}

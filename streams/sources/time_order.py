@@ -46,7 +46,7 @@ def looked_at(path: Path) -> Order:
             blocks = _whole(file) if packed or size <= WHOLE else _places(file, size)
             for lines in blocks:
                 has_words = has_words or any(_WORD in line for line in lines)
-                times = [int(found[1]) for line in lines if (found := _TIME.search(line))]
+                times = [int(matched[1]) for line in lines if (matched := _TIME.search(line))]
                 if not times:
                     continue
                 middle = median(times)
@@ -65,8 +65,8 @@ def by_time(lines: Iterator[Line]) -> Iterator[Line]:
         while part := list(islice(lines, RUN)):
             keyed = []
             for number, text in part:
-                if found := _TIME.search(text.encode()):
-                    latest = int(found[1])
+                if matched := _TIME.search(text.encode()):
+                    latest = int(matched[1])
                 keyed.append((latest, number, text))
             runs.append(Path(folder) / str(len(runs)))
             with runs[-1].open("w", encoding="utf-8", newline="\n") as file:
