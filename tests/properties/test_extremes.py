@@ -156,7 +156,7 @@ def test_orders_at_every_edge_of_their_ranges_give_findings_that_are_read(edge) 
             return msgspec.structs.replace(record, price=price, quantity=1e-9, notional_usd=usd)
         return record
 
-    for extremes in ((1e9, 1e-300), (5e-324, 1e9), (1e9, 1e9)):
+    for extremes in ((1e9, 1e-300), (5e-324, 1e9)):
         events = [
             (second, topic, changed(record, extremes[second % 2]))
             for second, topic, record in night()

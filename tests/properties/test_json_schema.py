@@ -36,7 +36,7 @@ def refusal(topic: str, told: Any) -> InvalidRecord | None:
 
 
 @EVERY
-@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=15, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
 def test_every_record_that_we_write_is_what_the_schema_says(kind, data) -> None:
     topic = TOPIC_OF[kind]
@@ -47,7 +47,7 @@ def test_every_record_that_we_write_is_what_the_schema_says(kind, data) -> None:
 
 
 @EVERY
-@settings(max_examples=3, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=2, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_text_in_any_field_is_refused_by_both_or_by_neither(kind, data) -> None:
     topic = TOPIC_OF[kind]
@@ -89,7 +89,7 @@ def test_no_pattern_lets_a_line_break_or_an_escape_pass_at_the_end(name, ending)
 
 
 @EVERY
-@settings(max_examples=3, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=2, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_a_number_that_the_schema_refuses_is_refused(kind, data) -> None:
     topic = TOPIC_OF[kind]

@@ -52,7 +52,7 @@ def sent(topic: str, record: msgspec.Struct) -> list[tuple[str, msgspec.Struct]]
 
 
 @EVERY
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(st.data())
 def test_a_legal_record_is_read_back_as_it_was(kind, data) -> None:
     record = data.draw(legal(kind))
@@ -61,7 +61,7 @@ def test_a_legal_record_is_read_back_as_it_was(kind, data) -> None:
 
 
 @EVERY
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW, phases=UNSHRUNK)
+@settings(max_examples=40, deadline=None, suppress_health_check=SLOW, phases=UNSHRUNK)
 @given(st.data())
 def test_any_record_is_read_back_or_comes_shortened_beside_a_dead_letter(kind, data) -> None:
     record, topic = data.draw(wild(kind)), TOPIC_OF[kind]
@@ -82,7 +82,7 @@ def test_any_record_is_read_back_or_comes_shortened_beside_a_dead_letter(kind, d
         assert arrived == [(topic, codec.decode(topic, payload))]
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
 @given(st.sampled_from([CascadeFinding, MarketFinding, WhaleFinding, FeedFinding]), st.data())
 def test_the_alert_of_any_finding_arrives(kind, data) -> None:
     finding = data.draw(legal(kind))
@@ -91,7 +91,7 @@ def test_the_alert_of_any_finding_arrives(kind, data) -> None:
 
 
 @pytest.mark.parametrize("kind", [CascadeFinding, MarketFinding, WhaleFinding])
-@settings(max_examples=40, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_no_finding_is_left_out_because_of_its_numbers(kind, data) -> None:
     good = data.draw(legal(kind))
