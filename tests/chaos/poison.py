@@ -50,7 +50,7 @@ def poison_batches(
         time.sleep(rng.uniform(0.5, ROUND_S / 2))
         if rng.random() < 0.6:
             rng.choice([Stage.kill, Stage.end])(rng.choice(rig.of("sink")))
-        if rng.random() < 0.3:
+        if number < rounds and rng.random() < 0.3:
             for table in REFUSED:
                 client.command(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS poison")
         time.sleep(rng.uniform(0.5, ROUND_S / 2))
