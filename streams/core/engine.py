@@ -121,8 +121,10 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     before, without = darkness.lasting(shard.inputs), darkness.left_out(shard.away)
     seen = darkness.step(shard.inputs, shard.away, topic, status, params.stale_after_s)
     findings: list[Finding] = []
-    findings += darkness.news(shard.inputs, before, status, params.stale_after_s)
-    findings += darkness.unspoken(shard.inputs, without, shard.away, status)
+    if before or any(clock.quiet for clock in shard.inputs.values()):
+        findings += darkness.news(shard.inputs, before, status, params.stale_after_s)
+    if shard.away.dark:
+        findings += darkness.unspoken(shard.inputs, without, shard.away, status)
     refused = "refuted" if seen.refuted else None
     if not seen.moved:
         return Step(findings, refused)

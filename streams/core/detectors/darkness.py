@@ -81,7 +81,8 @@ def step(
     if unheard:
         moved = True
     for name in inputs:
-        moved = _leave_out(inputs, state, name, status, stale_after_s) or moved
+        if name != topic or state.dark:
+            moved = _leave_out(inputs, state, name, status, stale_after_s) or moved
     return Observed(moved, observed.refuted)
 
 
@@ -267,11 +268,8 @@ def _has_told_of(inputs: Clocks, name: str, bound_s: int) -> bool:
 
 def _others_run(inputs: Clocks, runs: Mapping[str, int], topic: str) -> int:
     """Return how far the live input that ran furthest has run since, seconds in strides."""
-    return max(
-        (
-            (clock.run - runs.get(name, 0)) // SECOND
-            for name, clock in inputs.items()
-            if name != topic and clock.dark_since is None
-        ),
-        default=0,
-    )
+    most = 0
+    for name, clock in inputs.items():
+        if name != topic and clock.dark_since is None:
+            most = max(most, clock.run - runs.get(name, 0))
+    return most // SECOND

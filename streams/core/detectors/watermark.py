@@ -227,13 +227,15 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     if not silent and name in clock.silent:
         clock.silent.remove(name)
     _end_trial(clock, name)
-    moved = _advance(clock, stale_after_s)
+    silent_now = _held(clock, stale_after_s)
+    moved = _advance(clock, silent_now)
     if silent and name not in clock.silent:
         clock.silent.append(name)
-        moved = _advance(clock, stale_after_s) or moved
-    silent_now = _held(clock, stale_after_s)
-    _note_darkness(clock, status.ts_event // SECOND, silent_now)
-    _note_silences(clock, status.ts_event, silent_now)
+        silent_now.add(name)
+        moved = _advance(clock, silent_now) or moved
+    if silent_now or clock.quiet or clock.dark_since is not None:
+        _note_darkness(clock, status.ts_event // SECOND, silent_now)
+        _note_silences(clock, status.ts_event, silent_now)
     return moved
 
 
@@ -288,8 +290,6 @@ def _says_silent(clock: InputClock, status: FeedStatus) -> bool:
 
 
 def _note_silences(clock: InputClock, ts_event: int, silent_now: set[str]) -> None:
-    if not silent_now and not clock.quiet:
-        return
     silent = lasting(clock)
     for name in silent_now - silent.keys():
         since = min(clock.heard[name]) // SECOND
@@ -339,12 +339,12 @@ def _drop(clock: InputClock, producer: str) -> None:
             names.remove(producer)
 
 
-def _advance(clock: InputClock, stale_after_s: int) -> bool:
-    silent_now = _held(clock, stale_after_s)
-    heard = {name: min(parts) for name, parts in clock.heard.items() if name not in silent_now}
+def _advance(clock: InputClock, silent_now: set[str]) -> bool:
+    live = [n for n in clock.heard if n not in silent_now] if silent_now else list(clock.heard)
     # Newcomers count among themselves, where nobody else is left.
-    live = [reached for name, reached in heard.items() if name not in clock.trial]
-    reached = min(live or heard.values(), default=UNHEARD)
+    if clock.trial:
+        live = [name for name in live if name not in clock.trial] or live
+    reached = min([min(clock.heard[name]) for name in live], default=UNHEARD)
     if reached <= clock.now:
         return False
     clock.now = reached
