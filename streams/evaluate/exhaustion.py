@@ -43,7 +43,7 @@ def ends(past: History, feed: Shown, score: Floats32, at: float) -> Ends:
         for second in range(first, last):
             free, worth = second + 1, usd[second]
             now = life.Second(second, float(score[second]), at, worth > 0, worth, None, None)
-            _, phases = life.step(onset, params, it, "long", now)
+            phases = life.step(onset, params, it, "long", now)
             if "exhausted" in phases:
                 known.append(reignition.known(it, now))
                 again.append(_flares_up(past.truth.usd, first, second))
