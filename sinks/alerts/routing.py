@@ -115,7 +115,7 @@ def step(state: State, alert: Alert) -> list[Notification]:
     return notifications + _go_on(state, event, alert)
 
 
-def _word(alert: Alert) -> str:
+def _last_part(alert: Alert) -> str:
     return alert.kind.rpartition(".")[2]
 
 
@@ -129,7 +129,7 @@ def _is_cascade(alert: Alert) -> bool:
 
 def _begins(alert: Alert) -> bool:
     """Whether it opens an event; a deposit's verdict, and its retraction, are told at once."""
-    return _word(alert) in _BEGIN or alert.kind.startswith("whale.")
+    return _last_part(alert) in _BEGIN or alert.kind.startswith("whale.")
 
 
 def _unheard(state: State, ts_event: int) -> list[Event]:
@@ -142,7 +142,7 @@ def _event_of(state: State, alert: Alert) -> Event | None:
     for event in state.events.values():
         if alert.dedup_key in event.members:
             return event
-    if not _is_cascade(alert) or _word(alert) not in ("onset", "reignited"):
+    if not _is_cascade(alert) or _last_part(alert) not in ("onset", "reignited"):
         return None
     near = [event for event in state.events.values() if _takes(event, alert)]
     return min(near, key=lambda event: (event.ts_first, event.key), default=None)
@@ -161,7 +161,7 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
     event.waiting_ids = [alert.alert_id]
     if alert.kind.startswith("whale."):
         # Nothing follows a verdict but its being taken back.
-        action: Action = "resolve" if _word(alert) in _END else "trigger"
+        action: Action = "resolve" if _last_part(alert) in _END else "trigger"
         return [_tell(event, alert, action, "over" if action == "resolve" else "begins")]
     state.events[event.key] = event
     return [_tell(event, alert, "trigger", "begins"), *_reminders(event, alert)]
@@ -169,7 +169,7 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
 
 def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
     is_new, was_market = alert.dedup_key not in event.members, _is_market(event)
-    phase = _word(alert)
+    phase = _last_part(alert)
     event.members[alert.dedup_key] = Member(alert, phase not in _END, phase == "exhausted")
     event.waiting_ids = [*event.waiting_ids, alert.alert_id]
     event.ts_heard = max(event.ts_heard, alert.ts_event)

@@ -195,7 +195,7 @@ def connect(options: str) -> Any:
     try:
         return chdb.connect(options)  # type: ignore[no-untyped-call]
     except RuntimeError as problem:
-        raise _told(problem) from problem
+        raise _as_query_error(problem) from problem
 
 
 class _connected:
@@ -218,10 +218,10 @@ def _query(
     try:
         return connection.query(sql, fmt, params=dict(params or {}))
     except Exception as problem:
-        raise _told(problem) from problem
+        raise _as_query_error(problem) from problem
 
 
-def _told(problem: Exception) -> QueryError:
+def _as_query_error(problem: Exception) -> QueryError:
     """Read ClickHouse's code and words out of chDB's; it nests them, and each has its Code."""
     text = str(problem)
     codes = list(_CODE.finditer(text))

@@ -105,7 +105,7 @@ class Worker:
         async with self._turn:
             with self.progress.at_work():
                 generation, events = await self.progress.take_ours(batch)
-                await self._own(generation)
+                await self._settle_in(generation)
                 touched = set()
                 for message in (event.message for event in events):
                     self.progress.take(message)
@@ -125,7 +125,7 @@ class Worker:
         await self.progress.commit()
         agent_metrics.alive(self._app, self.progress.in_touch())
 
-    async def _own(self, generation: int) -> None:
+    async def _settle_in(self, generation: int) -> None:
         if self._generation != generation:
             # After a rebalance memory may be ahead of the changelog, or not ours.
             self._live.clear()

@@ -123,11 +123,11 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
                 values.pop(key, None)
                 owners.pop(key, None)
             else:
-                values[key] = self._held(key, value, offset)
+                values[key] = self._in_memory(key, value, offset)
                 owners[key] = partition
         self._read[partition] = read
 
-    def _held(self, _key: Any, value: bytes, _offset: int) -> Any:
+    def _in_memory(self, _key: Any, value: bytes, _offset: int) -> Any:
         """Return what is kept in memory of a row read."""
         return value
 
@@ -168,7 +168,7 @@ class FlowTable(StateTable):
             sent.add_done_callback(leave)
         return sent
 
-    def _held(self, key: Any, value: bytes, offset: int) -> Any:
+    def _in_memory(self, key: Any, value: bytes, offset: int) -> Any:
         return Left(offset) if _is_long(key) else value
 
     async def read_left(self, partition: int, keys: Iterable[Any]) -> dict[Any, bytes]:

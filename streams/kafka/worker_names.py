@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
-_held: list[IO[bytes]] = []
+_locks: list[IO[bytes]] = []
 
 
 def claim(data_dir: str, stage: str) -> str:
@@ -25,7 +25,7 @@ def claim(data_dir: str, stage: str) -> str:
             lock.close()
             number += 1
             continue
-        _held.append(lock)
+        _locks.append(lock)
         return f"{_node(folder)}-{number}"
 
 

@@ -26,7 +26,7 @@ def body(message: Message, sender: str, receivers: list[str]) -> bytes:
     mail["From"], mail["To"] = sender, ", ".join(receivers) or "undisclosed-recipients:;"
     mail["Date"] = format_datetime(moment(message.ts_event))
     mail["Message-ID"] = f"<{message.notification_id}@undertow.invalid>"
-    mail["References"] = f"<{_word(message.key)}.{message.ts_first}@undertow.invalid>"
+    mail["References"] = f"<{_message_id_part(message.key)}.{message.ts_first}@undertow.invalid>"
     mail["X-Priority"] = _PRIORITY[message.severity]
     mail["Auto-Submitted"] = "auto-generated"
     lines = [*message.lines, *filter(None, (message.query, message.link))]
@@ -34,5 +34,5 @@ def body(message: Message, sender: str, receivers: list[str]) -> bytes:
     return mail.as_bytes()
 
 
-def _word(key: str) -> str:
+def _message_id_part(key: str) -> str:
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in key)[:64]

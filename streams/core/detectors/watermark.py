@@ -108,7 +108,7 @@ def refusal(clock: InputClock, status: FeedStatus, stale_after_s: int) -> str | 
     if status.ts_event < clock.lead - _BEHIND:
         return "behind"
     full = status.producer not in clock.heard and len(clock.heard) >= PRODUCERS
-    return "crowded" if full and not _held(clock, stale_after_s) else None
+    return "crowded" if full and not _not_awaited(clock, stale_after_s) else None
 
 
 def note(clock: InputClock, ts_event: int) -> None:
@@ -207,8 +207,8 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     name = status.producer
     if name not in clock.heard:
         if len(clock.heard) >= PRODUCERS:
-            silent_now = _held(clock, stale_after_s)
-            _drop(clock, min(silent_now, key=lambda n: (clock.spoke.get(n, 0), n)))
+            not_awaited = _not_awaited(clock, stale_after_s)
+            _drop(clock, min(not_awaited, key=lambda n: (clock.spoke.get(n, 0), n)))
         if clock.run >= stale_after_s * SECOND:
             clock.joined[name] = status.ts_event // SECOND
             clock.trial.append(name)
@@ -227,15 +227,15 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     if not silent and name in clock.silent:
         clock.silent.remove(name)
     _end_trial(clock, name)
-    silent_now = _held(clock, stale_after_s)
-    moved = _advance(clock, silent_now)
+    not_awaited = _not_awaited(clock, stale_after_s)
+    moved = _advance(clock, not_awaited)
     if silent and name not in clock.silent:
         clock.silent.append(name)
-        silent_now.add(name)
-        moved = _advance(clock, silent_now) or moved
-    if silent_now or clock.quiet or clock.dark_since is not None:
-        _note_darkness(clock, status.ts_event // SECOND, silent_now)
-        _note_silences(clock, status.ts_event, silent_now)
+        not_awaited.add(name)
+        moved = _advance(clock, not_awaited) or moved
+    if not_awaited or clock.quiet or clock.dark_since is not None:
+        _note_darkness(clock, status.ts_event // SECOND, not_awaited)
+        _note_silences(clock, status.ts_event, not_awaited)
     return moved
 
 
@@ -243,9 +243,9 @@ def stall(clock: InputClock, stale_after_s: int) -> None:
     """Hold every producer for silent since its last word: the other inputs' time ran on."""
     gone = clock.run - stale_after_s * SECOND - 1
     clock.spoke = dict.fromkeys(clock.heard, gone)
-    silent_now = _held(clock, stale_after_s)
-    _note_darkness(clock, clock.lead // SECOND, silent_now)
-    _note_silences(clock, clock.lead, silent_now)
+    not_awaited = _not_awaited(clock, stale_after_s)
+    _note_darkness(clock, clock.lead // SECOND, not_awaited)
+    _note_silences(clock, clock.lead, not_awaited)
 
 
 def returns_at(clock: InputClock) -> int | None:
@@ -289,12 +289,12 @@ def _says_silent(clock: InputClock, status: FeedStatus) -> bool:
     return len(parts) == status.parts
 
 
-def _note_silences(clock: InputClock, ts_event: int, silent_now: set[str]) -> None:
+def _note_silences(clock: InputClock, ts_event: int, not_awaited: set[str]) -> None:
     silent = lasting(clock)
-    for name in silent_now - silent.keys():
+    for name in not_awaited - silent.keys():
         since = min(clock.heard[name]) // SECOND
         clock.quiet[name] = [*clock.quiet.get(name, [])[1 - SILENCES :], (max(since, 0), 0)]
-    for name in silent.keys() - silent_now:
+    for name in silent.keys() - not_awaited:
         # Not before what this input has passed: those seconds were closed without it.
         end = max(ts_event, clock.now) // SECOND
         clock.quiet[name][-1] = (silent[name], max(end, silent[name] + 1))
@@ -320,7 +320,7 @@ def _end_trial(clock: InputClock, producer: str) -> None:
         clock.trial.remove(producer)
 
 
-def _held(clock: InputClock, stale_after_s: int) -> set[str]:
+def _not_awaited(clock: InputClock, stale_after_s: int) -> set[str]:
     """Return the producers for which nobody waits: silent by their word, stale, or far behind."""
     since, least = clock.run - stale_after_s * SECOND, clock.lead - _BEHIND
     return {
@@ -339,8 +339,8 @@ def _drop(clock: InputClock, producer: str) -> None:
             names.remove(producer)
 
 
-def _advance(clock: InputClock, silent_now: set[str]) -> bool:
-    live = [n for n in clock.heard if n not in silent_now] if silent_now else list(clock.heard)
+def _advance(clock: InputClock, not_awaited: set[str]) -> bool:
+    live = [n for n in clock.heard if n not in not_awaited] if not_awaited else list(clock.heard)
     # Newcomers count among themselves, where nobody else is left.
     if clock.trial:
         live = [name for name in live if name not in clock.trial] or live
@@ -351,8 +351,8 @@ def _advance(clock: InputClock, silent_now: set[str]) -> bool:
     return True
 
 
-def _note_darkness(clock: InputClock, second: int, silent_now: set[str]) -> None:
-    everyone_silent = len(silent_now) == len(clock.heard)
+def _note_darkness(clock: InputClock, second: int, not_awaited: set[str]) -> None:
+    everyone_silent = len(not_awaited) == len(clock.heard)
     if everyone_silent and clock.dark_since is None:
         clock.dark_since = second
     elif not everyone_silent and clock.dark_since is not None:

@@ -278,15 +278,15 @@ def _words(
     for v in range(venues):
         if not _is_dark(dark, v, second):
             came_back = any(o.venue == v and o.stop == second for o in dark)
-            yield topic, _word(VENUES[v], "recovered" if came_back else "alive", at)
+            yield topic, _status(VENUES[v], "recovered" if came_back else "alive", at)
         elif any(o.venue == v and o.start == second for o in dark):
-            yield topic, _word(VENUES[v], "silent", at, "connection lost")
+            yield topic, _status(VENUES[v], "silent", at, "connection lost")
 
 
 def _closing(topic: str, seconds: int, venues: int, start_us: int) -> Iterator[Item]:
     for v in range(venues):
-        yield topic, _word(VENUES[v], "alive", start_us + (seconds + 60) * SECOND)
+        yield topic, _status(VENUES[v], "alive", start_us + (seconds + 60) * SECOND)
 
 
-def _word(producer: str, state: FeedState, at: int, reason: str = "") -> FeedStatus:
+def _status(producer: str, state: FeedState, at: int, reason: str = "") -> FeedStatus:
     return FeedStatus(producer=f"sim-{producer}", state=state, ts_event=at, reason=reason)
