@@ -30,7 +30,7 @@ Hashes = dict[str, str]
 def hashes(data_dir: Path, name: str) -> Hashes:
     """Run the input and return the hash of its report and of every table's rows."""
     code, said = run(data_dir, OFTEN | {"UNDERTOW_CHECKPOINT_S": "30"}, "--no-serve", *INPUTS[name])
-    assert code == 0, said
+    assert code in (0, 3), said  # 3: a file beside the recording is in no form that we read
     told = {"report": json.dumps(report_of(data_dir), sort_keys=True)}
     told |= {table: "\n".join(rows) for table, rows in sorted(stored(data_dir).items()) if rows}
     return {
