@@ -166,8 +166,8 @@ class FloodFeeder(Feeder):
         """The night's own records of a second, and each producer's word that what was before is told."""
         for topic in RAW_TOPICS:
             if topic != "trades":
-                yield from self._words("replay", "alive", second, topic)
-        yield from self._words("quick", "alive", second)
+                yield from self._words("replay", "alive", second - 1, topic)
+        yield from self._words("quick", "alive", second - 1)
         yield from self._words("slow", "alive", second - BEHIND_S)
         middle = FLOOD_AT + FLOOD_S // 2
         if second - START in (0, middle):
@@ -187,7 +187,8 @@ class FloodFeeder(Feeder):
     def _words(
         self, producer: str, state: FeedState, second: int, topic: str = "trades"
     ) -> Iterator[Sent]:
-        at = min(second, START + UNTIL - 1 + RUN_ON_S) * SECOND
+        # From when an undisturbed run's words begin, to when they end: baselines count from there.
+        at = min(max(second, START - 1), START + UNTIL - 1 + RUN_ON_S) * SECOND
         word = FeedStatus(producer=producer, state=state, ts_event=at)
         for partition in range(self._partitions if TOPICS[topic].split else 1):
             yield Sent(topic, codec.encode(word), partition=partition)
