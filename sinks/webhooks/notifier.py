@@ -54,11 +54,11 @@ class Notifier:
         Alerts that come together, of several workers, are taken in by event time. Raises ValueError
         when an alert's id cannot be a webhook id.
         """
-        alerts = sorted(alerts, key=lambda alert: (alert.ts_event, alert.alert_id))
         with outbox.writing() as writing:
             writing.put(alerts, self._alone)
             silences = writing.silences()
-            fresh = [alert for alert in alerts if writing.is_new(alert)]
+            in_event_time = sorted(alerts, key=lambda alert: alert.ts_event)
+            fresh = [alert for alert in in_event_time if writing.is_new(alert)]
             heard = [a for a in fresh if not any(silence.holds(a) for silence in silences)]
             for channel in self._channels.values() if heard else ():
                 self._route(writing, channel, heard)
