@@ -218,7 +218,7 @@ def _webhooks_tell_each_alert(
         told = {k.lower(): v for k, v in headers.items()}
         assert Webhook(SECRET).verify(body, told)
     titles = [json.loads(body)["data"]["title"] for _, body in receiver.got]
-    assert any(title.startswith("币安人生 long liquidations") for title in titles)
+    assert any(title.startswith("币安人生: long liquidations") for title in titles)
 
 
 def _bad_messages_become_dead_letters(stack: Stack, bootstrap: str, sent: dict[str, int]) -> None:
