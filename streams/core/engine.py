@@ -61,7 +61,7 @@ class Step(NamedTuple):
 def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
     """Take in one record of `topic`; return what became certain through it."""
     if isinstance(record, FeedStatus):
-        refused = watermark.refusal(shard.inputs[topic], record, params.stale_after_s)
+        refused = darkness.refusal(shard.inputs, topic, record, params.stale_after_s)
         return Step([], refused) if refused else _tell_time(params, shard, topic, record)
     second = second_of(record)
     watermark.note(shard.inputs[topic], second * SECOND)

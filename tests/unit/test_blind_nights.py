@@ -7,11 +7,13 @@ import msgspec
 import pytest
 from nights import NIGHT, PARAMS, PRODUCERS, START, Item, play, with_feeds, word
 
+from schemas.bars import Bar
 from schemas.findings import Alert, CascadeFinding
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams.core import pipeline
+from streams.core import engine, pipeline
 from streams.core.params import Params
+from streams.core.shard import INPUTS, Shard
 from streams.process.clock import not_after
 from streams.sources.ndjson import ndjson_source
 from streams.sources.pace import paced
@@ -110,6 +112,31 @@ def test_a_shell_that_reads_each_input_by_itself_waits_for_one_that_only_lags() 
         if topic == "trades":
             outputs += pipeline.step(PARAMS, state, topic, record).outputs
     assert unlike([record for _, record in outputs]) == unlike(play(WHOLE))
+
+
+@pytest.mark.parametrize("behind", [1, 3 * 86_400])
+def test_bars_of_one_trades_partition_may_come_days_after_those_of_another(behind: int) -> None:
+    """After an outage rollup takes its partitions one after the other."""
+    shard = Shard()
+    shard.away.awaited = set(INPUTS)
+    refused = set()
+    for topic in ("liquidations", "whale_transfers"):
+        for second in (0, 1):
+            step = engine.step(PARAMS, shard, topic, word("x", second))
+            refused.add(step.refused)
+    for part, last in ((0, behind), (1, 0), (1, behind)):
+        bar = a_bar(START + last - 1)
+        spoken = msgspec.structs.replace(word("rollup", last), part=part, parts=2)
+        refused |= {engine.step(PARAMS, shard, "bars", r).refused for r in (bar, spoken)}
+    assert refused == {None}
+    assert shard.inputs["bars"].now == (START + behind) * SECOND
+
+
+def a_bar(second: int) -> Bar:
+    return Bar(
+        venue="bybit", instrument="BTC-USDT-PERP", asset="BTC", ts_open=second * SECOND,
+        width=SECOND, high=2.0, low=1.0, quantity=1.0, buy_usd=2.0, sell_usd=0.0, trades=1,
+    )  # fmt: skip
 
 
 def played(folder: str) -> list[msgspec.Struct]:

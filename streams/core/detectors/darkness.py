@@ -73,9 +73,11 @@ def step(
         state.dark[topic] = Dark(clock.dark_since, runs)
     elif clock.dark_since is None and topic in state.dark:
         gone = state.dark.pop(topic)
+        awaited = unheard and topic in state.awaited
         second = clock.dark[-1][1] if clock.dark else gone.since
         passed = _others_run(inputs, gone.runs, topic)
-        if second - gone.since >= stale_after_s and passed >= stale_after_s - SKEW_S:
+        long_gone = second - gone.since >= stale_after_s and passed >= stale_after_s - SKEW_S
+        if long_gone and not awaited:
             state.resumes[topic] = second + SKEW_S
             clock.dark.append((second, second + SKEW_S))
     if unheard:
@@ -84,6 +86,13 @@ def step(
         if name != topic or state.dark:
             moved = _leave_out(inputs, state, name, status, stale_after_s) or moved
     return Observed(moved, observed.refuted)
+
+
+def refusal(inputs: Clocks, topic: str, status: FeedStatus, stale_after_s: int) -> str | None:
+    """Return why a word on `topic` is not heard at all, None where it is; rollup's always is."""
+    if _is_ours(topic, status):
+        return None
+    return watermark.refusal(inputs[topic], status, stale_after_s)
 
 
 def _is_ours(topic: str, status: FeedStatus) -> bool:
@@ -133,7 +142,8 @@ def is_late(
     if second < inputs[topic].frontier(grace_s) or second < state.resumes.get(topic, 0):
         return True
     gone = state.dark.get(topic)
-    if gone is None or second < gone.since + stale_after_s:
+    awaited = topic in state.awaited and not inputs[topic].heard
+    if gone is None or awaited or second < gone.since + stale_after_s:
         return False
     returns = watermark.returns_at(inputs[topic])
     return returns is None or second < returns

@@ -139,10 +139,10 @@ def step(
     heard, or takes the place of the longest held. `trusted`: words of our own stages, made of
     words that were held against their records, are believed however far they leap.
     """
-    if refusal(clock, status, stale_after_s) is not None:
-        return Observed(False)
     if trusted:
         return Observed(_accept(clock, status, stale_after_s))
+    if refusal(clock, status, stale_after_s) is not None:
+        return Observed(False)
     voice = f"{status.producer}\x1f{status.part}"
     refuted = None
     moved = False
