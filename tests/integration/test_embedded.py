@@ -276,8 +276,9 @@ def test_a_real_aftermath_is_stored_whole_and_claims_no_cascade(tmp_path: Path) 
     assert ran.returncode == 0, ran.stderr
     found = report_of(tmp_path)
     with gzip.open(folder / "binance.csv.gz", "rt") as file:
-        rows = list(csv.reader(file))
-    # symbol, side, type, tif, quantity, price, average price, status, last, cumulative, ...
+        # The recorder wrote most rows twice.
+        rows = {tuple(row[:11]) for row in csv.reader(file)}
+    # symbol, side, type, tif, quantity, price, average price, status, last, cumulative, ms
     worth = sum(float(row[9]) * float(row[6]) for row in rows)
     longs = sum(float(row[9]) * float(row[6]) for row in rows if row[1] == "SELL")
     with gzip.open(folder / "binance_trades.csv.gz", "rt") as file:
@@ -295,8 +296,9 @@ def test_a_recorder_that_cannot_know_the_side_is_still_counted(tmp_path: Path) -
     ran = undertow(
         "run", "--source", str(SHARED / "binance_liqs_2023-01_krishna"), "--data-dir", str(tmp_path)
     )
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 3, ran.stderr
     found = report_of(tmp_path)
+    assert found["not_read"] == ["BTC_1m.csv"]
     assert found["long_share"] is None
     assert found["orders_of_unknown_side"] > 0.5 * found["orders"]
     busiest = found["busiest_hours"][0]
