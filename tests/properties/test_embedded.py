@@ -11,6 +11,7 @@ from nights import PARAMS, Item, clocked, night
 
 from schemas import codec
 from schemas.findings import Alert
+from schemas.topics import RAW_TOPICS
 from sinks.clickhouse.client import Batch
 from streams.run import checkpoint, loop
 from streams.run.loop import Ears, SourceChanged, drive
@@ -51,7 +52,7 @@ class Store:
 
 
 def source(items: list[Item]) -> Source:
-    return Source("night", "night", iter(items), None, 600.0)
+    return Source("night", "night", iter(items), None, 600.0, clocked=(), timed=RAW_TOPICS)
 
 
 def attempt(store: Store, items: list[Item], kept: Path) -> bool:
