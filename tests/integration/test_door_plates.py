@@ -91,6 +91,12 @@ def test_the_readme_is_one_that_a_stranger_reads() -> None:
         assert f"]({plate})" in "\n".join(lines)
 
 
+def test_every_folder_of_what_we_conclude_is_on_its_plate() -> None:
+    plate = (ROOT / "streams" / "README.md").read_text()
+    folders = [path.parent.name for path in (ROOT / "streams").glob("*/__init__.py")]
+    assert [name for name in folders if f"`{name}/`" not in plate] == []
+
+
 def test_every_field_of_every_record_is_on_the_plate_of_what_flows() -> None:
     plate = (ROOT / "schemas" / "README.md").read_text()
     named = set(re.findall(r"`([a-z_0-9]+)`", plate))
