@@ -1,5 +1,10 @@
-"""The public contract of each topic as JSON Schema; `python -m schemas.json_schema` writes it."""
+"""The public contract of each topic as JSON Schema.
 
+`python -m schemas.json_schema` writes it; with `--release` also as the released one, which later
+ones are compared with.
+"""
+
+import sys
 from pathlib import Path
 from typing import Union
 
@@ -9,6 +14,8 @@ import orjson
 from schemas.topics import TOPICS
 
 FOLDER = Path(__file__).parent / "json"
+#: As of the last release: what others may have built on.
+RELEASED = Path(__file__).parent / "released"
 
 
 def schemas() -> dict[str, bytes]:
@@ -32,9 +39,10 @@ def schemas() -> dict[str, bytes]:
 
 def main() -> None:
     """Write one file a topic."""
-    FOLDER.mkdir(exist_ok=True)
-    for name, text in schemas().items():
-        (FOLDER / f"{name}.json").write_bytes(text)
+    for folder in (FOLDER, RELEASED) if "--release" in sys.argv[1:] else (FOLDER,):
+        folder.mkdir(exist_ok=True)
+        for name, text in schemas().items():
+            (folder / f"{name}.json").write_bytes(text)
 
 
 if __name__ == "__main__":
