@@ -1,4 +1,4 @@
-"""What was written against the last release can still be read, and what is read is still there."""
+"""What others build on: the JSON Schemas in the tree, and that a release breaks nobody."""
 
 import copy
 import json
@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from schemas.compatibility import breaks
-from schemas.json_schema import RELEASED, schemas
+from schemas.json_schema import FOLDER, RELEASED, schemas
 from schemas.topics import TOPICS
 
 RELEASE = {path.stem: json.loads(path.read_bytes()) for path in RELEASED.glob("*.json")}
+
+
+def test_json_schemas_in_the_tree_are_current() -> None:
+    for name, text in schemas().items():
+        path = FOLDER / f"{name}.json"
+        assert path.read_bytes() == text, "run `python -m schemas.json_schema`"
 
 
 def test_every_topic_that_there_was_at_the_last_release_is_there() -> None:
