@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
 import msgspec
+from backports import zstd
 
 from schemas.bars import Bar
 from schemas.codec import field_and_reason
 from schemas.identity import natural_id
-from schemas.market import Liquidation, Trade
+from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus, letter
 from schemas.words import MAX_MICROS, MIN_MICROS
@@ -34,11 +35,12 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 #: A line's number (from 1), its text, and its record or what is wrong with it.
 Outcome = tuple[int, str, Any]
 #: What can go wrong with a file's bytes part-way, none of it fatal to the rest.
-BROKEN_FILE = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
+BROKEN_FILE = (OSError, EOFError, zlib.error, zstd.ZstdError, zipfile.BadZipFile)
 
 _TOPIC: dict[type, str] = {
     Trade: "trades",
     Liquidation: "liquidations",
+    OpenInterest: "liquidations",
     WhaleTransfer: "whale_transfers",
     Bar: "bars",
     DeadLetter: "dead_letters",
@@ -235,7 +237,7 @@ def span_of(items: Iterable[Item]) -> tuple[int, int] | None:
 
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, text) of a plain, .gz or .zip file; blank lines are not."""
+    """Yield (line number from 1, text) of a plain, .gz, .zst or .zip file; blank lines are not."""
     with _opened(path) as stream:
         for number, line in enumerate(stream, 1):
             text = line.rstrip("\r\n")
@@ -342,6 +344,8 @@ def _is_litter(name: str) -> bool:
 def _opened(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
+    if path.suffix == ".zst":
+        return zstd.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
     if path.suffix == ".zip":
         archive = zipfile.ZipFile(path)
         names = [name for name in archive.namelist() if not _is_litter(name)]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from schemas.identity import natural_id
 from schemas.topics import TOPICS
-from streams.sources import Source, klines, krishna, ndjson, tardis, vision
+from streams.sources import Source, klines, krishna, ndjson, raw_frames, tardis, vision
 from streams.sources import binance_recorder as recorder
 from streams.sources.lines import SourceError, head, merged
 
@@ -25,6 +25,11 @@ class Family(NamedTuple):
 #: In the order of how sure their marks are.
 FAMILIES = (
     Family(ndjson.recognises, ndjson.ndjson_source, "our own dumps: <topic>.ndjson[.gz]"),
+    Family(
+        raw_frames.recognises,
+        raw_frames.frames_source,
+        "raw frames of the venues, as `undertow record` writes them: .zst, .gz or plain",
+    ),
     Family(
         tardis.recognises,
         tardis.tardis_source,
