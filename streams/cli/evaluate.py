@@ -39,6 +39,11 @@ SHOWN = (
     type=click.Path(path_type=Path, file_okay=False),
     help="a labelled recording instead: a folder of topics with truth.ndjson",
 )
+@click.option(
+    "--part",
+    type=click.Choice(["outages"]),
+    help="one part alone: a venue silent from before the onset",
+)
 @option("params")
 @click.option("--strict", is_flag=True, help="exit code 1 when a bar is missed")
 @click.option(
@@ -46,7 +51,8 @@ SHOWN = (
 )
 def evaluate(
     quick: bool, calibrate_on: str | None, seeds: str | None, days: int | None,
-    score: str | None, recording: Path | None, strict: bool, out: Path, **given: Any,
+    score: str | None, recording: Path | None, part: str | None, strict: bool, out: Path,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Measure detectors and rivals on simulated markets, and hold them against the bars.
 
@@ -79,7 +85,8 @@ def evaluate(
         raise Refused("a seed that thresholds are fitted on cannot be judged too")
     began = time.monotonic()
     with _telling() as tell:
-        result = run.evaluate(params.NORMAL, plan, tell)
+        of = run.under_outages if part == "outages" else run.evaluate
+        result = of(params.NORMAL, plan, tell)
     result["seconds"] = round(time.monotonic() - began)
     _finish(result, out)
     if quick:
@@ -143,9 +150,12 @@ def _finish(result: dict[str, Any], out: Path) -> None:
 
     out.mkdir(parents=True, exist_ok=True)
     shape = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
-    (out / "evaluate.json").write_bytes(orjson.dumps(result, option=shape))
-    (out / "evaluate.html").write_text(html_report.html(result))
-    click.echo(f"{out / 'evaluate.json'}, {out / 'evaluate.html'}", err=True)
+    written = [out / "evaluate.json"]
+    written[0].write_bytes(orjson.dumps(result, option=shape))
+    if "feeds" in result:
+        written.append(out / "evaluate.html")
+        written[1].write_text(html_report.html(result))
+    click.echo(", ".join(map(str, written)), err=True)
     show(result, Console(width=None if sys.stdout.isatty() else 120))
 
 
@@ -153,7 +163,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     """Print every score on every feed, and the bars."""
     ours = result["score"]
     for group in ("feeds", "giants"):
-        for case in result[group]:
+        for case in result.get(group, ()):
             with_giants = " with planted giants" if group == "giants" else ""
             table = Table("score", *(name for name, _ in SHOWN), "p50", f"{ours} less it",
                           title=f"{case}{with_giants}")  # fmt: skip
@@ -162,6 +172,11 @@ def show(result: dict[str, Any], console: Console) -> None:
                 if case in rival[group]:
                     table.add_row(*_cells(name, rival[group][case], paired.get(name)))
             console.print(table)
+    for outage, by_score in result.get("outages", {}).items():
+        table = Table("score", *(name for name, _ in SHOWN), "p50", "", title=outage)
+        for name, row in by_score.items():
+            table.add_row(*_cells(name, row, None))
+        console.print(table)
     if not result["bars"]:
         return
     table = Table("bar", "must reach", "figure", "reached", title="Bars")

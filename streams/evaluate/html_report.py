@@ -59,6 +59,7 @@ def html(result: Row) -> str:
     parts += ["<h2>Every score on every feed</h2>", *_scores(result)]
     if simulated:
         parts += [
+            "<h2>A venue silent from before the onset</h2>", *_outages(result),
             "<h2>Market-wide onset</h2>", _market(result["market"]),
             "<h2>Exhaustion</h2>", _exhaustion(result),
             "<h2>Whales</h2>", _whale(result["whale"]),
@@ -172,6 +173,20 @@ def _scores(result: Row) -> list[str]:
             table = _table(head, rows, [name == result["score"] for name in rivals])
             sections.append(f"<h3>{escape(_CASES[case] + giants)}</h3>{table}")
     return sections
+
+
+def _outages(result: Row) -> list[str]:
+    said = (
+        "<p>Two venues, one of which tells nothing from 120 s before each burst to its end, by its"
+        " own word (told) or without one. Nobody's threshold knows of it.</p>"
+    )
+    sections = [said]
+    head = ("score", *(n for n, _ in _COLUMNS), "delay p25/p50/p75")
+    for outage, by_score in result["outages"].items():
+        rows = [_score(name, row, None)[:-1] for name, row in by_score.items()]
+        table = _table(head, rows, [name == result["score"] for name in by_score])
+        sections.append(f"<h3>{escape(outage)}</h3>{table}")
+    return sections if len(sections) > 1 else ["<p>Not run.</p>"]
 
 
 def _score(name: str, row: Row, paired: Row | None) -> list[str]:

@@ -4,14 +4,34 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
+#: Damage still to come at least, by what is silent.
+OUTAGES = {"45% silent": 0.70, "55% silent": 0.60}
 
 
 def of(result: Result) -> list[dict[str, Any]]:
     """Return each bar with its figure; `reached` is null where the run did not measure it."""
     return [
         *_feeds(result), *_giants(result), *_rivals(result), *_market(result),
-        *_exhaustion(result), *_whale(result),
+        *_exhaustion(result), *_whale(result), *outages(result),
     ]  # fmt: skip
+
+
+def outages(result: Result) -> list[dict[str, Any]]:
+    """Return the bars of a venue silent from before the onset."""
+    rows = {name: by_score[result["score"]] for name, by_score in result["outages"].items()}
+    marks = []
+    for name, row in rows.items():
+        share = next((least for part, least in OUTAGES.items() if part in name), None)
+        if share is None:
+            continue
+        whole = rows[name.split(",")[0] + ", nothing silent"]["false_alarms_per_week"]
+        marks += [
+            _least(f"damage still to come, {name}", share, row["damage_to_come"]),
+            _least(f"recall, {name}", 0.95, row["recall"]),
+            _most(f"false alarms a week less those of the whole feed, {name}", 0.1,
+                  row["false_alarms_per_week"] - whole),
+        ]  # fmt: skip
+    return marks
 
 
 def _bar(

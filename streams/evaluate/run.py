@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from streams.core.params import WhaleParams
 from streams.evaluate import (
     exhaustion,
     figure_tables,
     market_wide,
+    outages,
     pass_marks,
     protocol,
 )
@@ -100,6 +102,7 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     result = figure_tables.of(plan.ours, by_case, weeks)
     result["market"] = _market(market_of, plan, past, by_case, tell)
     result |= _exhaustion(market_of, plan, past, by_case["full"], tell)
+    result["outages"] = _outages(plan, past, by_case, tell)
     result["whale"] = whales.report(past.whales, WhaleParams()) if plan.whales else {}
     result["examples"] = drawn(
         market_of, past.test, by_case["full"], weeks["full"][plan.ours][BUDGET], plan.ours
@@ -110,6 +113,29 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     }  # fmt: skip
     result["bars"] = pass_marks.of(result)
     return result
+
+
+def under_outages(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
+    """Run the part on outages alone: what `evaluate` has under "outages", and its bars."""
+    past = _simulated(market_of, replace(plan, whales=False), tell)
+    scores = {name: CONTENDERS[name] for name in (plan.ours, *outages.RIVALS)}
+    cases = [case for case in FEEDS if case.name in outages.CASE_OF.values()]
+    assets = range(len(market_of.assets))
+    parts = [(case, asset) for case in cases for asset in assets]
+
+    def one(part: tuple[Case, int]) -> Scored:
+        case, asset = part
+        known = [seed[asset] for seed in past.calibration]
+        return protocol.of_asset(market_of, known, [], RULES[case.rule], False, scores, ())
+
+    made = _each(plan, parts, one, tell, lambda p: f"{p[0].name} {p[1]}")
+    by_case = {c.name: [made[n] for n, part in enumerate(parts) if part[0] == c] for c in cases}
+    result: dict[str, Any] = {
+        "outages": _outages(plan, past, by_case, tell), "seeds": list(plan.seeds),
+        "calibrated_on": list(plan.calibrate_on), "days": plan.days, "score": plan.ours,
+        "budget": BUDGET,
+    }  # fmt: skip
+    return result | {"bars": pass_marks.outages(result)}
 
 
 Scored = dict[str, dict[float, Found]]
@@ -182,6 +208,21 @@ def _market(
     rows = _each(plan, cases, one, tell, lambda case: f"market-wide, {case.name}")
     by_name = {case.name: row for case, row in zip(cases, rows, strict=True)}
     return by_name["full"] | {"feeds": by_name}
+
+
+def _outages(
+    plan: Plan, past: Past, by_case: dict[str, list[Scored]], tell: Tell
+) -> dict[str, Any]:
+    if not by_case.keys() >= set(outages.CASE_OF.values()):
+        return {}
+    assets = range(len(by_case["full"]))
+    limits = [outages.thresholds(by_case, asset, plan.ours) for asset in assets]
+    return outages.evaluate(
+        past.test, limits, plan.ours,
+        lambda histories, one: _each(
+            plan, histories, one, tell, lambda h: f"outages {h.seed} {h.asset}"
+        ),
+    )  # fmt: skip
 
 
 def _exhaustion(

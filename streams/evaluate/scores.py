@@ -90,7 +90,7 @@ def mean_of(both: Halves) -> Floats32:
 
 
 @nb.njit(cache=True, nogil=True)
-def _k(b: float, tau: float) -> float:
+def k_of(b: float, tau: float) -> float:
     b = min(b, 1.0 - 0.5 / tau)
     return -math.log1p(-b) / b if b > 1e-9 else 1.0
 
@@ -129,9 +129,9 @@ def _halves(
         n = w = n60 = w60 = 0.0
         for v in range(len(throttled)):
             if throttled[v]:
-                k60 = _k(rate[v, 6], 60.0)
-                n += rate[v, 0] * _k(rate[v, 1], tau_n)
-                w += rate[v, 2] * _k(rate[v, 3], tau_w)
+                k60 = k_of(rate[v, 6], 60.0)
+                n += rate[v, 0] * k_of(rate[v, 1], tau_n)
+                w += rate[v, 2] * k_of(rate[v, 3], tau_w)
                 n60, w60 = n60 + rate[v, 4] * k60, w60 + rate[v, 5] * k60
             else:
                 n, w = n + rate[v, 0], w + rate[v, 2]
@@ -157,12 +157,15 @@ def z30_flow(feed: Shown, taker_usd: Floats32, weight: float = FLOW_WEIGHT) -> F
     plain = z30(feed)
     if not feed.latest.all():
         return plain
-    added = _flow_excess(feed.at, taker_usd, 30.0, float(7 * DAY))
+    added = flow_excess(feed.at, taker_usd)
     return np.asarray(plain + np.float32(weight) * added, np.float32)
 
 
 @nb.njit(cache=True, nogil=True)
-def _flow_excess(at: Ints, taker: Floats32, tau: float, baseline: float) -> Floats32:
+def flow_excess(
+    at: Ints, taker: Floats32, tau: float = 30.0, baseline: float = 7.0 * DAY
+) -> Floats32:
+    """Return b30^2 * ln(1 + max(F, 0) / s), (T,), of `z30_flow`."""
     out = np.empty(len(taker), np.float32)
     sold = usual = active = 0.0
     i = 0

@@ -152,8 +152,9 @@ def coverage(state: RateState) -> Coverage:
 
 
 def only_latest(state: RateState) -> bool:
-    """Return whether every stream shows the latest order of a second and no other."""
-    return all(v.coverage == "latest_per_second" for v in state.venues.values())
+    """Return whether every stream shows the latest order of a second only; those out left out."""
+    heard = [v for n, v in state.venues.items() if not _is_out(state, n)]
+    return bool(heard) and all(v.coverage == "latest_per_second" for v in heard)
 
 
 def saturated(params: OnsetParams, state: RateState) -> list[str]:
@@ -228,7 +229,7 @@ def _come_and_go(
         silent = absence is not None and absence.lasts and venue not in speaking
         if usual.back_s is not None:
             usual.back_s += elapsed_s
-            if usual.back_s > _LONG * params.tau_baseline_input_s:
+            if usual.back_s > LONG * params.tau_baseline_input_s:
                 usual.back_s = None
         if venue in speaking:
             usual.unheard = 0.0
@@ -239,7 +240,7 @@ def _come_and_go(
 
 
 #: After so many memories of a window nothing is left of what went before it.
-_LONG = 10
+LONG = 10
 
 
 def _begin_anew(state: RateState, venue: str) -> None:
@@ -400,7 +401,7 @@ def _score(params: OnsetParams, state: RateState) -> float:
         usual_n += usual.orders * _heard(usual, params.tau_count_s)
         usual_w += usual.usd * _heard(usual, params.tau_usd_s)
     # The floor of one order a window is shared by the venues: those out take theirs along.
-    share_n, share_w = (max(share, _LEAST_SHARE) for share in _speaking_shares(state))
+    share_n, share_w = (max(share, LEAST_SHARE) for share in _speaking_shares(state))
     floor_n = share_n / params.tau_count_s
     breadth = math.log((rate_n + floor_n) / (usual_n + floor_n))
     floor_w = share_w * state.mean_order_usd / params.tau_usd_s
@@ -410,7 +411,7 @@ def _score(params: OnsetParams, state: RateState) -> float:
 
 
 #: Of a smaller rest a single order would stand for so many that it passed a threshold.
-_LEAST_SHARE = 0.25
+LEAST_SHARE = 0.25
 
 
 def _heard(usual: Usual, tau: int) -> float:

@@ -117,7 +117,8 @@ def picked(orders: Orders, rows: npt.NDArray[Any]) -> Orders:
 
 def shown(orders: Orders, rule: FeedRule, seed: int) -> Orders:
     """Return what feeds under `rule` show; `latest` is any order of the second, at random."""
-    venue = orders.venue if len(rule.shares) == len(VENUE_SHARES) else np.zeros_like(orders.venue)
+    # Where there are fewer venues, the last one carries what the missing ones did.
+    venue = np.minimum(orders.venue, np.int8(len(rule.shares) - 1))
     kept = np.ones(len(venue), np.bool_)
     rng = generator(seed, 4)
     lot = rng.random(len(venue))

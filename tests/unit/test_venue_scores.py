@@ -1,0 +1,81 @@
+"""Z30 of whole histories in which venues fall silent is the detector's own."""
+
+import numpy as np
+import pytest
+
+from streams.core.detectors import log_rate
+from streams.core.detectors.log_rate import Absence, VenueSecond
+from streams.core.params import OnsetParams
+from streams.evaluate import scores, venue_scores
+from streams.evaluate.venue_scores import Silence
+
+VENUES = ("a", "b", "c")
+SECONDS = 16_000
+BUSY = slice(8_000, 8_300)
+SILENCES = [
+    Silence((0,), 2_000, 2_400),
+    Silence((1, 2), 7_900, 8_500),
+    Silence((1,), 12_000, 12_900),
+]
+
+
+def feed(seed: int, coverage: tuple[str, ...], gone: list[Silence]) -> scores.Shown:
+    """Quiet orders, a busy stretch, and nothing of a venue while it is silent."""
+    rate = np.full((3, SECONDS), 0.03)
+    rate[:, BUSY] = 3.0
+    counts = np.random.default_rng(seed).poisson(rate)
+    for venues, start, stop in gone:
+        counts[list(venues), start:stop] = 0
+    for v, rule in enumerate(coverage):
+        counts[v] = counts[v] if rule == "full" else np.minimum(counts[v], 1)
+    venue, at = (np.repeat(x.ravel(), counts.ravel()) for x in np.indices(counts.shape))
+    usd = np.exp(8 + 1.8 * np.random.default_rng(seed + 1).normal(size=len(at)))
+    return scores.shown(at.astype(np.int32), venue.astype(np.int8), usd, coverage, SECONDS)  # type: ignore[arg-type]
+
+
+def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence]):  # type: ignore[no-untyped-def]
+    state, series, i = log_rate.RateState(), [], 0
+    missed = np.zeros(3, int)
+    for second in range(shown.seconds):
+        seen: dict[str, VenueSecond] = {}
+        while i < len(shown.at) and shown.at[i] == second:
+            v = int(shown.venue[i])
+            entry = seen.setdefault(VENUES[v], VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
+            entry.entries.append((1, float(shown.usd[i])))
+            i += 1
+        gone = {v for venues, start, stop in told if start <= second < stop for v in venues}
+        missed[list(gone)] += 1
+        away = {VENUES[v]: Absence(1, True) for v in gone}
+        for v in range(3):
+            if VENUES[v] not in state.usual and v not in gone and missed[v]:
+                away[VENUES[v]] = Absence(int(missed[v]), False)
+        log_rate.step(OnsetParams(), state, second, 1, seen, away)
+        series.append((state.score, log_rate.feed_class(state), log_rate.only_latest(state)))
+    return series
+
+
+@pytest.mark.parametrize(
+    "coverage", [("full",) * 3, ("latest_per_second", "full", "full"), ("latest_per_second",) * 3]
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_the_batch_form_under_silences_is_the_detector_stepped_second_by_second(
+    coverage: tuple[str, ...], told: bool
+) -> None:
+    shown = feed(5, coverage, SILENCES)
+    batch = venue_scores.z30(shown, SILENCES, told, np.float64)
+    by_second = stepped(shown, coverage, SILENCES if told else [])
+    first = int(shown.at[0])
+    score = np.array([row[0] for row in by_second])
+    assert np.abs(batch.score - score)[first:].max() < 1e-9
+    assert batch.score[BUSY].max() > 3
+    classes = [venue_scores.CLASSES[c] for c in batch.feed_class[first:]]
+    assert classes == [row[1] for row in by_second[first:]]
+    assert batch.latest[first:].tolist() == [row[2] for row in by_second[first:]]
+
+
+def test_without_a_silence_it_is_z30_over_all_venues() -> None:
+    shown = feed(6, ("full", "full", "largest_per_second"), [])
+    both = scores.halves(shown, 30, 10, kind=np.float64)
+    batch = venue_scores.z30(shown, [], True, np.float64)
+    first = int(shown.at[0])
+    assert np.abs(batch.score - (both.orders + both.usd) / 2)[first:].max() < 1e-9
