@@ -103,7 +103,9 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
         if in_dollars and kind != "bankruptcy" and price is not None:
             worth, quantity = self.notional_usd, self.quantity
             if worth is not None and quantity is not None:
-                check_worth(worth, price * quantity)
+                product = price * quantity
+                if not 0.5 * product <= worth <= 2.0 * product:
+                    check_worth(worth, product)
         if (price is None) != (kind is None):
             raise ValueError("price and price_kind come together - at `$.price_kind`")
         order = self.order_side

@@ -102,7 +102,7 @@ MAX_AHEAD = 5 * MINUTE
 #: Parts of a dollar that sums of dollars are made of.
 GRID = 65_536.0
 #: A float between this and twice it is a whole number, half rounded to even.
-_EXACT = 2.0**52
+WHOLE = 2.0**52
 #: Quotes worth about a dollar: price x quantity is then the worth.
 _DOLLARS = frozenset(
     {"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "USDS", "PYUSD", "USD1"}
@@ -166,8 +166,8 @@ def grid_usd(worth: float) -> float:
     or grouping of their terms: partial bars merge to the same bits in any shell.
     """
     parts = worth * GRID
-    if 0.0 <= parts < _EXACT:  # the quickest rounding: the sum has no bits behind the point
-        return (parts + _EXACT - _EXACT) / GRID
+    if 0.0 <= parts < WHOLE:  # the quickest rounding: the sum has no bits behind the point
+        return (parts + WHOLE - WHOLE) / GRID
     return round(parts) / GRID
 
 

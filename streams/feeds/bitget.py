@@ -5,6 +5,7 @@ every product, liquidations the quote currency.
 """
 
 from functools import lru_cache
+from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -22,7 +23,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.identities import exact, occurring
+from streams.feeds.identities import told_apart
 from streams.feeds.instruments import Instrument, Instruments, Parser, described, dollars, sized
 from streams.feeds.symbols import day_of, split_symbol
 
@@ -72,6 +73,7 @@ class _Routed(msgspec.Struct, gc=False):
     event: str = ""
 
 
+_BITS = Struct("<2d").pack
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Forced)
 _PRINTS = Kind(_Message, _Print)
@@ -91,15 +93,14 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     message, refusals = _FORCED.read(frame)
     if (reply := _reply(message, "liquidation")) is not None:
         return reply
-    counts: dict[str, int] = {}
 
     def build(item: _Forced) -> Liquidation:
         instrument = instruments[item.symbol]
         coins = item.amount / item.price
         _, quantity, _ = sized(instrument, coins, item.price)
-        facts = f"bitget:{item.symbol}:{item.ts}:{item.side}:{exact(item.amount, item.price)}"
+        facts = _BITS(item.amount, item.price).hex()
         return Liquidation(
-            event_id=occurring(facts, counts),
+            event_id=f"bitget:{item.symbol}:{item.ts}:{item.side}:{facts}",
             venue="bitget",
             instrument=instrument.instrument,
             venue_symbol=item.symbol,
@@ -116,7 +117,7 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
             ts_recv=ts_recv,
         )
 
-    return built(message.data, build, refusals)
+    return told_apart(built(message.data, build, refusals))
 
 
 # {"action":"update","arg":{"instType":"usdt-futures","topic":"publicTrade","symbol":"BTCUSDT"},
@@ -183,7 +184,7 @@ def parse_ticker(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         return readings.mark("bitget", instrument, row.markPrice, times)
 
     parsed = built(message.data, interest, refusals)
-    parsed.records += built(message.data, mark).records
+    parsed.records += built(message.data, mark, {}).records
     return parsed
 
 

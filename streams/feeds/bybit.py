@@ -4,14 +4,24 @@ Formats: reference/wire-formats.md 3.3 (Bybit's v5 websocket docs).
 """
 
 from functools import lru_cache
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from struct import Struct
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import Coverage, OpenInterestSides
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
+from streams.feeds.checks import (
+    Millis,
+    PriceIn,
+    SizeIn,
+    SizeOrZero,
+    Stream,
+    Word,
+    seen,
+    seen_stream,
+)
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -22,7 +32,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.identities import exact, occurring
+from streams.feeds.identities import told_apart
 from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
 from streams.feeds.symbols import day_of, is_inverse, split_symbol
 
@@ -96,6 +106,7 @@ class _Tickers(msgspec.Struct, gc=False):
     ret_msg: str = ""
 
 
+_BITS = Struct("<2d").pack
 _TICKERS = msgspec.json.Decoder(_Tickers, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _LIQUIDATIONS = Kind(_Message, _Liquidated)
@@ -116,13 +127,14 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     message, refusals = _LIQUIDATIONS.read(frame)
     if (reply := _reply(message, "allLiquidation.")) is not None:
         return reply
-    common = Message(ts_recv, "full", seen("topic", message.topic), {})
+    stream = seen_stream("topic", message.topic)
 
     def build(item: _Liquidated) -> Liquidation:
         side: Literal["long", "short"] = "long" if item.S == "Buy" else "short"
-        return liquidated(instruments[item.s], side, item.v, item.p, item.T * 1000, common)
+        times = item.T * 1000, ts_recv
+        return liquidated(instruments[item.s], side, item.v, item.p, times, "full", stream)
 
-    return built(message.data, build, refusals)
+    return told_apart(built(message.data, build, refusals))
 
 
 # {"topic":"publicTrade.BTCUSD","type":"snapshot","ts":1680673823566,"data":[
@@ -206,40 +218,28 @@ def parse_tickers(frame: bytes, ts_recv: int, instruments: Instruments) -> Parse
     return parsed
 
 
-class Message(NamedTuple):
-    """What the items of one message have in common; `counts` tells equal ones apart.
-
-    There is no id, and two orders in one message may agree in everything.
-    """
-
-    ts_recv: int
-    coverage: Coverage
-    stream: str
-    counts: dict[str, int]
-
-
 def liquidated(
     instrument: Instrument,
     position_side: Literal["long", "short"],
     size: float,
     bankruptcy_price: float,
-    ts_event: int,
-    message: Message,
+    times: tuple[int, int],
+    coverage: Coverage,
+    stream: str,
 ) -> Liquidation:
-    """Build the Liquidation of one Bybit item (venue units; times in microseconds).
+    """Build the Liquidation of one Bybit item (venue units; ts_event and ts_recv, microseconds).
 
     `size` is base units, on inverse contracts dollars; worth is taken at the bankruptcy
-    price. Raises UnreadableFrame.
+    price. There is no id, and two orders of one message may agree in everything: whoever reads
+    a message tells them apart. Raises UnreadableFrame.
     """
     symbol = instrument.venue_symbol
     price, quantity, worth = sized(instrument, size, bankruptcy_price)
-    facts = exact(size, bankruptcy_price)
-    event_id = occurring(
-        f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}", message.counts
-    )
+    ts_event, ts_recv = times
+    facts = _BITS(size, bankruptcy_price).hex()
     try:
         return Liquidation(
-            event_id=event_id,
+            event_id=f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}",
             venue="bybit",
             instrument=instrument.instrument,
             venue_symbol=symbol,
@@ -250,10 +250,10 @@ def liquidated(
             price_kind="bankruptcy",
             quantity=quantity,
             notional_usd=worth,
-            coverage=message.coverage,
-            stream=message.stream,
+            coverage=coverage,
+            stream=stream,
             ts_event=ts_event,
-            ts_recv=message.ts_recv,
+            ts_recv=ts_recv,
         )
     except ValueError as problem:
         raise unreadable(problem) from None

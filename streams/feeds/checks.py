@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -36,6 +37,12 @@ def seen(field: str, text: str) -> str:
     if problem := identity_problem(text):
         raise UnreadableFrame(field, problem)
     return text
+
+
+@lru_cache(maxsize=4_096)
+def seen_stream(field: str, text: str) -> str:
+    """Return what `seen` does of a name that message after message bears."""
+    return seen(field, text)
 
 
 def micros(field: str, text: str) -> int:

@@ -13,7 +13,16 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import OrderSide
 from streams.feeds import readings
-from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Stream, Word, seen
+from streams.feeds.checks import (
+    Millis,
+    PriceIn,
+    SizeIn,
+    SizeOrZero,
+    Stream,
+    Word,
+    seen,
+    seen_stream,
+)
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -128,16 +137,16 @@ def _prints(
     refusals: dict[int, Refusal] | None = None,
     path: str = "params.data",
 ) -> Parsed:
-    forced: list[Liquidation] = []
+    stream = seen_stream("channel", stream)
 
-    def build(item: _Print) -> Trade:
+    def build(item: _Print) -> list[Any]:
         trade = _trade(item, instruments[item.instrument_name], ts_recv)
-        if item.liquidation != "none":
-            forced.extend(_liquidations(item, trade, seen("channel", stream)))
-        return trade
+        if item.liquidation == "none":
+            return [trade]
+        return [trade, *_liquidations(item, trade, stream)]
 
     parsed = built(items, build, refusals, path)
-    parsed.records += forced
+    parsed.records = [record for records in parsed.records for record in records]
     return parsed
 
 

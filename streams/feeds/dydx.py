@@ -45,6 +45,13 @@ class _Trades(msgspec.Struct, Generic[Items], gc=False):
     trades: Items
 
 
+class _Told(msgspec.Struct, gc=False):
+    type: Literal["channel_data"]
+    channel: Literal["v4_trades"]
+    id: Word
+    contents: _Trades[list[_Print]]
+
+
 class _Market(msgspec.Struct, gc=False):
     openInterest: SizeOrZero | None = None
     oraclePrice: PriceIn | None = None
@@ -67,6 +74,7 @@ class _Routed(msgspec.Struct, gc=False):
 
 
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+_TOLD = msgspec.json.Decoder(_Told, strict=False)
 _PRINTS = Kind(_Trades, _Print, "trades")
 _MARKET = msgspec.json.Decoder(_Market, strict=False)
 _MARKETS = msgspec.json.Decoder(_Markets)
@@ -84,6 +92,12 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     control, and holds days of old prints; so does an answer of REST, for which
     `instruments.channels[-1]` says the market. Raises UnreadableFrame. Microseconds.
     """
+    try:
+        message = _TOLD.decode(frame)
+    except NOT_A_FRAME:
+        pass  # another kind, or told below with the field that is wrong
+    else:
+        return _prints(message.contents.trades, None, instruments[message.id], ts_recv)
     routed = _route(frame)
     answered = not routed.type and not routed.channel and bool(routed.trades)
     if answered:
@@ -94,23 +108,12 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     if routed.channel != "v4_trades":
         raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is not v4_trades")
     instrument = instruments[routed.id]
-    forced: list[Liquidation] = []
-
-    def build(item: _Print) -> Trade | None:
-        if item.type == "DELEVERAGED":
-            return None
-        trade = _trade(item, instrument, ts_recv)
-        if item.type == "LIQUIDATED":
-            forced.append(_liquidation(item, trade))
-        return trade
-
     parsed = Parsed([], [])
     for contents in _parts(routed):
         trades, refusals = _PRINTS.read(contents)
-        part = built(trades.trades, build, refusals, "trades")
+        part = _prints(trades.trades, refusals, instrument, ts_recv)
         parsed.records += part.records
         parsed.refusals += part.refusals
-    parsed.records += forced
     parsed.control = routed.type == "subscribed"
     parsed.history = parsed.control or answered
     return parsed
@@ -215,6 +218,25 @@ def _parts(routed: _Routed) -> list[msgspec.Raw]:
         return _BATCH.decode(routed.contents)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
+
+
+def _prints(
+    items: list[_Print],
+    refusals: dict[int, Refusal] | None,
+    instrument: Instrument,
+    ts_recv: int,
+) -> Parsed:
+    """Return the trade of each print, and beside a forced one its liquidation."""
+
+    def build(item: _Print) -> list[Any] | None:
+        if item.type == "DELEVERAGED":
+            return None
+        trade = _trade(item, instrument, ts_recv)
+        return [trade] if item.type != "LIQUIDATED" else [trade, _liquidation(item, trade)]
+
+    parsed = built(items, build, refusals, "trades")
+    parsed.records = [record for records in parsed.records for record in records]
+    return parsed
 
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:

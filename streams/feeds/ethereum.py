@@ -4,8 +4,9 @@ Formats: reference/wire-formats.md 3.12. Amounts are integers in each token's ow
 listed tokens are read, as anyone may emit a counterfeit `Transfer`. Owners have no labels here.
 """
 
+import re
 from functools import partial
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -81,8 +82,17 @@ class _BlockAnswer(msgspec.Struct, Generic[Items], gc=False):
     result: _Block[Items]
 
 
+class _Told(msgspec.Struct, Generic[Items], gc=False):
+    result: Items
+
+
 class _Params(msgspec.Struct, gc=False):
     result: msgspec.Raw
+
+
+class _Pushed(msgspec.Struct, Generic[Items], gc=False):
+    params: _Told[Items]
+    method: Literal["eth_subscription"]
 
 
 class _Routed(msgspec.Struct, gc=False):
@@ -99,11 +109,13 @@ class _Shape(msgspec.Struct, gc=False):
     transactions: msgspec.Raw = msgspec.Raw()
 
 
+_PUSHED = msgspec.json.Decoder(_Pushed[_Log])
 _ROUTED = msgspec.json.Decoder(_Routed)
 _SHAPE = msgspec.json.Decoder(_Shape)
 _LOGS = Kind(_Logs, _Log, "result")
 _BLOCK = Kind(_BlockAnswer, _Transaction, "result.transactions")
 _NOTHING = (b"", b"null")
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+").fullmatch
 
 
 # {"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0xlogs","result":
@@ -117,6 +129,11 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     back what an earlier block told. Logs mostly have no time: that of receipt is taken.
     Raises UnreadableFrame. Source: wire-formats.md 3.12; microseconds.
     """
+    build = partial(_of_log, ts_recv=ts_recv, tokens=instruments)
+    try:
+        return built((_PUSHED.decode(frame).params.result,), build, path="result")
+    except NOT_A_FRAME:
+        pass  # an answer, another kind, or told below with the field that is wrong
     kind, result, reply = _opened(frame)
     if reply is not None:
         return reply
@@ -124,7 +141,6 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         raise UnreadableFrame("result", f"{kind} are no logs")
     many = result if result[:1] == b"[" else b"[" + result + b"]"
     message, refusals = _LOGS.read(b'{"result":' + many + b"}")
-    build = partial(_of_log, ts_recv=ts_recv, tokens=instruments)
     return built(message.result, build, refusals, "result")
 
 
@@ -225,8 +241,7 @@ def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
 
 def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liquidation | None:
     kind = log.topics[0].lower() if log.topics else ""
-    for digits in (log.address, log.blockHash, log.transactionHash, *log.topics):
-        _hex(digits)
+    _check_hex((log.address, log.blockHash, log.transactionHash, *log.topics))
     at = _micros(log.blockTimestamp) if log.blockTimestamp else ts_recv
     if kind == LIQUIDATION_CALL:
         return _liquidation(log, tokens, (at, ts_recv))
@@ -346,8 +361,20 @@ def _words(log: _Log, count: int) -> list[int]:
     """Return the words of 32 bytes in a log's data."""
     if len(log.data) != 2 + 64 * count:
         raise UnreadableFrame("data", f"{(len(log.data) - 2) // 2} bytes, not {32 * count}")
-    _hex(log.data)
-    return [int(log.data[2 + 64 * i : 66 + 64 * i], 16) for i in range(count)]
+    try:
+        octets = bytes.fromhex(log.data[2:]) if log.data.startswith("0x") else b""
+    except ValueError:
+        octets = b""
+    if len(octets) != 32 * count:  # white space would pass as well
+        raise UnreadableFrame("data", "not written in hexadecimal")
+    return [int.from_bytes(octets[32 * i : 32 * i + 32]) for i in range(count)]
+
+
+def _check_hex(many: tuple[str, ...]) -> None:
+    """Raise UnreadableFrame where one of them is not 0x and hexadecimal digits."""
+    if not all(map(_HEXADECIMAL, many)):
+        for digits in many:
+            _hex(digits)
 
 
 def _hex(digits: str) -> int:

@@ -9,6 +9,8 @@ from schemas.codec import field_and_reason
 
 #: What msgspec raises for bytes that are not the frame that was asked for.
 NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+#: What is raised for an item that gives no record; the second by sums beyond a float.
+_NO_RECORD = (ValueError, OverflowError, *NOT_A_FRAME)
 
 
 class UnreadableFrame(ValueError):
@@ -116,8 +118,17 @@ def built(
     """Return the records that `build` makes of `items`, and why of each that gives none.
 
     `build` returns None for an item that tells of nothing (no fill), and raises ValueError or
-    OverflowError for one that is no record. `refusals` are those that could not be decoded.
+    OverflowError for one that is no record; it may be called twice for an item. `refusals` are
+    those that could not be decoded, whose items are None: not None itself where there may be some.
     """
+    if refusals is None:
+        try:
+            if len(items) == 1:  # most messages of most feeds
+                record = build(items[0])
+                return Parsed([] if record is None else [record], [])
+            return Parsed(list(filter(None, map(build, items))), [])
+        except _NO_RECORD:
+            pass  # below, each item in its place
     records = []
     for place, item in enumerate(items):
         if item is None:
@@ -125,7 +136,7 @@ def built(
         try:
             if (record := build(item)) is not None:
                 records.append(record)
-        except (ValueError, OverflowError, *NOT_A_FRAME) as problem:
+        except _NO_RECORD as problem:
             if not isinstance(problem, UnreadableFrame):
                 problem = unreadable(problem)
             refusals = {} if refusals is None else refusals

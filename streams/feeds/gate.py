@@ -5,6 +5,7 @@ Formats: reference/wire-formats.md 3.8 and its corrections. Sizes are contracts 
 """
 
 import re
+from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -24,7 +25,7 @@ from streams.feeds.frames import (
     is_array,
     unreadable,
 )
-from streams.feeds.identities import exact, occurring
+from streams.feeds.identities import exact, told_apart
 from streams.feeds.instruments import (
     Instrument,
     Instruments,
@@ -49,6 +50,12 @@ class _Message(msgspec.Struct, Generic[Result], gc=False):
     event: str = ""
     time: Seconds | None = None
     time_ms: Millis | None = None
+
+
+class _Liquidated(msgspec.Struct, gc=False):
+    result: "list[_Forced] | _Forced"
+    channel: Literal["futures.public_liquidates"]
+    event: Literal["update"]
 
 
 class _Forced(msgspec.Struct, gc=False):
@@ -98,6 +105,8 @@ class _Routed(msgspec.Struct, gc=False):
     error: msgspec.Raw = msgspec.Raw()
 
 
+_BITS = Struct("<2d").pack
+_LIQUIDATED = msgspec.json.Decoder(_Liquidated, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed)
 _NO_ERROR = (b"", b"null")
 _FORCED = Kind(_Message, _Forced, "result")
@@ -117,10 +126,13 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
     order_size): the side is unknown until `instruments.liquidation_sign` says what was
     learnt. `price` is the order's. Raises UnreadableFrame. Microseconds.
     """
-    message, refusals, reply = _read(_FORCED, frame, "futures.public_liquidates")
-    if reply is not None:
-        return reply
-    counts: dict[str, int] = {}
+    try:
+        result, refusals = _LIQUIDATED.decode(frame).result, None
+    except NOT_A_FRAME:
+        message, refusals, reply = _read(_FORCED, frame, "futures.public_liquidates")
+        if reply is not None:
+            return reply
+        result = message.result
 
     def build(item: _Forced) -> Liquidation | None:
         if item.size == 0:
@@ -132,9 +144,9 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
         coverage: Coverage = "full" if millis >= _FULL_SINCE_MS else "latest_per_second"
         instrument = instruments[item.contract]
         price, quantity, worth = sized(instrument, abs(item.size), item.price)
-        facts = f"gate:{item.contract}:{millis}:{exact(item.size, item.price)}"
+        facts = _BITS(item.size, item.price).hex()
         return Liquidation(
-            event_id=occurring(facts, counts),
+            event_id=f"gate:{item.contract}:{millis}:{facts}",
             venue="gate",
             instrument=instrument.instrument,
             venue_symbol=item.contract,
@@ -151,7 +163,8 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
             ts_recv=ts_recv,
         )
 
-    return built(message.result, build, refusals, "result")
+    items = result if isinstance(result, list) else [result]
+    return told_apart(built(items, build, refusals, "result"))
 
 
 # [{"time":1791400310,"contract":"ETH_USDT","size":-420,"order_size":420,"order_price":"2989",
@@ -168,7 +181,6 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
     message, refusals, reply = _read(_STEPS, frame, "liq_orders")
     if reply is not None:
         return reply
-    counts: dict[str, int] = {}
 
     def build(item: _ForcedStep) -> Liquidation | None:
         filled = abs(item.order_size) - abs(item.left)
@@ -178,9 +190,8 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
         instrument = instruments[item.contract]
         price, quantity, worth = sized(instrument, filled, item.fill_price)
         numbers = exact(item.order_size, item.left, item.fill_price)
-        facts = f"gate:rest:{item.contract}:{item.time}:{numbers}"
         return Liquidation(
-            event_id=occurring(facts, counts),
+            event_id=f"gate:rest:{item.contract}:{item.time}:{numbers}",
             venue="gate",
             instrument=instrument.instrument,
             venue_symbol=item.contract,
@@ -197,7 +208,7 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
             ts_recv=ts_recv,
         )
 
-    parsed = built(message.result, build, refusals, "result")
+    parsed = told_apart(built(message.result, build, refusals, "result"))
     parsed.history = True
     return parsed
 
@@ -267,7 +278,7 @@ def parse_tickers(frame: bytes, ts_recv: int, instruments: Instruments) -> Parse
         return readings.mark("gate", instruments[row.contract], row.mark_price, times)
 
     parsed = built(message.result, interest, refusals, "result")
-    parsed.records += built(message.result, mark, path="result").records
+    parsed.records += built(message.result, mark, {}, "result").records
     return parsed
 
 

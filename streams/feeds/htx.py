@@ -25,7 +25,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.identities import exact, occurring
+from streams.feeds.identities import exact, told_apart
 from streams.feeds.instruments import (
     Instrument,
     Instruments,
@@ -41,6 +41,7 @@ from streams.feeds.instruments import (
 _NAME = re.compile(r"([^\W_a-z]+?)(?:-(USDT|HUSD|USD)(?:-([0-9]{6}))?|([0-9]{6}))")
 #: No frame is larger when unpacked; a gzip member of a few bytes could be.
 _MOST_BYTES = 8 << 20
+_LIQUIDATIONS, _TRADES = ".liquidation_orders", ".trade.detail"
 #: "Repeated subscription": a wider one exists already.
 _NO_FAULT = frozenset({0, 2014})
 #: What REST's v3 calls success.
@@ -79,6 +80,7 @@ class _Listed(msgspec.Struct, Generic[Items], gc=False):
     data: Items
     ts: Millis | None = None
     topic: str = ""
+    op: str = ""
 
 
 class _Tick(msgspec.Struct, Generic[Items], gc=False):
@@ -87,6 +89,7 @@ class _Tick(msgspec.Struct, Generic[Items], gc=False):
 
 class _Tape(msgspec.Struct, Generic[Items], gc=False):
     tick: _Tick[Items]
+    ch: str = ""
 
 
 class _Routed(msgspec.Struct, rename={"err_code": "err-code", "err_msg": "err-msg"}, gc=False):
@@ -120,18 +123,19 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
     on. Answers of REST's v3 are read too, as history. Raises UnreadableFrame.
     Source: wire-formats-corrections.md 3.11; microseconds.
     """
-    frame, reply = _opened(frame, "liquidation_orders")
-    if reply is not None:
-        return reply
-    message, refusals = _FORCED.read(frame)
-    counts: dict[str, int] = {}
+    frame = plain(frame)
+    message, refusals = _FORCED.whole(frame), None
+    if message is None or not (message.op == "notify" and message.topic.endswith(_LIQUIDATIONS)):
+        if (reply := _answered(frame, "liquidation_orders")) is not None:
+            return reply
+        message, refusals = _FORCED.read(frame)
 
     def build(order: _Forced) -> Liquidation:
         instrument = instruments[order.contract_code]
         quantity, worth = _coins_and_worth(instrument, order)
         facts = f"{order.created_at}:{order.direction}:{exact(order.volume, order.price)}"
         return Liquidation(
-            event_id=occurring(f"htx:{order.contract_code}:{facts}", counts),
+            event_id=f"htx:{order.contract_code}:{facts}",
             venue="htx",
             instrument=instrument.instrument,
             venue_symbol=order.contract_code,
@@ -148,7 +152,7 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
             ts_recv=ts_recv,
         )
 
-    parsed = built(message.data, build, refusals)
+    parsed = told_apart(built(message.data, build, refusals))
     parsed.history = not message.topic
     return parsed
 
@@ -163,11 +167,13 @@ def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     `direction` is the taker's; a print without one cannot be told. Raises UnreadableFrame.
     Source: wire-formats-corrections.md 3.11; microseconds.
     """
-    frame, reply = _opened(frame, "trade.detail")
-    if reply is not None:
-        return reply
-    message, refusals = _PRINTS.read(frame)
-    symbol = _ROUTED.decode(frame).ch.removeprefix("market.").removesuffix(".trade.detail")
+    frame = plain(frame)
+    message, refusals = _PRINTS.whole(frame), None
+    if message is None or not message.ch.endswith(_TRADES):
+        if (reply := _answered(frame, "trade.detail")) is not None:
+            return reply
+        message, refusals = _PRINTS.read(frame)
+    symbol = message.ch.removeprefix("market.").removesuffix(_TRADES)
     instrument = instruments[symbol]
 
     def build(item: _Print) -> Trade:
@@ -202,8 +208,8 @@ def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) ->
 
     Raises UnreadableFrame. Source: wire-formats-corrections.md 3.11; microseconds.
     """
-    frame, reply = _opened(frame, "swap_open_interest")
-    if reply is not None:
+    frame = plain(frame)
+    if (reply := _answered(frame, "swap_open_interest")) is not None:
         return reply
     message, refusals = _OPEN.read(frame)
     times = message.ts * 1000 if message.ts else ts_recv, ts_recv
@@ -282,9 +288,9 @@ def _routed(text: bytes) -> _Routed:
 
 def _channel(routed: _Routed) -> str:
     name = routed.topic or routed.ch
-    if name.endswith(".liquidation_orders"):
+    if name.endswith(_LIQUIDATIONS):
         return "liquidation_orders"
-    if name.endswith(".trade.detail"):
+    if name.endswith(_TRADES):
         return "trade.detail"
     if not name and routed.code in _DONE and bytes(routed.data)[:1] == b"[":
         return "liquidation_orders"
@@ -306,14 +312,13 @@ def _control(routed: _Routed) -> Parsed | None:
     return None
 
 
-def _opened(frame: bytes, channel: str) -> tuple[bytes, Parsed | None]:
-    """Return a frame's text, and what it means where it is control. Raises UnreadableFrame."""
-    text = plain(frame)
+def _answered(text: bytes, channel: str) -> Parsed | None:
+    """Return what a frame means that is control, None for `channel`. Raises UnreadableFrame."""
     routed = _routed(text)
     reply = _control(routed)
     if reply is None and _channel(routed) != channel:
         raise UnreadableFrame("topic", f"{_channel(routed)[:60]!r} is not {channel}")
-    return text, reply
+    return reply
 
 
 def _parts(symbol: str) -> tuple[str, str, str]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.texts import identity_problem
-from schemas.words import check_words, grid_usd
+from schemas.words import GRID, WHOLE, check_words, grid_usd
 from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
 from streams.feeds.symbols import without_multiplier
 
@@ -23,6 +23,9 @@ HINT = "give the venue's own metadata (--instruments FILE), or wait for a newer 
 _LISTS = ("symbols", "result", "list", "data", "universe", "instruments", "markets")
 #: How the venues call a symbol in a row of that list; HTX's `symbol` is the coin alone.
 _SYMBOLS = ("instId", "instrument_name", "contract_code", "symbol", "name", "ticker")
+
+#: Below this the quickest rounding to the grid holds.
+_QUICK_USD = WHOLE / GRID
 
 #: Symbols remembered a venue: far above any venue's listing, so that garbage cannot grow it.
 _MOST = 20_000
@@ -108,7 +111,11 @@ def sized(
     # Written so that NaN fails every one of them.
     if not (0.0 < price <= 1e9 and 0.0 < coins <= 1e15 and 0.0 <= worth <= most_usd):
         raise _out_of_range(price, coins, worth, most_usd)
-    return price, coins, grid_usd(worth) if instrument.in_dollars else None
+    if not instrument.in_dollars:
+        return price, coins, None
+    if worth < _QUICK_USD:  # `grid_usd` without its call, for the bits are the same
+        return price, coins, (worth * GRID + WHOLE - WHOLE) / GRID
+    return price, coins, grid_usd(worth)
 
 
 def dollars(instrument: Instrument, worth: float, most_usd: float = 1e10) -> float | None:

@@ -55,6 +55,10 @@ class _Print(msgspec.Struct, gc=False):
     seq: int | None = None
 
 
+class _Told(_Print, kw_only=True, gc=False):
+    feed: Literal["trade"]
+
+
 class _Past(msgspec.Struct, gc=False):
     side: OrderSide
     type: Literal["fill", "liquidation", "assignment", "termination", "block"]
@@ -90,6 +94,7 @@ class _Routed(msgspec.Struct, gc=False):
 
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _PRINT = msgspec.json.Decoder(_Print, strict=False)
+_TOLD = msgspec.json.Decoder(_Told, strict=False)
 _SNAPSHOT = Kind(_Snapshot, _Print, "trades")
 _HISTORY = Kind(_History, _Past, "history")
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
@@ -105,35 +110,33 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     liquidation in one. Reads REST's history too, for which `instruments.channels[-1]` says
     the product. Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
+    try:
+        return Parsed(_records(_TOLD.decode(frame), instruments, ts_recv), [])
+    except NOT_A_FRAME:
+        pass  # another feed's, or told below with the field that is wrong
     feed = _feed(frame, ("trade", "trade_snapshot", "history"))
     if isinstance(feed, Parsed):
         return feed
-    forced: list[Liquidation] = []
-
-    def build(item: _Print) -> Trade | None:
-        if item.type in _NO_PRINT:
-            return None
-        trade = _trade(item, instruments[item.product_id], ts_recv)
-        if item.type == "liquidation":
-            forced.append(_liquidation(item, trade))
-        return trade
-
+    if feed == "trade":
+        try:
+            return Parsed(_records(_PRINT.decode(frame), instruments, ts_recv), [])
+        except NOT_A_FRAME as problem:
+            raise unreadable(problem) from None
     if feed == "history":
         product = asked(instruments, "kraken")
         answer, refusals = _HISTORY.read(frame)
-        parsed = built(answer.history, lambda row: build(_past(row, product)), refusals, "history")
-        parsed.history = True
-    elif feed == "trade_snapshot":
-        message, refusals = _SNAPSHOT.read(frame)
-        parsed = built(message.trades, build, refusals, "trades")
-        parsed.history = True
+        items, path = answer.history, "history"
     else:
-        try:
-            trade = build(_PRINT.decode(frame))
-        except NOT_A_FRAME as problem:
-            raise unreadable(problem) from None
-        parsed = Parsed([] if trade is None else [trade], [])
-    parsed.records += forced
+        message, refusals = _SNAPSHOT.read(frame)
+        items, path = message.trades, "trades"
+
+    def build(row: _Print | _Past) -> list[Any]:
+        item = _past(row, product) if isinstance(row, _Past) else row
+        return _records(item, instruments, ts_recv)
+
+    parsed = built(items, build, refusals, path)
+    parsed.records = [record for records in parsed.records for record in records]
+    parsed.history = True
     return parsed
 
 
@@ -208,6 +211,14 @@ def route(frame: bytes) -> str:
 
 
 CHANNELS: dict[str, Parser] = {"trade": parse_trade, "ticker": parse_ticker}
+
+
+def _records(item: _Print, instruments: Instruments, ts_recv: int) -> list[Any]:
+    """Return the trade of a print, and the liquidation that it may be; nothing for no print."""
+    if item.type in _NO_PRINT:
+        return []
+    trade = _trade(item, instruments[item.product_id], ts_recv)
+    return [trade] if item.type != "liquidation" else [trade, _liquidation(item, trade)]
 
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:

@@ -6,6 +6,7 @@ linear.
 """
 
 import re
+from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -23,7 +24,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.identities import exact, occurring
+from streams.feeds.identities import told_apart
 from streams.feeds.instruments import (
     Instrument,
     Instruments,
@@ -106,6 +107,7 @@ class _Mark(msgspec.Struct, gc=False):
     ts: Millis
 
 
+_BITS = Struct("<2d").pack
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Orders[list[_Forced]])
 _FORCED_LOOSE = Kind(_Message, _Orders[list[msgspec.Raw]])
@@ -133,7 +135,6 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
         return reply
     result = Parsed([], list(refusals.values()) if refusals else [])
     result.history = not message.arg.channel
-    counts: dict[str, int] = {}
     for place, orders in enumerate(message.data):
         if orders is None:
             continue
@@ -141,12 +142,12 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
         def build(detail: _Forced | msgspec.Raw, symbol: str = orders.instId) -> Liquidation:
             if isinstance(detail, msgspec.Raw):
                 detail = _DETAIL.decode(detail)
-            return _liquidation(detail, instruments[symbol], ts_recv, counts)
+            return _liquidation(detail, instruments[symbol], ts_recv)
 
         part = built(orders.details, build, path=f"data[{place}].details")
         result.records += part.records
         result.refusals += part.refusals
-    return result
+    return told_apart(result)
 
 
 # {"arg":{"channel":"trades","instId":"BTC-USDT-SWAP"},"data":[{"instId":"BTC-USDT-SWAP",
@@ -286,9 +287,7 @@ CHANNELS: dict[str, Parser] = {
 }
 
 
-def _liquidation(
-    order: _Forced, instrument: Instrument, ts_recv: int, counts: dict[str, int]
-) -> Liquidation:
+def _liquidation(order: _Forced, instrument: Instrument, ts_recv: int) -> Liquidation:
     position: Literal["long", "short"]
     if order.posSide in ("long", "short"):
         position = order.posSide
@@ -296,9 +295,9 @@ def _liquidation(
         position = "long" if order.side == "sell" else "short"
     price, quantity, worth = sized(instrument, order.sz, order.bkPx)
     symbol = instrument.venue_symbol
-    facts = f"okx:{symbol}:{order.ts}:{order.side}:{exact(order.sz, order.bkPx)}"
+    facts = _BITS(order.sz, order.bkPx).hex()
     return Liquidation(
-        event_id=occurring(facts, counts),
+        event_id=f"okx:{symbol}:{order.ts}:{order.side}:{facts}",
         venue="okx",
         instrument=instrument.instrument,
         venue_symbol=symbol,

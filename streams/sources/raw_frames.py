@@ -183,10 +183,10 @@ class _Player:
         if ":" in frame.channel:
             known.channels[-1] = frame.channel
         parsed = registry.parse(frame.venue, channel, frame.raw, known, frame.ts_recv)
-        if parsed.control:  # also what the venue refused us, which is no datum
-            return []
-        refusals = [UnreadableFrame(r.field, r.reason) for r in parsed.refusals]
-        return [record for record in parsed.records if self._is_new(record)] + refusals
+        records: list[Any] = [record for record in parsed.records if self._is_new(record)]
+        if not parsed.control:  # what the venue refused us is no datum
+            records += [UnreadableFrame(r.field, r.reason) for r in parsed.refusals]
+        return records
 
     def _describe(self, frame: RawFrame) -> list[Any]:
         try:

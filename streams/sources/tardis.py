@@ -22,6 +22,7 @@ from streams.feeds import bybit
 from streams.feeds.binance import agg_trade, by_name, forced_order
 from streams.feeds.checks import PriceIn, SizeIn, Word
 from streams.feeds.frames import UnreadableFrame
+from streams.feeds.identities import occurring
 from streams.sources import Source
 from streams.sources.lines import (
     Reader,
@@ -147,14 +148,17 @@ def _liquidation(x: _Row, counts: dict[str, int]) -> Liquidation | None:
         coverage: Coverage = "full"
         if x.timestamp < _BYBIT_FULL:
             coverage = "latest_per_second" if x.timestamp >= _BYBIT_THROTTLED else "unknown"
-        return bybit.liquidated(
+        record = bybit.liquidated(
             bybit.by_name(x.symbol),
             "long" if x.side == "sell" else "short",
             x.amount,
             x.price,
-            x.timestamp,
-            bybit.Message(x.local_timestamp, coverage, stream, counts),
+            (x.timestamp, x.local_timestamp),
+            coverage,
+            stream,
         )
+        event_id = occurring(record.event_id, counts)
+        return msgspec.structs.replace(record, event_id=event_id)
     instrument = by_name(x.symbol)
     contracts = instrument.unit == "quote"
     throttled: Coverage = "latest_per_second" if contracts else "largest_per_second"
