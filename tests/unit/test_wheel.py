@@ -21,5 +21,6 @@ def test_the_wheel_has_our_three_packages_and_kafkas_files(tmp_path: Path) -> No
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == {"schemas", "streams", "sinks"}
+    assert not [name for name in names if name.startswith("schemas/consumers")]
     assert "streams/stack/kafka_files/pom.xml" in names
     assert "sinks/clickhouse/migrations/0001_tables.sql" in names
