@@ -154,6 +154,13 @@ def snapshot(venue: str) -> tuple[dict[str, dict[str, Any]], str, str]:
     return bundled["instruments"], bundled["source"], bundled["date"]
 
 
+def snapshot_dates() -> dict[str, str]:
+    """Return of what day the metadata of each venue in this package is, YYYY-MM-DD."""
+    folder = resources.files("streams.feeds") / "snapshot"
+    venues = sorted(path.name.partition(".")[0] for path in folder.iterdir())
+    return {venue: snapshot(venue)[2] for venue in venues}
+
+
 def described(
     venue: str,
     symbol: str,
