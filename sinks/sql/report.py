@@ -198,7 +198,7 @@ def _verdicts(ask: _Asker) -> list[dict[str, Any]]:
 
 def _reasons(ask: _Asker) -> list[dict[str, Any]]:
     return ask.rows(
-        "SELECT topic, splitByString(', first seen', t.reason)[1] AS reason,"
+        "SELECT topic, t.field AS field, splitByString(', first seen', t.reason)[1] AS reason,"
         " count() AS records, min(t.offset) AS first FROM dead_letters AS t FINAL"
-        " GROUP BY topic, reason ORDER BY records DESC, topic, reason LIMIT 10"
+        " GROUP BY topic, field, reason ORDER BY records DESC, topic, field, reason LIMIT 10"
     )

@@ -32,7 +32,7 @@ def notify(**given: Any) -> None:
     from streams.kafka.rejoin import rejoining
     from streams.run.webhooks import receivers
 
-    with stage(given) as settings:
+    with stage(given, before=receivers) as settings:
         path = Path(settings.data_dir) / "outbox.sqlite"
         stop = stopping()
         try:

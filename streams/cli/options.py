@@ -1,5 +1,6 @@
 """What every command shares: options made from settings, refusals, stopping."""
 
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import click
 from streams.process import settings as settings_module
 from streams.process.settings import PREFIX, TABLE, Settings, SettingsError
 
+log = logging.getLogger("undertow")
 #: Seconds that a command waits for a cluster which does not answer.
 KAFKA_WITHIN_S = 60.0
 
@@ -60,7 +62,8 @@ def with_kafka(settings: Settings) -> Settings:
         raise Refused("no Kafka: set KAFKA_URL or --kafka-url, or start one with `undertow stack`")
     try:
         # Asked before anything else: each client would find out in its own time and words.
-        topics_admin.wait_ready(settings.kafka_url, KAFKA_WITHIN_S, clients.connection(settings))
+        conf = clients.connection(settings)
+        topics_admin.wait_ready(settings.kafka_url, KAFKA_WITHIN_S, conf, log.warning)
     except topics_admin.NotReady as problem:
         raise click.ClickException(str(problem)) from None
     return settings

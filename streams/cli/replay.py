@@ -28,7 +28,7 @@ def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: 
     try:
         opened = open_named(source, seed, hours)
         with telling(opened.name, opened.span) as tell:
-            sent = feed(settings, opened, lambda ts_event: tell(ts_event, 0))
+            sent = feed(settings, opened, tell)
     except SourceError as problem:
         raise Refused(str(problem)) from None
     except ReplayError as problem:

@@ -215,7 +215,8 @@ def _records(report: dict[str, Any]) -> str:
     lines = [f"Stored: {counts or 'nothing'}{late} in {report['elapsed_s']:.1f} s"]
     lines.append(f"Dead letters: {report['dead_letters']:,}")
     lines += [
-        f"  {r['records']:>6,} x {r['topic']}: {r['reason'][:90]} (first at {r['first']})"
+        f"  {r['records']:>6,} x {r['topic']}: {r['field'] or 'message'}: {r['reason'][:90]}"
+        f" (first at {r['first']})"
         for r in report["dead_letter_reasons"]
     ]
     return "\n".join(lines)

@@ -72,7 +72,7 @@ def run(
         opened = open_named(source, seed, hours, by_the_run=True)
         if strict and opened.unread:
             raise Refused(f"--strict: not read: {', '.join(opened.unread)}")
-        with health.serving(settings) as ops_url, Embedded(settings, params) as shell:
+        with health.serving(settings, "run") as ops_url, Embedded(settings, params) as shell:
             heard = signal_heard()
             if shell.url:
                 click.echo(f"sql on {shell.url}, health on {ops_url} while this runs", err=True)

@@ -33,15 +33,21 @@ def stack(**given: Any) -> None:
     from sinks.sql.endpoint import EndpointError
     from streams.kafka import topics_admin
     from streams.process import health
+    from streams.run.webhooks import receivers
     from streams.stack import local_kafka
     from streams.stack import processes as running
 
     settings = settled(**given)
     log_to_stderr(settings)
+    try:
+        # Before a Kafka is started: a receiver that cannot be one is no news for later.
+        receivers(settings)
+    except ValueError as problem:
+        raise Refused(str(problem)) from None
     if settings.kafka_url:
         with_kafka(settings)
     try:
-        with health.serving(settings) as url:
+        with health.serving(settings, "stack") as url:
             ready = log.info if settings.log_format == "json" else say
             ready(f"health     {url}")
             running.run(settings, stopping(), ready)

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -19,8 +19,13 @@ log = logging.getLogger("undertow")
 
 
 @contextlib.contextmanager
-def stage(given: dict[str, Any]) -> Iterator[Settings]:
-    """Yield the settings of a long-running stage that logs, is watched, and has its Kafka."""
+def stage(
+    given: dict[str, Any], before: Callable[[Settings], object] = lambda _: None
+) -> Iterator[Settings]:
+    """Yield the settings of a long-running stage that logs, is watched, and has its Kafka.
+
+    `before` sees them while nothing is waited for yet; it raises ValueError for what cannot be.
+    """
     from streams.process import health
 
     # Until the stage listens itself: as a container's first process we would not hear it.
@@ -28,7 +33,8 @@ def stage(given: dict[str, Any]) -> Iterator[Settings]:
     settings = settled(**given)
     log_to_stderr(settings)
     try:
-        with health.serving(settings):
+        _checked(settings, before)
+        with health.serving(settings, click.get_current_context().info_name or "undertow"):
             yield with_kafka(settings)
     except (health.CannotServe, ParamsError, TopicsUnfit, click.ClickException) as problem:
         refused = problem if isinstance(problem, click.ClickException) else Refused(str(problem))
@@ -36,3 +42,10 @@ def stage(given: dict[str, Any]) -> Iterator[Settings]:
             raise refused from None
         log.critical(refused.format_message())
         sys.exit(refused.exit_code)
+
+
+def _checked(settings: Settings, before: Callable[[Settings], object]) -> None:
+    try:
+        before(settings)
+    except ValueError as problem:
+        raise Refused(str(problem)) from None

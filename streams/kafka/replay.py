@@ -18,11 +18,13 @@ class ReplayError(Exception):
     """The broker did not take every record; the message says how many are missing."""
 
 
-def replay(settings: Settings, source: Source, progress: Callable[[int], None]) -> dict[str, int]:
+def replay(
+    settings: Settings, source: Source, progress: Callable[[int, int], None]
+) -> dict[str, int]:
     """Produce all of a source and return the records sent on each topic.
 
-    `progress` hears the event time reached, microseconds. Raises ReplayError when a
-    record was not delivered.
+    `progress` hears the event time reached, microseconds, and the records so far. Raises
+    ReplayError when a record was not delivered.
     """
     producer = clients.producer(settings)
     failed: list[str] = []
@@ -39,7 +41,7 @@ def replay(settings: Settings, source: Source, progress: Callable[[int], None]) 
                 send(producer, topic, record, partition, delivered)
             if record.state != "alive" and topic == source.told_on:
                 send(producer, "feed_status", record, on_delivery=delivered)
-            progress(record.ts_event)
+            progress(record.ts_event, sum(sent.values()))
         else:
             send(producer, topic, record, on_delivery=delivered)
             sent[topic] = sent.get(topic, 0) + 1

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -17,6 +18,8 @@ _SILENT.disabled = True
 
 #: How long one request may take, seconds.
 REQUEST_TIMEOUT = 30.0
+#: How often one who waits is told, seconds; for the first time after a fifth of it.
+TELL_EVERY_S = 10.0
 
 
 class TopicMismatch(Exception):
@@ -33,9 +36,12 @@ def admin_client(bootstrap: str, admin_conf: dict[str, Any] | None = None) -> Ad
 
 
 def wait_ready(
-    bootstrap: str, timeout: float = 60.0, admin_conf: dict[str, Any] | None = None
+    bootstrap: str,
+    timeout: float = 60.0,
+    admin_conf: dict[str, Any] | None = None,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> ClusterMetadata:
-    """Return the cluster's metadata once it answers.
+    """Return the cluster's metadata once it answers; `tell` hears why not, while it does not.
 
     Raises NotReady after `timeout` seconds, or as soon as TLS or our password is refused.
     """
@@ -45,6 +51,7 @@ def wait_ready(
     except KafkaException as error:  # a certificate that is none, say
         raise NotReady(f"no client for Kafka at {bootstrap}: {error.args[0].str()}") from error
     deadline = time.monotonic() + timeout
+    tell_at = time.monotonic() + TELL_EVERY_S / 5
     while True:
         try:
             return admin.list_topics(timeout=1.0)
@@ -55,10 +62,23 @@ def wait_ready(
                 raise NotReady(f"Kafka at {bootstrap} refused us: {reason.str()}") from error
             if time.monotonic() > deadline:
                 raise NotReady(
-                    f"Kafka at {bootstrap} did not answer within {timeout:g} s: {error}"
+                    f"Kafka at {bootstrap} did not answer within {timeout:g} s:"
+                    f" {_latest(errors, error)}"
                 ) from error
+            if time.monotonic() > tell_at:
+                tell_at += TELL_EVERY_S
+                left_s = deadline - time.monotonic()
+                tell(
+                    f"waiting for Kafka at {bootstrap}, {left_s:.0f} s more:"
+                    f" {_latest(errors, error)}"
+                )
         # A refused connection answers at once on some errors.
         time.sleep(0.1)
+
+
+def _latest(errors: list[KafkaError], error: KafkaException) -> str:
+    """Return why the cluster does not answer: the connection's reason, not its time-out."""
+    return str(errors[-1].str() if errors else error)
 
 
 def partitions_of(topic: Topic, partitions: int) -> int:

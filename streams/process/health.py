@@ -54,8 +54,8 @@ class CannotServe(Exception):
 
 
 @contextlib.contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """Answer in a daemon thread, and yield the url; raises CannotServe."""
+def serving(settings: Settings, who: str) -> Iterator[str]:
+    """Answer for `who` in a daemon thread, and yield the url; raises CannotServe."""
     host, token = settings.ops_host, settings.http_token
     try:
         if problem := why_not_bound(host, token):
@@ -68,7 +68,7 @@ def serving(settings: Settings) -> Iterator[str]:
         raise CannotServe(f"cannot serve on {host}:{settings.ops_port}: {reason}") from None
     threading.Thread(target=server.serve_forever, name="ops", daemon=True).start()
     url = f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}"
-    log.info("health and metrics on %s", url)
+    log.info("health and metrics of %s on %s", who, url)
     try:
         yield url
     finally:

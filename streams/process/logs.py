@@ -17,6 +17,8 @@ from streams.process.settings import Settings
 #: Kafka's clients tell of a broker that is away many times a second: once in this, seconds.
 CLIENTS_EVERY_S = 10.0
 _CLIENTS = ("aiokafka", "undertow.librdkafka")
+#: Faust's own machinery: eighty lines at each start, of which an operator needs none.
+_INTERNALS = ("faust", "mode", "aiokafka")
 
 
 class JsonLines(logging.Formatter):
@@ -87,6 +89,9 @@ def log_to_stderr(settings: Settings) -> None:
     handler.setFormatter(JsonLines() if settings.log_format == "json" else text)
     handler.addFilter(Seldom())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler])
+    if settings.log_level == "info":
+        for name in _INTERNALS:
+            logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     sys.excepthook = _unexpected
     threading.excepthook = lambda thread_end: _unexpected(

@@ -131,7 +131,7 @@ def _when(
 
 def _taken(folder: Path, told: dict[str, Any]) -> float | None:
     """Return how many records the worker's metrics say that it has taken; None: not up yet."""
-    found = re.findall(r"health and metrics on (\S+)", (folder / "log").read_text())
+    found = re.findall(r"health and metrics of detect on (\S+)", (folder / "log").read_text())
     if not found:
         return None
     try:
