@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from streams.cli.open_outbox import open_outbox
-from streams.cli.options import Refused, option, settled
+from streams.cli.options import Refused, option, settled, with_json
 from streams.cli.store import asking
 from streams.cli.webhooks import try_endpoints
 from streams.process.settings import Settings
@@ -27,10 +27,11 @@ alerts.add_command(try_endpoints, "test")
 @alerts.command(epilog="\b\nundertow alerts preview\nundertow alerts preview --form slack --last 1")
 @click.option("--form", default="", help="print bodies as this form of receiver takes them: slack")
 @click.option("--last", default=20, show_default=True, help="of the latest notifications")
+@with_json
 @option("data_dir")
 @option("clickhouse_url")
 @option("alert_rules")
-def preview(form: str, last: int, **given: Any) -> None:
+def preview(form: str, last: int, as_json: bool, **given: Any) -> None:
     """Print what a receiver would have been told of the alerts that are stored. Sends nothing.
 
     By the same rules, in event time: a replay of the same alerts is told the same.
@@ -52,7 +53,9 @@ def preview(form: str, last: int, **given: Any) -> None:
         if any(rule.passes(alert) for rule in passing):
             notifications |= {n.notification_id: n for n in routing.step(state, alert)}
     shown = [n for n in notifications.values() if n.action != "reminder"]
-    for one in shown[-last:]:
+    if as_json:
+        click.echo(msgspec.json.encode([message_of(one, loaded.board) for one in shown[-last:]]))
+    for one in () if as_json else shown[-last:]:
         message = message_of(one, loaded.board)
         if form:
             click.echo(targets.body(form, message, "PARAMETER"))
@@ -85,8 +88,9 @@ def ack(event: str, **given: Any) -> None:
 @click.option("--kind", default="", help="of kinds that begin so: cascade.watch, feed.")
 @click.option("--for", "duration", default="", help="how long: 30m, 2h, 7d")
 @click.option("--end", default="", help="end this silence")
+@with_json
 @option("data_dir")
-def silence(asset: str, kind: str, duration: str, end: str, **given: Any) -> None:
+def silence(asset: str, kind: str, duration: str, end: str, as_json: bool, **given: Any) -> None:
     """Tell nobody of some alerts for a while; without options, list the silences that hold.
 
     Silenced alerts are stored as ever, and receivers of the form `every` get them.
@@ -101,10 +105,22 @@ def silence(asset: str, kind: str, duration: str, end: str, **given: Any) -> Non
                     raise Refused("say of what: --asset or --kind")
                 writing.silence(asset, kind, _micros(duration))
             holding = writing.silences()
-    for one in holding:
-        until = datetime.now(UTC) + timedelta(microseconds=one.until_us - now_us)
-        what = f"{one.kind or 'all kinds'}\t{one.asset or 'all assets'}"
-        click.echo(f"{one.silence}\t{what}\tuntil {until:%Y-%m-%d %H:%M} UTC")
+    rows = [_silence(one, now_us) for one in holding]
+    if as_json:
+        click.echo(msgspec.json.encode(rows))
+    for row in () if as_json else rows:
+        what = f"{row['kind'] or 'all kinds'}\t{row['asset'] or 'all assets'}"
+        click.echo(f"{row['silence']}\t{what}\tuntil {row['until']} UTC")
+
+
+def _silence(one: Any, now_us: int) -> dict[str, str]:
+    until = datetime.now(UTC) + timedelta(microseconds=one.until_us - now_us)
+    return {
+        "silence": one.silence,
+        "kind": one.kind,
+        "asset": one.asset,
+        "until": f"{until:%Y-%m-%d %H:%M}",
+    }
 
 
 def _micros(duration: str) -> int:

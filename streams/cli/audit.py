@@ -8,21 +8,26 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.options import Refused, option, settled, with_kafka
+from streams.cli.options import Refused, option, settled, with_json, with_kafka
 from streams.cli.store import asking
 
 
 @click.command()
 @click.option("--format", "fmt", type=click.Choice(["table", "json"]), default="table")
+@with_json
 @option("kafka_url")
 @option("data_dir")
 @option("clickhouse_url")
-def audit(fmt: str, **given: Any) -> None:
+def audit(fmt: str, as_json: bool, **given: Any) -> None:
     """Compare ClickHouse with Kafka, record by record, up to the sink's committed offsets.
 
     Exit code 0 when the tables hold each record once and nothing else, 1 when not, 2 when it
     cannot run. What the sink has not taken yet (unread) is no fault; rows older than what
     Kafka still holds are counted and not judged.
+
+    \b
+    undertow audit
+    undertow audit --json | jq .partitions
     """
     from sinks.kafka import audit as auditing
     from sinks.sql.protocol import QueryError
@@ -35,7 +40,7 @@ def audit(fmt: str, **given: Any) -> None:
             report = auditing.audit(conf, ask, lambda line: click.echo(line, err=True))
     except (auditing.CannotAudit, QueryError, OSError) as problem:
         raise Refused(str(problem)) from None
-    if fmt == "json":
+    if as_json or fmt == "json":
         click.echo(msgspec.json.encode(report))
     else:
         _show(report, Console(width=None if sys.stdout.isatty() else 130))

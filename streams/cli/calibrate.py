@@ -55,6 +55,9 @@ def calibrate(
     Every alarm in the history counts as false but those near cascades named in --known: with
     unnamed cascades in it, thresholds come out too high rather than too low. All other
     parameters are taken over from UNDERTOW_PARAMS. Needs pip install 'undertow[evaluate]'.
+
+    \b
+    undertow calibrate --source my-recording/ --budget 0.5 --out fitted.json
     """
     fit, labelled = _parts()
     from streams.core.params import ParamsError

@@ -17,7 +17,11 @@ from streams.process.params_file import load_params
 @option("flush_s")
 @watched
 def detect(**given: Any) -> None:
-    """Run the detectors as Faust agents. Run as many as there are partitions."""
+    """Run the detectors as Faust agents. Run as many as there are partitions.
+
+    \b
+    undertow detect --kafka-url broker1:9092 --partitions 8 --params fitted.json
+    """
     from streams.detect import topics
     from streams.detect.app import create_app, work
     from streams.process.program import end_at_once

@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from streams.cli.options import option
+from streams.cli.options import option, with_json
 
 _STYLE = {"well": "green", "look": "yellow", "broken": "bold red"}
 
@@ -16,9 +16,7 @@ _STYLE = {"well": "green", "look": "yellow", "broken": "bold red"}
 @click.command(
     epilog="\b\nundertow doctor\nundertow doctor --json | jq '.[] | select(.state == \"broken\")'"
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="one JSON array of check, state, what, next_step"
-)
+@with_json
 @option("data_dir")
 @option("kafka_url")
 @option("partitions")

@@ -64,6 +64,10 @@ def evaluate(
     beside what its truth.ndjson says of cascades; `undertow simulate` writes such a folder.
 
     \b
+    undertow evaluate --quick
+    undertow evaluate --input market/ --strict
+
+    \b
     {"kind":"cascade","asset":"BTC","position_side":"long","t0":…,"t95":…,"end":…}
     {"kind":"grey","asset":"BTC","position_side":"long","t0":…,"end":…}   neither way
     {"kind":"whale","event_id":"…","sells":true}          times: microseconds UTC

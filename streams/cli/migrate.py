@@ -12,7 +12,11 @@ from streams.cli.options import Refused, option, settled
 @option("data_dir")
 @option("clickhouse_url")
 def migrate(**given: Any) -> None:
-    """Bring the ClickHouse tables up to date, and print what was applied."""
+    """Bring the ClickHouse tables up to date, and print what was applied.
+
+    \b
+    undertow migrate --clickhouse-url https://me@clickhouse:8443/undertow
+    """
     from sinks.clickhouse import client as clickhouse
     from sinks.clickhouse.migrate import MigrationError
     from sinks.clickhouse.migrate import migrate as apply

@@ -23,6 +23,9 @@ def notify(**given: Any) -> None:
 
     Alerts of one event are told together. It must hear all of them: with several of these, each
     groups what its own partitions bring.
+
+    \b
+    undertow notify --webhook-urls "https://hooks.slack.com/services/..."
     """
     from sinks.webhooks import notify as notifying
     from sinks.webhooks.outbox import Outbox

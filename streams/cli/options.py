@@ -34,6 +34,10 @@ def option(name: str, **extra: Any) -> Callable[[Any], Any]:
     return click.option(f"--{name.replace('_', '-')}", name, default=None, help=text, **extra)
 
 
+#: Where a person reads a table or lines, a program may have JSON.
+with_json = click.option("--json", "as_json", is_flag=True, help="print JSON, for programs")
+
+
 def watched(command: Any) -> Any:
     """Add the options of every long-running stage: where it answers, how it logs."""
     for name in ("log_format", "log_level", "ops_port", "ops_host"):

@@ -19,7 +19,12 @@ from streams.sources.open import SourceError
 @option("kafka_url")
 @option("data_dir")
 def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: Any) -> None:
-    """Feed a source to Kafka: what a night looked like, to the processes that watch it."""
+    """Feed a source to Kafka: what a night looked like, to the processes that watch it.
+
+    \b
+    undertow replay my-recording/ --kafka-url 127.0.0.1:9092
+    undertow replay --hours 8
+    """
     from streams.kafka.replay import ReplayError
     from streams.kafka.replay import replay as feed
     from streams.process.progress import telling

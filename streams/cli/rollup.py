@@ -16,7 +16,11 @@ from streams.process.params_file import load_params
 @option("params")
 @watched
 def rollup(**given: Any) -> None:
-    """Fold trades into bars, in Kafka transactions. Run as many as there are partitions."""
+    """Fold trades into bars, in Kafka transactions. Run as many as there are partitions.
+
+    \b
+    undertow rollup --kafka-url broker1:9092 --ops-port 8125
+    """
     from streams.rollup import worker
 
     with stage(given) as settings:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from streams.cli.options import Refused, option, say, settled, signal_heard
+from streams.cli.options import Refused, option, say, settled, signal_heard, with_json
 from streams.cli.source import FORMS, night_options, open_named
 from streams.core.params import ParamsError
 from streams.process.params_file import load_params
@@ -26,6 +26,7 @@ from streams.sources.open import SourceError
 @click.option("--serve/--no-serve", default=None, help="serve SQL afterwards [on a terminal]")
 @click.option("--fresh", is_flag=True, help="start anew where a stopped run would go on")
 @click.option("--strict", is_flag=True, help="refuse a source of which a file cannot be read whole")
+@with_json
 @option("data_dir")
 @option("params")
 @option("sql_host")
@@ -43,6 +44,7 @@ def run(
     serve: bool | None,
     fresh: bool,
     strict: bool,
+    as_json: bool,
     **given: Any,
 ) -> None:
     """Run a source through everything, in one process, and print what it found.
@@ -54,6 +56,11 @@ def run(
     command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
 
     Exit code 3: read, with losses. A file of the source was not read, or breaks off.
+
+    \b
+    undertow run --hours 8
+    undertow run --source my-recording/ --no-serve
+    undertow run --json --no-serve | jq .cascades
     """
     from sinks.clickhouse.retry import SinkError
     from streams.cli.report_tables import show
@@ -80,7 +87,10 @@ def run(
                 report = shell.play(opened, rate, fresh, Ears(tell, say, heard))
             console = Console(width=None if sys.stdout.isatty() else 110)
             stays = serve or (serve is None and sys.stdout.isatty())
-            show(report, console, settings.data_dir, shell.url if stays else None)
+            if as_json:
+                click.echo((Path(settings.data_dir) / "run.json").read_bytes())
+            else:
+                show(report, console, settings.data_dir, shell.url if stays else None)
             _tell_losses(report)
             if stays:
                 click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)

@@ -38,6 +38,9 @@ def simulate(
 
     `undertow run --source OUT` reads the topics; truth.ndjson is for scoring alone. The same
     options give the same bytes. Needs numba: pip install 'undertow[evaluate]'.
+
+    \b
+    undertow simulate --preset oct10 --days 1 --out market/
     """
     try:
         from streams.simulate.market import chain, core, emit, params, truth

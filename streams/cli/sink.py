@@ -18,7 +18,11 @@ from streams.cli.stage import stage
 @option("batch_rows")
 @watched
 def sink(**given: Any) -> None:
-    """Move every topic into its ClickHouse table, committing offsets behind the writes."""
+    """Move every topic into its ClickHouse table, committing offsets behind the writes.
+
+    \b
+    undertow sink --kafka-url broker1:9092 --ops-port 8125
+    """
     from sinks.clickhouse.retry import SinkError
     from sinks.kafka.membership import Stopped
     from streams.stack import processes as running

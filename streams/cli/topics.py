@@ -12,7 +12,11 @@ from streams.cli.options import Refused, option, settled, with_kafka
 @option("partitions")
 @option("data_dir")
 def topics(**given: Any) -> None:
-    """Create the topics that are missing, and print them."""
+    """Create the topics that are missing, and print them.
+
+    \b
+    undertow topics --kafka-url broker1:9092,broker2:9092 --partitions 8
+    """
     from streams.kafka import clients, topics_admin
 
     settings = with_kafka(settled(**given))
