@@ -51,6 +51,22 @@ REBALANCES = Counter("undertow_rebalances_total", "assignments received")
 #: Times a topic was found deleted and made anew, or with other partitions.
 TOPICS_CHANGED = Counter("undertow_topics_changed_total", "topics found changed", ["topic"])
 
+
+# --- feed: by venue, and by stream or link of it ---------------------------------------------
+class FEED:
+    """What `feed` tells of its links; counts begin anew with the process."""
+
+    #: Frames that came, records in them, and items that could not be read.
+    frames = Gauge("undertow_feed_frames", "frames received", ["venue", "stream"])
+    records = Gauge("undertow_feed_records", "records in them", ["venue", "stream"])
+    refused = Gauge("undertow_feed_refused", "items that could not be read", ["venue", "stream"])
+    #: Wall clock less receipt of the last frame that held records.
+    age = Gauge("undertow_feed_age_seconds", "age of the last records", ["venue", "stream"])
+    #: Times a link was lost, and spans declared missing.
+    reconnects = Counter("undertow_feed_lost_total", "times a link was lost", ["venue"])
+    gaps = Counter("undertow_feed_gaps_total", "spans declared missing", ["venue", "topic"])
+
+
 # --- out -----------------------------------------------------------------------------------
 #: Rows that ClickHouse has taken, by table.
 ROWS = Counter("undertow_rows_total", "rows written", ["table"])

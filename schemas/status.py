@@ -18,6 +18,8 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True, tag="feed_status"):
     `alive`: everything of this producer before `ts_event` has been written to this
     partition (this is the watermark; nobody reads a clock). `silent`: it has stopped,
     do not wait for it, and do not take its silence for calm. `recovered`: it is back.
+    On `feed_status` alone: `connected`, a link stands; `gap`, from `ts_event` on records are
+    missing, `reason` says of which topic, until when, and why.
     A producer that is itself partitioned says which `part` of `parts` speaks.
     """
 

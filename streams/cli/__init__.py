@@ -12,6 +12,7 @@ from streams.cli import (
     detect,
     doctor,
     evaluate,
+    feed,
     migrate,
     notify,
     parse,
@@ -45,7 +46,7 @@ def main() -> None:
     """Detect liquidation cascades while they start.
 
     `undertow run` is all of it in one process; `undertow stack` is the same on a local
-    Apache Kafka; topics, migrate, rollup, detect, sink and notify are its stages, each of
+    Apache Kafka; topics, migrate, feed, rollup, detect, sink and notify are its stages, each of
     which may run many times over on a cluster (KAFKA_URL, CLICKHOUSE_URL).
     """
 
@@ -56,6 +57,7 @@ for command in (
     picture.picture,
     sql.sql,
     stack.stack,
+    feed.feed,
     topics.topics,
     migrate.migrate,
     rollup.rollup,

@@ -72,6 +72,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="PEM of our certificate, where brokers ask for one")
     ] = ""
     kafka_key_file: Annotated[str, Meta(description="PEM of its key, without a passphrase")] = ""
+    venues: Annotated[
+        str, Meta(description="venues that `feed` hears, comma separated: binance,bybit")
+    ] = "binance,bybit"
+    assets: Annotated[
+        str, Meta(description="coins that `feed` hears, comma separated: BTC,ETH; or all")
+    ] = "BTC,ETH"
+    feed_name: Annotated[
+        str,
+        Meta(
+            description="what tells this `feed` from another of the same venues beside it",
+            pattern=r"^([a-z0-9][a-z0-9_.]{0,19})?\Z",
+        ),
+    ] = ""
+    venue_urls: Annotated[
+        str,
+        Meta(description="other endpoints: binance.um=wss://host/path, separated by spaces"),
+    ] = ""
     partitions: Annotated[
         int,
         Meta(

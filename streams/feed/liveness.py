@@ -1,0 +1,63 @@
+"""Whether a connection still delivers: by the data of its streams, not by pings alone. Pure.
+
+A liquid market is never silent: trades that stop for twenty times what is usual between two of
+them are a fault, whatever the pings say. Forced orders may be rare: they live by any frame.
+"""
+
+#: No frame at all for so long, though our ping asked for one: the connection is half-open, seconds.
+SILENCE_S = 30.0
+#: Our own ping goes out after so long without a frame, seconds.
+PING_AFTER_S = 12.0
+#: Trades may pause so many times longer than they usually do, between these bounds, seconds.
+USUAL_TIMES = 20.0
+LEAST_S, MOST_S = 15.0, 300.0
+#: The first trade has to come within this, seconds.
+FIRST_S = 45.0
+_WEIGHT = 0.05
+
+
+class Liveness:
+    """What one connection gave lately; times are steady seconds."""
+
+    def __init__(self, now: float, has_trades: bool) -> None:
+        self._has_trades = has_trades
+        self._frame = now
+        self._pinged = now
+        self._began = now
+        self._trades: float | None = None
+        self._usual_s = 0.0
+
+    def frame(self, now: float) -> None:
+        """Note a frame of any kind."""
+        self._frame = now
+
+    def trades(self, now: float) -> None:
+        """Note a frame that held trades."""
+        if self._trades is not None:
+            self._usual_s += _WEIGHT * (now - self._trades - self._usual_s)
+        self._trades = now
+
+    @property
+    def delivers(self) -> bool:
+        """Whether it has given what it is there for."""
+        return self._trades is not None or not self._has_trades
+
+    def wants_ping(self, now: float) -> bool:
+        """Say whether a ping has to show that somebody is there; it is then taken as sent."""
+        if now - max(self._frame, self._pinged) < PING_AFTER_S:
+            return False
+        self._pinged = now
+        return True
+
+    def fault(self, now: float) -> str:
+        """Return what is wrong, "" where nothing is."""
+        if now - self._frame >= SILENCE_S:
+            return f"half-open: no frame for {now - self._frame:.0f} s"
+        if not self._has_trades:
+            return ""
+        if self._trades is None:
+            waited = now - self._began
+            return f"acknowledged, no trade for {waited:.0f} s" if waited >= FIRST_S else ""
+        most = min(max(USUAL_TIMES * self._usual_s, LEAST_S), MOST_S)
+        quiet = now - self._trades
+        return f"no trade for {quiet:.0f} s, pings answered" if quiet >= most else ""

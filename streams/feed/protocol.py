@@ -1,0 +1,124 @@
+"""What a connection to a venue is made of: streams, routes, and how the venue is spoken to. Pure.
+
+Protocol.routes   what is wanted -> streams by route      (a route: one URL, many sockets)
+Protocol.request  some streams   -> the request that subscribes to them
+Protocol.answer   a control frame -> what it confirms, refuses, wants answered
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+import msgspec
+
+from streams.feeds.instruments import Instrument
+
+
+class Stream(NamedTuple):
+    """One subscription: the topic of its records, its parser's channel, the venue's name of it.
+
+    `symbol` is empty where the stream is of all instruments. `name` is what acknowledgements say.
+    """
+
+    topic: str
+    channel: str
+    name: str
+    symbol: str = ""
+
+
+class Answer(msgspec.Struct):
+    """What a control frame means to a subscription.
+
+    `reply` is to be sent back. `confirmed` are names of streams; `refused` gives names and
+    reasons; `refused_request` is the number of a request refused whole, for `reason`. `leave`:
+    the venue will close this connection, so that another must stand before.
+    """
+
+    reply: str | bytes | None = None
+    confirmed: Sequence[str] = ()
+    refused: dict[str, str] = {}
+    refused_request: int | None = None
+    reason: str = ""
+    leave: str = ""
+
+
+#: Requests without an answer yet, by their numbers.
+Asked = Mapping[int, tuple[Stream, ...]]
+NOTHING = Answer()
+
+
+class Get(NamedTuple):
+    """One REST request: the name of its host among a protocol's urls, path, and what it asks.
+
+    `channel` is the parser's, with the symbol where the rows do not say it: trade:PI_XBTUSD.
+    `body` is sent by POST where there is one.
+    """
+
+    host: str
+    path: str
+    query: dict[str, str | int]
+    channel: str
+    body: bytes | None = None
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
+
+
+#: (stream, after, before) -> the first page of what it gave in that span, microseconds.
+First = Callable[[Stream, int, int], Get | None]
+#: (request, answer, times of its records, after, before) -> the next page, None behind the last.
+Next = Callable[[Get, bytes, Sequence[int], int, int], Get | None]
+
+
+def no_first(stream: Stream, after: int, before: int) -> Get | None:
+    """Return nothing: the venue keeps no history of this."""
+    return None
+
+
+def no_next(
+    request: Get, answer: bytes, times: Sequence[int], after: int, before: int
+) -> Get | None:
+    """Return nothing: one page is all."""
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How one venue is spoken to.
+
+    `urls` are by name of route or REST host, each a setting. `listing` are requests whose answers
+    tell the instruments. `pace_s` lies between two requests, `life_s` is how long a connection
+    lasts at most; `delay_s` how long after an event the venue may push it; `pings` are what the
+    client has to send, and how often. `share` is the venue's usual share of all forced orders.
+    """
+
+    venue: str
+    urls: Mapping[str, str]
+    routes: Callable[[Iterable[Instrument]], dict[str, list[Stream]]]
+    named: Callable[[str], list[str]]
+    request: Callable[[Sequence[Stream], int], str]
+    answer: Callable[[bytes, Asked], Answer]
+    listing: tuple[Get, ...] = ()
+    greeting: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    pings: tuple[float, str] | None = None
+    streams_a_connection: int = 200
+    streams_a_request: int = 100
+    pace_s: float = 0.3
+    connects_a_minute: int = 30
+    life_s: float | None = None
+    delay_s: float = 1.0
+    share: float = 0.01
+    first: First = no_first
+    next: Next = no_next
+    requests_a_minute: int = 60
+    goes_forward: bool = False
+
+
+def sharded(streams: Sequence[Stream], most: int) -> list[tuple[Stream, ...]]:
+    """Split streams over connections of `most` each; those of all instruments share the first."""
+    ordered = sorted(streams, key=lambda stream: stream.symbol != "")
+    return [tuple(ordered[n : n + most]) for n in range(0, len(ordered), most)]

@@ -1,0 +1,59 @@
+"""Venues' REST answers: within their limits, waiting where they ask us to."""
+
+import aiohttp
+
+from streams.feed.connection import Time, retry_after_s
+from streams.feed.protocol import Get, Protocol
+
+TIMEOUT_S = 10.0
+ATTEMPTS = 4
+AT_ONCE = 10
+#: A venue that asks for a longer rest is not waited for, seconds.
+MOST_REST_S = 60.0
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class NoAnswer(Exception):
+    """The venue did not answer; the message is one clear line."""
+
+
+class Rest:
+    """One venue's REST hosts, asked at its pace by all that need them."""
+
+    def __init__(self, protocol: Protocol, session: aiohttp.ClientSession, at: Time) -> None:
+        self._protocol = protocol
+        self._session = session
+        self._at = at
+        self._next = 0.0
+
+    async def ask(self, get: Get) -> bytes:
+        """Return the body of an answer; raises NoAnswer."""
+        url = self._protocol.urls[get.host] + get.target
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            await self._turn()
+            try:
+                method = "GET" if get.body is None else "POST"
+                headers = {"Content-Type": "application/json"} if get.body is not None else {}
+                timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+                async with self._session.request(
+                    method, url, data=get.body, headers=headers, timeout=timeout
+                ) as response:
+                    if response.status == 200:
+                        return await response.content.read(MOST_BYTES)
+                    reason = f"HTTP {response.status}"
+                    rest_s = retry_after_s(response.headers) or 2.0**attempt
+                    if response.status in (403, 404, 418, 451) or rest_s > MOST_REST_S:
+                        break
+            except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+                reason, rest_s = f"{type(problem).__name__} {problem}".strip(), 2.0**attempt
+            await self._at.sleep(rest_s)
+        raise NoAnswer(f"{get.path}: {reason}"[:200])
+
+    async def _turn(self) -> None:
+        """Wait for our turn: a few at once, then spread over the minute."""
+        now, every_s = self._at.steady(), 60.0 / self._protocol.requests_a_minute
+        turn = max(self._next, now - AT_ONCE * every_s)
+        self._next = turn + every_s
+        if turn > now:
+            await self._at.sleep(turn - now)

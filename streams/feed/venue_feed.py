@@ -1,0 +1,223 @@
+"""One venue's ears: its links, what they give once, what was missed, and words on both."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from schemas.identity import natural_id
+from schemas.market import Liquidation, OpenInterest, Trade
+from schemas.metrics import FEED
+from schemas.status import letter
+from schemas.topics import RAW_TOPICS
+from schemas.words import SECOND
+from streams.feed import listing
+from streams.feed.connection import LinkStatus, Listener, Time, Where
+from streams.feed.dialogue import Heard, Plan, VenueDialogue
+from streams.feed.history import past
+from streams.feed.link import Connects, Link
+from streams.feed.outages import Outages
+from streams.feed.outlet import Outlet
+from streams.feed.protocol import Protocol, Stream, sharded
+from streams.feed.recent import Recent
+from streams.feed.rest import Rest
+from streams.feeds.frames import Refusal
+from streams.feeds.instruments import Instruments
+
+log = logging.getLogger("undertow.feed")
+#: Event time runs so far behind receipt: Binance pushes a forced order up to a second late.
+LAG = SECOND
+STARTS = "started"
+_TOPIC_OF: dict[type, str] = {
+    Trade: "trades",
+    Liquidation: "liquidations",
+    OpenInterest: "liquidations",
+}
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue is asked for, by which name it speaks, and where it was left.
+
+    `assets` None: all. `places`: by topic, everything before this time was written by an earlier
+    process of this name, microseconds. `keep_frame` hears raw frames: (link, frame, ts_recv).
+    """
+
+    producer: str
+    assets: Collection[str] | None = None
+    places: dict[str, int] = {}
+    cache: Path = Path("data/instruments")
+    keep_frame: Callable[[str, bytes, int], None] | None = None
+
+
+class VenueFeed:
+    """A venue connected, until `run` is cancelled."""
+
+    def __init__(self, protocol: Protocol, wanted: Wanted, outlet: Outlet, at: Time) -> None:
+        self.protocol = protocol
+        self.wanted = wanted
+        self.links: list[Link] = []
+        self._outlet = outlet
+        self._at = at
+        self._recent = Recent()
+        self._plans: dict[str, Plan] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outages = Outages(wanted.producer, {}, RAW_TOPICS)
+        self._instruments: Instruments
+        self._rest: Rest
+        self._begins: dict[str, int] = {}
+
+    async def run(self, session: aiohttp.ClientSession) -> None:
+        """Keep the venue's links; raises listing.Nothing where nothing of it can be wanted."""
+        protocol, at = self.protocol, self._at
+        self._rest = Rest(protocol, session, at)
+        cache = self.wanted.cache / f"{protocol.venue}.json"
+        self._instruments = await listing.listed(self._rest, protocol, cache)
+        chosen = listing.chosen(protocol, self._instruments, self.wanted.assets)
+        connects = Connects(protocol.connects_a_minute, at)
+        served: dict[str, set[str]] = {}
+        for route, streams in protocol.routes(chosen).items():
+            shards = sharded(streams, protocol.streams_a_connection)
+            for number, shard in enumerate(shards, 1):
+                name = f"{protocol.venue}/{route}" + (f".{number}" if len(shards) > 1 else "")
+                self.links.append(self._link(name, route, shard, connects))
+                for topic in {stream.topic for stream in shard}:
+                    served.setdefault(topic, set()).add(name)
+        self._begin(served)
+        async with asyncio.TaskGroup() as tasks:
+            for link in self.links:
+                tasks.create_task(link.keep(session))
+            tasks.create_task(self._speak())
+
+    def end(self) -> None:
+        """Say that we stop."""
+        for spoken in self._outages.end(self._at.micros()):
+            self._outlet.say(spoken)
+
+    def statuses(self) -> Iterator[LinkStatus]:
+        """Yield what each link is doing."""
+        return (link.status for link in self.links)
+
+    def _link(self, name: str, route: str, shard: Sequence[Stream], connects: Connects) -> Link:
+        protocol = self.protocol
+        plan = self._plans[name] = Plan(shard)
+        has_trades = any(stream.topic == "trades" for stream in shard)
+        where = Where(name, protocol.urls[route], protocol.headers, has_trades, protocol.life_s)
+        keep_frame = self.wanted.keep_frame or (lambda name, frame, ts_recv: None)
+        listener = Listener(keep_frame, self._heard, self._lost, self._back)
+        return Link(
+            where,
+            lambda: VenueDialogue(protocol, plan, self._instruments),
+            listener,
+            connects,
+            self._at,
+        )
+
+    def _begin(self, served: dict[str, set[str]]) -> None:
+        others = [topic for topic in RAW_TOPICS if topic not in served]
+        self._outages = Outages(self.wanted.producer, served, others)
+        now = self._at.micros()
+        for topic in served:
+            self._begins[topic] = self.wanted.places.get(topic, now)
+        is_new = not self.wanted.places
+        since = min(self._begins.values(), default=now)
+        for link in self.links:
+            self._outages.lost(link.where.name, since, STARTS if is_new else "not running")
+
+    async def _speak(self) -> None:
+        while True:
+            self._publish()
+            self._tell_set_aside()
+            for spoken in self._outages.each_second(self._at.micros(), LAG):
+                self._outlet.say(spoken)
+            await self._at.sleep(1.0)
+
+    async def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
+        self._emit(heard.records)
+        for refusal in heard.refusals:
+            self._refuse(link, refusal, frame, ts_recv)
+        await self._outlet.room()
+
+    def _emit(self, records: Sequence[msgspec.Struct]) -> int:
+        """Hand on what is new, wanted, and not from before we began; return how many."""
+        assets, is_new = self.wanted.assets, self._recent.is_new
+        earliest = int(self.protocol.delay_s * SECOND) + SECOND
+        by_topic: dict[str, list[msgspec.Struct]] = {}
+        for record in records:
+            topic = _TOPIC_OF.get(type(record))
+            if topic is None or (assets is not None and record.asset not in assets):  # type: ignore[attr-defined]
+                continue
+            if record.ts_event < self._begins.get(topic, 0) - earliest:  # type: ignore[attr-defined]
+                continue  # history: what a subscription begins with must not alert
+            if is_new(record.event_id):  # type: ignore[attr-defined]
+                by_topic.setdefault(topic, []).append(record)
+        for topic, new in by_topic.items():
+            self._outlet.records(topic, new)
+        return sum(map(len, by_topic.values()))
+
+    def _refuse(self, link: str, refusal: Refusal, frame: bytes, ts_recv: int) -> None:
+        # No offset names it: a number made of its content, so that a repeat is the same row.
+        place = int(natural_id(link, refusal.field, frame.hex())[:13], 16)
+        self._outlet.letter(letter((link, 0, place), refusal.field, refusal.reason, frame, ts_recv))
+
+    def _lost(self, link: str, since: int, reason: str) -> None:
+        log.warning("%s lost: %s", link, reason)
+        self._outages.lost(link, since - int(self.protocol.delay_s * SECOND), reason)
+        FEED.reconnects.labels(self.protocol.venue).inc()
+
+    def _back(self, link: str, until: int) -> None:
+        self._outages.back(link, until)
+        live = len(self._plans[link].live())
+        self._outages.connected(link, until, f"{live} streams")
+        task = asyncio.create_task(self._catch_up(link))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _catch_up(self, link: str) -> None:
+        """Ask for what a link missed, topic by topic, and say what is missing for good."""
+        for topic in ("liquidations", "trades"):
+            outage = self._outages.outage(link, topic)
+            if outage is None:
+                continue
+            missing = ""
+            if outage.reason != STARTS:
+                streams = [s for s in self._plans[link].live() if s.topic == topic]
+                missing = await self._fill(streams, (outage.since, outage.until or outage.since))
+            if self._outages.outage(link, topic) is outage and outage.until is not None:
+                if missing:
+                    FEED.gaps.labels(self.protocol.venue, topic).inc()
+                self._outages.close(link, topic, missing, self._at.micros())
+
+    async def _fill(self, streams: Sequence[Stream], span: tuple[int, int]) -> str:
+        missing: dict[str, int] = {}
+        for stream in streams:
+            ts_recv = self._at.micros()
+            answer = await past(self._rest, self.protocol, self._instruments, stream, span, ts_recv)
+            self._emit(answer.records)
+            await self._outlet.room()
+            if answer.missing:
+                missing[answer.missing] = missing.get(answer.missing, 0) + 1
+        if not missing:
+            return ""
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in missing.items())
+        return f"{sum(missing.values())} of {len(streams)} streams: {reasons}"
+
+    def _tell_set_aside(self) -> None:
+        for name, plan in self._plans.items():
+            news, plan.news = plan.news, []
+            for stream, reason in news:
+                log.error("%s: %s is not served: %s", name, stream.name, reason)
+                refusal = Refusal("subscription", f"{stream.name}: {reason}")
+                self._refuse(name, refusal, stream.name.encode(), self._at.micros())
+
+    def _publish(self) -> None:
+        venue, now = self.protocol.venue, self._at.micros()
+        for link in self.links:
+            status, stream = link.status, link.where.name.partition("/")[2]
+            FEED.frames.labels(venue, stream).set(status.frames)
+            FEED.records.labels(venue, stream).set(status.records)
+            FEED.refused.labels(venue, stream).set(status.refused)
+            if status.ts_records:
+                FEED.age.labels(venue, stream).set((now - status.ts_records) / 1e6)

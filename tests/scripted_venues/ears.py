@@ -1,0 +1,136 @@
+"""A feed of scripted venues inside the test's own process, its records kept in lists."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+
+from schemas.status import DeadLetter, FeedStatus
+from scripted_venues.server import Event, ScriptedVenue
+from streams.feed.connection import Time
+from streams.feed.outages import Spoken
+from streams.feed.venue_feed import VenueFeed, Wanted
+from streams.feed.venues import PROTOCOLS
+
+
+class Kept:
+    """An outlet that keeps everything."""
+
+    def __init__(self) -> None:
+        self.records_of: dict[str, list] = {}
+        self.letters: list[DeadLetter] = []
+        self.said: list[Spoken] = []
+
+    def records(self, topic, records) -> None:
+        self.records_of.setdefault(topic, []).extend(records)
+
+    def say(self, spoken: Spoken) -> None:
+        self.said.append(spoken)
+
+    def letter(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
+
+    async def room(self) -> None:
+        pass
+
+    def ids(self, topic: str) -> list[str]:
+        return [record.event_id for record in self.records_of.get(topic, [])]
+
+    def states(self, state: str) -> list[FeedStatus]:
+        return [s.status for s in list(self.said) if s.status.state == state]
+
+    def alive(self, topic: str) -> list[int]:
+        return [
+            s.status.ts_event for s in list(self.said)
+            if s.status.state == "alive" and topic in s.topics
+        ]  # fmt: skip
+
+
+class Fast:
+    """A clock that runs `speed` times as fast as the machine's, for feed and venue alike."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._began = time.monotonic()
+        self._micros = time.time_ns() // 1000
+
+    def steady(self) -> float:
+        return (time.monotonic() - self._began) * self._speed
+
+    def micros(self) -> int:
+        return self._micros + int(self.steady() * 1e6)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self._speed)
+
+    def time(self) -> Time:
+        return Time(self.micros, self.steady, self.sleep)
+
+    def event(self, kind: str, symbol: str, number: int, side: str = "sell") -> Event:
+        return Event(kind, symbol, number, side, 90_000.0 + number, 0.25, self.micros() // 1000)
+
+
+@contextmanager
+def hearing(
+    clock: Fast,
+    tmp_path: Path,
+    *venues: tuple[str, dict[str, str]],
+    places: dict[str, int] | None = None,
+) -> Iterator[Kept]:
+    """Run feeds of venues (name, urls) in a thread, and end them."""
+    kept = Kept()
+    feeds = []
+    for venue, urls in venues:
+        protocol = PROTOCOLS[venue]
+        wanted = Wanted(
+            producer=venue,
+            assets={"BTC", "ETH"},
+            places=places or {},
+            cache=tmp_path / "instruments",
+        )
+        feeds.append(
+            VenueFeed(replace(protocol, urls={**protocol.urls, **urls}), wanted, kept, clock.time())
+        )
+    stop = threading.Event()
+    problems: list[BaseException] = []
+
+    async def live() -> None:
+        async with aiohttp.ClientSession() as session:
+            tasks = [asyncio.create_task(feed.run(session)) for feed in feeds]
+            while not stop.is_set() and not any(task.done() for task in tasks):
+                await asyncio.sleep(0.02)
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            problems.extend(r for r in results if isinstance(r, Exception))
+        for feed in feeds:
+            feed.end()
+
+    thread = threading.Thread(target=asyncio.run, args=(live(),), daemon=True)
+    thread.start()
+    try:
+        yield kept
+    finally:
+        stop.set()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert problems == []
+
+
+def until(true: Callable[[], object], what: str, seconds: float = 20) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+def urls_of(server: ScriptedVenue, **paths: str) -> dict[str, str]:
+    """Return the urls of a protocol that lead to a scripted venue; REST ones by the name rest."""
+    urls = {name: server.url(path) for name, path in paths.items()}
+    return urls | dict.fromkeys(("rest", "rest_um", "rest_cm"), server.rest_url)

@@ -1,0 +1,264 @@
+"""One server for every venue: a WebSocket and REST endpoint that a Script describes.
+
+It runs in a thread with a loop of its own, so that a test may feed a process, or itself. What the
+venue printed is its tape: REST serves it, and a test holds what came out against it.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+
+class Event(NamedTuple):
+    """One print or forced order of a tape: its time in milliseconds, and the venue's number."""
+
+    kind: str
+    symbol: str
+    number: int
+    side: str
+    price: float
+    quantity: float
+    ts: int
+
+
+class Request(NamedTuple):
+    """A client's request to subscribe: its names, and what identifies it in the reply."""
+
+    names: list[str]
+    number: Any
+
+
+class Script(Protocol):
+    """How a venue speaks. Paths are of its WebSocket endpoints."""
+
+    paths: tuple[str, ...]
+
+    def greeting(self) -> list[str]: ...
+    def request(self, message: str) -> Request | None: ...
+    def confirm(self, request: Request) -> list[str]: ...
+    def refuse(self, request: Request, names: list[str]) -> tuple[list[str], list[str]]:
+        """Return the replies, and the names that are subscribed all the same."""
+
+    def reply(self, message: str) -> str | None:
+        """Return what a client's own ping is answered with."""
+
+    def frame(self, event: Event) -> tuple[str, str | bytes]:
+        """Return the name of the stream that an event comes on, and its frame."""
+
+    def rest(self, path: str, query: dict[str, str], tape: list[Event]) -> Any:
+        """Return what a REST path answers: JSON, or None for 404."""
+
+
+@dataclass
+class Behaviour:
+    """What the venue does wrong, until it is told otherwise."""
+
+    refused: set[str] = field(default_factory=set)
+    ignored: set[str] = field(default_factory=set)
+    deadly: set[str] = field(default_factory=set)
+    silent: set[str] = field(default_factory=set)
+    silent_paths: set[str] = field(default_factory=set)
+    half_open: bool = False
+    away: bool = False
+    too_many: int = 0
+    copies: int = 1
+    retry_after_s: str = "1"
+    on_subscribe: Callable[[str], list[str | bytes]] | None = None
+
+
+@dataclass(eq=False)
+class Client:
+    """One connection of a client: what it subscribed to, by the path it came on."""
+
+    ws: web.WebSocketResponse
+    path: str
+    names: set[str] = field(default_factory=set)
+
+
+class ScriptedVenue:
+    """A running server; commands may be given from any thread."""
+
+    def __init__(self, script: Script, loop: asyncio.AbstractEventLoop) -> None:
+        self.script = script
+        self.does = Behaviour()
+        self.tape: list[Event] = []
+        self.clients: list[Client] = []
+        self.most_clients = 0
+        self.connects: list[float] = []
+        self.requests: list[str] = []
+        self.port = 0
+        self._loop = loop
+
+    def url(self, path: str = "") -> str:
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    @property
+    def rest_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def emit(self, *events: Event, to_clients: bool = True) -> None:
+        """Print events on the tape, and push them to those who subscribed."""
+        self._do(self._emit(events, to_clients))
+
+    def send_raw(self, frame: str | bytes) -> None:
+        """Push any frame to every client."""
+        self._do(self._push(None, frame))
+
+    def drop(self) -> None:
+        """Cut every TCP connection without a word."""
+        self._do(self._drop(list(self.clients)))
+
+    def close(self, code: int = WSCloseCode.GOING_AWAY) -> None:
+        """End every connection with a close frame."""
+        self._do(self._close(code))
+
+    def subscribed(self, name: str) -> bool:
+        return any(name in client.names for client in list(self.clients))
+
+    async def serve(self, ready: threading.Event) -> None:
+        app = web.Application()
+        for path in self.script.paths:
+            app.router.add_get(path, self._websocket)
+        app.router.add_route("*", "/{path:.*}", self._rest)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        ready.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self._drop(list(self.clients))
+            await runner.cleanup()
+
+    def _do(self, coroutine: Any) -> None:
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        future.result(10)
+
+    async def _emit(self, events: tuple[Event, ...], to_clients: bool) -> None:
+        for event in events:
+            self.tape.append(event)
+            if to_clients:
+                name, frame = self.script.frame(event)
+                for _ in range(self.does.copies):
+                    await self._push(name, frame)
+
+    async def _push(self, name: str | None, frame: str | bytes) -> None:
+        if name in self.does.silent or self.does.half_open:
+            return
+        for client in list(self.clients):
+            if client.path in self.does.silent_paths or client.ws.closed:
+                continue
+            if name is None or name in client.names:
+                send = client.ws.send_bytes if isinstance(frame, bytes) else client.ws.send_str
+                try:
+                    await send(frame)  # type: ignore[arg-type]
+                except ConnectionError:
+                    continue
+
+    async def _drop(self, clients: list[Client]) -> None:
+        for client in clients:
+            if transport := client.ws._req.transport:  # type: ignore[union-attr]
+                transport.abort()
+
+    async def _close(self, code: int) -> None:
+        for client in list(self.clients):
+            await client.ws.close(code=code)
+
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        self.connects.append(time.monotonic())
+        if self.does.away:
+            return web.Response(status=503)
+        ws = web.WebSocketResponse(autoping=False, compress=False)
+        await ws.prepare(request)
+        client = Client(ws, request.path)
+        self.clients.append(client)
+        self.most_clients = max(self.most_clients, len(self.clients))
+        try:
+            for text in self.script.greeting():
+                await ws.send_str(text)
+            async for message in ws:
+                if self.does.half_open:
+                    continue
+                if message.type is WSMsgType.PING:
+                    await ws.pong(message.data)
+                elif message.type is WSMsgType.TEXT:
+                    await self._hear(client, message.data)
+        except ConnectionError:
+            pass
+        finally:
+            self.clients.remove(client)
+        return ws
+
+    async def _hear(self, client: Client, message: str) -> None:
+        request = self.script.request(message)
+        if request is None:
+            if (reply := self.script.reply(message)) is not None:
+                await client.ws.send_str(reply)
+            return
+        names = set(request.names)
+        if names & self.does.deadly:
+            await self._drop([client])
+            return
+        if names & self.does.ignored:
+            request = request._replace(
+                names=[n for n in request.names if n not in self.does.ignored]
+            )
+            if not request.names:
+                return
+        if bad := [name for name in request.names if name in self.does.refused]:
+            replies, served = self.script.refuse(request, bad)
+        else:
+            replies, served = self.script.confirm(request), request.names
+        client.names |= set(served)
+        for text in replies:
+            await client.ws.send_str(text)
+        for name in served:
+            for frame in self.does.on_subscribe(name) if self.does.on_subscribe else ():
+                send = client.ws.send_bytes if isinstance(frame, bytes) else client.ws.send_str
+                await send(frame)  # type: ignore[arg-type]
+
+    async def _rest(self, request: web.Request) -> web.Response:
+        self.requests.append(f"{request.path}?{request.query_string}")
+        if self.does.too_many:
+            self.does.too_many -= 1
+            return web.Response(status=429, headers={"Retry-After": self.does.retry_after_s})
+        body = self.script.rest(request.path, dict(request.query), self.tape)
+        return web.json_response(body) if body is not None else web.Response(status=404)
+
+
+@contextmanager
+def serving(script: Script, port: int = 0) -> Iterator[ScriptedVenue]:
+    """Run a scripted venue on loopback."""
+    loop = asyncio.new_event_loop()
+    venue = ScriptedVenue(script, loop)
+    venue.port = port
+    ready = threading.Event()
+    stop: list[asyncio.Task[None]] = []
+
+    def work() -> None:
+        asyncio.set_event_loop(loop)
+        stop.append(loop.create_task(venue.serve(ready)))
+        try:
+            loop.run_until_complete(stop[0])
+        except asyncio.CancelledError:
+            pass
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    assert ready.wait(10), "the scripted venue did not start"
+    try:
+        yield venue
+    finally:
+        loop.call_soon_threadsafe(stop[0].cancel)
+        thread.join(10)

@@ -1,0 +1,111 @@
+"""A conversation with a venue, without a connection: requests, refusals, silence, deadly names."""
+
+import json
+from itertools import pairwise
+
+from streams.feed.dialogue import ANSWERED_WITHIN_S, Plan, VenueDialogue
+from streams.feed.protocol import Stream
+from streams.feed.venues import PROTOCOLS
+from streams.feeds import registry
+
+RECV = 1_791_600_000_000_000
+NAMES = [f"publicTrade.C{n}USDT" for n in range(50)]
+
+
+def dialogue(plan: Plan) -> VenueDialogue:
+    return VenueDialogue(PROTOCOLS["bybit"], plan, registry.bundled("bybit"))
+
+
+def plan() -> Plan:
+    return Plan([Stream("trades", "publicTrade", name, name[12:]) for name in NAMES])
+
+
+def asked(texts: list) -> list[tuple[str, list[str]]]:
+    bodies = [json.loads(text) for text in texts]
+    return [(body["req_id"], body["args"]) for body in bodies if body["op"] == "subscribe"]
+
+
+def reply(number: str, success: bool) -> bytes:
+    text = "" if success else "error:handler not found"
+    return json.dumps(
+        {"success": success, "ret_msg": text, "req_id": number, "op": "subscribe"}
+    ).encode()
+
+
+def converse(talk: VenueDialogue, bad: set[str], seconds: float) -> set[str]:
+    """Play a venue that refuses a request whole for one bad topic; return what it serves."""
+    served: set[str] = set()
+    for tick in range(int(seconds * 10)):
+        for number, names in asked(talk.due(tick / 10)):
+            good = not bad.intersection(names)
+            served |= set(names) if good else set()
+            talk.hear(reply(number, good), RECV, tick / 10)
+    return served
+
+
+def test_one_unknown_topic_of_fifty_is_set_aside_and_the_others_live_within_seconds() -> None:
+    wanted = plan()
+    talk = dialogue(wanted)
+    served = converse(talk, {NAMES[17]}, 6)
+    assert served == set(NAMES) - {NAMES[17]}
+    assert [(stream.name, "handler" in reason) for stream, reason in wanted.news] == [
+        (NAMES[17], True)
+    ]
+    assert talk.is_settled()
+
+
+def test_requests_keep_the_venues_pace() -> None:
+    talk = dialogue(
+        Plan([Stream("trades", "publicTrade", f"publicTrade.X{n}") for n in range(200)])
+    )
+    times = [tick / 100 for tick in range(400) if asked(talk.due(tick / 100))]
+    assert len(times) == 4
+    assert min(b - a for a, b in pairwise(times)) >= 0.299
+
+
+def test_a_subscription_without_an_answer_is_asked_again_alone_then_set_aside() -> None:
+    wanted = plan()
+    talk = dialogue(wanted)
+    [(number, names)] = asked(talk.due(0.0))
+    assert names == NAMES
+    now = ANSWERED_WITHIN_S
+    alone = []
+    while not talk.is_settled() and now < 200:
+        for number, again in asked(talk.due(now)):
+            alone.append(again)
+            if again != [NAMES[3]]:
+                talk.hear(reply(number, True), RECV, now)
+        now += 0.1
+    assert alone == [[name] for name in NAMES]
+    assert [stream.name for stream, _ in wanted.news] == [NAMES[3]]
+
+
+def test_a_name_that_kills_the_connection_is_isolated_by_halving() -> None:
+    wanted, deadly, connections = plan(), NAMES[30], 0
+    while connections < 30:
+        connections += 1
+        talk, died = dialogue(wanted), False
+        for tick in range(600):
+            for number, names in asked(talk.due(tick / 10)):
+                if deadly in names:
+                    died = True
+                    break
+                talk.hear(reply(number, True), RECV, tick / 10)
+            if died or talk.is_settled():
+                break
+        talk.ended()
+        if not died:
+            break
+    assert [stream.name for stream, _ in wanted.news] == [deadly]
+    assert {stream.name for stream in wanted.live()} == set(NAMES) - {deadly}
+    assert connections <= 10
+
+
+def test_a_venue_that_drops_everybody_condemns_no_subscription() -> None:
+    wanted = plan()
+    for _ in range(40):
+        talk = dialogue(wanted)
+        talk.due(0.0)
+        talk.ended()
+    assert wanted.news == []
+    assert len(wanted.live()) == 50

@@ -1,0 +1,49 @@
+"""Whether a connection lives: by data, not by pings alone."""
+
+from streams.feed.liveness import FIRST_S, LEAST_S, SILENCE_S, Liveness
+
+
+def busy(until: float) -> Liveness:
+    liveness = Liveness(0.0, has_trades=True)
+    for tenth in range(int(until * 10) + 1):
+        liveness.frame(tenth / 10)
+        liveness.trades(tenth / 10)
+    return liveness
+
+
+def test_a_liquid_market_that_goes_quiet_is_a_fault_though_pings_are_answered() -> None:
+    liveness = busy(60)
+    for second in range(60, 60 + int(LEAST_S)):
+        liveness.frame(second)
+        assert liveness.fault(second) == ""
+    liveness.frame(60 + LEAST_S)
+    assert "pings answered" in liveness.fault(60 + LEAST_S)
+
+
+def test_a_market_that_trades_once_a_minute_may_pause_for_minutes() -> None:
+    liveness = Liveness(0.0, has_trades=True)
+    for second in range(0, 6_000, 60):
+        liveness.frame(second)
+        liveness.trades(second)
+    liveness.frame(6_150)
+    assert liveness.fault(6_150) == ""
+
+
+def test_an_acknowledged_subscription_without_a_trade_is_a_fault() -> None:
+    liveness = Liveness(0.0, has_trades=True)
+    liveness.frame(FIRST_S)
+    assert "acknowledged" in liveness.fault(FIRST_S)
+
+
+def test_forced_orders_alone_live_by_any_frame() -> None:
+    liveness = Liveness(0.0, has_trades=False)
+    for second in range(0, 3_600, 20):
+        liveness.frame(second)
+        assert liveness.fault(second) == ""
+
+
+def test_a_connection_that_does_not_answer_our_ping_is_half_open() -> None:
+    liveness = Liveness(0.0, has_trades=False)
+    assert liveness.wants_ping(13.0)
+    assert not liveness.wants_ping(14.0)
+    assert "half-open" in liveness.fault(SILENCE_S)
