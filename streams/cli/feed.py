@@ -21,6 +21,10 @@ def feed(**given: Any) -> None:
 
     A second feed of the same venues, under another --feed-name, may run beside the first: what
     both tell counts once. What a feed missed is asked for, else told as a gap in feed_status.
+
+    \b
+    undertow feed --venues binance,bybit --assets BTC,ETH --kafka-url broker1:9092
+    undertow feed --venues binance,bybit --assets all --feed-name second
     """
     from streams.feed import worker
     from streams.feed.kafka_outlet import NotDelivered
