@@ -12,6 +12,10 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
+
+#: How far from now a receiver takes a signature for. Source: the spec, "Verifying signatures".
+TOLERANCE_S = 300
 
 _PREFIX = "whsec_"
 # The id is followed by a full stop in the signed text, so it may not contain one.
@@ -56,3 +60,25 @@ def sign(secret: str, webhook_id: str, ts_unix: int, body: bytes) -> dict[str, s
         "webhook-timestamp": str(ts_unix),
         "webhook-signature": "v1," + base64.b64encode(digest).decode(),
     }
+
+
+def verify(secret: str, headers: Mapping[str, str], body: bytes, now_unix: int) -> str:
+    """Return the id of a webhook that was signed with `secret` no more than five minutes ago.
+
+    As a receiver does; names of `headers` in any case. Raises ValueError, which says what is wrong.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    try:
+        webhook_id, stamp, signatures = (
+            given[f"webhook-{name}"] for name in ("id", "timestamp", "signature")
+        )
+        ts_unix = int(stamp)
+    except (KeyError, ValueError):
+        raise ValueError("webhook-id, webhook-timestamp or webhook-signature is missing") from None
+    if abs(now_unix - ts_unix) > TOLERANCE_S:
+        raise ValueError(f"signed {abs(now_unix - ts_unix)} s away from now")
+    wanted = sign(secret, webhook_id, ts_unix, body)["webhook-signature"].encode()
+    # A receiver whose secret is being changed gets several, one must fit.
+    if not any(hmac.compare_digest(wanted, one.encode()) for one in signatures.split()):
+        raise ValueError("the signature is another")
+    return webhook_id

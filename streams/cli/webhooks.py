@@ -15,6 +15,7 @@ from rich.text import Text
 from schemas.redact import redacted
 from streams.cli.open_outbox import open_outbox, outbox_path
 from streams.cli.options import Refused, option, settled, with_json
+from streams.cli.receive import receive
 
 
 @click.group()
@@ -165,6 +166,9 @@ def try_endpoints(as_json: bool, **given: Any) -> None:
     for row in () if as_json else rows:
         click.echo(f"{row['endpoint']}\t{'ok' if row['ok'] else 'failed'}\t{row['answer']}")
     sys.exit(0 if all(answer.taken for answer in answers) else 1)
+
+
+webhooks.add_command(receive)
 
 
 @webhooks.command()

@@ -1,8 +1,10 @@
 """What stands on the door plates is true: commands run, fields are named, limits are kept."""
 
+import asyncio
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import click
 import msgspec
 import pytest
 from nights import PARAMS, night, write_ndjson
+from stages import until
 
 from schemas import codec
 from schemas.topics import TOPICS
@@ -133,3 +136,31 @@ def test_the_producer_on_the_plate_writes_what_every_stage_can_read(clean_topics
             read[type(record).__name__] = read.get(type(record).__name__, 0) + 1
     finally:
         reader.close()
+
+
+def test_the_receiver_on_the_plate_verifies_what_we_send() -> None:
+    from sinks.webhooks.delivery import probe
+    from sinks.webhooks.endpoints import parse_endpoints
+    from sinks.webhooks.signing import new_secret
+
+    [program] = re.findall(
+        r"^```python\n(.*?)^```", (ROOT / "sinks" / "README.md").read_text(), re.M | re.S
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    secret, other = new_secret(), new_secret()
+    named = f"SECRET, PORT = {secret!r}, {port}\n"
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", named + program.replace("[\"title\"]", "[\"text\"]")],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), "the receiver")
+        for key, answered in ((secret, "HTTP 204"), (other, "ServerDisconnectedError")):
+            [endpoint] = parse_endpoints(f"http://127.0.0.1:{port}/#{key}", ["127.0.0.1"])
+            assert answered in str(asyncio.run(probe(endpoint)))
+    finally:
+        process.kill()
+        out, _ = process.communicate()
+    assert len(out.splitlines()) == 1

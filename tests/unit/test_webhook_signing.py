@@ -5,7 +5,7 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from sinks.webhooks.signing import new_secret, secret_key, sign
+from sinks.webhooks.signing import new_secret, secret_key, sign, verify
 
 BODY = '{"type":"cascade.onset","data":{"text":"é ₿"}}'.encode()
 
@@ -74,3 +74,29 @@ def test_a_malformed_secret_is_refused_without_being_quoted(text: str) -> None:
 def test_an_id_that_would_be_ambiguous_or_split_a_header_is_refused(webhook_id: str) -> None:
     with pytest.raises(ValueError, match="webhook id"):
         sign(new_secret(), webhook_id, now(), BODY)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({}, ""),
+        ({"webhook-id": "alert-2"}, "signature is another"),
+        ({"webhook-timestamp": str(now() - 400)}, "away from now"),
+        ({"webhook-timestamp": "soon"}, "missing"),
+        ({"webhook-signature": "v1,AAAA v1a,BBBB"}, "signature is another"),
+    ],
+)
+def test_our_own_receiver_verifies_what_the_library_verifies(
+    change: dict[str, str], complaint: str
+) -> None:
+    secret = new_secret()
+    signed = {name.title(): value for name, value in sign(secret, "alert-1", now(), BODY).items()}
+    headers = signed | {name.title(): value for name, value in change.items()}
+    if not complaint:
+        assert verify(secret, headers, BODY, now()) == "alert-1"
+        assert Webhook(secret).verify(BODY, {k.lower(): v for k, v in headers.items()})
+        return
+    with pytest.raises(ValueError, match=complaint):
+        verify(secret, headers, BODY, now())
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(BODY, {k.lower(): v for k, v in headers.items()})
