@@ -13,7 +13,7 @@ UV      := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11
            --no-header --no-annotate
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench evaluate chaos fuzz stack lock clean
+.PHONY: help run test check bench evaluate chaos fuzz stack sbom lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -53,6 +53,11 @@ $(VENV)/.bench: $(VENV)/.dev .lock/bench.txt .lock/quixstreams.txt
 	  && build/quixstreams/bin/pip install $(HASHED) -r .lock/quixstreams.txt \
 	  || { echo "quixstreams not installed: its figures will be missing" >&2; rm -rf build/quixstreams; }
 	@touch $@
+
+sbom: $(VENV)/.dev ## build/sbom.json: what the image holds, as CycloneDX, from the lock alone
+	@mkdir -p build && $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible \
+	  --pyproject pyproject.toml .lock/run.txt -o build/sbom.json
+	@echo build/sbom.json
 
 # For every platform and Python that we run on, with the hash of each file of the index. Versions
 # stay as they are unless ARGS="--upgrade" or ARGS="--upgrade-package NAME".
