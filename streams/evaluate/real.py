@@ -27,9 +27,9 @@ from streams.core.params import MarketParams, OnsetParams, Params
 from streams.evaluate import stress
 from streams.sources import Item, Source
 from streams.sources.binance_recorder import recorder_source
-from streams.sources.klines import klines_source
 from streams.sources.krishna import krishna_source
 from streams.sources.lines import BARS_CLOCKED
+from streams.sources.open import open_source
 from streams.sources.pace import paced
 
 RECORDING = "binance_liqs_2023-01_krishna"
@@ -135,7 +135,7 @@ def load(data: Path) -> Recording:
     source = krishna_source(data / RECORDING)
     orders = [r for _, r in source.items if isinstance(r, Liquidation)]
     inside = [r for r in orders if BEGIN <= r.ts_event // SECOND < LAST]
-    return Recording(inside, list(klines_source(data / BARS).items), source)
+    return Recording(inside, list(open_source(data / BARS).items), source)
 
 
 def squeeze(recording: Recording) -> Squeeze:
@@ -324,7 +324,7 @@ def stress_record(data: Path) -> Stress:
 def stress_series(path: Path) -> Scores:
     """Return (second the minute closed, stress) of one symbol's 1 m bars."""
     state = stress.StressState()
-    bars = (bar for _, bar in klines_source(path).items if isinstance(bar, Bar))
+    bars = (bar for _, bar in open_source(path).items if isinstance(bar, Bar))
     return [
         (b.ts_close // SECOND, stress.step(state, b.buy_usd - b.sell_usd, (b.high + b.low) / 2))
         for b in bars

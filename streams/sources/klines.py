@@ -9,9 +9,6 @@ which futures files never have: by these they are told apart.
 """
 
 import re
-from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
@@ -24,33 +21,12 @@ from streams.feeds.binance import by_name
 from streams.feeds.checks import PriceIn, SizeOrZero, checked
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instrument
-from streams.sources import Source
-from streams.sources.lines import (
-    BARS_CLOCKED,
-    Reader,
-    data_files,
-    identity_of,
-    merged,
-    micros,
-    row,
-    streamed,
-)
+from streams.sources.lines import SourceError
+from streams.sources.tables import Build, Table, stamp
 
-GAP_AFTER_S = 600.0
-
-_NAME = re.compile(r"([^\W_][^-.]*)-(?:(?:um|cm|futures)-)?1m[-_.].*")
-_FUTURES = re.compile(r"-(um|cm|futures)-")
+_NAME = re.compile(r"([^\W_][^-._]*(?:_PERP|_[0-9]{6})?)(?=[-_.])")
+_FUTURES = re.compile(r"[-_/](um|cm|futures|perp|usdm|coinm)[-_/]", re.IGNORECASE)
 _IN_MICROS = 100_000_000_000_000
-_NEEDED = (
-    "open_time",
-    "high",
-    "low",
-    "volume",
-    "quote_volume",
-    "count",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-)
 #: Binance Vision's own column order; its older files have no header.
 _WITHOUT_HEADER = (
     *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),
@@ -59,7 +35,7 @@ _WITHOUT_HEADER = (
 
 
 class _Kline(msgspec.Struct, array_like=True, gc=False):
-    open_time: int
+    open_time: str
     high: PriceIn
     low: PriceIn
     volume: SizeOrZero
@@ -69,62 +45,33 @@ class _Kline(msgspec.Struct, array_like=True, gc=False):
     taker_buy_quote_volume: SizeOrZero
 
 
-def klines_source(path: Path | Sequence[Path]) -> Source:
-    """Read one-minute klines (a folder or file) as Bars of 60 s, ordered by close.
+def _build(path: Path) -> Build:
+    symbol = symbol_in(path)
+    says_futures = _FUTURES.search(path.as_posix()) is not None
+    says_spot = re.search(r"[-_/]spot[-_/]", path.as_posix(), re.IGNORECASE) is not None
 
-    Dollar sums come straight from the taker split; a minute without trades is a bar of
-    zeros, since that it was quiet is known. Raises SourceError when nothing is there.
-    """
-    files = data_files(path, recognises)
-    by_symbol = groupby(sorted(files, key=lambda x: (_symbol(x), x.name)), key=_symbol)
-    series = [streamed(list(group), reader_of) for _, group in by_symbol]
-    return Source(
-        name=f"Binance 1 m klines of {len(series)} symbol{'s' * (len(series) > 1)}",
-        identity=identity_of("klines", files),
-        items=merged(series),
-        span=None,
-        gap_after_s=GAP_AFTER_S,
-        clocked=BARS_CLOCKED,
-    )
+    def build(kline: _Kline) -> Bar:
+        opens = stamp(kline.open_time, "open_time")
+        in_micros = kline.open_time.isdigit() and int(kline.open_time) >= _IN_MICROS
+        spot = says_spot or (not says_futures and in_micros)
+        return _bar(by_name(symbol, "SPOT" if spot else "PERP"), kline, opens)
+
+    return build
 
 
-def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file is one-minute klines, by its name and its first line."""
-    if not _NAME.fullmatch(path.name) or not head:
-        return False
-    columns = head[0].split(",")
-    return set(_NEEDED) <= set(columns) or (
-        len(columns) == len(_WITHOUT_HEADER) and columns[0].isdigit()
-    )
+def symbol_in(path: Path) -> str:
+    """Return the symbol that a file's name says; raises SourceError."""
+    matched = _NAME.match(path.name)
+    if matched is None:
+        raise SourceError(f"{path.name}: its name does not say the symbol, as BTCUSDT-1m-… does")
+    return matched[1].upper()
 
 
-def reader_of(path: Path) -> Reader:
-    """Return the reader of one file, which knows its symbol and learns its columns."""
-    symbol = _symbol(path)
-    says_futures = _FUTURES.search(path.name) is not None
-    columns = len(_WITHOUT_HEADER)
-    wanted = itemgetter(*map(_WITHOUT_HEADER.index, _NEEDED))
-
-    def read(line: str) -> Bar | None:
-        nonlocal columns, wanted
-        cells = line.split(",")
-        if cells[0] == "open_time":
-            missing = set(_NEEDED).difference(cells)
-            if missing:
-                raise UnreadableFrame(min(missing), "no such column in the header")
-            columns = len(cells)
-            wanted = itemgetter(*map(cells.index, _NEEDED))
-            return None
-        if len(cells) != columns:
-            raise UnreadableFrame("", f"{len(cells)} columns, not {columns}")
-        kline = row(wanted(cells), _Kline)
-        spot = not says_futures and kline.open_time >= _IN_MICROS
-        return _bar(by_name(symbol, "SPOT" if spot else "PERP"), kline)
-
-    return read
+def _is_row(cells: list[str]) -> bool:
+    return cells[0].isdigit() and len(cells[0]) >= 13 and cells[6].isdigit() and cells[8].isdigit()
 
 
-def _bar(instrument: Instrument, x: _Kline) -> Bar:
+def _bar(instrument: Instrument, x: _Kline, opens: int) -> Bar:
     multiplier = instrument.multiplier
     if x.low > x.high:
         raise UnreadableFrame("low", f"{x.low} is above the high {x.high}")
@@ -142,7 +89,7 @@ def _bar(instrument: Instrument, x: _Kline) -> Bar:
             venue="binance",
             instrument=instrument.instrument,
             asset=instrument.asset,
-            ts_open=micros(x.open_time),
+            ts_open=opens,
             width=MINUTE,
             high=x.high / multiplier,
             low=x.low / multiplier,
@@ -154,5 +101,32 @@ def _bar(instrument: Instrument, x: _Kline) -> Bar:
     )
 
 
-def _symbol(path: Path) -> str:
-    return path.name.split("-", 1)[0].split(".", 1)[0]
+KLINES = Table(
+    what="Binance klines with the taker split: SYMBOL-1m-DATE",
+    columns=_Kline,
+    build=_build,
+    lacks="sums of a minute, no single prints",
+    names={
+        "open_time": ("timestamp", "open_timestamp", "opentime", "time", "date", "datetime"),
+        "quote_volume": (
+            *("quote_asset_volume", "quote_asset_vol", "quote_av", "qav", "quote_vol"),
+            *("quotevolume", "quoteassetvolume"),
+        ),
+        "count": (
+            *("number_of_trades", "trades", "num_trades", "no_trade", "trade_count", "n_trades"),
+            "numberoftrades",
+        ),
+        "taker_buy_volume": (
+            *("taker_buy_base_asset_volume", "taker_buy_base", "tb_base_av", "taker_base_vol"),
+            *("taker_buy_base_volume", "takerbuybaseassetvolume", "buy_base"),
+        ),
+        "taker_buy_quote_volume": (
+            *("taker_buy_quote_asset_volume", "taker_buy_quote", "tb_quote_av", "taker_quote_vol"),
+            *("takerbuyquoteassetvolume", "buy_quote"),
+        ),
+    },
+    bare=(_WITHOUT_HEADER,),
+    looks=_is_row,
+    named=re.compile(r"[-_.]1m(in)?[-_.][^/]*$|/1m/[^/]*$"),
+    series=symbol_in,
+)

@@ -1,19 +1,14 @@
 """What every recording shares: files of lines in, ordered items and dead letters out."""
 
-import gzip
 import heapq
-import io
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from backports import zstd
 
 from schemas.bars import Bar
 from schemas.codec import field_and_reason
@@ -24,6 +19,7 @@ from schemas.status import DeadLetter, FeedStatus, letter
 from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item
+from streams.sources.packed import BROKEN_FILE, text_lines
 
 #: Reads one line: a record, or None for a header and an order of which nothing filled. Raises
 #: UnreadableFrame.
@@ -34,10 +30,8 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 
 #: A line's number (from 1), its text, and its record or what is wrong with it.
 Outcome = tuple[int, str, Any]
-#: What can go wrong with a file's bytes part-way, none of it fatal to the rest.
-BROKEN_FILE = (OSError, EOFError, zlib.error, zstd.ZstdError, zipfile.BadZipFile)
 
-_TOPIC: dict[type, str] = {
+TOPIC_OF_TYPE: dict[type, str] = {
     Trade: "trades",
     Liquidation: "liquidations",
     OpenInterest: "liquidations",
@@ -47,13 +41,13 @@ _TOPIC: dict[type, str] = {
 }
 #: What a source of ready bars speaks for.
 BARS_CLOCKED = ("bars", "liquidations", "whale_transfers")
-_EARLIEST = 1_420_070_400_000_000
+EARLIEST = 1_420_070_400_000_000
 _EDGE = 1 << 20
 _MAX_WAITING = 1000
 #: So begins what is said of a file whose end is missing.
 BREAKS_OFF = "the file breaks off"
-#: Rows over which a file's own order of time is found.
-WINDOW = 10_000
+#: Lines by which a file is recognised.
+HEAD = 40
 
 
 class SourceError(Exception):
@@ -79,15 +73,14 @@ def data_files(
     return files
 
 
-def head(path: Path, count: int = 5) -> list[str]:
+def head(path: Path, count: int = HEAD) -> list[str]:
     """Return the first lines of a file, decompressed; [] where it cannot be read."""
     lines: list[str] = []
     try:
-        with _opened(path) as stream:
-            for line in stream:
-                lines.append(line[:10_000].rstrip("\r\n").removeprefix("\ufeff"))
-                if len(lines) == count:
-                    break
+        for line in text_lines(path):
+            lines.append(line[:20_000].rstrip("\r\n").removeprefix("\ufeff"))
+            if len(lines) == count:
+                break
     except BROKEN_FILE:
         pass
     return lines
@@ -170,57 +163,6 @@ def loaded(
     return items
 
 
-def streamed(files: Iterable[Path], reader_of: Callable[[Path], Reader]) -> Iterator[Item]:
-    """Yield the records of one series of files in the order of their time, in constant memory.
-
-    Files may overlap. Rows are put in order over `WINDOW` of them; one that comes still later
-    is taken as received in its turn, as no other receipt is known. A bar has no receipt: one
-    that repeats or goes back in time becomes a dead letter.
-    """
-    last = 0
-    series = [_in_order(number, path, reader_of(path)) for number, path in enumerate(files)]
-    for row_ in heapq.merge(*series, key=lambda row: (row.ts, row.file)):
-        got = row_.got
-        if isinstance(got, Bar) and row_.ts <= last:
-            got = UnreadableFrame("ts_open", "not later than the bar before it in this series")
-        if isinstance(got, UnreadableFrame):
-            place, raw = (row_.path.name, 0, row_.number), row_.text.encode()
-            yield "dead_letters", letter(place, got.field, got.reason, raw, row_.ts or _EARLIEST)
-            continue
-        if row_.ts < last:
-            got = msgspec.structs.replace(got, ts_recv=last)
-        last = max(last, row_.ts)
-        yield _TOPIC[type(got)], got
-
-
-class _Row(NamedTuple):
-    """A line of a file, its record or complaint, and the time by which it is put in order."""
-
-    ts: int
-    file: int
-    number: int
-    path: Path
-    text: str
-    got: Any
-
-
-def _in_order(file: int, path: Path, read: Reader) -> Iterator[_Row]:
-    """Yield a file's rows by time, as far as `WINDOW` rows at once show it."""
-    heap: list[tuple[int, int, _Row]] = []
-    latest = 0
-    outcomes = _outcomes(path, read, lambda _, record: record)
-    for turn, (number, text, got) in enumerate(outcomes):
-        latest = latest if isinstance(got, UnreadableFrame) else time_of(got)
-        row_ = _Row(latest, file, number, path, text, got)
-        # Turns differ, so rows themselves are never compared.
-        if len(heap) < WINDOW:
-            heapq.heappush(heap, (row_.ts, turn, row_))
-        else:
-            yield heapq.heappushpop(heap, (row_.ts, turn, row_))[2]
-    while heap:
-        yield heapq.heappop(heap)[2]
-
-
 def merged(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
     """Merge ordered streams by time of receipt; ties keep the streams' order."""
     return heapq.merge(*streams, key=lambda item: time_of(item[1]))
@@ -237,14 +179,13 @@ def span_of(items: Iterable[Item]) -> tuple[int, int] | None:
 
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, text) of a plain, .gz, .zst or .zip file; blank lines are not."""
-    with _opened(path) as stream:
-        for number, line in enumerate(stream, 1):
-            text = line.rstrip("\r\n")
-            if number == 1:
-                text = text.removeprefix("\ufeff")
-            if text.strip():
-                yield number, text
+    """Yield (line number from 1, text) of a file, however packed; blank lines are not."""
+    for number, line in enumerate(text_lines(path), 1):
+        text = line.rstrip("\r\n")
+        if number == 1:
+            text = text.removeprefix("\ufeff")
+        if text.strip():
+            yield number, text
 
 
 def items_of(
@@ -259,7 +200,7 @@ def items_of(
     A dead letter carries the last good time before it, at the file's start the first
     good one after it. `topic` overrides what the record's type says, `lines` the order.
     """
-    return with_dead_letters(path, _outcomes(path, read, accept, lines or numbered), topic)
+    return with_dead_letters(path, outcomes_of(path, read, accept, lines or numbered), topic)
 
 
 def with_dead_letters(
@@ -275,13 +216,13 @@ def with_dead_letters(
                 continue
         else:
             last = time_of(got)
-        yield from _dead(path, waiting, last or _EARLIEST)
+        yield from _dead(path, waiting, last or EARLIEST)
         if not isinstance(got, UnreadableFrame):
-            yield topic or _TOPIC[type(got)], got
-    yield from _dead(path, waiting, last or _EARLIEST)
+            yield topic or TOPIC_OF_TYPE[type(got)], got
+    yield from _dead(path, waiting, last or EARLIEST)
 
 
-def _outcomes(
+def outcomes_of(
     path: Path,
     read: Reader,
     accept: Accept,
@@ -333,23 +274,3 @@ def _dead(path: Path, waiting: list[tuple[int, UnreadableFrame, str]], ts: int) 
         place = (path.name, 0, number)
         yield "dead_letters", letter(place, problem.field, problem.reason, text.encode(), ts)
     waiting.clear()
-
-
-def _is_litter(name: str) -> bool:
-    """Return whether an archive's entry is no file, or what a Mac puts beside one."""
-    parts = name.split("/")
-    return not parts[-1] or "__MACOSX" in parts or parts[-1].startswith(".")
-
-
-def _opened(path: Path) -> IO[str]:
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
-    if path.suffix == ".zst":
-        return zstd.open(path, "rt", encoding="utf-8", errors="replace", newline="\n")
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        names = [name for name in archive.namelist() if not _is_litter(name)]
-        if len(names) != 1:
-            raise zipfile.BadZipFile(f"{path.name} holds {len(names)} files, not one")
-        return io.TextIOWrapper(archive.open(names[0]), "utf-8", "replace", newline="\n")
-    return path.open(encoding="utf-8", errors="replace", newline="\n")

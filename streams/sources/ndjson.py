@@ -1,5 +1,6 @@
-"""Our own dumps: a folder of <topic>.ndjson[.gz], or one such file, a record a line."""
+"""Our own dumps: a folder of <topic>.ndjson[.gz] or .parquet, or one such file, a record a line."""
 
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import merge
@@ -15,6 +16,7 @@ from streams.process.clock import not_after
 from streams.sources import Item, Source
 from streams.sources.lines import (
     BARS_CLOCKED,
+    Reader,
     SourceError,
     data_files,
     identity_of,
@@ -23,11 +25,13 @@ from streams.sources.lines import (
     time_of,
     with_dead_letters,
 )
+from streams.sources.packed import packing
 from streams.sources.time_order import by_time, looked_at
 
 #: Topics that are input; the rest of a dump is what was concluded from them.
 READ = (*RAW_TOPICS, "bars")
 GAP_AFTER_S = 600.0
+_NAME = re.compile(r"([a-z_]+)(?:[-.]\w+)*?\.(?:ndjson|jsonl|parquet)(?:\.\w+)?")
 #: An item so much later than those before it is a stray, unless most of the next ones are too.
 STRAY_AHEAD = 60 * SECOND
 LOOK = 64
@@ -48,7 +52,9 @@ def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Sour
     if "trades" in topics:
         files = [file for file in files if topic_of(file) != "bars"]
     orders = {file: looked_at(file) for file in files}
-    parts = [_keyed(file, by_the_run, orders[file].goes_back) for file in files]
+    parts = [
+        _keyed(file, by_the_run and not _is_parquet(file), orders[file].goes_back) for file in files
+    ]
     without_trades = "bars" in topics and "trades" not in topics
     timed = {str(topic_of(file)) for file, order in orders.items() if order.has_words}
     untimed = {str(topic_of(file)) for file in files} - timed
@@ -76,8 +82,20 @@ def recognises(path: Path, head: list[str]) -> bool:
 
 def topic_of(path: Path) -> str | None:
     """Return the topic that a file's name says, None when it says none."""
-    name = path.name.removesuffix(".gz")
-    return name.removesuffix(".ndjson") if name.endswith(".ndjson") else None
+    matched = _NAME.fullmatch(path.name)
+    return matched[1] if matched else None
+
+
+def reader_of(path: Path) -> Reader:
+    """Return the reader of one file's lines; raises SourceError where it is no input."""
+    topic = topic_of(path)
+    if topic not in READ:
+        raise SourceError(f"{path}: {topic!r} is not an input topic ({', '.join(READ)})")
+    return lambda line: _decoded(topic, line)
+
+
+def _is_parquet(path: Path) -> bool:
+    return packing(path) == "parquet"
 
 
 def _keyed(path: Path, by_the_run: bool, goes_back: bool) -> Iterator[tuple[int, Item]]:

@@ -1,105 +1,129 @@
 """Opens whatever recording a path holds."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from schemas.identity import natural_id
 from schemas.topics import TOPICS
-from streams.sources import Source, klines, krishna, ndjson, raw_frames, tardis, vision
-from streams.sources import binance_recorder as recorder
+from streams.sources import Source, coinalyze, ndjson, no_record, tardis
+from streams.sources.families import FAMILIES, Family, Opening
 from streams.sources.lines import SourceError, head, merged
+from streams.sources.packed import BROKEN_FILE, unpacked
 
-__all__ = ["SUPPORTED", "SourceError", "open_source"]
-
-
-class Family(NamedTuple):
-    """One form of recording: what tells it, what reads it, and its line in --help."""
-
-    recognises: Callable[[Path, list[str]], bool]
-    source: Callable[[Path | Sequence[Path]], Source]
-    what: str
-
-
-#: In the order of how sure their marks are.
-FAMILIES = (
-    Family(ndjson.recognises, ndjson.ndjson_source, "our own dumps: <topic>.ndjson[.gz]"),
-    Family(
-        raw_frames.recognises,
-        raw_frames.frames_source,
-        "raw frames of the venues, as `undertow record` writes them: .zst, .gz or plain",
-    ),
-    Family(
-        tardis.recognises,
-        tardis.tardis_source,
-        "Tardis CSV: trades and liquidations of " + ", ".join(tardis.EXCHANGES),
-    ),
-    Family(
-        vision.recognises,
-        vision.vision_source,
-        "Binance Vision: SYMBOL-aggTrades-DATE.csv[.gz] or .zip",
-    ),
-    Family(
-        klines.recognises,
-        klines.klines_source,
-        "Binance klines with the taker split: SYMBOL-1m-DATE.csv[.gz] or .zip",
-    ),
-    Family(krishna.recognises, krishna.krishna_source, "liqs.csv of Krishna5972/liqs"),
-    Family(
-        recorder.recognises,
-        recorder.recorder_source,
-        "headerless forceOrder and aggTrade CSV of Binance recorders",
-    ),
-)
+__all__ = ["FAMILIES", "SUPPORTED", "SourceError", "open_source", "taken_for"]
 
 #: What `open_source` reads, one form a line, for --help.
 SUPPORTED = "\n".join(f"  {family.what}" for family in FAMILIES)
 
 
-def open_source(path: Path, by_the_run: bool = False) -> Source:
+class Taken(NamedTuple):
+    """What a file is taken for: a family, or why it is none; `lost` where it may hold records."""
+
+    path: Path
+    family: Family | None
+    reason: str = ""
+    lost: bool = False
+
+
+def open_source(path: Path, by_the_run: bool = False, keep_repeats: bool | None = None) -> Source:
     """Open a recording (a file, or a folder of them) as one stream ordered by receipt.
 
     Forms may be mixed in a folder: they merge by time. Files of no known form beside
     known ones are named in the source's `name`. `by_the_run`: our own dumps give trades as
-    `schemas.scan.columns.Trades` where many follow each other. Raises SourceError, one line, when
-    nothing is there or nothing is recognised.
+    `schemas.scan.columns.Trades` where many follow each other. `keep_repeats`: equal rows are as
+    many orders, None as each form has it. Raises SourceError, one line, when nothing is there or
+    nothing is recognised.
     """
+    taken = taken_for(path)
+    chosen: dict[Family, list[Path]] = {}
+    for one in taken:
+        if one.family is not None:
+            chosen.setdefault(one.family, []).append(one.path)
+    others = [one for one in taken if one.family is None]
+    if not chosen:
+        raise SourceError(_nothing(path, others))
+    opening = Opening(by_the_run, keep_repeats)
+    source = _together([family.source(files, opening) for family, files in chosen.items()])
+    lost = [_named(one) for one in others if one.lost]
+    silent = [_named(one) for one in others if not one.lost]
+    name = source.name
+    if lost:
+        name += f" (not read: {_some(lost)})"
+    if silent:
+        name += f" (no records in {_some(silent)})"
+    return replace(source, name=name, unread=tuple(lost))
+
+
+def taken_for(path: Path) -> list[Taken]:
+    """Say of each file of a recording what it is taken for. Raises SourceError for no file."""
     if not path.exists():
         raise SourceError(f"{path}: no such file or folder")
     files = [path] if path.is_file() else _visible(path)
     if not files:
         raise SourceError(f"{path}: the folder has no files")
-    chosen: dict[Family, list[Path]] = {}
-    others = []
+    taken = []
     for file in files:
-        first = head(file)
-        family = next((x for x in FAMILIES if x.recognises(file, first)), None)
-        if family is None:
-            why = tardis.unread(first)
-            others.append(f"{file.name}: {why}" if why else file.name)
-        else:
-            chosen.setdefault(family, []).append(file)
-    if not chosen:
-        forms = "; ".join(family.what for family in FAMILIES)
-        named = f" ({_some(others)})" if len(others) > 1 or ": " in others[0] else ""
-        raise SourceError(f"{path}: not a recording in a known form{named}; looked for {forms}")
-    sources = [
-        ndjson.ndjson_source(files, True)
-        if by_the_run and family.source is ndjson.ndjson_source
-        else family.source(files)
-        for family, files in chosen.items()
+        try:
+            members = unpacked(file)
+        except BROKEN_FILE as problem:
+            taken.append(Taken(file, None, str(problem)[:200], True))
+            continue
+        taken += [_recognised(one, alone=path.is_file()) for one in members]
+    return _once(taken)
+
+
+def _recognised(file: Path, alone: bool) -> Taken:
+    first = head(file)
+    if why := tardis.unread(first):
+        return Taken(file, None, why, True)
+    family = next((x for x in FAMILIES if x.recognises(file, first)), None)
+    if family is not None:
+        try:
+            family.reader_of(file)
+        except SourceError as problem:
+            return Taken(file, None, str(problem).removeprefix(f"{file.name}: "), True)
+        return Taken(file, family)
+    if ndjson.topic_of(file) in {*TOPICS, "truth"}:
+        return Taken(file, None, "concluded from records", False)
+    if why := no_record.why(file, first):
+        return Taken(file, None, why, False)
+    if file.suffix.lower() in (".md", ".txt") and not alone:
+        return Taken(file, None, "notes", False)
+    return Taken(file, None, no_record.seen(file, first), True)
+
+
+def _once(taken: list[Taken]) -> list[Taken]:
+    """Leave out files whose records stand in another one in other words."""
+    merged_tables = [
+        one.path for one in taken if one.family and coinalyze.merged_columns(head(one.path, 1))
     ]
-    source = _together(sources)
-    if others:
-        name, lost = f"{source.name} (not read: {_some(others)})", tuple(filter(_is_input, others))
-        source = replace(source, name=name, unread=lost)
-    return source
+    if not merged_tables:
+        return taken
+    symbols = {symbol for path in merged_tables for symbol in coinalyze.symbols_of(path)}
+    reason = f"the same hours stand in {merged_tables[0].name}"
+    return [
+        Taken(one.path, None, reason, False)
+        if one.family and one.path not in merged_tables and coinalyze.symbol_in(one.path) in symbols
+        else one
+        for one in taken
+    ]
 
 
-def _is_input(name: str) -> bool:
-    """Return whether a file that is not read may have been input: our own conclusions are not."""
-    return ndjson.topic_of(Path(name)) not in {*TOPICS, "truth"}
+def _nothing(path: Path, others: Sequence[Taken]) -> str:
+    if others and not any(one.lost for one in others):
+        if len(others) == 1:
+            return f"{path}: holds no record: {others[0].reason}"
+        named = "; ".join(_named(one) for one in others[:6])
+        return f"{path}: holds no record: {named}{'; …' * (len(others) > 6)}"
+    forms = "; ".join(family.what for family in FAMILIES)
+    named = _some([_named(one) for one in others])
+    return f"{path}: not a recording in a known form ({named}); looked for {forms}"
+
+
+def _named(one: Taken) -> str:
+    return f"{one.path.name}: {one.reason}" if one.reason else one.path.name
 
 
 def _some(names: list[str]) -> str:
@@ -124,11 +148,10 @@ def _together(sources: list[Source]) -> Source:
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Data files of a folder and those below it, not its hidden files or notes."""
+    """Files of a folder and those below it, not hidden ones."""
     return [
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
         and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        and path.suffix.lower() not in (".md", ".txt")
     ]

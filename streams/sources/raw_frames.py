@@ -26,7 +26,7 @@ from streams.feeds import registry
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instruments
 from streams.sources import Item, Source
-from streams.sources.lines import data_files, head, identity_of, items_of, time_of
+from streams.sources.lines import Reader, data_files, head, identity_of, items_of, time_of
 
 #: The channel under which a venue's metadata stands among its frames.
 METADATA = "@instruments"
@@ -156,6 +156,11 @@ def frames_source(path: Path | Sequence[Path]) -> Source:
         span=None,
         gap_after_s=GAP_AFTER_S,
     )
+
+
+def reader_of(path: Path) -> Reader:
+    """Return the reader of one file's lines."""
+    return _Player().records
 
 
 class _Player:

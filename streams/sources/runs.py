@@ -4,10 +4,9 @@ block of lines ──scan──> trades of one second of receipt, LEAST or more 
                    └──> fewer, words on time, what is not plainly a trade -> one by one, exactly
 """
 
-import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from schemas.scan.columns import Ints, Trades
 from schemas.words import SECOND
 from streams.feeds.frames import UnreadableFrame
 from streams.process.clock import not_after
-from streams.sources.lines import BROKEN_FILE, Outcome, broken_off
+from streams.sources.lines import Outcome, broken_off
+from streams.sources.packed import BROKEN_FILE, opened
 
 #: Bytes read at a time. Where a run ends depends on it, and a checkpoint counts runs.
 BLOCK = 2 << 20
@@ -41,8 +41,7 @@ def outcomes(path: Path) -> Iterator[Outcome]:
 def _blocks(path: Path) -> Iterator[tuple[bytes, Ints]]:
     """Yield whole lines and where each ends; a last line needs no newline."""
     rest, problem = b"", None
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    with opened(path, "rb") as file:
+    with opened(path) as file:
         while problem is None:
             block, problem = _filled(file)
             if not block and problem is None:

@@ -1,43 +1,62 @@
-"""Tardis.dev CSV downloads: `trades` and `liquidations` of Binance and Bybit futures.
+"""Tardis.dev CSV downloads: `trades`, `liquidations` and `derivative_ticker` of every venue here.
 
     exchange,symbol,timestamp,local_timestamp,id,side,price,amount
     bybit,BTCUSDT,1740614400123000,1740614400131456,,sell,85000.5,0.012
+    exchange,symbol,timestamp,local_timestamp,funding_timestamp,funding_rate,
+    predicted_funding_rate,open_interest,last_price,index_price,mark_price
 
-Microseconds. `side` is the taker's, and in liquidations the ORDER's for both venues: Tardis
-turns Bybit's position word round (its mapper: Buy -> sell), so sell closed a long. Binance
-gives ap and z but FILLED orders only; Bybit's price is the bankruptcy price. Read from
-tardis-node's mappers (src/mappers/binance.ts, bybit.ts), not run against their service.
+Microseconds; amounts in the venue's own units. `side` is the taker's, and in liquidations the
+ORDER's for every venue: Tardis turns position words round, so sell closed a long. Read from
+tardis-node's mappers (src/mappers/*.ts), not run against their service.
 """
 
-from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, Micros
-from streams.feeds import bybit
+from schemas.market import Liquidation, OpenInterest, Trade
+from schemas.words import Coverage, Micros, OpenInterestSides, PriceKind
+from streams.feeds import bybit, readings
 from streams.feeds.binance import agg_trade, by_name, forced_order
-from streams.feeds.checks import PriceIn, SizeIn, Word
+from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.identities import occurring
-from streams.sources import Source
-from streams.sources.lines import (
-    Reader,
-    SourceError,
-    data_files,
-    head,
-    identity_of,
-    merged,
-    row,
-    streamed,
-)
+from streams.feeds.instruments import Instrument
+from streams.sources.build import Terms, instrument_of, liquidation, trade
+from streams.sources.lines import SourceError, head
+from streams.sources.tables import Build, Table, cells_of, column_names
 
-HEADER = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
-EXCHANGES = ("binance-futures", "binance-delivery", "bybit")
-GAP_AFTER_S = 600.0
+
+class _Exchange(NamedTuple):
+    """A venue as Tardis names it: ours, and what the price of its liquidations is."""
+
+    venue: str
+    price_kind: PriceKind | None = None
+    coverage: Coverage = "unknown"
+
+
+_EXCHANGES = {
+    "binance-futures": _Exchange("binance", "average_fill", "largest_per_second"),
+    "binance-delivery": _Exchange("binance", "average_fill", "latest_per_second"),
+    "binance": _Exchange("binance"),
+    "bybit": _Exchange("bybit", "bankruptcy", "full"),
+    "okex-swap": _Exchange("okx", "bankruptcy", "latest_per_second"),
+    "okex-futures": _Exchange("okx", "bankruptcy", "latest_per_second"),
+    "okex": _Exchange("okx"),
+    "bitmex": _Exchange("bitmex", "bankruptcy", "full"),
+    "deribit": _Exchange("deribit", "fill", "full"),
+    "gate-io-futures": _Exchange("gate", "order_limit"),
+    "huobi-dm": _Exchange("htx"),
+    "huobi-dm-swap": _Exchange("htx"),
+    "huobi-dm-linear-swap": _Exchange("htx"),
+    "cryptofacilities": _Exchange("kraken", "fill", "full"),
+    "dydx-v4": _Exchange("dydx", "fill", "full"),
+    "hyperliquid": _Exchange("hyperliquid"),
+    "bitfinex-derivatives": _Exchange("bitfinex", None, "full"),
+    "bitget-futures": _Exchange("bitget"),
+}
+EXCHANGES = tuple(_EXCHANGES)
 
 #: Binance cut its liquidation stream to one a second and symbol on 2021-04-27.
 _BINANCE_THROTTLED = 1_619_481_600_000_000
@@ -45,6 +64,9 @@ _BINANCE_THROTTLED = 1_619_481_600_000_000
 _BYBIT_FULL = 1_740_528_000_000_000
 #: Bybit's earlier throttling is known to the month only (September 2021).
 _BYBIT_THROTTLED = 1_633_046_400_000_000
+_OPEN_INTEREST_SIDES: dict[str, OpenInterestSides] = {
+    "binance": "one", "okx": "one", "bybit": "both", "htx": "both"
+}  # fmt: skip
 
 
 class _Row(msgspec.Struct, array_like=True, gc=False):
@@ -58,93 +80,84 @@ class _Row(msgspec.Struct, array_like=True, gc=False):
     amount: SizeIn
 
 
-def tardis_source(path: Path | Sequence[Path]) -> Source:
-    """Stream a folder or file of Tardis downloads, ordered by local_timestamp.
-
-    The kind is in the file's or folder's name (trades, liquidations), since the columns
-    are equal. Raises SourceError when nothing is there, the kind is not said, or the
-    exchange is not one of EXCHANGES (others count in contracts not described in the file).
-    """
-    files = data_files(path, recognises)
-    groups = groupby(sorted(files, key=lambda x: (_series(x), x.name)), key=_series)
-    series = [streamed(list(group), reader_of) for _, group in groups]
-    return Source(
-        name=f"Tardis, {len(files)} file{'s' * (len(files) > 1)}",
-        identity=identity_of("tardis", files),
-        items=merged(series),
-        span=None,
-        gap_after_s=GAP_AFTER_S,
-    )
+class _Ticker(msgspec.Struct, array_like=True, gc=False):
+    exchange: Word
+    symbol: Word
+    timestamp: Micros
+    local_timestamp: Micros
+    open_interest: SizeOrZero | Literal[""]
+    mark_price: PriceIn | Literal[""]
 
 
-def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file has the header that Tardis writes, and rows of an exchange we read."""
-    if path.suffix not in (".csv", ".gz") or head[:1] != [HEADER]:
-        return False
-    return len(head) < 2 or head[1].split(",", 1)[0] in EXCHANGES
-
-
-def unread(head: list[str]) -> str:
-    """Say which exchange a Tardis file is of that we do not read; empty for any other file."""
-    exchange = head[1].split(",", 1)[0] if head[:1] == [HEADER] and len(head) > 1 else ""
-    return f"Tardis exchange {exchange!r}" if exchange and exchange not in EXCHANGES else ""
-
-
-def reader_of(path: Path) -> Reader:
-    """Return the reader of one file; raises SourceError when its kind is not said."""
+def _rows(path: Path) -> Build:
     forced = _kind(path) == "liquidations"
-    # Bybit liquidations have no id; equal ones of one message count up, as in the live feed.
+    # Liquidations mostly have no id; equal ones of one message count up, as in the live feed.
     counts: dict[str, int] = {}
     message = 0
 
-    def read(line: str) -> Trade | Liquidation | None:
+    def build(x: _Row) -> Trade | Liquidation | None:
         nonlocal message
-        if line == HEADER:
-            return None
-        cells = line.split(",")
-        if len(cells) != 8:
-            raise UnreadableFrame("", f"{len(cells)} columns, not 8")
-        x = row(cells, _Row)
-        if x.exchange not in EXCHANGES:
-            raise UnreadableFrame("exchange", f"{x.exchange!r} is not of {', '.join(EXCHANGES)}")
+        exchange = _exchange(x.exchange)
         if not forced:
-            return _trade(x)
+            return _trade(x, exchange)
         if x.local_timestamp != message:
             message = x.local_timestamp
             counts.clear()
-        return _liquidation(x, counts)
+        return _liquidation(x, exchange, counts)
 
-    return read
+    return build
 
 
-def _trade(x: _Row) -> Trade:
+def _tickers(path: Path) -> Build:
+    latest: dict[str, float] = {}
+
+    def build(x: _Ticker) -> OpenInterest | None:
+        venue = _exchange(x.exchange).venue
+        # A row repeats what did not change; it is told once.
+        if not x.open_interest or latest.get(x.symbol) == x.open_interest:
+            return None
+        latest[x.symbol] = x.open_interest
+        sides = _OPEN_INTEREST_SIDES.get(venue, "unknown")
+        instrument, times = _instrument(x.exchange, x.symbol), (x.timestamp, x.local_timestamp)
+        price = x.mark_price or None
+        return readings.interest(venue, instrument, x.open_interest, price, sides, times)
+
+    return build
+
+
+def _exchange(name: str) -> _Exchange:
+    if name not in _EXCHANGES:
+        raise UnreadableFrame("exchange", f"{name!r} is not of {', '.join(EXCHANGES)}")
+    return _EXCHANGES[name]
+
+
+def _instrument(exchange: str, symbol: str) -> Instrument:
+    venue = _EXCHANGES[exchange].venue
+    if exchange == "binance":
+        return by_name(symbol, "SPOT")
+    if venue == "binance":
+        return by_name(symbol)
+    return instrument_of(venue, symbol)
+
+
+def _trade(x: _Row, exchange: _Exchange) -> Trade:
     if not x.id:
         raise UnreadableFrame("id", "missing")
-    if x.exchange == "bybit":
-        return bybit.public_trade(
-            bybit.by_name(x.symbol),
-            x.id,
-            x.side,
-            x.amount,
-            x.price,
-            x.timestamp,
-            x.local_timestamp,
-        )
-    # Binance numbers raw and aggregate trades apart, and Tardis records the raw ones.
-    return agg_trade(
-        by_name(x.symbol),
-        f"raw:{x.id}",
-        x.price,
-        x.amount,
-        x.timestamp,
-        x.side == "sell",
-        x.local_timestamp,
-    )
+    instrument, bought = _instrument(x.exchange, x.symbol), x.side == "buy"
+    at, received = x.timestamp, x.local_timestamp
+    if exchange.venue == "binance":
+        # Binance numbers raw and aggregate trades apart, and Tardis records the raw ones.
+        raw_id = f"raw:{x.id}"
+        return agg_trade(instrument, raw_id, x.price, x.amount, at, not bought, received)
+    # HTX counts both sides of a print; its other feed here tells half of it too.
+    amount = x.amount / 2 if exchange.venue == "htx" else x.amount
+    trade_id = f"{at // 1000}:{x.id}" if exchange.venue == "hyperliquid" else x.id
+    return trade(exchange.venue, instrument, trade_id, x.side, Terms(amount, x.price, at, received))
 
 
-def _liquidation(x: _Row, counts: dict[str, int]) -> Liquidation | None:
+def _liquidation(x: _Row, exchange: _Exchange, counts: dict[str, int]) -> Liquidation | None:
     stream = f"tardis:{x.exchange}"
-    if x.exchange == "bybit":
+    if exchange.venue == "bybit":
         coverage: Coverage = "full"
         if x.timestamp < _BYBIT_FULL:
             coverage = "latest_per_second" if x.timestamp >= _BYBIT_THROTTLED else "unknown"
@@ -159,21 +172,46 @@ def _liquidation(x: _Row, counts: dict[str, int]) -> Liquidation | None:
         )
         event_id = occurring(record.event_id, counts)
         return msgspec.structs.replace(record, event_id=event_id)
-    instrument = by_name(x.symbol)
-    contracts = instrument.unit == "quote"
-    throttled: Coverage = "latest_per_second" if contracts else "largest_per_second"
-    return forced_order(
-        instrument=instrument,
-        side="SELL" if x.side == "sell" else "BUY",
-        orig_quantity=x.amount,
-        order_price=x.price,
-        average_price=x.price,
-        filled=x.amount,
-        ts_event=x.timestamp,
-        ts_recv=x.local_timestamp,
-        stream=stream,
-        coverage=throttled if x.timestamp >= _BINANCE_THROTTLED else "full",
+    instrument = _instrument(x.exchange, x.symbol)
+    if exchange.venue == "binance":
+        return forced_order(
+            instrument=instrument,
+            side="SELL" if x.side == "sell" else "BUY",
+            orig_quantity=x.amount,
+            order_price=x.price,
+            average_price=x.price,
+            filled=x.amount,
+            ts_event=x.timestamp,
+            ts_recv=x.local_timestamp,
+            stream=stream,
+            coverage=exchange.coverage if x.timestamp >= _BINANCE_THROTTLED else "full",
+        )
+    return _other(x, exchange, instrument, counts)
+
+
+def _other(
+    x: _Row, exchange: _Exchange, instrument: Instrument, counts: dict[str, int]
+) -> Liquidation:
+    terms = Terms(x.amount, x.price, x.timestamp, x.local_timestamp)
+    record = liquidation(
+        exchange.venue,
+        instrument,
+        "long" if x.side == "sell" else "short",
+        terms,
+        exchange.price_kind,
+        exchange.coverage,
+        f"tardis:{x.exchange}",
     )
+    return msgspec.structs.replace(record, event_id=occurring(record.event_id, counts))
+
+
+def kind_problem(path: Path) -> str:
+    """Say why a file's kind cannot be told; empty where it can."""
+    try:
+        _kind(path)
+    except SourceError as problem:
+        return str(problem)
+    return ""
 
 
 def _kind(path: Path) -> str:
@@ -183,12 +221,43 @@ def _kind(path: Path) -> str:
             return said[0]
         if said:
             # Venues give trades ids, and liquidations none.
-            first = [*head(path, 2), "", ""][1].split(",")
-            return "trades" if len(first) == 8 and first[4] else "liquidations"
+            lines = [*head(path, 2), "", ""]
+            cells = dict(zip(column_names(lines[0]), cells_of(lines[1]), strict=False))
+            return "trades" if cells.get("id") else "liquidations"
     raise SourceError(f"{path}: neither 'trades' nor 'liquidations' in its name or folder")
 
 
-def _series(path: Path) -> tuple[str, str, str]:
-    first = head(path, 2)
-    exchange, symbol = [*first[1].split(","), ""][:2] if len(first) > 1 else ("", "")
-    return exchange, _kind(path), symbol
+def series(path: Path) -> str:
+    """Return which files follow each other: those of one exchange, symbol and kind."""
+    lines = [*head(path, 2), ""]
+    exchange, symbol = [*cells_of(lines[1]), ""][:2]
+    ticker = "open_interest" in lines[0]
+    return f"{exchange} {'ticker' if ticker else _kind(path)} {symbol}"
+
+
+def unread(first: list[str]) -> str:
+    """Say which exchange a Tardis file is of that is not read; empty for any other file."""
+    if len(first) < 2 or column_names(first[0])[:4] != [
+        *("exchange", "symbol", "timestamp", "local_timestamp")
+    ]:
+        return ""
+    exchange = cells_of(first[1])[0]
+    return f"Tardis exchange {exchange!r}" if exchange not in EXCHANGES else ""
+
+
+#: Tardis writes one file a day and symbol, or a grouped one of many symbols.
+ROWS = Table(
+    what="Tardis CSV: trades and liquidations",
+    columns=_Row,
+    build=_rows,
+    lacks="liquidations: prices of OKX, Bybit and BitMEX are bankruptcy prices; of HTX and"
+    " Bitfinex none is known; sides are the order's",
+    series=series,
+)
+TICKERS = Table(
+    what="Tardis CSV: derivative_ticker, its open interest",
+    columns=_Ticker,
+    build=_tickers,
+    lacks="funding and index prices are not used; which sides are counted is told of four venues",
+    series=series,
+)

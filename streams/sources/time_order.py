@@ -1,63 +1,77 @@
-"""Whether a dump's lines follow the order of time, and the same lines where they do not.
+"""Whether a file's lines follow the order of time, and the same lines where they do not.
 
 Console consumers write partition after partition: the second begins where the first began. A
 lone line out of place is no such thing; most lines around it go on.
 """
 
-import gzip
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from schemas.words import SECOND
+from streams.sources.packed import BROKEN_FILE, opened, packing, text_lines
 
 #: Lines from so many places are looked at, so many together; a shorter file is read whole.
-PLACES, TOGETHER = 64, 16
+PLACES, TOGETHER = 256, 16
 WHOLE = 8 << 20
+#: A packed file is unpacked once for this, and so many of its bytes are one place.
+BLOCK = 1 << 18
 #: Going back by more is not lateness.
 BACK = 10 * SECOND
 #: Lines sorted in memory at a time.
 RUN = 200_000
-_TIME = re.compile(rb'"ts_(?:event|open)"\s*:\s*(\d{1,18})')
+_TIME = re.compile(r'"ts_(?:event|open)"\s*:\s*(\d{1,18})')
 _WORD = b'"feed_status"'
 
 Line = tuple[int, str]
+#: The time in a line, microseconds, None where there is none.
+TimeIn = Callable[[str], int | None]
 
 
 class Order(NamedTuple):
-    """What a dump's file is like: it has words on time; its lines go back in time."""
+    """What a file is like: its lines go back in time; it begins at; it has words on time."""
 
-    has_words: bool
-    goes_back: bool
+    goes_back: bool = False
+    begins: int = 0
+    has_words: bool = False
 
 
-def looked_at(path: Path) -> Order:
-    """Look at a file's lines, all of a short or packed one, at places of a long plain one."""
-    packed, has_words = path.suffix == ".gz", False
-    size = path.stat().st_size
-    highest, goes_back = 0.0, False
+def time_told(line: str) -> int | None:
+    """Return the event time that a line of our own dumps tells, microseconds."""
+    matched = _TIME.search(line)
+    return int(matched[1]) if matched else None
+
+
+def looked_at(path: Path, time_in: TimeIn = time_told) -> Order:
+    """Look at a file's lines at places of it; short ones whole."""
+    packed, has_words = "", False
+    highest, begins, goes_back = 0.0, 0, False
     try:
-        with _opened(path) as file:
-            blocks = _whole(file) if packed or size <= WHOLE else _places(file, size)
-            for lines in blocks:
-                has_words = has_words or any(_WORD in line for line in lines)
-                times = [int(matched[1]) for line in lines if (matched := _TIME.search(line))]
+        packed = packing(path)
+        size, so_far = path.stat().st_size, 0
+        for block in _blocks(path, packed, size):
+            has_words = has_words or _WORD in block
+            so_far += len(block)
+            for lines in _places_in(block, so_far <= WHOLE and (bool(packed) or size <= WHOLE)):
+                times = [ts for line in lines if (ts := time_in(line)) is not None]
                 if not times:
                     continue
                 middle = median(times)
+                begins = min(begins or min(times), min(times))
                 goes_back = goes_back or middle < highest - BACK
                 highest = max(highest, middle)
-    except (OSError, EOFError):
+    except BROKEN_FILE:
         pass  # whoever reads the lines tells where the file breaks off
-    return Order(has_words or (not packed and _has(path, _WORD)), goes_back)
+    plain_and_long = not packed and size > WHOLE
+    return Order(goes_back, begins, has_words or (plain_and_long and _has(path, _WORD)))
 
 
-def by_time(lines: Iterator[Line]) -> Iterator[Line]:
+def by_time(lines: Iterator[Line], time_in: TimeIn = time_told) -> Iterator[Line]:
     """Yield numbered lines by the time in them, sorted on disk; one without keeps its place."""
     with tempfile.TemporaryDirectory(prefix="undertow-sort-") as folder:
         runs: list[Path] = []
@@ -65,12 +79,17 @@ def by_time(lines: Iterator[Line]) -> Iterator[Line]:
         while part := list(islice(lines, RUN)):
             keyed = []
             for number, text in part:
-                if matched := _TIME.search(text.encode()):
-                    latest = int(matched[1])
+                if (ts := time_in(text)) is not None:
+                    latest = ts
                 keyed.append((latest, number, text))
+            keyed.sort()
+            if len(part) < RUN and not runs:
+                for _, number, text in keyed:
+                    yield number, text
+                return
             runs.append(Path(folder) / str(len(runs)))
             with runs[-1].open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{ts} {number} {text}\n" for ts, number, text in sorted(keyed))
+                file.writelines(f"{ts} {number} {text}\n" for ts, number, text in keyed)
         for _, number, text in merge(*map(_read, runs)):
             yield number, text
 
@@ -82,23 +101,43 @@ def _read(run: Path) -> Iterator[tuple[int, int, str]]:
             yield int(ts), int(number), text
 
 
-def _opened(path: Path) -> IO[bytes]:
-    opened: Any = gzip.open if path.suffix == ".gz" else open
-    file: IO[bytes] = opened(path, "rb")
-    return file
+def _blocks(path: Path, packed: str, size: int) -> Iterator[bytes]:
+    """Yield all of a short or packed file by blocks, of a long plain one what is at places."""
+    if packed == "parquet":
+        yield from (line.encode() for line in text_lines(path))
+        return
+    with opened(path) as file:
+        if packed or size <= WHOLE:
+            yield from _whole_lines(file)
+            return
+        for place in range(PLACES):
+            file.seek(size * place // PLACES)
+            if place:
+                file.readline()
+            yield b"".join(islice(file, TOGETHER))
 
 
-def _whole(file: IO[bytes]) -> Iterator[list[bytes]]:
-    while lines := list(islice(file, TOGETHER)):
-        yield lines
+def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
+    rest = b""
+    while block := file.read1(BLOCK):  # type: ignore[attr-defined]
+        whole, newline, rest = (rest + block).rpartition(b"\n")
+        if newline:
+            yield whole
+    if rest:
+        yield rest
 
 
-def _places(file: IO[bytes], size: int) -> Iterator[list[bytes]]:
-    for place in range(PLACES):
-        file.seek(size * place // PLACES)
-        if place:
-            file.readline()
-        yield list(islice(file, TOGETHER))
+def _places_in(block: bytes, whole: bool) -> Iterator[list[str]]:
+    """Yield lines that stand together: all of a block by sixteens, or its first ones."""
+    if not whole:
+        yield [
+            line.decode(errors="replace").rstrip("\r")
+            for line in block.split(b"\n", TOGETHER)[:TOGETHER]
+        ]
+        return
+    lines = iter(block.decode(errors="replace").splitlines())
+    while together := list(islice(lines, TOGETHER)):
+        yield together
 
 
 def _has(path: Path, text: bytes) -> bool:

@@ -1,90 +1,212 @@
-"""Binance Vision aggregate trades (data.binance.vision), streamed: the files are large.
+"""Binance Vision (data.binance.vision): aggregate and raw trades, open interest, forced orders.
 
     agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker
-    2541757614,104943.5,0.15,5901,5903,1737897219873,false
+    id,price,qty,quote_qty,time,is_buyer_maker
+    create_time,symbol,sum_open_interest,sum_open_interest_value,...
+    time,side,order_type,time_in_force,original_quantity,price,average_price,order_status,
+    last_fill_quantity,accumulated_fill_quantity
 
-With or without the header; .csv, .csv.gz or .zip; milliseconds or microseconds. Spot files
-have an eighth column (is_best_match). Names like BTCUSDT-aggTrades-2025-01-27.zip.
+With or without the header; times in milliseconds or microseconds. Spot files have a column more
+(is_best_match). Names like BTCUSDT-aggTrades-2025-01-27.zip say the symbol. `fundingRate` holds no
+record that is used here.
 """
 
-from collections.abc import Sequence
-from itertools import groupby
+import re
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from schemas.market import Trade
-from streams.feeds.binance import agg_trade, by_name
-from streams.feeds.checks import PriceIn, SizeIn
-from streams.feeds.frames import UnreadableFrame
-from streams.sources import Source
-from streams.sources.lines import (
-    Reader,
-    data_files,
-    identity_of,
-    merged,
-    micros,
-    row,
-    streamed,
-)
+from schemas.market import Liquidation, OpenInterest, Trade
+from streams.feeds import readings
+from streams.feeds.binance import agg_trade, by_name, forced_order
+from streams.feeds.checks import PriceIn, PriceOrZero, SizeIn, SizeOrZero
+from streams.sources.build import yes
+from streams.sources.lines import SourceError
+from streams.sources.tables import Build, Table, stamp
 
-GAP_AFTER_S = 600.0
+_SYMBOL = re.compile(r"([^\W_][^-.]*)-(?:aggTrades|trades|metrics|liquidationSnapshot)\b")
+_AGG = ("agg_trade_id", "price", "quantity", "first_id", "last_id", "transact_time")
+_RAW = ("id", "price", "qty", "quote_qty", "time")
+#: Forced orders were archived until Binance cut their stream to one a second, 2021-04-27.
+_THROTTLED = 1_619_481_600_000_000
+_Id = Annotated[int, Meta(ge=0)]
 
 
 class _AggTrade(msgspec.Struct, array_like=True, gc=False):
-    agg_trade_id: int
+    agg_trade_id: _Id
     price: PriceIn
     quantity: SizeIn
-    first_trade_id: int
-    last_trade_id: int
-    transact_time: int
-    is_buyer_maker: bool
+    transact_time: str
+    is_buyer_maker: str
+    is_best_match: str = ""
 
 
-def vision_source(path: Path | Sequence[Path]) -> Source:
-    """Stream aggregate trades of a folder or file, merged over symbols by time.
+class _RawTrade(msgspec.Struct, array_like=True, gc=False):
+    id: _Id
+    price: PriceIn
+    qty: SizeIn
+    time: str
+    is_buyer_maker: str
+    is_best_match: str = ""
 
-    Receipt was not recorded, so it is the trade's own time in the file's order. Times in
-    microseconds. Raises SourceError when nothing is there.
-    """
-    files = data_files(path, recognises)
-    by_symbol = groupby(sorted(files, key=lambda x: (_symbol(x), x.name)), key=_symbol)
-    series = [streamed(list(group), reader_of) for _, group in by_symbol]
-    return Source(
-        name=f"Binance Vision trades of {len(series)} symbol{'s' * (len(series) > 1)}",
-        identity=identity_of("vision", files),
-        items=merged(series),
-        span=None,
-        gap_after_s=GAP_AFTER_S,
+
+class _Metrics(msgspec.Struct, array_like=True, gc=False):
+    create_time: str
+    symbol: str
+    sum_open_interest: SizeIn
+    sum_open_interest_value: SizeOrZero
+
+
+class _Snapshot(msgspec.Struct, array_like=True, gc=False):
+    time: str
+    side: str
+    original_quantity: SizeOrZero
+    price: PriceOrZero
+    average_price: PriceOrZero
+    accumulated_fill_quantity: SizeOrZero
+
+
+def symbol_in(path: Path) -> str:
+    """Return the symbol that a file's or its folder's name says; raises SourceError."""
+    for text in (path.name, *(parent.name for parent in list(path.parents)[:3])):
+        if matched := _SYMBOL.match(text):
+            return matched[1].upper()
+        if re.fullmatch(r"[A-Z0-9]{2,20}(USDT|USDC|FDUSD|BUSD|USD)(_PERP|_\d{6})?", text):
+            return text
+    raise SourceError(f"{path.name}: neither its name nor its folder's says the symbol")
+
+
+def _raw_trades(path: Path) -> Build:
+    symbol = symbol_in(path)
+
+    def build(x: _RawTrade) -> Trade:
+        ts = stamp(x.time)
+        instrument = by_name(symbol, "SPOT" if x.is_best_match else "PERP")
+        sold = yes(x.is_buyer_maker, "is_buyer_maker")
+        return agg_trade(instrument, f"raw:{x.id}", x.price, x.qty, ts, sold, ts)
+
+    return build
+
+
+def _agg_trades(path: Path) -> Build:
+    symbol = symbol_in(path)
+
+    def build(x: _AggTrade) -> Trade:
+        ts = stamp(x.transact_time, "transact_time")
+        instrument = by_name(symbol, "SPOT" if x.is_best_match else "PERP")
+        sold = yes(x.is_buyer_maker, "is_buyer_maker")
+        return agg_trade(instrument, x.agg_trade_id, x.price, x.quantity, ts, sold, ts)
+
+    return build
+
+
+def _metrics(path: Path) -> Build:
+    def build(x: _Metrics) -> OpenInterest:
+        ts = stamp(x.create_time, "create_time")
+        worth, quantity = x.sum_open_interest_value or None, x.sum_open_interest
+        instrument = by_name(x.symbol.upper())
+        if instrument.unit == "quote":  # COIN-M: contracts, and coins for their worth
+            worth, quantity = quantity * instrument.size, worth or 0.0
+        quantity *= instrument.multiplier
+        return readings.open_interest("binance", instrument, quantity, worth, "one", (ts, ts))
+
+    return build
+
+
+def _snapshots(path: Path) -> Build:
+    symbol = symbol_in(path)
+
+    def build(x: _Snapshot) -> Liquidation | None:
+        ts = stamp(x.time)
+        side = x.side.strip().upper()
+        instrument = by_name(symbol)
+        return forced_order(
+            instrument=instrument,
+            side="SELL" if side == "SELL" else "BUY",
+            orig_quantity=x.original_quantity,
+            order_price=x.price,
+            average_price=x.average_price,
+            filled=x.accumulated_fill_quantity,
+            ts_event=ts,
+            ts_recv=ts,
+            stream="liquidationSnapshot",
+            coverage="full" if ts < _THROTTLED else "latest_per_second",
+        )
+
+    return build
+
+
+def _numbers(cells: list[str], times: int, flag: int) -> bool:
+    return (
+        cells[0].isdigit()
+        and cells[times].isdigit()
+        and cells[flag].lower() in ("true", "false", "0", "1")
     )
 
 
-def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file is aggregate trades, by its name and its first line."""
-    if not head or "-aggTrades-" not in path.name:
-        return False
-    columns = head[0].split(",")
-    return len(columns) in (7, 8) and (columns[0] == "agg_trade_id" or columns[0].isdigit())
-
-
-def reader_of(path: Path) -> Reader:
-    """Return the reader of one file, which knows its symbol."""
-    symbol = _symbol(path)
-
-    def read(line: str) -> Trade | None:
-        cells = line.split(",")
-        if cells[0] == "agg_trade_id":
-            return None
-        if len(cells) not in (7, 8):
-            raise UnreadableFrame("", f"{len(cells)} columns; 7 make a future's trade, 8 a spot's")
-        kind = "PERP" if len(cells) == 7 else "SPOT"
-        x = row(cells, _AggTrade)
-        ts = micros(x.transact_time)
-        instrument = by_name(symbol, kind)
-        return agg_trade(instrument, x.agg_trade_id, x.price, x.quantity, ts, x.is_buyer_maker, ts)
-
-    return read
-
-
-def _symbol(path: Path) -> str:
-    return path.name.split("-", 1)[0]
+AGG_TRADES = Table(
+    what="Binance Vision aggTrades: SYMBOL-aggTrades-DATE",
+    columns=_AggTrade,
+    build=_agg_trades,
+    lacks="no receipt; insurance fund and auto-deleveraging left out by Binance",
+    names={
+        "agg_trade_id": ("a", "aggtradeid", "agg_id", "aggregate_trade_id"),
+        "price": ("p",),
+        "quantity": ("q", "qty"),
+        "transact_time": ("t", "time", "timestamp"),
+        "is_buyer_maker": ("m", "maker_bought", "buyer_maker", "isbuyermaker"),
+        "is_best_match": ("isbestmatch", "was_the_trade_the_best_price_match"),
+    },
+    bare=((*_AGG, "is_buyer_maker"), (*_AGG, "is_buyer_maker", "is_best_match")),
+    looks=partial(_numbers, times=5, flag=6),
+    named=re.compile(r"aggTrades", re.IGNORECASE),
+    series=lambda path: symbol_in(path),
+)
+TRADES = Table(
+    what="Binance Vision trades: SYMBOL-trades-DATE",
+    columns=_RawTrade,
+    build=_raw_trades,
+    lacks="no receipt; ids are of single prints, so beside aggTrades each is counted twice",
+    names={
+        "qty": ("quantity",),
+        "id": ("trade_id", "tradeid"),
+        "is_buyer_maker": ("isbuyermaker", "maker_bought"),
+        "is_best_match": ("isbestmatch",),
+    },
+    bare=((*_RAW, "is_buyer_maker"), (*_RAW, "is_buyer_maker", "is_best_match")),
+    looks=partial(_numbers, times=4, flag=5),
+    named=re.compile(r"[-/]trades[-/]", re.IGNORECASE),
+    series=lambda path: symbol_in(path),
+)
+METRICS = Table(
+    what="Binance Vision metrics: open interest each 5 min",
+    columns=_Metrics,
+    build=_metrics,
+    lacks="open interest only; the ratios beside it are not used",
+    bare=(
+        (
+            *("create_time", "symbol", "sum_open_interest", "sum_open_interest_value"),
+            *("a", "b", "c", "d"),
+        ),
+    ),
+    looks=lambda cells: cells[0][:2] == "20" and cells[1].isalnum() and not cells[1].isdigit(),
+    named=re.compile(r"metrics", re.IGNORECASE),
+)
+SNAPSHOT = Table(
+    what="Binance Vision liquidationSnapshot: forced orders",
+    columns=_Snapshot,
+    build=_snapshots,
+    lacks="no receipt; full until 2021-04-27, then the latest order a second",
+    bare=(
+        (
+            *("time", "side", "order_type", "time_in_force", "original_quantity", "price"),
+            *("average_price", "order_status", "last_fill_quantity", "accumulated_fill_quantity"),
+        ),
+    ),
+    looks=lambda cells: cells[0].isdigit() and cells[1] in ("BUY", "SELL"),
+    named=re.compile(r"liquidationSnapshot", re.IGNORECASE),
+    series=lambda path: symbol_in(path),
+)

@@ -12,7 +12,7 @@ from schemas.codec import encode, encode_many
 from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
 from schemas.words import MINUTE, SECOND, grid_usd
-from streams.sources import lines
+from streams.sources import series
 from streams.sources.krishna import krishna_source
 from streams.sources.lines import time_of
 from streams.sources.open import FAMILIES, SUPPORTED, SourceError, open_source
@@ -107,7 +107,8 @@ def test_krishnas_squeeze_hour_is_63_million_dollars():
 
 @recorded
 def test_krishnas_btc_candles_are_named_as_not_read():
-    assert "not read: BTC_1m.csv" in open_source(DATA / "binance_liqs_2023-01_krishna").name
+    name = open_source(DATA / "binance_liqs_2023-01_krishna").name
+    assert "no records in BTC_1m.csv: candles without the takers' split" in name
 
 
 # Klines
@@ -212,12 +213,13 @@ def test_a_line_that_steps_back_in_time_is_put_in_its_place(tmp_path):
 
 
 def test_a_line_further_back_than_the_window_is_received_in_its_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr(lines, "WINDOW", 2)
+    monkeypatch.setattr(series, "WINDOW", 4)
+    monkeypatch.setattr(series, "LEAST_WINDOW", 1)
     text = "".join(f"{n},2,1,{n},{n},{1737908829900 + n},true\n" for n in range(9))
     text += "9,2,1,9,9,1737908829800,true\n"
     items = records(write(tmp_path / "BTCUSDT-aggTrades-2025-01.csv", text))
     [late] = [r for _, r in items if r.ts_event == 1_737_908_829_800_000]
-    assert late.ts_recv == 1_737_908_829_906_000
+    assert late.ts_recv == 1_737_908_829_904_000
 
 
 def test_a_file_that_breaks_off_keeps_what_came_before(tmp_path):
@@ -282,8 +284,8 @@ def test_a_tardis_trade_of_unknown_side_is_a_dead_letter(tmp_path):
 
 
 def test_an_unsupported_tardis_exchange_is_refused_by_name(tmp_path):
-    write(tmp_path / "deribit_trades.csv", TARDIS + f"deribit,BTC-PERPETUAL,{T},{T},a,buy,5,1\n")
-    with pytest.raises(SourceError, match="'deribit'"):
+    write(tmp_path / "upbit_trades.csv", TARDIS + f"upbit,KRW-BTC,{T},{T},a,buy,5,1\n")
+    with pytest.raises(SourceError, match="'upbit'"):
         open_source(tmp_path)
 
 

@@ -1,0 +1,168 @@
+"""The public archives of Bybit, OKX and Gate: trades.
+
+    timestamp,symbol,side,size,price,tickDirection,trdMatchID,grossValue,...    (public.bybit.com)
+    instrument_name,trade_id,side,price,size,created_time   (OKX; until 2024 no instrument_name)
+    1696118400.123456,61120044,27000.1,-75   (Gate: time, id, price, size in contracts)
+
+Bybit's times are seconds with a fraction, its older files go back in time. OKX counts swaps and
+futures in contracts. The sign of Gate's size is the taker's, as in its live feed; a file whose
+sizes have no sign does not tell it and is refused.
+"""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from schemas.market import Trade
+from streams.feeds import bybit
+from streams.feeds.checks import PriceIn, SignedSize, SizeIn, Word
+from streams.feeds.frames import UnreadableFrame
+from streams.feeds.symbols import split_symbol
+from streams.sources.build import Terms, instrument_of, taker, trade
+from streams.sources.lines import SourceError, head
+from streams.sources.tables import Build, Table, cells_of, stamp
+
+_OKX = re.compile(r"([A-Z0-9]+-[A-Z0-9]+(?:-SWAP|-\d{6})?)-(?:agg)?trades?\b", re.IGNORECASE)
+_GATE = re.compile(r"^([A-Z0-9]+_USDT?)-\d{6,8}")
+_BYBIT_SPOT = re.compile(r"^([A-Z0-9]+(?:USDT|USDC))[-_]\d{4}-\d\d")
+
+
+class _Bybit(msgspec.Struct, array_like=True, gc=False):
+    timestamp: str
+    symbol: Word
+    side: str
+    size: SizeIn
+    price: PriceIn
+    trdmatchid: str
+
+
+class _BybitSpot(msgspec.Struct, array_like=True, gc=False):
+    id: Word
+    timestamp: str
+    price: PriceIn
+    volume: SizeIn
+    side: str
+
+
+class _Okx(msgspec.Struct, array_like=True, gc=False):
+    trade_id: str
+    side: str
+    size: SizeIn
+    price: PriceIn
+    created_time: str
+    instrument_name: str = ""
+
+
+class _Gate(msgspec.Struct, array_like=True, gc=False):
+    time: str
+    id: Word
+    price: PriceIn
+    size: SignedSize
+
+
+def _bybit(path: Path) -> Build:
+    def build(x: _Bybit) -> Trade:
+        ts = stamp(x.timestamp, "timestamp")
+        instrument = bybit.by_name(x.symbol)
+        return bybit.public_trade(instrument, x.trdmatchid, taker(x.side), x.size, x.price, ts, ts)
+
+    return build
+
+
+def _bybit_spot(path: Path) -> Build:
+    matched = _BYBIT_SPOT.match(path.name)
+    if matched is None:
+        raise SourceError(f"{path.name}: its name does not say the symbol")
+    asset, name, _ = split_symbol(matched[1], "SPOT")
+    instrument = msgspec.structs.replace(
+        bybit.by_name(matched[1]), instrument=name, asset=asset, multiplier=1.0
+    )
+
+    def build(x: _BybitSpot) -> Trade:
+        ts = stamp(x.timestamp, "timestamp")
+        terms = Terms(x.volume, x.price, ts, ts)
+        # Its numbers begin anew each day.
+        return trade("bybit", instrument, f"spot:{ts}:{x.id}", taker(x.side), terms)
+
+    return build
+
+
+def _okx(path: Path) -> Build:
+    named = _OKX.search(path.name)
+    prefix = "agg:" if "aggtrades" in path.name.lower() else ""
+
+    def build(x: _Okx) -> Trade:
+        symbol = x.instrument_name or (named[1].upper() if named else "")
+        if not symbol:
+            raise UnreadableFrame("instrument_name", "neither the row nor the file's name says it")
+        ts = stamp(x.created_time, "created_time")
+        terms = Terms(x.size, x.price, ts, ts)
+        return trade("okx", instrument_of("okx", symbol), prefix + x.trade_id, taker(x.side), terms)
+
+    return build
+
+
+def _gate(path: Path) -> Build:
+    matched = _GATE.match(path.name)
+    if matched is None:
+        raise SourceError(f"{path.name}: its name says no contract, as BTC_USDT-202401 does")
+    instrument = instrument_of("gate", matched[1])
+    if not any(_signed(line) for line in head(path)):
+        raise SourceError(f"{path.name}: no size has a sign, so the takers' side is not told")
+
+    def build(x: _Gate) -> Trade | None:
+        if x.size == 0:
+            return None
+        ts = stamp(x.time)
+        terms = Terms(abs(x.size), x.price, ts, ts)
+        return trade("gate", instrument, x.id, "buy" if x.size > 0 else "sell", terms)
+
+    return build
+
+
+def _signed(line: str) -> bool:
+    return cells_of(line)[-1].startswith("-")
+
+
+def _four_numbers(cells: list[str]) -> bool:
+    # Mark prices have four columns too, but no whole number for an id.
+    time, number, price, size = cells
+    return (
+        bool(re.fullmatch(r"1[0-9]{9}(\.[0-9]+)?", time))
+        and number.isdigit()
+        and bool(re.fullmatch(r"[0-9.]+", price))
+        and bool(re.fullmatch(r"-?[0-9]+(\.0*)?", size))
+    )
+
+
+BYBIT = Table(
+    what="Bybit's public archive: trades",
+    columns=_Bybit,
+    build=_bybit,
+    lacks="no receipt; all prints; no liquidations are archived",
+    names={"trdmatchid": ("trade_id", "execid")},
+)
+BYBIT_SPOT = Table(
+    what="Bybit's public archive: spot trades, SYMBOL_DATE",
+    columns=_BybitSpot,
+    build=_bybit_spot,
+    lacks="no receipt",
+    named=re.compile(r"/[A-Z0-9]+(?:USDT|USDC)[-_]\d{4}-\d\d[^/]*$"),
+)
+OKX = Table(
+    what="OKX's archive: trades and aggtrades",
+    columns=_Okx,
+    build=_okx,
+    lacks="no receipt; aggtrades have ids of their own, so beside trades each is counted twice",
+    names={"created_time": ("timestamp", "ts"), "size": ("sz", "qty"), "price": ("px",)},
+)
+GATE = Table(
+    what="Gate's archive: futures trades, CONTRACT-YYYYMM",
+    columns=_Gate,
+    build=_gate,
+    lacks="no receipt; prints of insurance and auto-deleveraging are not marked",
+    bare=(("time", "id", "price", "size"),),
+    looks=_four_numbers,
+    named=re.compile(r"/[A-Z0-9]+_USDT?-\d{6,8}[^/]*$"),
+)

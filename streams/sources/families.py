@@ -1,0 +1,198 @@
+"""Every form of recording that is read: what tells it, what reads it, and what it cannot tell."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from streams.sources import (
+    Source,
+    archives,
+    captures,
+    coinalyze,
+    hyperliquid_files,
+    klines,
+    krishna,
+    lending,
+    listed,
+    ndjson,
+    raw_frames,
+    tables,
+    tardis,
+    vision,
+)
+from streams.sources import binance_recorder as recorder
+from streams.sources.lines import BARS_CLOCKED, Reader, head, identity_of, merged, numbered
+from streams.sources.series import Lines, ordered, streamed
+
+
+class Opening(NamedTuple):
+    """How a recording is to be opened.
+
+    `by_the_run`: our own dumps give trades as columns where many follow each other.
+    `keep_repeats`: rows that are equal are as many orders, not one written twice; None: as the
+    form has it.
+    """
+
+    by_the_run: bool = False
+    keep_repeats: bool | None = None
+
+
+class Family(NamedTuple):
+    """One form of recording: what tells it, what reads its files, its line in --help."""
+
+    recognises: Callable[[Path, list[str]], bool]
+    source: Callable[[Sequence[Path], Opening], Source]
+    what: str
+    lacks: str
+    reader_of: Callable[[Path], Reader]
+
+
+def _of_table(table: tables.Table) -> Family:
+    def recognises(path: Path, first: list[str]) -> bool:
+        return tables.layout(table, path, first) is not None
+
+    def reader_of(path: Path) -> Reader:
+        return tables.reader(table, path, head(path))
+
+    source = partial(
+        _source,
+        what=table.what,
+        reader_of=reader_of,
+        series=table.series,
+        gap_after_s=table.gap_after_s,
+        clocked=BARS_CLOCKED if table is klines.KLINES else (),
+    )
+    return Family(recognises, source, table.what, table.lacks, reader_of)
+
+
+def _of_lines(
+    recognises: Callable[[Path, list[str]], bool],
+    reader_of: Callable[[Path], Reader],
+    what: str,
+    lacks: str,
+    gap_after_s: float = 600.0,
+    lines: Lines = numbered,
+) -> Family:
+    source = partial(
+        _source,
+        what=what,
+        reader_of=reader_of,
+        series=lambda _: "",
+        gap_after_s=gap_after_s,
+        lines=lines,
+    )
+    return Family(recognises, source, what, lacks, reader_of)
+
+
+def _source(
+    files: Sequence[Path],
+    opening: Opening,
+    *,
+    what: str,
+    reader_of: Callable[[Path], Reader],
+    series: Callable[[Path], str],
+    gap_after_s: float,
+    clocked: tuple[str, ...] = (),
+    lines: Lines = numbered,
+) -> Source:
+    """Stream files of one form, merged by time over the series that they make."""
+    keyed = sorted((series(path), path.name, str(path), path) for path in files)
+    groups = [[one[-1] for one in group] for _, group in groupby(keyed, key=lambda one: one[0])]
+    looked = [ordered(group, reader_of, lines) for group in groups]
+    form = what.partition(":")[0]
+    name = f"{form}, {len(files)} file{'s' * (len(files) > 1)}"
+    if back := [name for one in looked for name in one.sorted_names]:
+        name += f"; sorted by time: {', '.join(back[:5])}{', …' * (len(back) > 5)}"
+    options: dict[str, Any] = {"clocked": clocked} if clocked else {}
+    return Source(
+        name=name,
+        identity=identity_of(form, files),
+        items=merged([streamed(one, len(looked)) for one in looked]),
+        span=None,
+        gap_after_s=gap_after_s,
+        **options,
+    )
+
+
+def _recorder(files: Sequence[Path], opening: Opening) -> Source:
+    return recorder.recorder_source(files, bool(opening.keep_repeats))
+
+
+def _krishna(files: Sequence[Path], opening: Opening) -> Source:
+    return krishna.krishna_source(files)
+
+
+def _ndjson(files: Sequence[Path], opening: Opening) -> Source:
+    return ndjson.ndjson_source(files, opening.by_the_run)
+
+
+#: In the order of how sure their marks are.
+FAMILIES = (
+    Family(
+        ndjson.recognises,
+        _ndjson,
+        "our own dumps and exports: <topic>.ndjson[.gz], <topic>.parquet",
+        "nothing: it is what was written",
+        ndjson.reader_of,
+    ),
+    Family(
+        raw_frames.recognises,
+        lambda files, _: raw_frames.frames_source(files),
+        "raw frames of the venues, as `undertow record` writes them: .zst, .gz or plain",
+        "what each venue's feed leaves out",
+        raw_frames.reader_of,
+    ),
+    *map(_of_table, (tardis.ROWS, tardis.TICKERS)),
+    *map(_of_table, (vision.AGG_TRADES, vision.METRICS, vision.SNAPSHOT, vision.TRADES)),
+    *map(_of_table, (archives.BYBIT, klines.KLINES)),
+    Family(
+        krishna.recognises,
+        _krishna,
+        "liqs.csv of Krishna5972/liqs",
+        "batches of orders of unknown side, without a price",
+        lambda _: krishna.read_line,
+    ),
+    Family(
+        recorder.recognises,
+        _recorder,
+        "forceOrder and aggTrade CSV of Binance recorders, with a header or not",
+        "the latest order a second; trades are the recorder's choice, not all",
+        lambda _: recorder.read_line,
+    ),
+    *map(_of_table, (coinalyze.MERGED, coinalyze.LIQUIDATIONS, coinalyze.OPEN_INTEREST)),
+    _of_lines(
+        coinalyze.recognises_wide,
+        coinalyze.wide_reader,
+        "Coinalyze history as a wide table: a column a market",
+        coinalyze.LACKS_WIDE,
+        3 * 86_400.0,
+    ),
+    _of_lines(
+        coinalyze.recognises_answer,
+        coinalyze.answer_reader,
+        "Coinalyze's API answers: liquidation and open-interest history",
+        coinalyze.LACKS_WIDE,
+        3 * 86_400.0,
+        captures.lines,
+    ),
+    *map(_of_table, (lending.AAVE, lending.AAVE_COLLATERAL, lending.DUNE)),
+    *map(_of_table, (lending.COMPOUND, lending.LIQUITY)),
+    _of_table(hyperliquid_files.SIDES),
+    *map(_of_table, (listed.FORCED, listed.INTEREST)),
+    *map(_of_table, (archives.OKX, archives.BYBIT_SPOT, archives.GATE)),
+    _of_lines(
+        hyperliquid_files.recognises,
+        hyperliquid_files.reader_of,
+        hyperliquid_files.WHAT,
+        hyperliquid_files.LACKS,
+    ),
+    _of_lines(
+        captures.recognises,
+        captures.reader_of,
+        f"captures: {captures.WHAT}",
+        captures.LACKS,
+        lines=captures.lines,
+    ),
+)

@@ -1,0 +1,96 @@
+"""Files that hold no record that is used here: what they are, by the columns that tell."""
+
+import re
+from pathlib import Path
+
+from streams.sources.tables import cells_of, column_names
+
+#: Columns that all stand in a header, and what such a file is.
+_COLUMNS: tuple[tuple[frozenset[str], str], ...] = tuple(
+    (frozenset(columns.split()), why)
+    for columns, why in (
+        ("calc_time last_funding_rate", "funding rates: no order and no position"),
+        ("funding_time funding_rate", "funding rates: no order and no position"),
+        ("liquidated_ntl_pos liquidated_account_value", "liquidations that name no coin"),
+        ("user delta_usd", "deposits and withdrawals of users, no liquidation"),
+        ("second liquidations adls", "counts of fills, without coin or worth"),
+        ("adl_usd adl_events", "auto-deleveraging: no forced order"),
+        ("adl_notional num_events", "auto-deleveraging by coin: no forced order"),
+        ("num_adl_events net_notional_usd", "auto-deleveraging by coin: no forced order"),
+        ("cluster_id deficit_usd", "figures of a study of auto-deleveraging: no order"),
+        ("user_address position_size", "positions of users at one instant: no order"),
+        ("long_usd short_usd liq_count", "sums of liquidations that name no venue"),
+        ("timestamp venue coin o h l c v", "candles without the takers' split"),
+        ("opentime open high low close volume", "candles without the takers' split"),
+        ("entity address", "labels of addresses, no transfer"),
+        ("address name_tag", "labels of addresses, no transfer"),
+        ("exchange_netflow_usd", "sums of flows by block or hour, no single transfer"),
+        ("btc_exchange_netflow_usd", "sums of flows by block or hour, no single transfer"),
+        ("exchange_depositing_count", "counts of depositors, no transfer"),
+        ("wallet_to_exchange_usd", "sums of flows by block or hour, no single transfer"),
+        ("whale_net_usd", "sums of transfers by the hour, no single transfer"),
+        ("date symbol price_usd", "daily prices: no trade"),
+        ("date btc_price_usd", "daily prices: no trade"),
+        ("update_id best_bid_price", "the book's best prices: no trade"),
+        ("bids_0__price asks_0__price", "order books: no trade"),
+        ("is_snapshot side price amount", "order books: no trade"),
+        ("ask_amount ask_price bid_price bid_amount", "quotes: no trade"),
+        ("percentage depth notional", "the book's depth: no trade"),
+        ("t oi oi_usd", "open interest that names no venue"),
+        ("aggregate_trade_id time_utc buyer_is_maker", "trades that name no symbol and no venue"),
+        ("unix utc text", "a channel's messages as prose, without chain and transaction"),
+    )
+)
+_WIDE_CANDLES = re.compile(r"[a-z0-9]+(?:_perp)?_[a-z0-9]_(?:close|volume)")
+_NAMED = (
+    (re.compile(r"long-short-ratio"), "ratios of accounts: no order"),
+    (re.compile(r"_ohlcv-history"), "candles of an hour: wider than is used here"),
+    (re.compile(r"fundingRate|funding"), "funding rates: no order and no position"),
+    (re.compile(r"-(?:[35]m|15m|30m|[1-9]\d?h|1d|3d|1w|1mo)-"), "candles wider than a minute"),
+    (re.compile(r"(?:mark|index)Price|premiumIndex"), "marks and indices: no trade"),
+    (re.compile(r"book(?:Depth|Ticker)|(?:incremental_)?book_|_quotes_"), "order books: no trade"),
+    (re.compile(r"CHECKSUM$"), "a checksum"),
+)
+_JSON = (
+    ("cascade_timing", "figures of a study: no order"),
+    ('"eventCount"', "auto-deleveraging flows for a chart: no forced order"),
+    ('"event_start"', "figures of a study: no order"),
+    (
+        '"emoticons"',
+        "public alerts that name no transaction",
+    ),
+    ('"labels"', "labels of addresses, no transfer"),
+)
+
+
+def why(path: Path, first: list[str]) -> str:
+    """Return why a file of no form that is read holds no record; empty where that is not known."""
+    if not first or not any(line.strip() for line in first):
+        return ""
+    for line in first[:3]:
+        names = column_names(line)
+        for columns, reason in _COLUMNS:
+            if columns <= set(names):
+                return reason
+        if any(map(_WIDE_CANDLES.fullmatch, names)):
+            return "candles of a day: wider than is used here"
+    for pattern, reason in _NAMED:
+        if pattern.search(path.name):
+            return reason
+    start = "".join(first)[:4000]
+    if start.lstrip()[:1] in ("{", "["):
+        return next((reason for mark, reason in _JSON if mark in start), "")
+    return ""
+
+
+def seen(path: Path, first: list[str]) -> str:
+    """Describe what stands in a file of no known form: its columns, or how it begins."""
+    if not first:
+        return "cannot be unpacked, or is empty"
+    line = next((line for line in first if line.strip()), "")
+    names = cells_of(line)
+    if line.lstrip()[:1] in ("{", "["):
+        return f"JSON of no known form: {line[:60]}"
+    if len(names) > 1:
+        return f"columns {', '.join(names[:8])[:120]}{', …' if len(names) > 8 else ''}"
+    return f"begins {line[:40]!r}"

@@ -1,0 +1,191 @@
+"""Tables: rows of text under column names, in any order, of any separator, packed as you like.
+
+A `Table` is one kind of row: a struct of the columns it needs, the names that people give them,
+and what makes records of a row. Columns that nobody asked for cost nothing.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.words import MAX_MICROS, MIN_MICROS
+from streams.feeds.frames import UnreadableFrame
+from streams.sources.lines import Reader, row
+
+#: What makes records of one row.
+Build = Callable[[Any], Any]
+#: Lines among which a header is looked for: some files begin with a remark.
+_HEADER_WITHIN = 5
+_SEPARATORS = ",;\t|"
+_INDEX = re.compile(r"|unnamed:_0|index")
+_DIGITS = re.compile(r"[0-9]{9,20}")
+_DECIMAL = re.compile(r"([0-9]{9,11})\.([0-9]{1,9})[0-9]*")
+_ZONE = re.compile(r"\s*(?:UTC|GMT)$")
+
+
+class Table(NamedTuple):
+    """One kind of table.
+
+    `columns`: the struct whose fields are the columns; those with a default may be missing.
+    `build`: given a file, returns what makes records of its rows; raises SourceError where the
+    file's name must say something and does not. `series`: which files follow each other.
+    `names`: other names of a column. `bare`: the column orders that come without a header, each
+    told by `looks`. `named`: what must stand in the file's path. `lacks`: what a row cannot tell.
+    """
+
+    what: str
+    columns: type[msgspec.Struct]
+    build: Callable[[Path], Build]
+    lacks: str
+    names: Mapping[str, Sequence[str]] = {}
+    bare: Sequence[Sequence[str]] = ()
+    looks: Callable[[list[str]], bool] = lambda _: False
+    named: re.Pattern[str] | None = None
+    gap_after_s: float = 600.0
+    series: Callable[[Path], str] = lambda _: ""
+
+
+class Layout(NamedTuple):
+    """Where a table's columns stand in one file: its separator, and the header if it has one."""
+
+    separator: str
+    header: tuple[str, ...]
+    width: int
+    wanted: Callable[[Sequence[str]], Any]
+
+
+def layout(table: Table, path: Path, head: Sequence[str]) -> Layout | None:
+    """Return how a file holds `table`, None where it does not."""
+    if table.named is not None and not table.named.search(path.as_posix()):
+        return None
+    lines = [line for line in head if line.strip()]
+    for line in lines[:_HEADER_WITHIN]:
+        separator = _separator(line)
+        cells = cells_of(line, separator)
+        names = [_plain(cell) for cell in cells]
+        if (wanted := _wanted(table, names)) is not None:
+            return Layout(separator, tuple(cells), len(cells), wanted)
+    return _without_header(table, lines)
+
+
+def _without_header(table: Table, lines: list[str]) -> Layout | None:
+    for line in lines[: _HEADER_WITHIN if table.bare else 0]:
+        separator = _separator(line)
+        cells = cells_of(line, separator)
+        # pandas puts the row's number first.
+        for index in (False, True):
+            here = cells[1:] if index else cells
+            for names in table.bare:
+                if len(names) == len(here) and table.looks(here):
+                    full = ["", *names] if index else list(names)
+                    wanted = _wanted(table, full)
+                    assert wanted is not None, names
+                    return Layout(separator, (), len(cells), wanted)
+    return None
+
+
+def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
+    """Return the reader of one file of this kind."""
+    here = layout(table, path, head)
+    if here is None:
+        raise ValueError(f"{path} is no {table.what}")
+    separator, header, width, wanted = here
+    shape, build = table.columns, table.build(path)
+    plain = separator == ","
+
+    def read(line: str) -> Any:
+        cells = line.split(",") if plain and '"' not in line else cells_of(line, separator)
+        if len(cells) != width:
+            if line.startswith("#"):
+                return None
+            raise UnreadableFrame("", f"{len(cells)} columns, not {width}")
+        if header and cells[0] == header[0] and tuple(cells) == header:
+            return None
+        cells.append("")
+        return build(row(wanted(cells), shape))
+
+    return read
+
+
+def cells_of(line: str, separator: str = ",") -> list[str]:
+    """Split a line into cells, quoted ones too."""
+    if '"' in line:
+        return next(csv.reader([line], delimiter=separator), [])
+    return [cell.strip() for cell in line.split(separator)]
+
+
+def column_names(line: str) -> list[str]:
+    """Return a header's names as tables compare them: small letters, _ between words."""
+    return [_plain(cell) for cell in cells_of(line, _separator(line))]
+
+
+def stamp(text: str, field: str = "time") -> int:
+    """Return microseconds of a time: seconds (with a fraction), ms, us or ns, or ISO 8601.
+
+    A text without a zone is UTC. Raises UnreadableFrame, also for exponents, whose last digits are
+    gone, and for a time before 2015 or after 2100.
+    """
+    if len(text) == 13 and text.isdigit() and text[0] in "123":
+        return _bounded(int(text) * 1000, text, field)
+    if _DIGITS.fullmatch(text):
+        number = int(text)
+        # 2015 to 2100 is 1.4e9 to 4.1e9 seconds, and so on by thousands.
+        for below, up, down in (
+            (10**11, 10**6, 1), (10**14, 1000, 1), (10**17, 1, 1), (10**20, 1, 1000)
+        ):  # fmt: skip
+            if number < below:
+                return _bounded(number * up // down, text, field)
+    if decimal := _DECIMAL.fullmatch(text):
+        return _bounded(int(decimal[1]) * 10**6 + int(decimal[2][:6].ljust(6, "0")), text, field)
+    try:
+        moment = datetime.fromisoformat(_ZONE.sub("+00:00", text))
+    except ValueError:
+        lost = ": in exponent form its last digits are gone" if "e" in text.lower() else ""
+        raise UnreadableFrame(field, f"{text[:60]!r} is no time{lost}") from None
+    return _bounded(
+        round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1e6), text, field
+    )
+
+
+def has_zone(text: str) -> bool:
+    """Return whether a time names its zone, or is a number, which needs none."""
+    return bool(re.search(r"(?:Z|UTC|GMT|[+-]\d\d:?\d\d)$", text)) or not re.search(r"[-:]", text)
+
+
+def _bounded(ts: int, text: str, field: str) -> int:
+    if not MIN_MICROS <= ts <= MAX_MICROS:
+        raise UnreadableFrame(field, f"{text[:60]!r} is not from 2015 to 2099")
+    return ts
+
+
+@lru_cache(maxsize=4096)
+def _plain(cell: str) -> str:
+    # OKX wrote "trade_id/撮合id".
+    name = cell.strip().strip("'\"").split("/", 1)[0].strip().lower()
+    return re.sub(r"[\s.-]+", "_", name)
+
+
+def _wanted(table: Table, names: list[str]) -> Callable[[Sequence[str]], Any] | None:
+    """Return what picks the struct's columns out of a row; the last cell stands for a missing."""
+    places = []
+    required = len(table.columns.__struct_fields__) - len(table.columns.__struct_defaults__)
+    for number, field in enumerate(table.columns.__struct_fields__):
+        known = (field, *table.names.get(field, ()))
+        place = next((names.index(name) for name in known if name in names), None)
+        if place is None:
+            if number < required:
+                return None
+            place = len(names)
+        places.append(place)
+    return itemgetter(*places)
+
+
+def _separator(line: str) -> str:
+    return max(_SEPARATORS, key=lambda mark: (line.count(mark), -_SEPARATORS.index(mark)))
