@@ -30,12 +30,13 @@ def feed(**given: Any) -> None:
     from streams.feed.kafka_outlet import NotDelivered
     from streams.feed.listing import Nothing
     from streams.feed.status_lines import showing
+    from streams.feed.wanted import Unfit
 
     with stage(given) as settings:
         try:
             with showing() as show:
                 worker.run(settings, stopping(), show)
-        except (worker.Unfit, Nothing) as problem:
+        except (Unfit, Nothing) as problem:
             raise Refused(str(problem)) from None
         except NotDelivered as problem:
             raise click.ClickException(str(problem)) from None

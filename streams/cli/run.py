@@ -19,7 +19,9 @@ from streams.sources.open import SourceError
 
 @click.command(epilog=FORMS)
 @click.option(
-    "--source", type=click.Path(path_type=Path), help="a recording; without it a night is generated"
+    "--source",
+    type=click.Path(path_type=Path),
+    help="a recording, or live:binance,bybit; without it a night is generated",
 )
 @night_options
 @click.option("--speed", default="max", show_default=True, help="max, or times real time: 60")
@@ -27,6 +29,8 @@ from streams.sources.open import SourceError
 @click.option("--fresh", is_flag=True, help="start anew where a stopped run would go on")
 @click.option("--strict", is_flag=True, help="refuse a source of which a file cannot be read whole")
 @with_json
+@option("assets")
+@option("venue_urls")
 @option("data_dir")
 @option("params")
 @option("sql_host")
@@ -60,23 +64,32 @@ def run(
     \b
     undertow run --hours 8
     undertow run --source my-recording/ --no-serve
+    undertow run --source live:binance,bybit --assets BTC,ETH
     undertow run --json --no-serve | jq .cascades
     """
     from sinks.clickhouse.retry import SinkError
     from streams.cli.report_tables import show
+    from streams.feed.listing import Nothing
+    from streams.feed.wanted import Unfit
     from streams.process import health
     from streams.process.progress import telling
+    from streams.run.live import live_source
     from streams.run.loop import Ears
     from streams.run.shell import CannotRun, Embedded, NoSpace, Stopped
     from streams.run.webhooks import receivers
 
-    settings = settled(**given)
+    live, _, venues = str(source or "").partition(":")
+    settings = settled(**given | ({"venues": venues} if live == "live" else {}))
     rate = _speed(speed)
     try:
         params = load_params(settings.params)
         # Before anything is opened: a receiver that cannot be one is no news for later.
         receivers(settings)
-        opened = open_named(source, seed, hours, by_the_run=True)
+        opened = (
+            live_source(settings, lambda: heard())
+            if live == "live"
+            else open_named(source, seed, hours, by_the_run=True)
+        )
         if strict and opened.unread:
             raise Refused(f"--strict: not read: {', '.join(opened.unread)}")
         with health.serving(settings, "run") as ops_url, Embedded(settings, params) as shell:
@@ -95,7 +108,9 @@ def run(
             if stays:
                 click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
                 _until(heard)
-    except (CannotRun, SourceError, ParamsError, health.CannotServe, ValueError) as problem:
+    except (
+        CannotRun, SourceError, ParamsError, health.CannotServe, Unfit, Nothing, ValueError
+    ) as problem:  # fmt: skip
         raise Refused(str(problem)) from None
     except (SinkError, NoSpace) as problem:
         raise click.ClickException(str(problem)) from problem

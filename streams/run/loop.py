@@ -96,6 +96,8 @@ def drive(
 
 def _behind(source: Source, run: Checkpoint, ears: Ears) -> Iterator[Item]:
     """Return the source's items behind those that `run` has taken."""
+    if source.begin is not None:
+        return source.begin(run.at)
     items = paced(source, run.not_after)
     records, last = 0, None
     for last in islice(items, run.items):
@@ -127,6 +129,9 @@ def _take(
         counts["letters", "recording"] += 1
         if record.reason.startswith(BREAKS_OFF):
             run.tally.broken.append(record.topic)
+        rows.put(record)
+        return
+    if topic == "feed_status":  # a live feed's, of a gap or a link: for people
         rows.put(record)
         return
     if isinstance(record, Trades):

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import orjson
 
+from schemas.findings import Alert
 from sinks.clickhouse.client import DataDirBusy, Writer, chdb_path
 from sinks.clickhouse.retry import Retry
 from sinks.sql.endpoint import EndpointError
@@ -143,7 +144,8 @@ class Embedded:
             self.settings.flush_s,
             ears.stop,
         )
-        with rows, webhooks.kept(self.settings, self.data_dir, ears.stop) as notify:
+        with rows, webhooks.kept(self.settings, self.data_dir, ears.stop) as keep:
+            notify = _aloud(keep, ears.say) if source.begin else keep
             every_s = self.settings.checkpoint_s
             return drive(self.params, source, run, rows, notify, ears, speed, every_s)
 
@@ -165,6 +167,16 @@ class Embedded:
         content = orjson.dumps(result, option=orjson.OPT_INDENT_2) + b"\n"
         checkpoint.write(self.data_dir / "run.json", content)
         return result
+
+
+def _aloud(keep: Callable[[Alert], None], say: Callable[[str], None]) -> Callable[[Alert], None]:
+    """Return what takes an alert and tells it at once: a live run has no end to tell it at."""
+
+    def notify(alert: Alert) -> None:
+        keep(alert)
+        say(f"{moment(alert.ts_detect)}  {alert.severity}  {alert.title}")
+
+    return notify
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Where records come from: a generated night, or recordings in the forms people own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,8 @@ class Source:
     `gap_after_s` is the recorder's, not the market's; `clocked` are the topics that it
     speaks for (a source of ready bars speaks for `bars` instead of `trades`), `timed` those
     whose records bring words on time of their own; `planted` is the truth of a generated
-    source, for scoring only; `unread` names files beside it that hold no known form.
+    source, for scoring only; `unread` names files beside it that hold no known form. `begin` is
+    of a live source, which cannot be read again: the items from an event time on, 0 from now.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Source:
     timed: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     planted: list[dict[str, Any]] = field(default_factory=list)
+    begin: Callable[[int], Iterator[Item]] | None = None
 
     @property
     def told_on(self) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from confluent_kafka import Consumer, TopicPartition
 from scripted_venues.binance import Binance
 from scripted_venues.bybit import Bybit
-from scripted_venues.ears import Fast, until
+from scripted_venues.ears import Fast, process_urls, until
 from scripted_venues.server import ScriptedVenue, serving
 from scripted_venues.tape import ids
 from stages import running
@@ -20,16 +20,10 @@ from streams.kafka.records import partition_of
 def environ(
     kafka: str, tmp_path: Path, binance: ScriptedVenue, bybit: ScriptedVenue
 ) -> dict[str, str]:
-    urls = {
-        "binance.um": binance.url("/market/stream"), "binance.cm": binance.url("/stream"),
-        "binance.rest_um": binance.rest_url, "binance.rest_cm": binance.rest_url,
-        "bybit.linear": bybit.url("/v5/public/linear"),
-        "bybit.inverse": bybit.url("/v5/public/inverse"), "bybit.rest": bybit.rest_url,
-    }  # fmt: skip
     return {
         "KAFKA_URL": kafka,
         "UNDERTOW_DATA_DIR": str(tmp_path / "data"),
-        "UNDERTOW_VENUE_URLS": " ".join(f"{name}={url}" for name, url in urls.items()),
+        "UNDERTOW_VENUE_URLS": process_urls(binance=binance, bybit=bybit),
     }
 
 

@@ -4,24 +4,16 @@ from pathlib import Path
 
 from scripted_venues.binance import Binance
 from scripted_venues.bybit import Bybit
-from scripted_venues.ears import Fast, hearing, until, urls_of
-from scripted_venues.server import ScriptedVenue, serving
+from scripted_venues.ears import Fast, hearing, until
+from scripted_venues.server import serving
 from scripted_venues.tape import ids
-
-
-def binance_urls(server: ScriptedVenue) -> dict[str, str]:
-    return urls_of(server, um="/market/stream", cm="/stream")
-
-
-def bybit_urls(server: ScriptedVenue) -> dict[str, str]:
-    return urls_of(server, linear="/v5/public/linear", inverse="/v5/public/inverse")
 
 
 def test_what_two_venues_print_is_heard_once_each_in_order(tmp_path: Path) -> None:
     clock = Fast(1)
     with serving(Binance()) as binance, serving(Bybit()) as bybit:
-        urls = ("binance", binance_urls(binance)), ("bybit", bybit_urls(bybit))
-        with hearing(clock, tmp_path, *urls) as kept:
+        venues = ("binance", binance), ("bybit", bybit)
+        with hearing(clock, tmp_path, *venues) as kept:
             until(lambda: binance.subscribed("btcusdt@aggTrade"), "binance subscribed")
             until(lambda: bybit.subscribed("allLiquidation.ETHUSDT"), "bybit subscribed")
             binance.does.copies = 2
@@ -46,7 +38,7 @@ def test_a_dropped_connection_loses_no_trade_and_says_which_forced_orders_are_mi
     clock = Fast(1)
     with (
         serving(Binance()) as binance,
-        hearing(clock, tmp_path, ("binance", binance_urls(binance))) as kept,
+        hearing(clock, tmp_path, ("binance", binance)) as kept,
     ):
         until(lambda: binance.subscribed("btcusdt@aggTrade"), "subscribed")
         binance.emit(clock.event("trade", "BTCUSDT", 1))

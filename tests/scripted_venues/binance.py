@@ -7,7 +7,7 @@ from scripted_venues.server import Event, Request
 
 
 class Binance:
-    paths = ("/market/stream", "/stream")
+    path_of = {"um": "/market/stream", "cm": "/stream"}
     symbols = ("BTCUSDT", "ETHUSDT")
 
     def greeting(self) -> list[str]:

@@ -7,7 +7,7 @@ from scripted_venues.server import Event, Request
 
 
 class Bybit:
-    paths = ("/v5/public/linear", "/v5/public/inverse")
+    path_of = {"linear": "/v5/public/linear", "inverse": "/v5/public/inverse"}
     symbols = ("BTCUSDT", "ETHUSDT")
 
     def greeting(self) -> list[str]:

@@ -79,23 +79,21 @@ class Fast:
 def hearing(
     clock: Fast,
     tmp_path: Path,
-    *venues: tuple[str, dict[str, str]],
+    *venues: tuple[str, ScriptedVenue],
     places: dict[str, int] | None = None,
 ) -> Iterator[Kept]:
-    """Run feeds of venues (name, urls) in a thread, and end them."""
+    """Run feeds of scripted venues in a thread, and end them."""
     kept = Kept()
     feeds = []
-    for venue, urls in venues:
-        protocol = PROTOCOLS[venue]
+    for venue, server in venues:
+        protocol = replace(PROTOCOLS[venue], urls=urls_of(venue, server))
         wanted = Wanted(
             producer=venue,
             assets={"BTC", "ETH"},
             places=places or {},
             cache=tmp_path / "instruments",
         )
-        feeds.append(
-            VenueFeed(replace(protocol, urls={**protocol.urls, **urls}), wanted, kept, clock.time())
-        )
+        feeds.append(VenueFeed(protocol, wanted, kept, clock.time()))
     stop = threading.Event()
     problems: list[BaseException] = []
 
@@ -130,7 +128,20 @@ def until(true: Callable[[], object], what: str, seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-def urls_of(server: ScriptedVenue, **paths: str) -> dict[str, str]:
-    """Return the urls of a protocol that lead to a scripted venue; REST ones by the name rest."""
-    urls = {name: server.url(path) for name, path in paths.items()}
-    return urls | dict.fromkeys(("rest", "rest_um", "rest_cm"), server.rest_url)
+def urls_of(venue: str, server: ScriptedVenue) -> dict[str, str]:
+    """Return the urls of a venue's protocol, all of which lead to a scripted one."""
+    return {
+        name: server.rest_url
+        if name.startswith("rest")
+        else server.url(server.script.path_of[name])
+        for name in PROTOCOLS[venue].urls
+    }
+
+
+def process_urls(**servers: ScriptedVenue) -> str:
+    """Return UNDERTOW_VENUE_URLS that lead each venue to its scripted server."""
+    return " ".join(
+        f"{venue}.{name}={url}"
+        for venue, server in servers.items()
+        for name, url in urls_of(venue, server).items()
+    )

@@ -36,9 +36,9 @@ class Request(NamedTuple):
 
 
 class Script(Protocol):
-    """How a venue speaks. Paths are of its WebSocket endpoints."""
+    """How a venue speaks. `path_of` has its WebSocket endpoints, by the names of a Protocol."""
 
-    paths: tuple[str, ...]
+    path_of: dict[str, str]
 
     def greeting(self) -> list[str]: ...
     def request(self, message: str) -> Request | None: ...
@@ -124,7 +124,7 @@ class ScriptedVenue:
 
     async def serve(self, ready: threading.Event) -> None:
         app = web.Application()
-        for path in self.script.paths:
+        for path in set(self.script.path_of.values()):
             app.router.add_get(path, self._websocket)
         app.router.add_route("*", "/{path:.*}", self._rest)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
