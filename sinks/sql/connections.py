@@ -7,7 +7,9 @@ longest; when all are at work it is told so and closed.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -85,6 +87,52 @@ class Server:
         return server()
 
 
+class Threaded:
+    """A server on an event loop and thread of its own: `host`, `port`, `url`."""
+
+    def __init__(self, app: web.Application, host: str, port: int, name: str) -> None:
+        self._server = Server(app, host, port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+
+    @property
+    def host(self) -> str:
+        """The address it listens on."""
+        return self._server.host
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return self._server.port
+
+    @property
+    def url(self) -> str:
+        """Where clients find it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def start(self) -> None:
+        """Listen; raises OSError."""
+        self._thread.start()
+        try:
+            self._on_loop(self._server.listen())
+        except OSError:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop listening, and end whatever runs."""
+        if self._loop.is_closed():
+            return
+        self._on_loop(self._server.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
 class _Full(asyncio.Protocol):
     """Tells a client that there is no place for it."""
 
@@ -103,12 +151,19 @@ def _is_nonsense(record: logging.LogRecord) -> bool:
     return isinstance(problem, HttpProcessingError)
 
 
-def guard(app: web.Application, loopback: bool, refuse: Refuse) -> None:
-    """Have `app` refuse what other pages send, and keep browsers from guessing what it answers."""
+def guard(app: web.Application, loopback: bool, refuse: Refuse, page: str = "") -> None:
+    """Have `app` refuse what other pages send, and keep browsers from guessing what it answers.
+
+    A link of another's may open `page`, which holds no data.
+    """
 
     @web.middleware
     async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        problem = why_foreign(request.headers, loopback)
+        asked = request.headers
+        if request.path == page and _opens(request):
+            problem = why_foreign({"Host": asked.get("Host", "")}, loopback)
+        else:
+            problem = why_foreign(asked, loopback)
         return refuse(problem) if problem else await handler(request)
 
     async def label(_: web.Request, response: web.StreamResponse) -> None:
@@ -116,3 +171,10 @@ def guard(app: web.Application, loopback: bool, refuse: Refuse) -> None:
 
     app.middlewares.append(check)
     app.on_response_prepare.append(label)
+
+
+def _opens(request: web.Request) -> bool:
+    """Say whether a browser asks for a page of its own, not for a part of another's."""
+    asked = request.headers
+    whole = asked.get("Sec-Fetch-Mode") == "navigate" and asked.get("Sec-Fetch-Dest") == "document"
+    return request.method == "GET" and whole

@@ -12,11 +12,11 @@ import json
 import logging
 import threading
 import uuid
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Protocol
 
 from aiohttp import web
 
@@ -79,59 +79,61 @@ class EndpointError(Exception):
         self.reason = reason
 
 
+class Pages(Protocol):
+    """Pages that are served beside the endpoint; a link of another's may open `address`."""
+
+    address: str
+
+    def add_to(self, app: web.Application) -> None:
+        """Add the routes."""
+
+
 class Endpoint:
     """A running endpoint: `host`, `port`, `url`; `stop` it when done."""
 
-    def __init__(self, host: str, port: int, reader: Reader, token: str) -> None:
+    def __init__(
+        self, host: str, port: int, reader: Reader, token: str, pages: Pages | None
+    ) -> None:
         self._handlers = _Handlers(reader, token)
         self._reader = reader
         app = web.Application(client_max_size=MAX_SQL_BYTES)
-        connections.guard(app, is_loopback(host), lambda why: _failure(refuse(why), {}))
+        page = pages.address if pages else ""
+        connections.guard(app, is_loopback(host), lambda why: _failure(refuse(why), {}), page)
         app.router.add_get("/ping", _ping)
         app.router.add_route("*", "/", self._handlers.handle)
-        self._server = connections.Server(app, host, port)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sql", daemon=True)
+        if pages:
+            pages.add_to(app)
+        self._served = connections.Threaded(app, host, port, "sql")
 
     @property
     def host(self) -> str:
         """The address it listens on."""
-        return self._server.host
+        return self._served.host
 
     @property
     def port(self) -> int:
         """Its port."""
-        return self._server.port
+        return self._served.port
 
     @property
     def url(self) -> str:
         """Where clients find it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return self._served.url
 
     def start(self) -> None:
         """Listen from a thread of its own; raises EndpointError."""
-        self._thread.start()
         try:
-            self._on_loop(self._server.listen())
+            self._served.start()
         except OSError as problem:
-            self.stop()
+            self._handlers.threads.shutdown(wait=False)
             reason = problem.strerror or str(problem)
             raise EndpointError(self.host, self.port, reason) from problem
 
     def stop(self) -> None:
         """Stop listening, and end whatever runs."""
-        if self._loop.is_closed():
-            return
         self._reader.close()
-        self._on_loop(self._server.close())
+        self._served.stop()
         self._handlers.threads.shutdown(wait=True, cancel_futures=True)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def _on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
 def serve(
@@ -140,15 +142,17 @@ def serve(
     port: int = 0,
     limits: Limits | None = None,
     token: str = "",
+    pages: Pages | None = None,
 ) -> Endpoint:
     """Serve the embedded database at `path` (its own folder) on `host`:`port` (0 picks one).
 
     Whoever has the database open is not disturbed; with a `token`, requests must show it.
+    `pages` answer beside it.
     Raises EndpointError when the port is taken or the host needs a token.
     """
     if problem := why_not_bound(host, token):
         raise EndpointError(host, port, problem)
-    endpoint = Endpoint(host, port, Reader(path, limits, SHORT), token)
+    endpoint = Endpoint(host, port, Reader(path, limits, SHORT), token, pages)
     endpoint.start()
     return endpoint
 

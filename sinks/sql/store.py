@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,9 +32,15 @@ class Store(NamedTuple):
 
 @contextlib.contextmanager
 def opened_store(
-    url: str, data_dir: Path, tls: Mapping[str, str], listen: Listen
+    url: str,
+    data_dir: Path,
+    tls: Mapping[str, str],
+    listen: Listen,
+    pages: Callable[[Path], endpoint.Pages] | None = None,
 ) -> Iterator[Store]:
     """Yield the store at `url`; its endpoint is noted in `data_dir` for others to find.
+
+    `pages` makes of the embedded database's path what is served beside the endpoint.
 
     Raises DataDirBusy, EndpointError, MigrationError, and as `open_client` does.
     """
@@ -45,7 +51,8 @@ def opened_store(
         if path is None:
             yield Store(client, database_of(url), None)
             return
-        served = endpoint.serve(path, listen.host, listen.port, token=listen.token)
+        beside = pages(path) if pages else None
+        served = endpoint.serve(path, listen.host, listen.port, token=listen.token, pages=beside)
         stack.callback(served.stop)
         note = data_dir / ENDPOINT_NOTE
         note.write_bytes(orjson.dumps({"url": served.url, "pid": os.getpid()}))

@@ -7,6 +7,7 @@ import click
 from streams.cli import (
     alerts,
     audit,
+    board,
     calibrate,
     completion,
     detect,
@@ -56,6 +57,7 @@ for command in (
     replay.replay,
     picture.picture,
     sql.sql,
+    board.board,
     stack.stack,
     feed.feed,
     topics.topics,

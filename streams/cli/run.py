@@ -54,7 +54,8 @@ def run(
     """Run a source through everything, in one process, and print what it found.
 
     Results stay in DATA_DIR (run.json, and tables for `undertow sql`) between runs. While it
-    runs, and after it with --serve, any ClickHouse client can query http://127.0.0.1:8124.
+    runs, and after it with --serve, the live board is at http://127.0.0.1:8124/board/, and any
+    ClickHouse client can query http://127.0.0.1:8124.
 
     Stopped by SIGTERM (exit code 0), Ctrl-C (130), a full disk (1) or a kill, the same
     command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
@@ -95,7 +96,8 @@ def run(
         with health.serving(settings, "run") as ops_url, Embedded(settings, params) as shell:
             heard = signal_heard()
             if shell.url:
-                click.echo(f"sql on {shell.url}, health on {ops_url} while this runs", err=True)
+                served = f"board on {shell.board}, sql on {shell.url}, health on {ops_url}"
+                click.echo(f"{served} while this runs", err=True)
             with telling(opened.name, opened.span) as tell:
                 report = shell.play(opened, rate, fresh, Ears(tell, say, heard))
             console = Console(width=None if sys.stdout.isatty() else 110)
@@ -106,7 +108,7 @@ def run(
                 show(report, console, settings.data_dir, shell.url if stays else None)
             _tell_losses(report)
             if stays:
-                click.echo(f"serving {shell.url}; Ctrl-C ends it", err=True)
+                click.echo(f"serving the board on {shell.board}; Ctrl-C ends it", err=True)
                 _until(heard)
     except (
         CannotRun, SourceError, ParamsError, health.CannotServe, Unfit, Nothing, ValueError

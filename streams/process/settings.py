@@ -132,6 +132,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     sql_port: Annotated[Port, Meta(description="port of the SQL endpoint; 0 picks a free one")] = (
         8124
     )
+    board_host: Annotated[str, Meta(description="address of `undertow board`")] = "127.0.0.1"
+    board_port: Annotated[
+        Port, Meta(description="port of `undertow board`; 0 picks a free one")
+    ] = 8125
     ops_host: Annotated[str, Meta(description="address of /healthz, /readyz and /metrics")] = (
         "127.0.0.1"
     )

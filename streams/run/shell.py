@@ -14,6 +14,8 @@ from uuid import uuid4
 import orjson
 
 from schemas.findings import Alert
+from sinks.board.pages import PAGE
+from sinks.board.serve import EmbeddedBoard
 from sinks.clickhouse.client import DataDirBusy, Writer, chdb_path
 from sinks.clickhouse.retry import Retry
 from sinks.sql.endpoint import EndpointError
@@ -47,7 +49,10 @@ class Stopped(Exception):
 
 
 class Embedded:
-    """One data directory, open: `client` queries its database, `url` serves it to others."""
+    """One data directory, open: `client` queries its database, `url` serves it to others.
+
+    `board` is the address of the live board, None where the store is a server's.
+    """
 
     def __init__(self, settings: Settings, params: Params) -> None:
         self.settings = settings
@@ -56,6 +61,8 @@ class Embedded:
         self._stack = contextlib.ExitStack()
         self.client: Any = None
         self.url: str | None = None
+        self.board: str | None = None
+        self._playing = ""
 
     def __enter__(self) -> "Embedded":
         try:
@@ -76,8 +83,15 @@ class Embedded:
         self._stack.enter_context(_owned(self.data_dir))
         given = self.settings
         listen = Listen(given.sql_host, given.sql_port, given.http_token)
-        store = opened_store(given.clickhouse_url, self.data_dir, clickhouse_tls(given), listen)
+
+        def pages(path: Path) -> EmbeddedBoard:
+            return EmbeddedBoard(path, given.http_token, lambda: self._playing)
+
+        store = opened_store(
+            given.clickhouse_url, self.data_dir, clickhouse_tls(given), listen, pages
+        )
         self.client, _, self.url = self._stack.enter_context(store)
+        self.board = f"{self.url}{PAGE}" if self.url else None
 
     def play(self, source: Source, speed: float | None, fresh: bool, ears: Ears) -> dict[str, Any]:
         """Run a source through, from where it was stopped unless `fresh`; return its report.
@@ -92,6 +106,7 @@ class Embedded:
             if fresh:
                 kept.unlink(missing_ok=True)
             run = self._resumed(kept, source, ears.say)
+            self._playing = run.run
             began = time.monotonic() - run.elapsed_s
             try:
                 whole = self._drive(kept, run, source, ears, speed)

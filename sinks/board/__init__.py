@@ -1,0 +1,1 @@
+"""The live board: one page, its live events and the SQL behind each panel."""

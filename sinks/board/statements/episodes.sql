@@ -1,0 +1,51 @@
+-- Each episode of the last 24 h, or still open, as it was known at that moment.
+SELECT
+    c.episode_id AS episode_id,
+    any(c.asset) AS asset,
+    argMax(c.position_side, (c.position_side != 'unknown', c.ts_event)) AS position_side,
+    if(countIf(c.phase = 'onset') > 0, 'cascade', 'watch') AS tier,
+    argMaxIf(c.phase, (c.ts_event, c.ts_detect, c.kafka_offset), c.phase != 'corrected') AS phase,
+    min(c.ts_onset) AS ts_onset,
+    minOrNullIf(c.ts_detect, c.phase = 'onset') AS ts_detected,
+    dateDiff('second', ts_onset, ts_detected) AS delay_s,
+    argMaxIf(c.ts_peak, (c.ts_event, c.ts_detect, c.kafka_offset), c.phase != 'corrected') AS ts_peak,
+    maxOrNullIf(c.ts_event, c.phase = 'closed') AS ts_end,
+    max(c.orders) AS orders,
+    max(c.notional_usd) AS notional_usd,
+    argMax(tuple(c.estimate_usd), (c.ts_event, c.notional_usd)).1 AS estimate_usd,
+    argMax(tuple(c.estimate_low_usd), (c.ts_event, c.notional_usd)).1 AS estimate_low_usd,
+    argMax(tuple(c.estimate_high_usd), (c.ts_event, c.notional_usd)).1 AS estimate_high_usd,
+    max(c.peak_usd_per_s) AS peak_usd_per_s,
+    argMax(c.usual_usd_per_min, c.ts_event) AS usual_usd_per_min,
+    max(c.drawdown_bps) AS drawdown_bps,
+    argMax(tuple(c.price_before), (c.ts_event, c.notional_usd)).1 AS price_before,
+    argMax(tuple(c.price_worst), (c.ts_event, c.notional_usd)).1 AS price_worst,
+    max(c.levels_swept) AS levels_swept,
+    max(c.wave) AS waves,
+    argMax(c.log_rate, c.ts_event) AS log_rate,
+    argMax(c.threshold, c.ts_event) AS threshold,
+    max(c.threshold_is_default) AS threshold_is_default,
+    argMax(c.reignition_probability, c.ts_event) AS reignition_probability,
+    argMax(c.reignition_is_default, c.ts_event) AS reignition_is_default,
+    argMax(c.branching_ratio, c.ts_event) AS branching_ratio,
+    argMax(c.branching_low, c.ts_event) AS branching_low,
+    argMax(c.branching_high, c.ts_event) AS branching_high,
+    argMax(tuple(c.impact_bps_per_musd), (c.ts_event, c.notional_usd)).1 AS impact_bps_per_musd,
+    argMax(tuple(c.impact_low_bps_per_musd), (c.ts_event, c.notional_usd)).1 AS impact_low,
+    argMax(tuple(c.impact_high_bps_per_musd), (c.ts_event, c.notional_usd)).1 AS impact_high,
+    argMax(c.lead_venues, (c.ts_event, c.notional_usd)) AS lead_venues,
+    argMax(tuple(c.lead_p_value), (c.ts_event, c.notional_usd)).1 AS lead_p_value,
+    argMax(tuple(c.open_interest_drop), (c.ts_event, c.notional_usd)).1 AS open_interest_drop,
+    argMaxIf(c.coverage, (c.ts_event, c.ts_detect, c.kafka_offset), c.phase != 'corrected') AS coverage,
+    arraySort(groupUniqArrayArray(c.venues)) AS venues,
+    arraySort(groupUniqArrayArray(c.silent)) AS silent,
+    arraySort(groupUniqArrayArray(c.saturated)) AS saturated,
+    max(c.missing_share) AS missing_share,
+    argMax(c.side_reason, (c.position_side != 'unknown', c.ts_event)) AS side_reason,
+    countIf(c.phase = 'corrected') AS corrections
+FROM cascades AS c FINAL
+WHERE c.ts_detect <= {at:DateTime64(6, 'UTC')} AND c.ts_event > {at:DateTime64(6, 'UTC')} - toIntervalDay(7)
+GROUP BY c.episode_id
+HAVING ts_onset > {at:DateTime64(6, 'UTC')} - toIntervalHour(24) OR phase != 'closed'
+ORDER BY ts_onset DESC, episode_id
+LIMIT 200
