@@ -20,6 +20,10 @@ def board(**given: Any) -> None:
     """Serve the live board at http://127.0.0.1:8125/board/ until Ctrl-C.
 
     It reads CLICKHOUSE_URL, or what `undertow run` stores in DATA_DIR, also while it does.
+
+    \b
+    undertow board
+    undertow board --clickhouse-url https://user:password@clickhouse:8443/undertow
     """
     from clickhouse_connect.driver import exceptions as driver
 
