@@ -146,7 +146,7 @@ class Live:
         else:
             panels = self.panels
         self._polled = True
-        told = self._state
+        before = self._state
         self._state = self._judged(panels)
         differing = _differing(self.panels, panels)
         self.panels = panels
@@ -160,7 +160,7 @@ class Live:
             self._number += 1
             payload = {"state": self._state, "changes": differing}
             self._tell(Event("changes", payload, self._number, self._life))
-        elif self._state != told:
+        elif self._state != before:
             self._tell(self.head())
 
     def _judged(self, panels: Panels) -> dict[str, Any]:
@@ -184,7 +184,7 @@ class Live:
     def _fail(self, problem: Exception) -> None:
         log.warning("the board's poll failed: %s", problem)
         self._state = self._state | {
-            "word": "unknown",
+            "level": "unknown",
             "problem": f"The store does not answer: {problem or type(problem).__name__}"[:300],
         }
         self._tell(self.head())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
-Word = Literal["empty", "cascade", "watch", "calm", "unknown"]
+Level = Literal["empty", "cascade", "watch", "calm", "unknown"]
 
 #: Data that end longer ago than this are no longer news, seconds.
 FRESH_S = 90.0
@@ -29,7 +29,7 @@ def state(
     """
     if at is None:
         return {
-            "word": "empty",
+            "level": "empty",
             "reasons": ["Nothing is stored yet."],
             "tense": "none",
             "blind": [],
@@ -42,18 +42,18 @@ def state(
     blind = _blindness(panels)
     reasons = [f"market-wide: {', '.join(row['assets'])}" for row in markets]
     reasons += [_named(row) for row in episodes]
-    word: Word = "calm"
+    level: Level = "calm"
     if cascades or markets:
-        word = "cascade"
+        level = "cascade"
     elif episodes:
-        word = "watch"
+        level = "watch"
     elif blind:
-        word = "unknown"
-    then, tense = word, _tense(age_s, moving)
+        level = "unknown"
+    then, tense = level, _tense(age_s, moving)
     if tense == "stale":
-        word = "unknown"
+        level = "unknown"
     return {
-        "word": word,
+        "level": level,
         "reasons": reasons,
         "blind": blind,
         "coverage": _coverage(panels["totals"]),

@@ -157,7 +157,7 @@ def test_what_is_shown_of_a_past_moment_is_what_was_known_then(
         r["notional_usd"] for r in whole["panels"]["totals"]
     )
     before = shown(address, at="2020-01-01T00:00:00Z")
-    assert before["state"]["word"] == "unknown"  # nothing was told then: that is not calm
+    assert before["state"]["level"] == "unknown"  # nothing was told then: that is not calm
 
 
 def test_each_panel_is_had_as_csv_and_as_the_sql_that_gives_it(

@@ -17,36 +17,36 @@ def judged(age_s: float | None = 5.0, moving: bool = False, **panels: Any) -> di
 
 
 def test_watched_and_quiet_is_calm() -> None:
-    assert judged()["word"] == "calm"
+    assert judged()["level"] == "calm"
 
 
 def test_an_open_episode_is_a_cascade_once_called_and_a_watch_before() -> None:
-    assert judged(episodes=[EPISODE])["word"] == "cascade"
-    assert judged(episodes=[EPISODE | {"tier": "watch"}])["word"] == "watch"
-    assert judged(episodes=[EPISODE | {"phase": "closed"}])["word"] == "calm"
+    assert judged(episodes=[EPISODE])["level"] == "cascade"
+    assert judged(episodes=[EPISODE | {"tier": "watch"}])["level"] == "watch"
+    assert judged(episodes=[EPISODE | {"phase": "closed"}])["level"] == "calm"
 
 
 def test_a_silent_feed_is_never_calm_and_is_named() -> None:
     seen = judged(silent=[{"title": "Feed bybit: silent"}])
-    assert seen["word"] == "unknown"
+    assert seen["level"] == "unknown"
     assert seen["blind"] == ["Feed bybit: silent"]
 
 
 def test_no_forced_order_at_all_is_not_calm() -> None:
-    assert judged(totals=[])["word"] == "unknown"
+    assert judged(totals=[])["level"] == "unknown"
 
 
 def test_a_cascade_stays_one_beside_a_silent_feed() -> None:
     seen = judged(episodes=[EPISODE], silent=[{"title": "Feed okx: silent"}])
-    assert (seen["word"], seen["blind"]) == ("cascade", ["Feed okx: silent"])
+    assert (seen["level"], seen["blind"]) == ("cascade", ["Feed okx: silent"])
 
 
 def test_what_is_stored_nowhere_is_empty() -> None:
-    assert state(None, None, False, {})["word"] == "empty"
+    assert state(None, None, False, {})["level"] == "empty"
 
 
 @pytest.mark.parametrize(
-    ("age_s", "moving", "word", "tense"),
+    ("age_s", "moving", "level", "tense"),
     [
         (5.0, True, "calm", "live"),
         (300.0, False, "unknown", "stale"),
@@ -60,4 +60,4 @@ def test_of_data_that_ended_just_now_nothing_is_known(
     age_s: float | None, moving: bool, word: str, tense: str
 ) -> None:
     seen = judged(age_s, moving)
-    assert (seen["word"], seen["tense"], seen["then"]) == (word, tense, "calm")
+    assert (seen["level"], seen["tense"], seen["then"]) == (word, tense, "calm")

@@ -81,9 +81,9 @@ function showAll(touched) {
 
 function showState() {
   const state = store.state;
-  document.body.dataset.word = state.word;
+  document.body.dataset.level = state.level;
   const then = state.tense === "ended" || state.tense === "past" ? "Then: " : "";
-  setText($("state-word"), then + WORDS[state.word]);
+  setText($("state-word"), then + WORDS[state.level]);
   const reasons = [...state.reasons];
   if (state.tense === "stale") reasons.unshift(`the data ended; then: ${WORDS[state.then].toLowerCase()}`);
   if (state.problem) reasons.unshift(state.problem);
