@@ -47,7 +47,7 @@ def board(**given: Any) -> None:
             else:
                 _check(path)
                 shown = serve.EmbeddedBoard(path, token)
-            ops_url = stack.enter_context(health.serving(settings))
+            ops_url = stack.enter_context(health.serving(settings, "board"))
             address = stack.enter_context(
                 serve.serving(shown, settings.board_host, settings.board_port, token)
             )
