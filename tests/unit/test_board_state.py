@@ -57,7 +57,7 @@ def test_what_is_stored_nowhere_is_empty() -> None:
     ],
 )
 def test_of_data_that_ended_just_now_nothing_is_known(
-    age_s: float | None, moving: bool, word: str, tense: str
+    age_s: float | None, moving: bool, level: str, tense: str
 ) -> None:
     seen = judged(age_s, moving)
-    assert (seen["level"], seen["tense"], seen["then"]) == (word, tense, "calm")
+    assert (seen["level"], seen["tense"], seen["then"]) == (level, tense, "calm")
