@@ -53,7 +53,7 @@ def seeds() -> list[Seed]:
         if row.symbol:
             known = known.of_connection()
             known.channels[-1] = f"{row.channel}:{row.symbol}"
-        spans = [found.span() for found in _SCALAR.finditer(frame)]
+        spans = [scalar.span() for scalar in _SCALAR.finditer(frame)]
         made.append(Seed(row, frame, spans, known))
     return made
 
@@ -105,7 +105,7 @@ def judged(seed: Seed, channel: str | None, frame: bytes) -> str:
 
 def run(count: int, seed: int) -> Counter[str]:
     """Judge `count` broken frames; raises AssertionError with the frame that broke a parser."""
-    draw, all_seeds, told = random.Random(seed), seeds(), Counter[str]()
+    draw, all_seeds, counts = random.Random(seed), seeds(), Counter[str]()
     channels = {name: [None, *venue.channels] for name, venue in registry.VENUES.items()}
     for _ in range(count):
         one, other = draw.choice(all_seeds), draw.choice(all_seeds)
@@ -114,10 +114,10 @@ def run(count: int, seed: int) -> Counter[str]:
         if draw.random() < 0.3:
             channel = draw.choice(channels[one.row.venue])
         try:
-            told[judged(one, channel, frame)] += 1
+            counts[judged(one, channel, frame)] += 1
         except Exception as problem:
             raise AssertionError(f"{one.row.venue} {channel}: {frame!r}: {problem!r}") from problem
-    return told
+    return counts
 
 
 def _pieces(count: int, seed: int) -> Iterator[tuple[int, int]]:
@@ -135,14 +135,14 @@ def _run(piece: tuple[int, int]) -> Counter[str]:
 @click.option("--processes", default=1, show_default=True, help="at once")
 def main(count: int, seed: int, processes: int) -> None:
     """Break frames of every venue and channel, and say what became of them."""
-    told, began = Counter[str](), time.monotonic()
+    counts, began = Counter[str](), time.monotonic()
     with Pool(processes) as pool:
         for part in pool.imap_unordered(_run, _pieces(count, seed)):
-            told += part
-            done = sum(told.values())
+            counts += part
+            done = sum(counts.values())
             print(f"\r{done:,} frames", end="", file=sys.stderr, flush=True)
-    print(f"\r{sum(told.values()):,} frames in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    for name, number in told.most_common():
+    print(f"\r{sum(counts.values()):,} frames in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    for name, number in counts.most_common():
         print(f"{name}\t{number}")
 
 

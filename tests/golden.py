@@ -29,13 +29,15 @@ Hashes = dict[str, str]
 
 def hashes(data_dir: Path, name: str) -> Hashes:
     """Run the input and return the hash of its report and of every table's rows."""
-    code, said = run(data_dir, OFTEN | {"UNDERTOW_CHECKPOINT_S": "30"}, "--no-serve", *INPUTS[name])
-    assert code in (0, 3), said  # 3: a file beside the recording is in no form that we read
-    told = {"report": json.dumps(report_of(data_dir), sort_keys=True)}
-    told |= {table: "\n".join(rows) for table, rows in sorted(stored(data_dir).items()) if rows}
+    code, output = run(
+        data_dir, OFTEN | {"UNDERTOW_CHECKPOINT_S": "30"}, "--no-serve", *INPUTS[name]
+    )
+    assert code in (0, 3), output  # 3: a file beside the recording is in no form that we read
+    texts = {"report": json.dumps(report_of(data_dir), sort_keys=True)}
+    texts |= {table: "\n".join(rows) for table, rows in sorted(stored(data_dir).items()) if rows}
     return {
         part: f"{text.count(chr(10)) + 1} lines, sha256 {hashlib.sha256(text.encode()).hexdigest()[:24]}"
-        for part, text in told.items()
+        for part, text in texts.items()
     }
 
 

@@ -84,7 +84,7 @@ def night(seed: int = 7, seconds: int = 2_400, burst_at: int = 1_500) -> list[Ev
         for venue in ("bybit", "binance"):
             fall = 3.0 * min(since, 240) / 240 if since > 0 else 0.0
             events.append((second, "trades", trade(second, venue, draw, fall)))
-    events.append(told(deposit(START + burst_at - 200)))
+    events.append(event(deposit(START + burst_at - 200)))
     return sorted(events, key=lambda e: e[0])
 
 
@@ -126,7 +126,7 @@ def again(record: Told, second: int, version: int, **changes: Any) -> Told:
     return msgspec.structs.replace(record, **news)
 
 
-def told(record: Told) -> Event:
+def event(record: Told) -> Event:
     """A record as an event of the second in which it was received."""
     topic = "liquidations" if isinstance(record, Liquidation) else "whale_transfers"
     return record.ts_recv // SECOND, topic, record
@@ -159,14 +159,14 @@ def disturbed_night() -> list[Event]:
         if isinstance(record, Liquidation) and second == START + 1_600
     ]
     events += [
-        told(again(first, START + 1_900, 2, notional_usd=6e7)),
-        told(again(first, START + 2_100, 3, removed=True)),
-        told(seller),
-        told(again(seller, START + 2_300, 2, removed=True)),
-        told(brief),
-        told(again(brief, START + 1_800, 2, removed=True)),
-        told(again(orders[0], START + 1_610, 2, notional_usd=1.0, quantity=0.01)),
-        told(again(orders[1], START + 2_350, 2, removed=True)),
+        event(again(first, START + 1_900, 2, notional_usd=6e7)),
+        event(again(first, START + 2_100, 3, removed=True)),
+        event(seller),
+        event(again(seller, START + 2_300, 2, removed=True)),
+        event(brief),
+        event(again(brief, START + 1_800, 2, removed=True)),
+        event(again(orders[0], START + 1_610, 2, notional_usd=1.0, quantity=0.01)),
+        event(again(orders[1], START + 2_350, 2, removed=True)),
     ]
     return sorted(events, key=lambda e: e[0])
 
@@ -190,17 +190,17 @@ def in_chinese(events: list[Event]) -> list[Event]:
 def clocked(events: list[Event], every: int = 1) -> list[Item]:
     """Put an `alive` of every second (or every few) into the stream, as a replay does."""
     out: list[Item] = []
-    told = events[0][0]
+    last = events[0][0]
     for second, topic, record in [
         *events,
         (events[-1][0] + 30, "", FeedStatus(producer="x", state="alive", ts_event=START * SECOND)),
     ]:
-        if second >= told + every or not out:
+        if second >= last + every or not out:
             out += [
                 (t, FeedStatus(producer="replay", state="alive", ts_event=(second - 1) * SECOND))
                 for t in RAW_TOPICS
             ]
-            told = second
+            last = second
         if topic:
             out.append((topic, record))
     # A word that leaps is believed at the next.
@@ -223,7 +223,7 @@ PRODUCERS = {"trades": "tape", "liquidations": "forced", "whale_transfers": "cha
 NIGHT = night()
 
 
-def word(producer: str, second: int, state: FeedState = "alive") -> FeedStatus:
+def alive(producer: str, second: int, state: FeedState = "alive") -> FeedStatus:
     return FeedStatus(producer=producer, state=state, ts_event=(START + second) * SECOND)
 
 
@@ -235,12 +235,12 @@ def with_feeds(away: dict[str, tuple[int, int]], lag: dict[str, int]) -> list[It
         for second in range(2_440):
             at = second + 1 + lag.get(topic, 0)
             if second < gone:
-                rows.append((at, 0, topic, word(producer, second)))
+                rows.append((at, 0, topic, alive(producer, second)))
             elif second == gone:
-                rows.append((at, 0, topic, word(producer, second, "silent")))
+                rows.append((at, 0, topic, alive(producer, second, "silent")))
             elif second >= back:
                 state: FeedState = "recovered" if second == back else "alive"
-                rows.append((at, 0, topic, word(producer, second, state)))
+                rows.append((at, 0, topic, alive(producer, second, state)))
     for second, topic, record in NIGHT:
         gone, back = away.get(topic, (10**6, 10**6))
         if not gone <= second - START < back:

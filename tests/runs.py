@@ -84,17 +84,17 @@ def signalled(
 
 def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     try:
-        _, told = process.communicate(timeout=WAIT_S)
+        _, output = process.communicate(timeout=WAIT_S)
     finally:
         process.kill()
-    return process.returncode, told
+    return process.returncode, output
 
 
 def report_of(data_dir: Path) -> dict[str, Any]:
     """Return run.json but for how long the run took."""
-    found: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
-    assert found.pop("elapsed_s") > 0
-    return found
+    report: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
+    assert report.pop("elapsed_s") > 0
+    return report
 
 
 def stored(data_dir: Path) -> dict[str, list[str]]:

@@ -54,13 +54,13 @@ def test_no_more_is_fetched_of_what_waits_in_number_or_in_bytes_until_it_is_take
     waiting.add("liquidations", [record() for _ in range(backpressure.FULL)])
     waiting.add("whale_transfers", [record()])
     assert waiting.full() == {"bars", "liquidations"}
-    held = {TP("bars", 1)}
-    backpressure.hold(held, 0, waiting.full())
-    assert held == {TP("bars", 1), TP("bars", 0), TP("liquidations", 0)}
+    paused = {TP("bars", 1)}
+    backpressure.hold(paused, 0, waiting.full())
+    assert paused == {TP("bars", 1), TP("bars", 0), TP("liquidations", 0)}
     for topic in ("bars", "liquidations"):
         waiting.take(topic)
-    backpressure.hold(held, 0, waiting.full())
-    assert held == {TP("bars", 1)}
+    backpressure.hold(paused, 0, waiting.full())
+    assert paused == {TP("bars", 1)}
 
 
 def test_an_input_on_which_nobody_speaks_is_waited_for_until_it_is_overdue() -> None:

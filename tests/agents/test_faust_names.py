@@ -26,8 +26,8 @@ TABLE = [
 def test_a_private_name_that_we_rest_on_is_still_there(where, owner, name, parameters) -> None:
     kind = getattr(importlib.import_module(where), owner)
     assert has(kind, name), f"{where}.{owner} of this release has no {name}: see streams.detect"
-    if callable(found := getattr(kind, name, None)):
-        given = [one for one in inspect.signature(found).parameters if one != "self"]
+    if callable(attribute := getattr(kind, name, None)):
+        given = [one for one in inspect.signature(attribute).parameters if one != "self"]
         wanted = [one.strip() for one in parameters.split(",") if one.strip()]
         assert given == wanted, f"{where}.{owner}.{name} takes {given} in this release"
 
@@ -45,8 +45,8 @@ def has(kind: type, name: str) -> bool:
 
 
 def modules() -> Iterator[object]:
-    for found in pkgutil.iter_modules(streams.detect.__path__, "streams.detect."):
-        yield importlib.import_module(found.name)
+    for module in pkgutil.iter_modules(streams.detect.__path__, "streams.detect."):
+        yield importlib.import_module(module.name)
 
 
 def private_names(module: object) -> Iterator[str]:

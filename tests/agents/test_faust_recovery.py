@@ -21,8 +21,8 @@ class Record:
         self._told = {"topic": tp.topic, "partition": tp.partition, "offset": offset}
 
     def __getattr__(self, name: str) -> Any:
-        told = {"key": b"0/BTC", "value": b"1", "headers": [("term", b"1")], "error": None}
-        return lambda: (told | self._told)[name]
+        row = {"key": b"0/BTC", "value": b"1", "headers": [("term", b"1")], "error": None}
+        return lambda: (row | self._told)[name]
 
 
 def test_a_rebalance_ends_the_reading_before_another_row_is_taken(

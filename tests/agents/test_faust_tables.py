@@ -70,7 +70,7 @@ def recover(
     table.apply_changelog_batch(events)
 
 
-def held(table: faust_tables.StateTable) -> dict[Any, Any]:
+def contents(table: faust_tables.StateTable) -> dict[Any, Any]:
     return dict(table.of_partition(0))
 
 
@@ -89,7 +89,7 @@ def test_rows_written_after_a_successor_began_are_not_read_back(log: list[Row]) 
     asyncio.run(frozen.put(b"BTC", b"old", 0))
     asyncio.run(frozen.put(b"ETH", b"old", 0))
     third, _ = worker(log)
-    assert held(third) == {b"BTC": b"2"}
+    assert contents(third) == {b"BTC": b"2"}
 
 
 def test_a_deletion_by_a_replaced_worker_deletes_nothing(log: list[Row]) -> None:
@@ -99,7 +99,7 @@ def test_a_deletion_by_a_replaced_worker_deletes_nothing(log: list[Row]) -> None
     successor, _ = worker(log)
     asyncio.run(faust_tables.take_over(0, successor))
     asyncio.run(frozen.put(b"BTC", None, 0))
-    assert held(worker(log)[0]) == {b"BTC": b"1"}
+    assert contents(worker(log)[0]) == {b"BTC": b"1"}
 
 
 def test_what_a_worker_wrote_before_its_successor_began_counts(log: list[Row]) -> None:
@@ -108,7 +108,7 @@ def test_what_a_worker_wrote_before_its_successor_began_counts(log: list[Row]) -
     successor, _ = worker(log)
     asyncio.run(first.put(b"BTC", b"late but before", 0))
     asyncio.run(faust_tables.take_over(0, successor))
-    assert held(worker(log)[0]) == {b"BTC": b"late but before"}
+    assert contents(worker(log)[0]) == {b"BTC": b"late but before"}
 
 
 def test_reading_the_log_again_from_its_beginning_gives_the_same_rows(log: list[Row]) -> None:
@@ -118,10 +118,10 @@ def test_reading_the_log_again_from_its_beginning_gives_the_same_rows(log: list[
     asyncio.run(faust_tables.take_over(0, first))
     asyncio.run(first.put(b"BTC", b"2", 0))
     asyncio.run(first.put(b"ETH", b"3", 0))
-    before = held(first)
+    before = contents(first)
     first.data.data.clear()  # type: ignore[attr-defined]
     recover(first, changelog, log)
-    assert held(first) == before == {b"BTC": b"2", b"ETH": b"3"}
+    assert contents(first) == before == {b"BTC": b"2", b"ETH": b"3"}
 
 
 def test_each_term_has_a_key_of_its_own_so_compaction_keeps_them_all(log: list[Row]) -> None:
@@ -135,7 +135,7 @@ def test_rows_of_another_table_are_left_alone() -> None:
     table, changelog = worker([])
     changelog.name = "other"
     recover(table, Recorder("another"), [(b"BTC", b"1", {})])
-    assert held(table) == {}
+    assert contents(table) == {}
 
 
 def test_a_day_is_kept_until_the_changelog_has_it_and_then_its_place() -> None:
@@ -143,7 +143,7 @@ def test_a_day_is_kept_until_the_changelog_has_it_and_then_its_place() -> None:
     flows = faust_tables.flow_table(app, "flows", 1).table
     day, hour = (faust_tables.bucket_of("BTC", 1_440, minutes) for minutes in (1_440, 60))
 
-    async def told() -> list[Any]:
+    async def sent_rows() -> list[Any]:
         sent = [asyncio.get_running_loop().create_future() for _ in range(4)]
         waiting = iter(sent)
 
@@ -155,18 +155,18 @@ def test_a_day_is_kept_until_the_changelog_has_it_and_then_its_place() -> None:
         for key, value in ((day, b"one"), (hour, b"two"), (day, b"three"), (day, None)):
             await flows.put(key, value, 0)
             if value == b"three":
-                seen = [held(flows)]
+                seen = [contents(flows)]
                 for future, offset in zip(sent[:2], (41, 42), strict=True):
                     future.set_result(SimpleNamespace(offset=offset))
                 await asyncio.sleep(0)
-                seen.append(held(flows))
+                seen.append(contents(flows))
                 sent[2].set_result(SimpleNamespace(offset=43))
                 await asyncio.sleep(0)
-                seen.append(held(flows))
-        return [*seen, held(flows)]
+                seen.append(contents(flows))
+        return [*seen, contents(flows)]
 
     both = {day: b"three", hour: b"two"}
-    assert asyncio.run(told()) == [
+    assert asyncio.run(sent_rows()) == [
         both,
         both,
         {day: faust_tables.Left(43), hour: b"two"},

@@ -42,11 +42,11 @@ def test_an_asset_is_looked_at_and_stored_just_when_a_second_of_it_is_due(
     live = shards.load(PARAMS, 0, Kept(), SimpleNamespace(table=Kept()))
     judged = waiting = 0
     for topic, offset, record in sent:
-        held = encoded(live) if isinstance(record, FeedStatus) else {}
+        clock_rows = encoded(live) if isinstance(record, FeedStatus) else {}
         shards.apply(PARAMS, live, topic, offset, [record])
         assert live.shard.due.busy == engine.under_way(PARAMS, live.shard)
-        if held:
-            changed = {name for name, state in encoded(live).items() if state != held[name]}
+        if clock_rows:
+            changed = {name for name, state in encoded(live).items() if state != clock_rows[name]}
             assert live.dirty == changed
             judged += len(changed)
             waiting += len(live.shard.due.busy.keys() - changed)
@@ -82,9 +82,9 @@ class KeptFlows(Kept):
             yield key, faust_tables.Left(7) if end - begin > faust_tables.LONG_S else value
 
     async def read_left(self, _: int, keys: Iterable[Any]) -> dict[Any, bytes]:
-        found = {key: self.rows[key] for key in keys}
-        self.asked += len(found)
-        return found
+        rows = {key: self.rows[key] for key in keys}
+        self.asked += len(rows)
+        return rows
 
 
 def messages() -> list[Message]:
@@ -97,8 +97,8 @@ def messages() -> list[Message]:
         elif isinstance(record, FeedStatus):
             fold.tell_time(state, record, PARAMS)
             out += [("bars", bar) for bar in fold.drain(state)]
-            word = fold.clock_record(state, 0, 1)
-            out += [("bars", word)] if word else []
+            clock_row = fold.clock_record(state, 0, 1)
+            out += [("bars", clock_row)] if clock_row else []
         else:
             fold.fold(state, record)  # type: ignore[arg-type]
     numbered: list[Message] = []
@@ -197,13 +197,13 @@ def test_what_was_late_for_its_own_input_is_late_again_when_it_is_read_again() -
         made = liquidation(START + second, number, 1e4, "BTC", "bybit")
         return "liquidations", number, made
 
-    def word(topic: str, offset: int, second: int) -> Message:
-        told = FeedStatus(producer="x", state="alive", ts_event=(START + second) * SECOND)
-        return topic, offset, told
+    def time_message(topic: str, offset: int, second: int) -> Message:
+        feed_status = FeedStatus(producer="x", state="alive", ts_event=(START + second) * SECOND)
+        return topic, offset, feed_status
 
     # Bars lag: second 5 stays open, though liquidations have passed it.
-    sent = [word(topic, offset, offset) for topic in INPUTS for offset in (0, 1)]
-    sent += [order(2, 5), word("liquidations", 3, 9), order(4, 5), order(5, 12)]
+    sent = [time_message(topic, offset, offset) for topic in INPUTS for offset in (0, 1)]
+    sent += [order(2, 5), time_message("liquidations", 3, 9), order(4, 5), order(5, 12)]
     states = Kept()
     live = begun(sent, states, Kept())
     refused = [step.refused for m in sent for step in shards.apply(PATIENT, live, *m[:2], [m[2]])]
@@ -256,17 +256,17 @@ def test_a_second_costs_what_is_due_in_it_however_much_waits() -> None:
         for name in ("heappop", "heappush"):
             real = getattr(open_seconds, name)
 
-            def counted(*told: Any, real: Any = real) -> Any:
+            def counted(*messages: Any, real: Any = real) -> Any:
                 count[0] += 1
-                return real(*told)
+                return real(*messages)
 
             monkeypatch.setattr(open_seconds, name, counted)
         live = shards.load(PATIENT, 0, Kept(), SimpleNamespace(table=Kept()))
         offset = itertools.count()
 
         def tell(topic: str, second: int) -> None:
-            told = FeedStatus(producer="x", state="alive", ts_event=(START + second) * SECOND)
-            shards.apply(PATIENT, live, topic, next(offset), [told])
+            messages = FeedStatus(producer="x", state="alive", ts_event=(START + second) * SECOND)
+            shards.apply(PATIENT, live, topic, next(offset), [messages])
 
         for second in range(waiting):
             made = liquidation(START + 10 + second, second, 1e4, f"A{second % 50}", "bybit")
@@ -300,8 +300,8 @@ def a_day_and_more() -> list[Message]:
         for venue in ("bybit", "binance"):
             out.append(("bars", a_bar(second, venue, draw)))
         for topic in ("liquidations", "bars", "whale_transfers"):
-            told = FeedStatus(producer="x", state="alive", ts_event=(second + 60) * SECOND)
-            out.append((topic, told))
+            feed_status = FeedStatus(producer="x", state="alive", ts_event=(second + 60) * SECOND)
+            out.append((topic, feed_status))
     places = {topic: iter(range(len(out))) for topic in ("liquidations", "bars", "whale_transfers")}
     return [(topic, next(places[topic]), record) for topic, record in out]
 

@@ -54,16 +54,16 @@ def main(quick: bool, only: str) -> None:
     wanted = only.split(",")
     if unknown := sorted(set(wanted) - set(PARTS)):
         raise click.BadParameter(f"no such part: {', '.join(unknown)}", param_hint="--only")
-    told: dict[str, Any] = {"quick": quick, "machine": machine(), "versions": versions()}
+    results: dict[str, Any] = {"quick": quick, "machine": machine(), "versions": versions()}
     rig.BUILD.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="undertow-bench-") as name:
-        _measure(told, wanted, Path(name), quick)
-    (rig.BUILD / "bench.json").write_text(json.dumps(told, indent=2) + "\n")
-    figures.plot(told.get("rates", {}), rig.BUILD / "bench.svg")
-    print(*report(told), sep="\n")
+        _measure(results, wanted, Path(name), quick)
+    (rig.BUILD / "bench.json").write_text(json.dumps(results, indent=2) + "\n")
+    figures.plot(results.get("rates", {}), rig.BUILD / "bench.svg")
+    print(*report(results), sep="\n")
 
 
-def _measure(told: dict[str, Any], wanted: list[str], scratch: Path, quick: bool) -> None:
+def _measure(figures: dict[str, Any], wanted: list[str], scratch: Path, quick: bool) -> None:
     """Measure part by part; a part that fails is told and left out."""
     rounds, few = (2, 1) if quick else (5, 3)
     on_kafka = {  # the sink first: it would also take the bars that the rollups write
@@ -88,39 +88,39 @@ def _measure(told: dict[str, Any], wanted: list[str], scratch: Path, quick: bool
                 size = load.fill(url, count, rig.PARTITIONS)
                 say(f"{count:,} trades of {size:.0f} bytes in Kafka; programs on core {rig.OURS}")
             for name in [n for n in on_kafka if n in wanted]:
-                _part(told, name, functools.partial(on_kafka[name], url))
+                _part(figures, name, functools.partial(on_kafka[name], url))
     for name in [n for n in alone if n in wanted]:
-        _part(told, name, alone[name])
+        _part(figures, name, alone[name])
 
 
-def _part(told: dict[str, Any], name: str, measure: Callable[[], dict[str, Any]]) -> None:
+def _part(figures: dict[str, Any], name: str, measure: Callable[[], dict[str, Any]]) -> None:
     try:
-        found = measure()
+        part = measure()
     except Exception as problem:
         say(f"{name} not measured: {problem}")
-        told.setdefault("not_measured", {})[name] = str(problem)
+        figures.setdefault("not_measured", {})[name] = str(problem)
         return
-    rates = told.get("rates", {}) | found.pop("rates", {})
-    told |= found | {"rates": rates}
+    rates = figures.get("rates", {}) | part.pop("rates", {})
+    figures |= part | {"rates": rates}
 
 
-def report(told: dict[str, Any]) -> list[str]:
+def report(results: dict[str, Any]) -> list[str]:
     """Return what people read."""
     made = [
-        f"{told['machine']['date']}, {told['machine']['cores']} cores, {told['machine']['cpu']}"
+        f"{results['machine']['date']}, {results['machine']['cores']} cores, {results['machine']['cpu']}"
     ]
-    made += ["", *figures.lines(told), "", "records a second: min, median, max"]
-    for name, rate in told.get("rates", {}).items():
+    made += ["", *figures.lines(results), "", "records a second: min, median, max"]
+    for name, rate in results.get("rates", {}).items():
         made.append(
             f"{name:<22} {rate['min']:>10,.0f} {rate['median']:>10,.0f} {rate['max']:>10,.0f}"
         )
     made += ["", "the same by processor time instead of the wall clock"]
-    for name, found in told.get("by_processor_time", {}).items():
-        numbers = " ".join(f"{found[part]:>8.2f}" for part in ("min", "median", "max"))
+    for name, quantiles in results.get("by_processor_time", {}).items():
+        numbers = " ".join(f"{quantiles[part]:>8.2f}" for part in ("min", "median", "max"))
         made.append(f"{figures.BARS[name].what:<60} {numbers}")
     made += ["", "latency, ms: from a liquidation on Kafka to the webhook, and to its row"]
-    for level, found in told.get("latency_ms", {}).items():
-        made += [f"  {level:>5}/s {what:<8} {shown(of)}" for what, of in found.items()]
+    for level, quantiles in results.get("latency_ms", {}).items():
+        made += [f"  {level:>5}/s {what:<8} {shown(of)}" for what, of in quantiles.items()]
     return [*made, "", f"written: {rig.BUILD / 'bench.json'} and bench.svg"]
 
 
@@ -149,7 +149,7 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions of what is measured."""
-    found = {"python": platform.python_version(), "kafka": local_kafka.kafka_version()}
+    versions = {"python": platform.python_version(), "kafka": local_kafka.kafka_version()}
     for name in (
         "confluent-kafka",
         "msgspec",
@@ -160,10 +160,12 @@ def versions() -> dict[str, str]:
         "chdb",
     ):
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found | {"quixstreams": "in build/quixstreams" if rig.QUIX.exists() else "not installed"}
+            versions[name] = "not installed"
+    return versions | {
+        "quixstreams": "in build/quixstreams" if rig.QUIX.exists() else "not installed"
+    }
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ class Watch:
         written, committed = {}, {}
         for stage, group in self._groups.items():
             asked = [TopicPartition(t, p) for t in READS[stage] for p in range(rig.PARTITIONS)]
-            told = group.committed(asked, timeout=10)
+            answers = group.committed(asked, timeout=10)
             ends = [group.get_watermark_offsets(place, timeout=10)[1] for place in asked]
             written[stage] = sum(ends)
-            committed[stage] = sum(max(0, place.offset) for place in told)
+            committed[stage] = sum(max(0, place.offset) for place in answers)
         return Seen(at, written, committed)
 
 

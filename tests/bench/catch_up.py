@@ -37,15 +37,15 @@ def measure(folder: Path, quick: bool, rounds: int) -> dict[str, Any]:
         _fold(url, folder)
         alone, whole, first, last, again = [], [], [], [], []
         for number in range(rounds):
-            told = rig.program("engine", url, 0, folder)
-            alone.append(told["records"] / told["cpu_s"])
-            marks = _worked_through(url, folder / f"{number}", told)
+            engine_run = rig.program("engine", url, 0, folder)
+            alone.append(engine_run["records"] / engine_run["cpu_s"])
+            marks = _worked_through(url, folder / f"{number}", engine_run)
             whole.append(_rate(marks["begun"], marks["end"]))
             first.append(_rate(marks["begun"], marks["first tenth"]))
             last.append(_rate(marks["last tenth"], marks["end"]))
-            again.append(_resumed(url, folder / f"{number}-killed", told))
+            again.append(_resumed(url, folder / f"{number}-killed", engine_run))
             say(
-                f"catch_up {number + 1} of {rounds}: {told['records']:,} records, engine alone"
+                f"catch_up {number + 1} of {rounds}: {engine_run['records']:,} records, engine alone"
                 f" {alone[-1]:,.0f}, detect {whole[-1]:,.0f} (first tenth {first[-1]:,.0f}, last"
                 f" {last[-1]:,.0f}), after a kill {again[-1]:,.0f} records a processor second"
             )
@@ -70,20 +70,20 @@ def _fold(url: str, folder: Path) -> None:
             time.sleep(0.5)
 
 
-def _worked_through(url: str, folder: Path, told: dict[str, Any]) -> dict[str, Mark]:
+def _worked_through(url: str, folder: Path, engine_run: dict[str, Any]) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
     with _detect(url, folder, folder.name) as look:
         for name, share in (("begun", 0.0), ("first tenth", 0.1), ("last tenth", 0.9), ("end", 1)):
-            marks[name] = look(told, share)
+            marks[name] = look(engine_run, share)
     return marks
 
 
-def _resumed(url: str, folder: Path, told: dict[str, Any]) -> float:
+def _resumed(url: str, folder: Path, engine_run: dict[str, Any]) -> float:
     with _detect(url, folder, folder.name) as look:
-        at, _ = look(told, 0.5)
+        at, _ = look(engine_run, 0.5)
     with _detect(url, folder, folder.name, anew=False) as look:
-        begun = look(told, 0.0)
-        end = look(told, 1 - at / told["records"])
+        begun = look(engine_run, 0.0)
+        end = look(engine_run, 1 - at / engine_run["records"])
     return _rate(begun, end)
 
 
@@ -108,43 +108,43 @@ def _detect(url: str, folder: Path, group: str, anew: bool = True) -> Iterator[A
     with (folder / "log").open("ab") as log:
         worker = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
     try:
-        yield lambda told, share: _when(worker, folder, told, share)
+        yield lambda engine_run, share: _when(worker, folder, engine_run, share)
     finally:
         worker.kill()
         worker.wait()
 
 
 def _when(
-    worker: subprocess.Popen[bytes], folder: Path, told: dict[str, Any], share: float
+    worker: subprocess.Popen[bytes], folder: Path, engine_run: dict[str, Any], share: float
 ) -> Mark:
     """Wait until a worker has taken so much; return how many records, and its processor time."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if worker.poll() is not None:
             raise rig.Failed(f"detect ended: {(folder / 'log').read_text()[-600:]}")
-        taken = _taken(folder, told)
-        if taken is not None and (taken >= share * told["records"] * 0.9999):
+        taken = _taken(folder, engine_run)
+        if taken is not None and (taken >= share * engine_run["records"] * 0.9999):
             return taken, _cpu_s(worker.pid)
         time.sleep(0.02)
     raise rig.Failed(f"detect: not so far in {PATIENCE_S:g} s")
 
 
-def _taken(folder: Path, told: dict[str, Any]) -> float | None:
+def _taken(folder: Path, engine_run: dict[str, Any]) -> float | None:
     """Return how many records the worker's metrics say that it has taken; None: not up yet."""
-    found = re.findall(r"health and metrics of detect on (\S+)", (folder / "log").read_text())
-    if not found:
+    addresses = re.findall(r"health and metrics of detect on (\S+)", (folder / "log").read_text())
+    if not addresses:
         return None
     try:
-        with urllib.request.urlopen(f"{found[-1]}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"{addresses[-1]}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     except OSError:
         return None
     counted = re.findall(r'^undertow_records_total\{topic="(\w+)"\} (\S+)', text, re.M)
-    messages = {topic: float(count) for topic, count in counted if topic in told["messages"]}
+    messages = {topic: float(count) for topic, count in counted if topic in engine_run["messages"]}
     if not messages:
         return None
-    share = sum(messages.values()) / sum(told["messages"].values())
-    return share * float(told["records"])
+    share = sum(messages.values()) / sum(engine_run["messages"].values())
+    return share * float(engine_run["records"])
 
 
 def _cpu_s(pid: int) -> float:

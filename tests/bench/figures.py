@@ -44,17 +44,17 @@ def quotients(above: Sequence[float], below: Sequence[float]) -> Spread:
     return spread([a / b for a, b in zip(above, below, strict=True)])
 
 
-def lines(told: Mapping[str, Any]) -> list[str]:
+def lines(figures: Mapping[str, Any]) -> list[str]:
     """Return the table for people: each ratio, its bar, and whether it is reached."""
     made = [f"{'':<60} {'min':>8} {'median':>8} {'max':>8}   bar"]
     for name, bar in BARS.items():
-        found = told.get(name)
+        figure = figures.get(name)
         sign = "≥" if bar.at_least else "≤"
-        if not found:
+        if not figure:
             made.append(f"{bar.what:<60} {'not measured':>26}   {sign} {bar.bound:g}")
             continue
-        reached = found["median"] >= bar.bound if bar.at_least else found["median"] <= bar.bound
-        numbers = " ".join(f"{found[part]:>8.2f}" for part in ("min", "median", "max"))
+        reached = figure["median"] >= bar.bound if bar.at_least else figure["median"] <= bar.bound
+        numbers = " ".join(f"{figure[part]:>8.2f}" for part in ("min", "median", "max"))
         verdict = "reached" if reached else "NOT reached"
         made.append(f"{bar.what:<60} {numbers}   {sign} {bar.bound:g}  {verdict}")
     return made

@@ -52,7 +52,7 @@ Times = dict[str, float]
 def measure(folder: Path, quick: bool) -> dict[str, Any]:
     """Return percentiles in ms by level; `told` is how many onsets were told of how many sent."""
     seconds = 6 if quick else 60
-    found: dict[str, Any] = {}
+    levels: dict[str, Any] = {}
     webhooks: Times = {}
     server = _receiver(webhooks)
     with rig.broker(folder) as url:
@@ -65,8 +65,8 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
             _warm_up(feed, webhooks)
             looking.start()
             for name, rate in LEVELS.items():
-                found[name] = _level(feed, name, rate, seconds, (webhooks, rows))
-                say(f"latency at {name}/s: {found[name]}")
+                levels[name] = _level(feed, name, rate, seconds, (webhooks, rows))
+                say(f"latency at {name}/s: {levels[name]}")
         finally:
             stop.set()
             stack.send_signal(signal.SIGINT)
@@ -75,7 +75,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
             except subprocess.TimeoutExpired:
                 stack.kill()
             server.shutdown()
-    return {"latency_ms": found}
+    return {"latency_ms": levels}
 
 
 def _level(
@@ -102,14 +102,14 @@ def _level(
 
 def _percentiles(sent: Times, seen: Times) -> dict[str, float]:
     histogram = HdrHistogram(1, 600_000, 3)
-    told = [name for name in sent if name in seen]
-    if not told:
+    delivered = [name for name in sent if name in seen]
+    if not delivered:
         return {"told": 0, "sent": len(sent)}
-    for name in told:
+    for name in delivered:
         histogram.record_value(max(1, round((seen[name] - sent[name]) * 1e3)))
     of = {"p50": 50.0, "p99": 99.0, "p99.9": 99.9}
     values = {label: float(histogram.get_value_at_percentile(p)) for label, p in of.items()}
-    return values | {"told": len(told), "sent": len(sent)}
+    return values | {"told": len(delivered), "sent": len(sent)}
 
 
 def _receiver(seen: Times) -> ThreadingHTTPServer:
@@ -149,8 +149,8 @@ def _look(folder: Path, seen: Times, stop: threading.Event) -> None:
     asked = b"SELECT DISTINCT asset FROM liquidations FORMAT TSV"
     while not stop.wait(LOOK_S):
         try:
-            told = json.loads((folder / "data" / "endpoint.json").read_bytes())
-            with urllib.request.urlopen(told["url"], data=asked, timeout=10) as answer:
+            endpoint = json.loads((folder / "data" / "endpoint.json").read_bytes())
+            with urllib.request.urlopen(endpoint["url"], data=asked, timeout=10) as answer:
                 names = answer.read().decode().split()
         except OSError:
             continue
@@ -246,10 +246,10 @@ class Feed:
         if int(now) == self._said:
             return
         self._said = int(now)
-        word = FeedStatus(producer="bench", state="alive", ts_event=self._said * SECOND)
+        feed_status = FeedStatus(producer="bench", state="alive", ts_event=self._said * SECOND)
         for topic in RAW_TOPICS:
             for partition in range(rig.PARTITIONS):
-                self._to.produce(topic, value=codec.encode(word), partition=partition)
+                self._to.produce(topic, value=codec.encode(feed_status), partition=partition)
 
     def _put(self, topic: str, key: str, value: bytes) -> None:
         while True:

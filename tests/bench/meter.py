@@ -29,13 +29,13 @@ class Meter:
         if not (self._began and self._ended):
             raise SystemExit(f"only {self.seen} of {self.wanted} records came")
         first, wall, cpu = self._began
-        told = {
+        usage = {
             "records": self.seen - first,
             "seconds": self._ended[0] - wall,
             "cpu_s": self._ended[1] - cpu,
         } | (more or {})
         # Not `sys.stdout`, which Faust takes for its log.
-        print(json.dumps(told), file=sys.__stdout__, flush=True)
+        print(json.dumps(usage), file=sys.__stdout__, flush=True)
 
 
 def arguments() -> tuple[str, int, str]:

@@ -51,9 +51,9 @@ def detect(orders: list[tuple[int, list[Liquidation]]]) -> None:
     for second, row in orders:
         for order in row:
             engine.step(params, shard, "liquidations", order)
-        word = FeedStatus(producer="bench", state="alive", ts_event=(second + 1) * SECOND)
+        feed_status = FeedStatus(producer="bench", state="alive", ts_event=(second + 1) * SECOND)
         for topic in INPUTS:
-            engine.step(params, shard, topic, word)
+            engine.step(params, shard, topic, feed_status)
 
 
 def main(rounds: int = 5) -> None:

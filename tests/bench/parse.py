@@ -28,13 +28,13 @@ def measure(quick: bool, rounds: int) -> dict[str, Any]:
     """Return how much of a parser's time decoding alone would take: of each venue, the least."""
     repeats = 1_000 if quick else 5_000
     os.sched_setaffinity(0, rig.OURS)
-    found = {channel: _beside(channel, frames, repeats, rounds) for channel, frames in _frames()}
+    shares = {channel: _beside(channel, frames, repeats, rounds) for channel, frames in _frames()}
     os.sched_setaffinity(0, rig.CORES)
-    for (venue, channel), share in sorted(found.items()):
+    for (venue, channel), share in sorted(shares.items()):
         say(f"parse {venue} {channel}: orjson.loads / ours {share['median']:.2f}")
     return {
-        "parse_vs_orjson": min(found.values(), key=lambda share: share["median"]),
-        "parse": {" ".join(channel): share for channel, share in found.items()},
+        "parse_vs_orjson": min(shares.values(), key=lambda share: share["median"]),
+        "parse": {" ".join(channel): share for channel, share in shares.items()},
     }
 
 

@@ -36,9 +36,9 @@ Rows = dict[flow.Row, bytes]
 def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]:
     """Return seconds of recovery over seconds of bare reading, and what was read."""
     assets = ASSETS // 10 if quick else ASSETS
-    found = _fill(url, scratch, assets)
-    rows = found["rows"]
-    told: dict[str, list[dict[str, Any]]] = {"ours": [], "bare": [], "keeping": []}
+    filled = _fill(url, scratch, assets)
+    rows = filled["rows"]
+    rates: dict[str, list[dict[str, Any]]] = {"ours": [], "bare": [], "keeping": []}
     programs = (
         ("bare", "changelog", ()),
         ("ours", "recovery", ()),
@@ -46,20 +46,20 @@ def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]
     )
     for number in range(rounds):
         for name, program, words in programs:
-            _have_memory(found["bytes"] * 5 // 4)
-            told[name].append(rig.program(program, url, rows, scratch, *words))
-        shown = ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in told.items())
-        size = f"{rows:,} rows, {found['bytes'] / 2**20:,.0f} MB"
+            _have_memory(filled["bytes"] * 5 // 4)
+            rates[name].append(rig.program(program, url, rows, scratch, *words))
+        shown = ", ".join(f"{name} {runs[-1]['seconds']:.1f} s" for name, runs in rates.items())
+        size = f"{rows:,} rows, {filled['bytes'] / 2**20:,.0f} MB"
         say(f"recovery {number + 1} of {rounds}: {shown}; {size}")
-    ours = told["ours"]
+    ours = rates["ours"]
     return {
-        "recovery_vs_bare": _quotients(told, "bare", "seconds"),
-        "recovery": found
-        | {name: spread([run["seconds"] for run in runs]) for name, runs in told.items()}
+        "recovery_vs_bare": _quotients(rates, "bare", "seconds"),
+        "recovery": filled
+        | {name: spread([run["seconds"] for run in runs]) for name, runs in rates.items()}
         | {
-            "vs_bare_by_processor_time": _quotients(told, "bare", "cpu_s"),
-            "vs_keeping": _quotients(told, "keeping", "seconds"),
-            "vs_keeping_by_processor_time": _quotients(told, "keeping", "cpu_s"),
+            "vs_bare_by_processor_time": _quotients(rates, "bare", "cpu_s"),
+            "vs_keeping": _quotients(rates, "keeping", "seconds"),
+            "vs_keeping_by_processor_time": _quotients(rates, "keeping", "cpu_s"),
             "seconds_for_2000_assets": spread([run["seconds"] * ASSETS / assets for run in ours]),
             "resident_bytes_an_asset": spread([run["grown_bytes"] / assets for run in ours]),
             "days_of_one_asset_ms": spread([run["days_s"] * 1e3 for run in ours]),
@@ -80,10 +80,10 @@ def _have_memory(size: int) -> None:
     subprocess.run([sys.executable, "-c", code, str(size)], check=True)
 
 
-def _quotients(told: dict[str, list[dict[str, Any]]], below: str, what: str) -> dict[str, Any]:
-    ours, others = ([run[what] for run in told[name]] for name in ("ours", below))
-    found: dict[str, Any] = quotients(ours, others)
-    return found
+def _quotients(runs: dict[str, list[dict[str, Any]]], below: str, what: str) -> dict[str, Any]:
+    ours, others = ([run[what] for run in runs[name]] for name in ("ours", below))
+    spread: dict[str, Any] = quotients(ours, others)
+    return spread
 
 
 def _drawn(seed: int) -> Rows:
@@ -99,8 +99,8 @@ def _drawn(seed: int) -> Rows:
         state.minutes[minute].upto = minute * 60 + 59
         if minute % flow.HOUR == 34:
             flow.settle(state, minute - 65)
-    held = {row: flow.row(state, *row) for row in sorted(state.changed or ())}
-    return {row: content for row, content in held.items() if content is not None}
+    rows = {row: flow.row(state, *row) for row in sorted(state.changed or ())}
+    return {row: content for row, content in rows.items() if content is not None}
 
 
 def _fill(url: str, scratch: Path, assets: int) -> dict[str, Any]:

@@ -70,10 +70,10 @@ def program(
             )
         except subprocess.TimeoutExpired:
             raise Failed(f"{name}: not done within {timeout_s:g} s: {_end(folder)}") from None
-    told = [line for line in done.stdout.splitlines() if line.startswith(b"{")]
-    if done.returncode or not told:
+    results = [line for line in done.stdout.splitlines() if line.startswith(b"{")]
+    if done.returncode or not results:
         raise Failed(f"{name}: {_end(folder)}")
-    answer: dict[str, Any] = json.loads(told[-1])
+    answer: dict[str, Any] = json.loads(results[-1])
     return answer
 
 

@@ -56,25 +56,23 @@ def memory(scratch: Path, quick: bool) -> dict[str, Any]:
     The medians of the last two million trades, and of the two that follow the first.
     """
     first, count = (1_000_000, 6_000_000) if quick else (1_000_000, 100_000_000)
-    told = rig.program(
+    result = rig.program(
         "memory", "-", count, scratch, str(first), cores=set(rig.CORES), timeout_s=1_500
     )
-    growth = told["end_mb"] / told["first_mb"]
-    shown = (
-        f"after {first:,} trades {told['first_mb']:.0f} MB, after {count:,} {told['end_mb']:.0f}"
-    )
-    say(f"memory {shown}, at most {told['most_mb']:.0f}")
+    growth = result["end_mb"] / result["first_mb"]
+    shown = f"after {first:,} trades {result['first_mb']:.0f} MB, after {count:,} {result['end_mb']:.0f}"
+    say(f"memory {shown}, at most {result['most_mb']:.0f}")
     return {
         "rss_growth": spread([growth]),
         "rss": {
             "trades": count,
-            "first_mb": told["first_mb"],
-            "end_mb": told["end_mb"],
-            "most_mb": told["most_mb"],
+            "first_mb": result["first_mb"],
+            "end_mb": result["end_mb"],
+            "most_mb": result["most_mb"],
         },
     }
 
 
-def _rate(told: dict[str, Any]) -> float:
-    rate: float = told["records"] / told["seconds"]
+def _rate(result: dict[str, Any]) -> float:
+    rate: float = result["records"] / result["seconds"]
     return rate

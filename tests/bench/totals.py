@@ -52,7 +52,7 @@ def windows(seconds: int, cascades: npt.NDArray[np.int64], seed: int) -> list[tu
 
 def rows(rule: str, seeds: tuple[int, ...]) -> list[tuple[list[tuple[float, float]], float]]:
     """For each stretch: (USD seen, sum of (k-1) USD) of each stream; the true USD."""
-    market, found = params.NORMAL, []
+    market, cases = params.NORMAL, []
     for seed in seeds:
         for past in histories(market, seed, DAYS):
             shown = feeds.shown(past.orders, feeds.RULES[rule], seed)
@@ -70,19 +70,19 @@ def rows(rule: str, seeds: tuple[int, ...]) -> list[tuple[list[tuple[float, floa
                     a, b = np.searchsorted(at, (first, last))
                     parts.append((usd[b] - usd[a], extra[b] - extra[a]))
                 if sum(usd for usd, _ in parts) > 0:
-                    found.append((parts, float(whole[j] - whole[i])))
-    return found
+                    cases.append((parts, float(whole[j] - whole[i])))
+    return cases
 
 
 def learn(rule: str) -> tuple[tuple[float, float, float], ...]:
     """Quantiles of true / hidden by hidden / seen."""
     data = rows(rule, LEARN)
     seen = np.array([sum(p[0] for p in parts) for parts, _ in data])
-    told = np.array([sum(p[1] for p in parts) for parts, _ in data])
-    ratio = np.maximum(np.array([true for _, true in data]) - seen, 0) / told
+    visible_usd = np.array([sum(p[1] for p in parts) for parts, _ in data])
+    ratio = np.maximum(np.array([true for _, true in data]) - seen, 0) / visible_usd
     table = []
     for low, high in pairwise([0, *TotalsParams().shares, 1e9]):
-        inside = (told / seen >= low) & (told / seen < high)
+        inside = (visible_usd / seen >= low) & (visible_usd / seen < high)
         q = np.quantile(ratio[inside], [0.025, 0.5, 0.975])
         table.append((round(float(q[0]), 2), round(float(q[1]), 2), round(float(q[2]), 2)))
         print(f"  {rule} hidden/seen {low} .. {high}: n = {inside.sum()}, {table[-1]}")
@@ -94,11 +94,11 @@ def judge(rule: str, learnt: TotalsParams) -> None:
     inside, ratio, shown = [], [], []
     coverage = RULES["100_" + rule.split("_")[1]]
     for parts, true in rows(rule, TEST):
-        told = total(learnt, [Seen(coverage, usd, extra) for usd, extra in parts])
-        if true > 1e6 and told.estimate and told.low and told.high:
-            inside.append(told.low * 0.999 <= true <= told.high * 1.001)
-            ratio.append(told.estimate / true)
-            shown.append(told.seen / true)
+        total_usd = total(learnt, [Seen(coverage, usd, extra) for usd, extra in parts])
+        if true > 1e6 and total_usd.estimate and total_usd.low and total_usd.high:
+            inside.append(total_usd.low * 0.999 <= true <= total_usd.high * 1.001)
+            ratio.append(total_usd.estimate / true)
+            shown.append(total_usd.seen / true)
     q = np.quantile(ratio, [0.1, 0.5, 0.9]).round(2)
     print(
         f"{rule:<14} {len(inside)} stretches above $1M: truth in the interval {np.mean(inside):.3f};"

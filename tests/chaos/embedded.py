@@ -152,8 +152,8 @@ def judge_run(run: Run, recording: Recording, outcome: Outcome) -> None:
         stored = Counter(json.loads(row)["event_id"] for row in asked)
         outcome.lost += len(recording.ids[table] - stored.keys())
         outcome.doubled += sum(stored.values()) - len(stored)
-    [told] = rows("SELECT toInt64(sum(trades)) AS n FROM bars", **environ)
-    trades = int(json.loads(told)["n"])
+    [bar_row] = rows("SELECT toInt64(sum(trades)) AS n FROM bars", **environ)
+    trades = int(json.loads(bar_row)["n"])
     outcome.lost += max(0, recording.trades_in_bars - trades)
     outcome.doubled += max(0, trades - recording.trades_in_bars)
     for table in FINDINGS:
@@ -166,5 +166,5 @@ def judge_run(run: Run, recording: Recording, outcome: Outcome) -> None:
 
 
 def _report(data_dir: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
-    return {name: value for name, value in found.items() if name not in OWN}
+    report: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
+    return {name: value for name, value in report.items() if name not in OWN}

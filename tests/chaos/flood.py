@@ -189,9 +189,9 @@ class FloodFeeder(Feeder):
     ) -> Iterator[Sent]:
         # From when an undisturbed run's words begin, to when they end: baselines count from there.
         at = min(max(second, START - 1), START + UNTIL - 1 + RUN_ON_S) * SECOND
-        word = FeedStatus(producer=producer, state=state, ts_event=at)
+        feed_status = FeedStatus(producer=producer, state=state, ts_event=at)
         for partition in range(self._partitions if TOPICS[topic].split else 1):
-            yield Sent(topic, codec.encode(word), partition=partition)
+            yield Sent(topic, codec.encode(feed_status), partition=partition)
 
 
 def _keyed(topic: str, record: msgspec.Struct) -> Sent:

@@ -79,12 +79,12 @@ def _judge_seconds(rig: Rig, outcome: Outcome) -> None:
     for line in (rig.recording.source / "trades.ndjson").open("rb"):
         trade = json.loads(line)
         sent[trade["venue"], trade["ts_event"] // SECOND] += 1
-    told: Counter[tuple[str, int]] = Counter()
+    counts: Counter[tuple[str, int]] = Counter()
     for _, _, value in rig.watcher.read_all("bars"):
         for bar in codec.decode_many("bars", value)[0]:
             if isinstance(bar, Bar):
-                told[bar.venue, bar.ts_open // SECOND] += bar.trades
-    lost, doubled = sent - told, told - sent
+                counts[bar.venue, bar.ts_open // SECOND] += bar.trades
+    lost, doubled = sent - counts, counts - sent
     if lost or doubled:
         outcome.blame(
             f"{lost.total()} trades lost in {len(lost)} seconds of a venue,"

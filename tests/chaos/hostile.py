@@ -165,31 +165,31 @@ def everything(
 
 
 def _steadiness(rig: Rig, sampler: Sampler, outcome: Outcome) -> None:
-    found = sampler.halves()
-    if found is None:
+    halves = sampler.halves()
+    if halves is None:
         return
-    middle, first, second = found
-    said = f"{sampler.kind}: {first:,.0f} then {second:,.0f} messages/s"
+    middle, first, second = halves
+    summary = f"{sampler.kind}: {first:,.0f} then {second:,.0f} messages/s"
     for stage in rig.of(sampler.kind):
         # What Python and its libraries take at the start is not growth.
         before = [size for at, size in stage.rss_mb if at <= middle][-20:]
         after = [size for at, size in stage.rss_mb if at > middle]
         if before and after:
-            said += f", {stage.name} {statistics.median(before):.0f} then {max(after):.0f} MB"
+            summary += f", {stage.name} {statistics.median(before):.0f} then {max(after):.0f} MB"
             if max(after) > SWELLS * max(before):
                 outcome.blame(f"{stage.name} swells from {max(before):.0f} to {max(after):.0f} MB")
-    outcome.notes.append(said)
+    outcome.notes.append(summary)
 
 
 def _letters(rig: Rig, outcome: Outcome, bad: set[tuple[str, int, int]]) -> None:
     """Each bad record has its dead letter, with a reason, and no good one has."""
     asked = "SELECT topic, partition, offset, reason FROM dead_letters FINAL"
-    found = [json.loads(row) for row in rows(asked, **rig.sink_environ)]
-    told = Counter((x["topic"], int(x["partition"]), int(x["offset"])) for x in found)
-    silent, innocent = bad - told.keys(), told.keys() - bad
-    unexplained = sum(not x["reason"] for x in found)
-    twice = told.total() - len(told)
-    outcome.notes.append(f"dead letters: {len(told)} for {len(bad)} bad records")
+    letters = [json.loads(row) for row in rows(asked, **rig.sink_environ)]
+    places = Counter((x["topic"], int(x["partition"]), int(x["offset"])) for x in letters)
+    silent, innocent = bad - places.keys(), places.keys() - bad
+    unexplained = sum(not x["reason"] for x in letters)
+    twice = places.total() - len(places)
+    outcome.notes.append(f"dead letters: {len(places)} for {len(bad)} bad records")
     if silent or innocent or unexplained or twice:
         outcome.blame(
             f"dead letters: {len(silent)} missing {sorted(silent)[:3]}, {len(innocent)} of good"
@@ -228,9 +228,9 @@ def flood(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadline:
         time.sleep(0.5)
     time.sleep(1)
     for kind in wanted:
-        said = [_complaint(stage.log.read_text(errors="replace")) for stage in rig.of(kind)]
-        outcome.notes.append(f"{kind}: {next(filter(None, said), 'said nothing of it')}")
-        if not any(said):
+        complaints = [_complaint(stage.log.read_text(errors="replace")) for stage in rig.of(kind)]
+        outcome.notes.append(f"{kind}: {next(filter(None, complaints), 'said nothing of it')}")
+        if not any(complaints):
             outcome.blame(f"{kind} goes on though nearly all it reads is refused")
     condemn(outcome)
 

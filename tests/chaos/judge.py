@@ -98,7 +98,7 @@ def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]], by_offs
     """Bars are partial sums that nothing collapses: by offset, and by the trades in them."""
     if not rig.of("rollup"):
         return
-    told = [
+    deliveries = [
         ((place[1], offset), record.trades)
         for place, offset, value in rig.watcher.read_all("bars")
         for record in codec.decode_many("bars", value)[0]
@@ -107,13 +107,13 @@ def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]], by_offs
     asked = rows(
         "SELECT kafka_partition AS p, kafka_offset AS o, trades FROM bars", **rig.sink_environ
     )
-    found = [json.loads(row) for row in asked]
-    stored = Counter((int(row["p"]), int(row["o"])) for row in found) + refused
-    sent = Counter(at for at, _ in told)
+    bar_rows = [json.loads(row) for row in asked]
+    stored = Counter((int(row["p"]), int(row["o"])) for row in bar_rows) + refused
+    sent = Counter(at for at, _ in deliveries)
     missing = (sent - stored).total() if by_offset else 0
     again = (stored - sent).total() if by_offset else 0
-    trades = sum(int(row["trades"]) for row in found)
-    trades += sum(counted for at, counted in told if at in refused)
+    trades = sum(int(row["trades"]) for row in bar_rows)
+    trades += sum(counted for at, counted in deliveries if at in refused)
     if missing or again or trades != rig.recording.trades_in_bars:
         outcome.notes.append(
             f"bars: {missing} missing, {again} told twice, {trades} trades"

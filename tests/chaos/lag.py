@@ -61,8 +61,8 @@ class Watcher:
     def committed(self, stage: str, topics: tuple[str, ...]) -> dict[Place, int]:
         """Return a group's committed offsets, -1 where there is none."""
         parts = [TopicPartition(*place) for place in places(topics)]
-        found = self._asker(stage).committed(parts, timeout=10)
-        return {(tp.topic, tp.partition): max(tp.offset, -1) for tp in found}
+        committed = self._asker(stage).committed(parts, timeout=10)
+        return {(tp.topic, tp.partition): max(tp.offset, -1) for tp in committed}
 
     def ends(self, topics: tuple[str, ...]) -> dict[Place, int]:
         """Return the ends of logs, open transactions included."""
@@ -112,8 +112,8 @@ class Watcher:
             before = left
             if now > deadline or now - moved_at > STANDS_STILL_S:
                 how = "is too slow" if now > deadline else "stands still"
-                told = ", ".join(f"{t}[{n}] {what}" for (t, n), what in sorted(left.items()))
-                raise Behind(f"{stage} {how}: {told}")
+                lags = ", ".join(f"{t}[{n}] {what}" for (t, n), what in sorted(left.items()))
+                raise Behind(f"{stage} {how}: {lags}")
             time.sleep(0.5)
 
     def read_all(self, topic: str) -> Iterator[tuple[Place, int, bytes | None]]:
@@ -139,10 +139,10 @@ class Watcher:
         """For each place: the first committed record at or after an offset, and where reading ended."""
         reader = Consumer(self._conf | {"group.id": f"{self._group}-chaos-reader"})
         reader.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-        found: dict[Place, tuple[int | None, int]] = {}
+        ends: dict[Place, tuple[int | None, int]] = {}
         until = time.monotonic() + 20
         try:
-            while len(found) < len(starts):
+            while len(ends) < len(starts):
                 message = reader.poll(1)
                 if message is None:
                     if time.monotonic() > until:
@@ -151,14 +151,14 @@ class Watcher:
                 place = (message.topic() or "", message.partition() or 0)
                 offset = message.offset() or 0
                 if not (error := message.error()):
-                    found.setdefault(place, (offset, offset))
+                    ends.setdefault(place, (offset, offset))
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    found.setdefault(place, (None, offset))
+                    ends.setdefault(place, (None, offset))
                 else:
                     raise KafkaException(error)
         finally:
             reader.close()
-        return found
+        return ends
 
     def _asker(self, stage: str) -> Consumer:
         if stage not in self._askers:

@@ -50,10 +50,10 @@ class Names:
             self._send(topic, made, None)
         while self.producers < PRODUCERS * self._rounds * share:
             self.producers += 1
-            word = FeedStatus(
+            feed_status = FeedStatus(
                 producer=f"pod-{self.producers}", state="alive", ts_event=record.ts_event
             )
-            self._send(self._rng.choice(RAW), word, self._rng.randrange(PARTITIONS))
+            self._send(self._rng.choice(RAW), feed_status, self._rng.randrange(PARTITIONS))
 
     def _send(self, topic: str, record: msgspec.Struct, partition: int | None) -> None:
         where = {} if partition is None else {"partition": partition}
@@ -80,8 +80,8 @@ def made_up_names(
     judge(rig, outcome, names.extra)
     for stage in rig.of("detect"):
         sizes = [size for _, size in stage.rss_mb]
-        said = f"{stage.name}: {min(sizes):.0f} to {max(sizes):.0f} MB"
-        outcome.notes.append(f"{names.assets} assets, {names.producers} producers; {said}")
+        summary = f"{stage.name}: {min(sizes):.0f} to {max(sizes):.0f} MB"
+        outcome.notes.append(f"{names.assets} assets, {names.producers} producers; {summary}")
         say(outcome.notes[-1])
         if max(sizes) - min(sizes) > SWELLS_MB:
-            outcome.blame(f"{said} for names that nobody knows")
+            outcome.blame(f"{summary} for names that nobody knows")

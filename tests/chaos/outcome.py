@@ -64,8 +64,8 @@ def show(outcomes: list[Outcome], console: Console) -> None:
         table.add_column(heading, justify="right")
     table.add_column("outcome")
     for outcome in outcomes:
-        held = "FAILED" if outcome.failed else "skipped" if outcome.skipped else "held"
-        table.add_row(outcome.attack, *(_cell(getattr(outcome, f)) for f in _SHOWN), held)
+        verdict = "FAILED" if outcome.failed else "skipped" if outcome.skipped else "held"
+        table.add_row(outcome.attack, *(_cell(getattr(outcome, f)) for f in _SHOWN), verdict)
     console.print(table)
     for outcome in outcomes:
         for line in filter(None, (outcome.failed, outcome.skipped, *outcome.notes)):

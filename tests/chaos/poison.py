@@ -60,9 +60,9 @@ def poison_batches(
     rig.settle(deadline)
     resuming.join(1)
     letters = _letters(rig)
-    told = {table: len(ids) for table, ids in letters.items()}
-    outcome.notes.append(f"refused rows by table: {told}; {extra.total()} old trades beside")
-    if not any(told.values()):
+    refused = {table: len(ids) for table, ids in letters.items()}
+    outcome.notes.append(f"refused rows by table: {refused}; {extra.total()} old trades beside")
+    if not any(refused.values()):
         outcome.blame("nothing was refused: no attack")
     judge(rig, outcome, {"trades": extra}, refused=letters)
 
@@ -97,13 +97,13 @@ def _letters(rig: Rig) -> dict[str, Counter[Any]]:
         "SELECT topic, partition, offset, reason, raw FROM dead_letters FINAL"
         " WHERE reason LIKE 'not stored in %'"
     )
-    found: dict[str, Counter[Any]] = {table: Counter() for table in REFUSED}
+    stored: dict[str, Counter[Any]] = {table: Counter() for table in REFUSED}
     for line in rows(sql, **rig.sink_environ):
         letter = json.loads(line)
         place = int(letter["partition"]), int(letter["offset"])
         if letter["topic"] == "bars":
             many = re.search(r"\((\d+) records of one message\)", letter["reason"])
-            found["bars"][place] += int(many.group(1)) if many else 1
+            stored["bars"][place] += int(many.group(1)) if many else 1
         else:
-            found[letter["topic"]][json.loads(letter["raw"])["event_id"]] += 1
-    return found
+            stored[letter["topic"]][json.loads(letter["raw"])["event_id"]] += 1
+    return stored

@@ -100,14 +100,14 @@ class Stage:
 
     def tracebacks(self) -> list[str]:
         """The last line of each traceback in its log."""
-        found, inside = [], False
+        matches, inside = [], False
         for line in self.log.read_text(errors="replace").splitlines():
             if line.startswith("Traceback"):
                 inside = True
             elif inside and line and not line.startswith((" ", "\t")):
-                found.append(line[:200])
+                matches.append(line[:200])
                 inside = False
-        return found
+        return matches
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self.starts += 1

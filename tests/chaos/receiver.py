@@ -59,14 +59,14 @@ class Receiver:
             Webhook(SECRET).verify(body, {k.lower(): v for k, v in request.headers.items()})
         except WebhookVerificationError:
             self.forged += 1
-        told = request.headers.get("webhook-id", "")
-        self.came[path][told] += 1
-        self.first_at[path].setdefault(told, time.monotonic())
+        webhook_id = request.headers.get("webhook-id", "")
+        self.came[path][webhook_id] += 1
+        self.first_at[path].setdefault(webhook_id, time.monotonic())
         # For a manner whose answer begins long before it ends.
-        request[TAKEN] = lambda: self.taken[path].update([told])
-        answer = await self._manners[path](request, self.came[path][told])
+        request[TAKEN] = lambda: self.taken[path].update([webhook_id])
+        answer = await self._manners[path](request, self.came[path][webhook_id])
         if 200 <= answer.status < 300 and not answer.prepared:
-            self.taken[path][told] += 1
+            self.taken[path][webhook_id] += 1
         return answer
 
     def _serve(self) -> None:

@@ -70,10 +70,12 @@ def _must_refuse(rig: Rig, detect: Stage, outcome: Outcome) -> None:
     until = time.monotonic() + SAID_WITHIN_S
     while len(detect.unasked) < 2 and time.monotonic() < until:
         time.sleep(0.2)
-    told = detect.log.read_text(errors="replace").count("topic liquidations was deleted and made")
-    say(f"detect ended with {detect.unasked}, and said so {told} times")
-    if len(detect.unasked) < 2 or told < 2 or detect.tracebacks():
-        outcome.blame(f"detect did not refuse: codes {detect.unasked}, said {told} times")
+    refusals = detect.log.read_text(errors="replace").count(
+        "topic liquidations was deleted and made"
+    )
+    say(f"detect ended with {detect.unasked}, and said so {refusals} times")
+    if len(detect.unasked) < 2 or refusals < 2 or detect.tracebacks():
+        outcome.blame(f"detect did not refuse: codes {detect.unasked}, said {refusals} times")
     detect.stop(kill=True)
     rig.stages.remove(detect)
 

@@ -27,9 +27,9 @@ def first_times(some: int, spoil: Manner) -> Manner:
     spoilt: set[str] = set()
 
     async def answer(request: web.Request, times: int) -> web.StreamResponse:
-        told = request.headers["webhook-id"]
+        webhook_id = request.headers["webhook-id"]
         if times == 1 and len(spoilt) < some:
-            spoilt.add(told)
+            spoilt.add(webhook_id)
             return await spoil(request, times)
         return web.Response(status=204)
 
@@ -133,12 +133,12 @@ def _judge(rig: Rig, outcome: Outcome, wanted: set[str], polite_ones: list[str])
     states = _outbox(rig)
     for path, state in NEVER.items():
         name = _endpoint_name(rig, path)
-        held = states.get((name, state), 0)
+        count = states.get((name, state), 0)
         outcome.notes.append(
-            f"{path}: {held} {state}, {sum(receiver.came[path].values())} requests"
+            f"{path}: {count} {state}, {sum(receiver.came[path].values())} requests"
         )
-        if held != len(wanted) or receiver.taken[path]:
-            outcome.blame(f"{path}: {held} of {len(wanted)} alerts visibly {state}")
+        if count != len(wanted) or receiver.taken[path]:
+            outcome.blame(f"{path}: {count} of {len(wanted)} alerts visibly {state}")
     if sum(receiver.came["/gone"].values()) != 1:
         outcome.blame(f"/gone was asked {sum(receiver.came['/gone'].values())} times after its 410")
     if receiver.strays:
@@ -150,9 +150,10 @@ def _delays(rig: Rig, outcome: Outcome, wanted: set[str]) -> None:
     """No receiver's trouble may delay another: compare with whoever heard of an alert first."""
     heard = rig.receiver.first_at
     late = [
-        heard["/steady"][told] - min(at[told] for at in heard.values() if told in at)
-        for told in wanted
-        if told in heard["/steady"]
+        heard["/steady"][webhook_id]
+        - min(at[webhook_id] for at in heard.values() if webhook_id in at)
+        for webhook_id in wanted
+        if webhook_id in heard["/steady"]
     ]
     worst = max(late, default=0.0)
     outcome.notes.append(f"/steady heard each alert within {worst:.1f} s of the first to hear it")

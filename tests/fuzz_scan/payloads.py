@@ -206,7 +206,7 @@ def stream(seed: int) -> Callable[[], bytes]:
     draw = random.Random(seed)
     pool = [payload(draw) for _ in range(20_000)]
     plain = [json_text(whole(draw)) for _ in range(4_000)]
-    spans = [[found.span() for found in _VALUE.finditer(text)] for text in plain]
+    spans = [[scalar.span() for scalar in _VALUE.finditer(text)] for text in plain]
     pools = [
         [value(draw, key).encode("utf-8", "surrogatepass") for _ in range(2_000)]
         for key, _ in whole(draw)

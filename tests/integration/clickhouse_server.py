@@ -65,8 +65,8 @@ class Engine:
                     connection.query("SET {} = '{}'".format(name, value.replace("'", "\\'")))
             whole = "\n".join(filter(None, (arguments.get("query", ""),))).encode()
             whole = whole + b"\n" + body if whole else body
-            if found := _INSERT.match(whole):
-                return b"", _insert(connection, found, whole[found.end() :]), ""
+            if match := _INSERT.match(whole):
+                return b"", _insert(connection, match, whole[match.end() :]), ""
             sql = whole.decode()
             named = _FORMAT.search(sql)
             fmt = named.group(1) if named else arguments.get("default_format", "TabSeparated")
@@ -168,8 +168,8 @@ class Server:
         except Exception as problem:
             words = str(problem)
             words = words[max(words.find("Code: "), 0) :]
-            found = _CODE.search(words)
-            headers["X-ClickHouse-Exception-Code"] = found.group(1) if found else "1001"
+            match = _CODE.search(words)
+            headers["X-ClickHouse-Exception-Code"] = match.group(1) if match else "1001"
             return web.Response(status=500, text=words + "\n", headers=headers)
         headers["X-ClickHouse-Summary"] = json.dumps({"written_rows": str(written)})
         headers |= {"X-ClickHouse-Format": fmt} if fmt else {}

@@ -215,8 +215,8 @@ def _webhooks_tell_each_alert(
     stack._await(lambda: len(receiver.got) >= len(wanted) + 1, "the retry")
     assert {h["webhook-id"] for h, _ in receiver.got} == wanted
     for headers, body in receiver.got:
-        told = {k.lower(): v for k, v in headers.items()}
-        assert Webhook(SECRET).verify(body, told)
+        lowered = {k.lower(): v for k, v in headers.items()}
+        assert Webhook(SECRET).verify(body, lowered)
     titles = [json.loads(body)["data"]["title"] for _, body in receiver.got]
     assert any(title.startswith("币安人生: long liquidations") for title in titles)
 
@@ -271,12 +271,12 @@ def test_days_of_flow_left_in_the_changelog_lead_to_the_same_verdicts(
     assert sorted(row["placebos"] for row in here) == [596, 836, 1076, 1316]
     assert sum(row["p_value"] is not None for row in here) == 2
     count = "SELECT toInt32(count()) AS n FROM whale_selling"
-    for name, told in (("1", 1), ("2", 4)):
+    for name, copies in (("1", 1), ("2", 4)):
         stack = Stack(tmp_path / "b", environ | {"KAFKA_URL": clean_topics})
         try:
             fed = undertow("replay", str(tmp_path / name), "--kafka-url", clean_topics)
             assert fed.returncode == 0, fed.stderr
-            stack.wait_for("verdicts", count, [told])
+            stack.wait_for("verdicts", count, [copies])
             # Behind its commit the first half's day is stored, so that the second reads it back.
             stack._await(
                 lambda: caught_up(

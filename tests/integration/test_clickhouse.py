@@ -241,7 +241,7 @@ def test_a_batch_torn_over_months_is_whole_after_its_retry(client):
 
 
 def test_a_higher_version_replaces_a_transfer_even_at_another_time(client):
-    def told(version, ts, usd):
+    def reading(version, ts, usd):
         return WhaleTransfer(
             event_id="w", provider="whale_alert", chain="bitcoin", asset="BTC",
             transfer_kind="transfer", tx_hash="h", leg=0, from_owner="unknown",
@@ -249,8 +249,8 @@ def test_a_higher_version_replaces_a_transfer_even_at_another_time(client):
             notional_usd=usd, ts_event=ts, ts_recv=ts, version=version,
         )  # fmt: skip
 
-    insert(client, [told(2, T + 40 * 24 * HOUR, 7.0)], lo=0)
-    insert(client, [told(1, T, 5.0)], lo=1)
+    insert(client, [reading(2, T + 40 * 24 * HOUR, 7.0)], lo=0)
+    insert(client, [reading(1, T, 5.0)], lo=1)
     assert named(client, "SELECT notional_usd, version FROM whale_transfers FINAL") == [
         {"notional_usd": 7.0, "version": 2}
     ]
@@ -269,8 +269,8 @@ def test_a_corrected_order_is_counted_once_and_a_removed_one_not_at_all(client):
 
 
 def test_a_heartbeat_on_every_partition_is_one_fact(client):
-    word = FeedStatus(producer="okx", state="silent", ts_event=T)
-    insert(client, [word, word, word])
+    feed_status = FeedStatus(producer="okx", state="silent", ts_event=T)
+    insert(client, [feed_status, feed_status, feed_status])
     assert one(client, "SELECT count() FROM feed_status FINAL") == 1
 
 
@@ -340,13 +340,13 @@ def test_bars_add_up_to_seconds_and_minutes(client):
         rows = named(client, f"SELECT * EXCEPT ts_open, {opened} AS opened FROM {view}")
         assert len(rows) == len(whole)
         for row in rows:
-            found = whole[row["opened"]]
-            buy, sell = sum(p.buy_usd for p in found), sum(p.sell_usd for p in found)
+            episode_row = whole[row["opened"]]
+            buy, sell = sum(p.buy_usd for p in episode_row), sum(p.sell_usd for p in episode_row)
             assert (row["buy_usd"], row["sell_usd"]) == (buy, sell)
-            assert row["high"] == max(p.high for p in found)
-            assert row["low"] == min(p.low for p in found)
-            assert row["trades"] == sum(p.trades for p in found)
-            assert row["vwap"] == pytest.approx((buy + sell) / sum(p.quantity for p in found))
+            assert row["high"] == max(p.high for p in episode_row)
+            assert row["low"] == min(p.low for p in episode_row)
+            assert row["trades"] == sum(p.trades for p in episode_row)
+            assert row["vwap"] == pytest.approx((buy + sell) / sum(p.quantity for p in episode_row))
             assert row["taker_imbalance"] == pytest.approx((buy - sell) / (buy + sell))
 
 
@@ -427,9 +427,9 @@ def inflow(name, minutes_before, **more):
     return WhaleTransfer(**(values | more))
 
 
-def verdict(name, word, ts_detect, finding_id):
+def verdict(name, verdict_word, ts_detect, finding_id):
     return WhaleFinding(
-        finding_id=finding_id, event_id=name, asset="BTC", venue="okx", verdict=word, reason="",
+        finding_id=finding_id, event_id=name, asset="BTC", venue="okx", verdict=verdict_word, reason="",
         notional_usd=5e6, excess_selling_usd=None, statistic=None, p_value=0.01, placebos=99,
         shared=False, onset_followed=True, onset_placebo_rate=None, ts_event=T, ts_window_end=T,
         ts_detect=ts_detect, params_version="v",
@@ -476,13 +476,13 @@ def test_a_verdict_taken_back_is_shown_as_such_until_there_is_a_newer_one(client
 
 
 def test_senders_stand_with_the_e_value_that_was_told_last(client):
-    told = [("a", 25.0, "whale"), ("b", 15.0, "whale"), ("c", 0.5, "0xab"), ("d", None, None)]
+    holders = [("a", 25.0, "whale"), ("b", 15.0, "whale"), ("c", 0.5, "0xab"), ("d", None, None)]
     insert(client, [
         msgspec.structs.replace(
             verdict(name, "no_evidence", T, f"v{name}"), address_e=e, sender=who, credit=0.5,
             posterior=0.25,
         )
-        for name, e, who in told
+        for name, e, who in holders
     ])  # fmt: skip
     seen = named(client, "SELECT * EXCEPT (asset) FROM whale_senders ORDER BY sender")
     assert seen == [
@@ -517,8 +517,8 @@ def test_a_correction_leaves_an_episodes_phase_and_is_counted_beside_it(client):
 def test_the_last_intent_wins_even_when_it_was_written_before(client):
     intents = Intents(client)
     first, second = batch([liquidation(1)]), batch([liquidation(2)], lo=7, epoch="x")
-    for told in (first, second, first):
-        intents.write([told])
+    for correction in (first, second, first):
+        intents.write([correction])
     assert intents.last() == [Intent("liquidations", 0, "liquidations", 0, 0)]
     intents.write([second, first._replace(partition=1), first._replace(table="feed_status")])
     assert intents.last() == [
@@ -698,8 +698,10 @@ def test_rows_are_grouped_by_the_partitions_of_their_table(client):
     sql = "SELECT name, partition_key FROM system.tables WHERE database = currentDatabase()"
     keys = dict(client.query(sql).result_rows)
     names = {"D": "toYYYYMMDD", "M": "toYYYYMM"}
-    told = {table: f"{names[unit]}({column})" for table, (column, unit) in PARTITIONED_BY.items()}
-    assert told == {table: keys[table] for table in TABLES.values()}
+    partitions = {
+        table: f"{names[unit]}({column})" for table, (column, unit) in PARTITIONED_BY.items()
+    }
+    assert partitions == {table: keys[table] for table in TABLES.values()}
 
 
 # ---- migrations, opening
@@ -772,10 +774,10 @@ def test_statements_end_only_at_semicolons_outside_strings_names_and_comments():
     SELECT ';', 'it\\'s;', 'a'';', "x;", `y;` -- no; end
     /* nor; here */ ;
     ;; SELECT 2 -- last; without end"""
-    found = list(statements(sql))
-    assert len(found) == 2
-    assert found[0].startswith("SELECT ';', 'it\\'s;', 'a'';', \"x;\", `y;`")
-    assert found[1] == "SELECT 2"
+    parsed = list(statements(sql))
+    assert len(parsed) == 2
+    assert parsed[0].startswith("SELECT ';', 'it\\'s;', 'a'';', \"x;\", `y;`")
+    assert parsed[1] == "SELECT 2"
 
 
 @pytest.mark.parametrize(
@@ -788,8 +790,8 @@ def test_statements_end_only_at_semicolons_outside_strings_names_and_comments():
     ],
 )
 def test_an_url_names_a_path_or_a_server_and_a_database(url, path, database):
-    found = chdb_path(url, "/d")
-    assert (found and str(found)) == path
+    url_path = chdb_path(url, "/d")
+    assert (url_path and str(url_path)) == path
     assert database_of(url) == database
 
 

@@ -58,8 +58,8 @@ def test_one_fetch_that_takes_longer_than_it_may_stand_still_is_worked_through(
     ]
     for number in range(4):
         for topic in INPUTS:
-            for word in words:
-                to.produce(topic, word, partition=number)
+            for feed_status in words:
+                to.produce(topic, feed_status, partition=number)
         for _ in range(MESSAGES - 2):
             to.produce("liquidations", words[1], partition=number)
     assert to.flush(10) == 0

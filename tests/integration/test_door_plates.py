@@ -33,13 +33,13 @@ FRAME = (
 
 def commands(fence: str) -> list[tuple[str, str]]:
     """Each line of the plates' blocks that are fenced so, with its plate."""
-    found = []
+    commands = []
     for plate in PLATES:
         for block in re.findall(
             rf"^```{fence}\n(.*?)^```", (ROOT / plate).read_text(), re.M | re.S
         ):
-            found += [(plate, line) for line in block.splitlines() if line.strip()]
-    return found
+            commands += [(plate, line) for line in block.splitlines() if line.strip()]
+    return commands
 
 
 @pytest.fixture(scope="module")

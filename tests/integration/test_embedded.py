@@ -38,8 +38,8 @@ def undertow(*args: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 
 def report_of(data_dir: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
-    return found
+    report: dict[str, Any] = json.loads((data_dir / "run.json").read_bytes())
+    return report
 
 
 def sql(data_dir: Path, query: str) -> list[list[str]]:
@@ -92,8 +92,8 @@ def test_every_kind_of_bad_input_is_a_dead_letter_and_changes_nothing_else(
     before, after = report_of(tmp_path / "a"), report_of(tmp_path / "b")
     assert after["dead_letters"] == len(bad)
     assert f"Dead letters: {len(bad)}" in ran.stdout
-    for told in ("records", "liquidated_usd", "episodes", "whale_verdicts", "market_episodes"):
-        assert after[told] == before[told]
+    for figure in ("records", "liquidated_usd", "episodes", "whale_verdicts", "market_episodes"):
+        assert after[figure] == before[figure]
     letters = sql(tmp_path / "b", "SELECT topic, offset, field, reason FROM dead_letters FINAL")
     assert all(reason for *_, reason in letters)
     assert {field for _, _, field, _ in letters} >= {
@@ -138,14 +138,14 @@ def test_the_report_and_sql_agree_and_a_second_run_doubles_nothing(
     for _ in range(2):
         ran = undertow("run", "--source", str(recording), "--data-dir", str(tmp_path), **params)
         assert ran.returncode == 0, ran.stderr
-    found = report_of(tmp_path)
+    report = report_of(tmp_path)
     [[orders, usd]] = sql(tmp_path, "SELECT sum(orders), sum(notional_usd) FROM liquidations")
     lines = (recording / "liquidations.ndjson").read_bytes().splitlines()
     worth = sum(json.loads(line)["notional_usd"] for line in lines)
-    assert int(orders) == len(lines) == found["records"]["liquidations"]
+    assert int(orders) == len(lines) == report["records"]["liquidations"]
     assert float(usd) == pytest.approx(worth)
-    assert found["liquidated_usd"] == pytest.approx(worth)
-    assert {e["asset"] for e in found["episodes"]} == {"BTC", "ETH"}
+    assert report["liquidated_usd"] == pytest.approx(worth)
+    assert {e["asset"] for e in report["episodes"]} == {"BTC", "ETH"}
     [[board]] = sql(tmp_path, "SELECT sum(notional_usd) FROM board_24h")
     assert float(board) == pytest.approx(worth)
     [[episodes]] = sql(tmp_path, "SELECT count() FROM episodes WHERE ts_detected IS NOT NULL")
@@ -190,7 +190,7 @@ def test_the_report_is_of_its_run_alone_and_tells_episodes_as_the_view_does(
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "reason"),
     [
         (["--source", "/nowhere/at/all"], "no such file"),
         (["--hours", "25"], "at most 24"),
@@ -200,10 +200,10 @@ def test_the_report_is_of_its_run_alone_and_tells_episodes_as_the_view_does(
         (["--params", "/nowhere.json"], "parameters /nowhere.json"),
     ],
 )
-def test_what_cannot_run_says_so_in_one_line(args: list[str], told: str, tmp_path: Path) -> None:
+def test_what_cannot_run_says_so_in_one_line(args: list[str], reason: str, tmp_path: Path) -> None:
     ran = undertow("run", "--data-dir", str(tmp_path / "d"), *args)
     assert ran.returncode == 2
-    assert told in ran.stderr
+    assert reason in ran.stderr
     assert len(ran.stderr.strip().splitlines()) == 1
 
 
@@ -255,8 +255,8 @@ def test_while_it_serves_others_query_it_and_a_second_process_is_refused(
         url = json.loads((tmp_path / "endpoint.json").read_bytes())["url"]
         with urllib.request.urlopen(
             url, data=b"SELECT count() FROM liquidations", timeout=30
-        ) as got:
-            assert int(got.read()) > 1000
+        ) as answer:
+            assert int(answer.read()) > 1000
         assert int(sql(tmp_path, "SELECT count() FROM trades")[0][0]) > 1000
         second = undertow("run", "--source", str(recording), "--data-dir", str(tmp_path))
         assert second.returncode == 2
@@ -274,7 +274,7 @@ def test_a_real_aftermath_is_stored_whole_and_claims_no_cascade(tmp_path: Path) 
     folder = SHARED / "binance_ws_2025-01_paulius"
     ran = undertow("run", "--source", str(folder), "--data-dir", str(tmp_path))
     assert ran.returncode == 0, ran.stderr
-    found = report_of(tmp_path)
+    report = report_of(tmp_path)
     with gzip.open(folder / "binance.csv.gz", "rt") as file:
         # The recorder wrote most rows twice.
         rows = {tuple(row[:11]) for row in csv.reader(file)}
@@ -283,12 +283,12 @@ def test_a_real_aftermath_is_stored_whole_and_claims_no_cascade(tmp_path: Path) 
     longs = sum(float(row[9]) * float(row[6]) for row in rows if row[1] == "SELL")
     with gzip.open(folder / "binance_trades.csv.gz", "rt") as file:
         trades = sum(1 for _ in file)
-    assert found["records"]["liquidations"] == len(rows)
-    assert found["records"]["trades"] == trades
-    assert found["liquidated_usd"] == pytest.approx(worth, rel=1e-6)
-    assert found["long_share"] == pytest.approx(longs / worth, rel=1e-6)
-    assert found["episodes"] == []
-    assert found["lower_bound"]
+    assert report["records"]["liquidations"] == len(rows)
+    assert report["records"]["trades"] == trades
+    assert report["liquidated_usd"] == pytest.approx(worth, rel=1e-6)
+    assert report["long_share"] == pytest.approx(longs / worth, rel=1e-6)
+    assert report["episodes"] == []
+    assert report["lower_bound"]
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason="no shared/data beside the checkout")
@@ -297,10 +297,10 @@ def test_a_recorder_that_cannot_know_the_side_is_still_counted(tmp_path: Path) -
         "run", "--source", str(SHARED / "binance_liqs_2023-01_krishna"), "--data-dir", str(tmp_path)
     )
     assert ran.returncode == 3, ran.stderr
-    found = report_of(tmp_path)
-    assert found["not_read"] == ["BTC_1m.csv"]
-    assert found["long_share"] is None
-    assert found["orders_of_unknown_side"] > 0.5 * found["orders"]
-    busiest = found["busiest_hours"][0]
+    report = report_of(tmp_path)
+    assert report["not_read"] == ["BTC_1m.csv"]
+    assert report["long_share"] is None
+    assert report["orders_of_unknown_side"] > 0.5 * report["orders"]
+    busiest = report["busiest_hours"][0]
     assert busiest["hour"].startswith("2023-01-14T00")
     assert busiest["notional_usd"] == pytest.approx(63.3e6, rel=0.001)

@@ -47,29 +47,29 @@ def test_full_it_stops_with_one_line_and_goes_on_when_there_is_space(
 ) -> None:
     environ = write_recording(tmp_path / "recording")
     source = ("--source", str(tmp_path / "recording"))
-    code, told = run(tmp_path / "whole", environ, *source)
-    assert code == 0, told
+    code, output = run(tmp_path / "whole", environ, *source)
+    assert code == 0, output
 
-    code, told = run(small_disk, environ, *source)
-    assert code == 1, told
-    said = told.strip().splitlines()[-1]
-    assert said.startswith(f"Error: no space left in {small_disk}: free some, then the same")
-    assert "Traceback" not in told
+    code, output = run(small_disk, environ, *source)
+    assert code == 1, output
+    last_line = output.strip().splitlines()[-1]
+    assert last_line.startswith(f"Error: no space left in {small_disk}: free some, then the same")
+    assert "Traceback" not in output
     before = (small_disk / checkpoint.NAME).read_bytes()
 
     fill(small_disk / "ballast")
-    code, told = run(small_disk, environ, *source)
-    assert code == 1, told
-    assert told.strip().splitlines()[-1] == said
-    assert "Traceback" not in told
+    code, output = run(small_disk, environ, *source)
+    assert code == 1, output
+    assert output.strip().splitlines()[-1] == last_line
+    assert "Traceback" not in output
     assert (small_disk / checkpoint.NAME).read_bytes() == before
 
     (small_disk / "ballast").unlink()
     grow = ["mount", "-o", f"remount,size={LARGE}", str(small_disk)]
     subprocess.run(grow, check=True)
-    code, told = run(small_disk, environ, *source)
-    assert code == 0, told
-    assert "resuming run:" in told
+    code, output = run(small_disk, environ, *source)
+    assert code == 0, output
+    assert "resuming run:" in output
     assert report_of(small_disk) == report_of(tmp_path / "whole")
     assert stored(small_disk) == stored(tmp_path / "whole")
     shutil.rmtree(tmp_path / "whole")

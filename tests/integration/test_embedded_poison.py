@@ -41,8 +41,8 @@ def test_rows_that_chdb_refuses_are_letters_and_all_others_rows(tmp_path: Path) 
     whole, before = json.loads(python(_COUNT, tmp_path / "whole"))
 
     python(_REFUSE, tmp_path / "refusing")
-    code, told = run(tmp_path / "refusing", environ, *source)
-    assert code == 0, told
+    code, output = run(tmp_path / "refusing", environ, *source)
+    assert code == 0, output
     kept, letters = json.loads(python(_COUNT, tmp_path / "refusing"))
     refused = [json.loads(raw)["event_id"] for _, _, reason, raw in letters if "469" in reason]
     assert len(letters) - len(before) == len(refused) > 10

@@ -31,8 +31,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbe
     folder = tmp_path_factory.mktemp("resume")
     environ = write_recording(folder / "recording")
     args = ("--source", str(folder / "recording"))
-    code, told = run(folder / "whole", environ, *args)
-    assert code == 0, told
+    code, output = run(folder / "whole", environ, *args)
+    assert code == 0, output
     yield Undisturbed(args, environ, report_of(folder / "whole"), stored(folder / "whole"))
     shutil.rmtree(folder)
 
@@ -55,12 +55,14 @@ def test_killed_at_any_moment_several_times_it_ends_the_same(
 ) -> None:
     draw, resumed = random.Random(seed), 0
     for at in sorted(draw.sample(range(1_600), 3)):
-        code, told = signalled(tmp_path, undisturbed.environ, undisturbed.args, at, signal.SIGKILL)
-        assert code == -signal.SIGKILL, told
-        resumed += "resuming run:" in told
-    code, told = run(tmp_path, undisturbed.environ, *undisturbed.args)
-    assert code == 0, told
-    assert "resuming run:" in told
+        code, output = signalled(
+            tmp_path, undisturbed.environ, undisturbed.args, at, signal.SIGKILL
+        )
+        assert code == -signal.SIGKILL, output
+        resumed += "resuming run:" in output
+    code, output = run(tmp_path, undisturbed.environ, *undisturbed.args)
+    assert code == 0, output
+    assert "resuming run:" in output
     assert resumed
     must_be_as(undisturbed, tmp_path)
 
@@ -69,23 +71,23 @@ def test_killed_at_any_moment_several_times_it_ends_the_same(
 def test_told_to_stop_it_says_where_and_goes_on_from_there(
     undisturbed: Undisturbed, what: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    ended, told = signalled(tmp_path, undisturbed.environ, undisturbed.args, 600, what)
-    assert ended == code, told
-    said = told.strip().splitlines()[-1]
-    assert said.startswith("stopped at 2025-11-21 ")
-    assert said.endswith("; the same command goes on from there")
-    ended, told = run(tmp_path, undisturbed.environ, *undisturbed.args)
-    assert ended == 0, told
-    at = said.removeprefix("stopped ").split(";")[0]
-    assert at in next(line for line in told.splitlines() if line.startswith("resuming run:"))
+    ended, output = signalled(tmp_path, undisturbed.environ, undisturbed.args, 600, what)
+    assert ended == code, output
+    last_line = output.strip().splitlines()[-1]
+    assert last_line.startswith("stopped at 2025-11-21 ")
+    assert last_line.endswith("; the same command goes on from there")
+    ended, output = run(tmp_path, undisturbed.environ, *undisturbed.args)
+    assert ended == 0, output
+    at = last_line.removeprefix("stopped ").split(";")[0]
+    assert at in next(line for line in output.splitlines() if line.startswith("resuming run:"))
     must_be_as(undisturbed, tmp_path)
 
 
 def test_fresh_forgets_the_stopped_run(undisturbed: Undisturbed, tmp_path: Path) -> None:
     signalled(tmp_path, undisturbed.environ, undisturbed.args, 600, signal.SIGTERM)
-    code, told = run(tmp_path, undisturbed.environ, *undisturbed.args, "--fresh")
-    assert code == 0, told
-    assert "resuming" not in told
+    code, output = run(tmp_path, undisturbed.environ, *undisturbed.args, "--fresh")
+    assert code == 0, output
+    assert "resuming" not in output
     assert report_of(tmp_path) == undisturbed.report
 
 
@@ -103,11 +105,11 @@ def test_what_it_cannot_go_on_from_is_told_in_one_line_and_begun_anew(
     signalled(tmp_path, environ, args, 600, signal.SIGKILL)
     if broken == "file":
         (tmp_path / checkpoint.NAME).write_bytes(b"\x00" * 100)
-    code, told = run(tmp_path, undisturbed.environ, *undisturbed.args)
-    assert code == 0, told
-    [said] = [line for line in told.splitlines() if "cannot go on" in line]
-    assert reason in said
-    assert said.endswith("starting anew")
+    code, output = run(tmp_path, undisturbed.environ, *undisturbed.args)
+    assert code == 0, output
+    [refusal] = [line for line in output.splitlines() if "cannot go on" in line]
+    assert reason in refusal
+    assert refusal.endswith("starting anew")
     assert report_of(tmp_path) == undisturbed.report
 
 
@@ -143,8 +145,8 @@ def test_every_alert_reaches_the_webhook_under_its_id_however_often_it_is_killed
     draw = random.Random(3)
     for at in sorted(draw.sample(range(1_600), 3)):
         signalled(tmp_path, environ, undisturbed.args, at, signal.SIGKILL)
-    code, told = run(tmp_path, environ, *undisturbed.args)
-    assert code == 0, told
+    code, output = run(tmp_path, environ, *undisturbed.args)
+    assert code == 0, output
     must_be_as(undisturbed, tmp_path)
     wanted = {row.split("'")[1] for row in undisturbed.rows["alerts"]}
     assert set(receiver.ids) == wanted  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from streams.sources.ndjson import ndjson_source
 def stored(data: Path, source: Path, by_the_run: bool) -> tuple[Any, ...]:
     ears = Ears(tell=lambda *_: None, say=lambda _: None, stop=lambda: False)
     with Embedded(Settings(data_dir=str(data), sql_port=0), PARAMS) as run:
-        found = run.play(ndjson_source(source, by_the_run), None, True, ears)
+        result = run.play(ndjson_source(source, by_the_run), None, True, ears)
 
         def ask(sql: str) -> Any:
             return run.client.query(sql).result_rows
@@ -32,7 +32,7 @@ def stored(data: Path, source: Path, by_the_run: bool) -> tuple[Any, ...]:
         )
         letters = ask("SELECT field, reason, count() FROM dead_letters GROUP BY ALL ORDER BY ALL")
         offsets = ask("SELECT count(), uniqExact(kafka_offset), max(kafka_offset) FROM trades")
-    return trades, bars, letters, offsets, found["late"]
+    return trades, bars, letters, offsets, result["late"]
 
 
 def test_a_dump_by_the_run_is_stored_and_counted_as_line_by_line(tmp_path: Path) -> None:
@@ -51,14 +51,14 @@ def test_a_run_that_read_with_losses_says_so_by_its_exit_code(tmp_path: Path) ->
     source.mkdir()
     whole = b"\n".join(lines(3_000))
     (source / "trades.ndjson.gz").write_bytes(gzip.compress(whole)[:-2_000])
-    code, said = ran(tmp_path / "a", OFTEN, "--source", str(source), "--no-serve")
-    assert code == 3, said
-    assert "read only up to where they break off: trades.ndjson.gz" in said
+    code, output = ran(tmp_path / "a", OFTEN, "--source", str(source), "--no-serve")
+    assert code == 3, output
+    assert "read only up to where they break off: trades.ndjson.gz" in output
     (source / "trades.ndjson.gz").write_bytes(gzip.compress(whole))
     assert ran(tmp_path / "b", OFTEN, "--source", str(source), "--no-serve")[0] == 0
     (source / "notes.bin").write_bytes(b"\x00\x01")
-    code, said = ran(tmp_path / "c", OFTEN, "--source", str(source), "--no-serve")
+    code, output = ran(tmp_path / "c", OFTEN, "--source", str(source), "--no-serve")
     assert code == 3
-    assert "not read: notes.bin" in said
-    code, said = ran(tmp_path / "d", OFTEN, "--source", str(source), "--strict")
-    assert (code, "--strict: not read: notes.bin" in said) == (2, True)
+    assert "not read: notes.bin" in output
+    code, output = ran(tmp_path / "d", OFTEN, "--source", str(source), "--strict")
+    assert (code, "--strict: not read: notes.bin" in output) == (2, True)

@@ -41,10 +41,10 @@ SEVERITY = {"onset": "critical", "reignited": "critical", "exhausted": "warning"
 
 
 def alert(kind: str, asset: str, second: int, usd: float = 1e6) -> Alert:
-    word = kind.rpartition(".")[2]
+    phase = kind.rpartition(".")[2]
     return Alert(
         alert_id=f"{kind}-{asset}-{second}".replace(".", "-"), dedup_key=f"{kind.split('.')[0]}-{asset}", kind=kind,
-        tier="watch" if word == "watch" else "cascade", severity=SEVERITY.get(word, "info"), asset=asset, title="t", text="t",
+        tier="watch" if phase == "watch" else "cascade", severity=SEVERITY.get(phase, "info"), asset=asset, title="t", text="t",
         finding_id="f", ts_event=T + second * SECOND, ts_detect=T + (second + 4) * SECOND, notional_usd=usd,
         position_side="long",
     )  # fmt: skip
@@ -162,8 +162,8 @@ def test_a_night_of_300_assets_is_one_page_and_at_most_12_notifications_at_every
         types = [b["type"] for b in receivers.bodies("webhook")]
         assert (types[0], types[-1]) == ("event.trigger", "event.resolve")
         assert set(types[1:-1]) <= {"event.update", "event.reminder"}
-        told = [i for b in receivers.bodies("webhook") for i in b["data"]["alert_ids"]]
-        assert len(told) == len(set(told))
+        alert_ids = [i for b in receivers.bodies("webhook") for i in b["data"]["alert_ids"]]
+        assert len(alert_ids) == len(set(alert_ids))
         [first, *_] = receivers.came["/hook"]
         assert first[0]["webhook-timestamp"]
         for headers, body in receivers.came["/hook"]:
@@ -330,8 +330,8 @@ def test_the_default_night_is_one_page_at_every_receiver(tmp_path):
             f"{form}+{receivers.url}{FORMS[form]}" for form in ("slack", "pagerduty", "webhook")
         )
         environ = OFTEN | {"WEBHOOK_URLS": urls, "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1"}
-        code, said = run(tmp_path, environ, "--no-serve", "--hours", "8")
-        assert code == 0, said
+        code, output = run(tmp_path, environ, "--no-serve", "--hours", "8")
+        assert code == 0, output
         events = [(b["event_action"], b["dedup_key"]) for b in receivers.bodies("pagerduty")]
         assert len({key for _, key in events}) == 1
         assert (events[0][0], events[-1][0]) == ("trigger", "resolve")

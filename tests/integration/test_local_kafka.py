@@ -46,16 +46,16 @@ def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> l
     )
     parts = consumer.list_topics(topic, timeout=10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, number, 0) for number in parts])
-    found, ends = [], 0
+    messages, ends = [], 0
     while ends < len(parts):
         message = consumer.poll(10)
         assert message is not None, "the broker stopped answering"
         if message.error():
             ends += 1
         else:
-            found.append((message.partition(), message.key(), message.value()))
+            messages.append((message.partition(), message.key(), message.value()))
     consumer.close()
-    return found
+    return messages
 
 
 def alive(pid: int) -> bool:
@@ -98,8 +98,8 @@ def test_an_assets_records_meet_on_one_partition_of_every_topic(clean_topics: st
     assert sender.flush(10) == 0
     wanted = {asset: (murmur2(asset) & 0x7FFFFFFF) % 4 for asset in ASSETS}
     for topic in ("liquidations", "bars", "whale_transfers"):
-        found = {key: partition for partition, key, _ in read_all(clean_topics, topic)}
-        assert found == wanted
+        partitions = {key: partition for partition, key, _ in read_all(clean_topics, topic)}
+        assert partitions == wanted
 
 
 def test_an_aborted_transaction_is_never_read(clean_topics: str) -> None:
@@ -199,8 +199,8 @@ def faust_worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def test_a_faust_table_survives_kill_9_by_its_changelog(clean_topics: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP.format(bootstrap=clean_topics))
-    told = tmp_path / "totals.txt"
-    told.touch()
+    totals = tmp_path / "totals.txt"
+    totals.touch()
     sender = producer(clean_topics)
     # Two keys, so that some changelog partitions stay empty: recovery must not wait for them.
     keys = ASSETS[:2]
@@ -220,8 +220,8 @@ def test_a_faust_table_survives_kill_9_by_its_changelog(clean_topics: str, tmp_p
     send(100)
     with faust_worker(tmp_path):
         until(lambda: committed() == 200, "all 200 are committed")
-    told.write_text("")
+    totals.write_text("")
     with faust_worker(tmp_path):
         send(1)
-        until(lambda: len(told.read_text().splitlines()) == 2, "one more of each key")
-    assert sorted(told.read_text().splitlines()) == ["A0 101", "A1 101"]
+        until(lambda: len(totals.read_text().splitlines()) == 2, "one more of each key")
+    assert sorted(totals.read_text().splitlines()) == ["A0 101", "A1 101"]

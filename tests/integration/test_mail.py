@@ -41,10 +41,10 @@ def serving(*answers: str) -> Iterator[tuple[int, list[bytes], list[str]]]:
             self.say("220 here")
             while line := self.rfile.readline().decode().strip():
                 heard.append(line)
-                word = line.split()[0].upper()
-                if word == "EHLO":
+                verb = line.split()[0].upper()
+                if verb == "EHLO":
                     self.say("250-here\r\n250-AUTH PLAIN\r\n250 8BITMIME")
-                elif word == "DATA":
+                elif verb == "DATA":
                     self.say("354 go on")
                     lines = []
                     while (part := self.rfile.readline()) != b".\r\n":
@@ -53,11 +53,11 @@ def serving(*answers: str) -> Iterator[tuple[int, list[bytes], list[str]]]:
                     if answer.startswith("250"):
                         mails.append(b"".join(lines))
                     self.say(answer)
-                elif word == "QUIT":
+                elif verb == "QUIT":
                     self.say("221 bye")
                     return
                 else:
-                    self.say("235 in" if word == "AUTH" else "250 ok")
+                    self.say("235 in" if verb == "AUTH" else "250 ok")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session) as server:
         server.daemon_threads = True
@@ -71,7 +71,7 @@ def endpoints(port: int, private: bool = True):
     return parse_endpoints(url, ["127.0.0.1"] if private else [])
 
 
-async def told(tmp_path: Path, port: int, *alerts: Alert) -> Outbox:
+async def delivered(tmp_path: Path, port: int, *alerts: Alert) -> Outbox:
     receivers = endpoints(port)
     outbox = Outbox(tmp_path / "outbox.sqlite")
     for each in alerts:
@@ -83,7 +83,7 @@ async def told(tmp_path: Path, port: int, *alerts: Alert) -> Outbox:
 def test_the_mails_of_one_event_are_one_thread_in_plain_text(tmp_path):
     with serving() as (port, mails, heard):
         asyncio.run(
-            told(tmp_path, port, alert("cascade.onset", "a1"), alert("cascade.closed", "a2"))
+            delivered(tmp_path, port, alert("cascade.onset", "a1"), alert("cascade.closed", "a2"))
         )
         first, last = (message_from_bytes(mail, policy=policy.default) for mail in mails)
     assert [first["Subject"], last["Subject"]] == [
@@ -100,10 +100,10 @@ def test_the_mails_of_one_event_are_one_thread_in_plain_text(tmp_path):
 
 def test_a_refusal_for_good_is_dead_at_once_and_another_is_tried_again(tmp_path):
     with serving("554 no such thing", "451 later") as (port, _, _):
-        outbox = asyncio.run(told(tmp_path, port, alert("cascade.onset", "a1")))
+        outbox = asyncio.run(delivered(tmp_path, port, alert("cascade.onset", "a1")))
         [dead] = outbox.listed("dead")
         assert (dead.attempts, dead.last_error) == (1, "SMTP 554: b'no such thing'")
-        asyncio.run(told(tmp_path / "b", port, alert("cascade.onset", "a1")))
+        asyncio.run(delivered(tmp_path / "b", port, alert("cascade.onset", "a1")))
         with Outbox(tmp_path / "b" / "outbox.sqlite") as outbox:
             assert [(d.attempts, d.state) for d in outbox.listed("pending") if d.attempts] == [
                 (1, "pending")

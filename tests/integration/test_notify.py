@@ -53,12 +53,12 @@ def send(kafka, alerts, written_ms=None):
 
 
 @contextmanager
-def receiver(got):
+def receiver(requests):
     """A receiver at a port of its own, in a thread."""
     loop, ports = asyncio.new_event_loop(), []
 
     async def receive(request):
-        got.append(request.headers["webhook-id"])
+        requests.append(request.headers["webhook-id"])
         return web.Response()
 
     async def start():
@@ -126,46 +126,46 @@ def until(what):
 def test_alerts_reach_their_receiver_once_over_a_restart_and_one_without_an_id_stops_none(
     clean_topics, tmp_path
 ):
-    got = []
-    with receiver(got) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
+    requests = []
+    with receiver(requests) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
         send(clean_topics, [alert(f"a{n}") for n in range(20)])
         send(clean_topics, [alert("no.webhook id"), alert("a20")])
         with notifying(clean_topics, [endpoint], outbox):
-            until(lambda: len(got) == 21)
+            until(lambda: len(requests) == 21)
             until(lambda: committed(clean_topics) == 22)
         send(clean_topics, [alert("a5"), alert("a21")])
         with notifying(clean_topics, [endpoint], outbox):
             until(lambda: committed(clean_topics) == 24 and outbox.pending() == {})
-    assert sorted(got) == sorted(f"a{n}" for n in range(22))
+    assert sorted(requests) == sorted(f"a{n}" for n in range(22))
 
 
 def test_a_dead_receiver_delays_neither_another_nor_the_offsets(clean_topics, tmp_path):
-    got = []
+    requests = []
     dead = Endpoint("http://127.0.0.1:9/", new_secret(), allow_private=True, target="every")
-    with receiver(got) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
+    with receiver(requests) as endpoint, Outbox(tmp_path / "outbox.sqlite") as outbox:
         send(clean_topics, [alert(f"a{n}") for n in range(50)])
         with notifying(clean_topics, [dead, endpoint], outbox):
-            until(lambda: len(got) == 50 and committed(clean_topics) == 50)
+            until(lambda: len(requests) == 50 and committed(clean_topics) == 50)
         assert outbox.pending() == {dead.name: 50}
 
 
 def test_notify_joins_again_after_another_took_its_name(clean_topics, tmp_path, caplog):
-    got = []
+    requests = []
     name = {"group.instance.id": "notify-0"}
     with (
-        receiver(got) as endpoint,
+        receiver(requests) as endpoint,
         Outbox(tmp_path / "outbox.sqlite") as outbox,
         notifying(clean_topics, [endpoint], outbox, **name),
     ):
         send(clean_topics, [alert("a0")])
-        until(lambda: got == ["a0"])
+        until(lambda: requests == ["a0"])
         usurper = Consumer(conf(clean_topics) | name)
         usurper.subscribe(["alerts"])
         until(lambda: usurper.poll(0.1) or usurper.assignment())
         send(clean_topics, [alert("a1")])
         until(lambda: "fenced" in caplog.text)
         usurper.close()
-        until(lambda: got == ["a0", "a1"])
+        until(lambda: requests == ["a0", "a1"])
         until(lambda: committed(clean_topics) == 2)
     assert "starting again" in caplog.text.split("fenced")[0].splitlines()[-1]
 
@@ -174,17 +174,17 @@ def test_notify_joins_again_after_another_took_its_name(clean_topics, tmp_path, 
 def test_a_clock_that_is_wrong_by_a_year_loses_no_alert(
     clean_topics, tmp_path, monkeypatch, wrong_by_s
 ):
-    got = []
+    requests = []
     monkeypatch.setattr(history, "wall_us", lambda: int((time.time() + wrong_by_s) * 1e6))
     send(clean_topics, [alert("before")])
     with (
-        receiver(got) as endpoint,
+        receiver(requests) as endpoint,
         Outbox(tmp_path / "outbox.sqlite") as outbox,
         notifying(clean_topics, [endpoint], outbox),
     ):
-        until(lambda: got == ["before"])
+        until(lambda: requests == ["before"])
         send(clean_topics, [alert("after")])
-        until(lambda: got == ["before", "after"])
+        until(lambda: requests == ["before", "after"])
 
 
 def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
@@ -192,9 +192,9 @@ def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
     send(clean_topics, [alert("old")], now_ms - 25 * 3_600_000)
     send(clean_topics, [alert("today")], now_ms - 23 * 3_600_000)
     send(clean_topics, [alert("newest")], now_ms)
-    got = []
+    requests = []
     with (
-        receiver(got) as endpoint,
+        receiver(requests) as endpoint,
         Outbox(tmp_path / "outbox.sqlite") as outbox,
         notifying(clean_topics, [endpoint], outbox),
     ):
@@ -202,4 +202,4 @@ def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
         # Written by a clock that is wrong by a year, but now.
         send(clean_topics, [alert("now")], now_ms - 365 * 86_400_000)
         until(lambda: committed(clean_topics) == 4 and not outbox.pending())
-    assert got == ["today", "newest", "now"]
+    assert requests == ["today", "newest", "now"]

@@ -193,8 +193,8 @@ def test_a_stage_is_ready_then_ends_in_order_and_logs_json(
         assert get(f"{served(log)}/healthz")[0] == 200
         if stage != "detect":
             until(lambda: "undertow_lag_records{" in get(f"{served(log)}/metrics")[1], "lag")
-    told = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {"time", "level", "logger", "message"} <= told[0].keys()
+    log_lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= log_lines[0].keys()
 
 
 def test_a_stage_that_waits_for_kafka_ends_in_order_too(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_a_stage_that_waits_for_kafka_ends_in_order_too(tmp_path: Path) -> None:
 
 def served(log: Path) -> str | None:
     """The address that a process told in its log."""
-    found = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
-    return found[1] if found else None
+    address = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
+    return address[1] if address else None
 
 
 def test_stack_watches_its_stages_on_the_next_ports_and_ends_in_order(

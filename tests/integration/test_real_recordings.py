@@ -45,9 +45,9 @@ def test_the_side_is_read_from_price_and_flow_where_there_is_a_tape_of_the_asset
 
 
 def test_stress_is_seen_before_the_crash_and_seldom_in_quiet_months() -> None:
-    found = real.stress_record(DATA)
-    assert "2025-10-10T20:50" < found.crash_alarms[0] < "2025-10-10T21:15"
-    assert found.quiet_a_week <= 1.3
+    record = real.stress_record(DATA)
+    assert "2025-10-10T20:50" < record.crash_alarms[0] < "2025-10-10T21:15"
+    assert record.quiet_a_week <= 1.3
 
 
 def test_a_quiet_day_calls_nothing() -> None:

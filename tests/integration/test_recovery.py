@@ -62,10 +62,10 @@ def recovered(url: str, folder: Path) -> dict[str, Any]:
     done = subprocess.run(
         command, env=environ, capture_output=True, text=True, timeout=60, check=False
     )
-    [told] = [line for line in done.stdout.splitlines() if line.startswith("TOLD")] or [""]
-    assert told, done.stderr[-2_000:]
-    found: dict[str, Any] = json.loads(told[4:])
-    return found
+    [result_line] = [line for line in done.stdout.splitlines() if line.startswith("TOLD")] or [""]
+    assert result_line, done.stderr[-2_000:]
+    result: dict[str, Any] = json.loads(result_line[4:])
+    return result
 
 
 def key(asset: str, minute: int) -> bytes:
@@ -101,12 +101,12 @@ def test_every_row_comes_back_but_those_deleted_or_of_a_worker_replaced(
     sure.begin_transaction()
     write(sure, 2, 9, b"behind it a marker", 1)
     sure.commit_transaction(10)
-    told = recovered(clean_topics, tmp_path)
+    result = recovered(clean_topics, tmp_path)
     odd = {minute: f"{minute}" for minute in range(1, 2_500, 2)}
-    assert {row[2][0] // 60: row[3] for row in told["rows"] if row[0] == 0} == odd
-    assert [row[3] for row in told["rows"] if row[0]] == ["of the second", "behind it a marker"]
-    assert told["terms"] == [1, 2, 1, 0]
-    assert told["one_by_one"] == 0
+    assert {row[2][0] // 60: row[3] for row in result["rows"] if row[0] == 0} == odd
+    assert [row[3] for row in result["rows"] if row[0]] == ["of the second", "behind it a marker"]
+    assert result["terms"] == [1, 2, 1, 0]
+    assert result["one_by_one"] == 0
 
 
 def test_the_broker_keeps_little_of_a_changelog_uncompacted(
@@ -116,11 +116,11 @@ def test_the_broker_keeps_little_of_a_changelog_uncompacted(
     resource = ConfigResource(ResourceType.TOPIC, TOPIC)
     admin = topics_admin.admin_client(clean_topics)
     [asked] = admin.describe_configs([resource]).values()
-    found = {name: entry.value for name, entry in asked.result().items()}
-    assert found["cleanup.policy"] == "compact"
-    assert found["min.compaction.lag.ms"] == "600000"
-    assert found["min.cleanable.dirty.ratio"] == "0.2"
-    assert found["segment.bytes"] == str(64 * 2**20)
+    settings = {name: entry.value for name, entry in asked.result().items()}
+    assert settings["cleanup.policy"] == "compact"
+    assert settings["min.compaction.lag.ms"] == "600000"
+    assert settings["min.cleanable.dirty.ratio"] == "0.2"
+    assert settings["segment.bytes"] == str(64 * 2**20)
 
 
 def day(asset: str, number: int) -> bytes:
@@ -140,9 +140,9 @@ def test_rows_of_a_day_stay_in_the_changelog_and_are_read_back_from_there(
             write(to, 1, number, b"a minute", 1)
     to.produce(TOPIC, key=day("BTC", 0), value=None, partition=1, headers=term)
     assert to.flush(10) == 0
-    told = recovered(clean_topics, tmp_path)
-    assert sum(row[3] == "a minute" for row in told["rows"]) == 30
-    assert told["left"] == {str(n): f"fresh {n}" * 400 for n in range(1, 30)}
+    result = recovered(clean_topics, tmp_path)
+    assert sum(row[3] == "a minute" for row in result["rows"]) == 30
+    assert result["left"] == {str(n): f"fresh {n}" * 400 for n in range(1, 30)}
 
 
 def test_a_row_that_is_not_there_any_more_is_told_with_its_place(clean_topics: str) -> None:
@@ -184,8 +184,8 @@ def test_spans_of_a_topic_are_read_whole_past_markers_and_what_is_deleted(
     conf = faust_recovery.consumer_conf(Settings(kafka_url=clean_topics))
 
     def read(**spans: range) -> dict[str, list[bytes]]:
-        found = asyncio.run(changelog_rows.read_spans(conf, 2, spans))
-        return {topic: [message.value() for message in those] for topic, those in found.items()}
+        rows = asyncio.run(changelog_rows.read_spans(conf, 2, spans))
+        return {topic: [message.value() for message in those] for topic, those in rows.items()}
 
     whole = [b"0 1", b"2 0", b"2 1", b"3 0"]
     assert read(bars=range(1, 10), liquidations=range(0, 5)) == {"bars": whole, "liquidations": []}

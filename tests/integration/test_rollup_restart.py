@@ -43,19 +43,19 @@ def trade(venue: str, second: int, number: int) -> bytes:
     )
 
 
-def word(producer: str, second: int) -> bytes:
+def time_message(producer: str, second: int) -> bytes:
     at = (START + second) * SECOND
     return codec.encode(FeedStatus(producer=producer, state="alive", ts_event=at))
 
 
 def flood(second: int) -> Iterator[bytes]:
     """One second as it is received: the slow one's word, its trades and the others', their word."""
-    yield word("slow", second - BEHIND_S)
+    yield time_message("slow", second - BEHIND_S)
     for number in range(RATE):
         slow = number % 10 == 0
         yield trade("bybit", second - BEHIND_S, number) if slow else trade("okx", second, number)
         if number == RATE // 2:
-            yield word("quick", second)
+            yield time_message("quick", second)
 
 
 def rollup(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -67,7 +67,7 @@ def rollup(environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def has_folded(url: str, group: str, end: int) -> Callable[[], bool]:
-    def told() -> bool:
+    def all_committed() -> bool:
         reader = Consumer(clients.consumer_conf(Settings(kafka_url=url, group=group), "rollup"))
         try:
             [place] = reader.committed([TopicPartition("trades", 0)], timeout=10)
@@ -75,7 +75,7 @@ def has_folded(url: str, group: str, end: int) -> Callable[[], bool]:
         finally:
             reader.close()
 
-    return told
+    return all_committed
 
 
 def read(url: str, topic: str) -> list[object]:
@@ -123,9 +123,9 @@ def test_what_is_closed_is_skipped_and_a_trade_far_ahead_is_known_again(
     )
     group, producer = f"ahead-{tmp_path.name}", clients.producer(Settings(kafka_url=clean_topics))
     many = 100_000
-    payloads = [word("feed", 0), word("feed", 1), trade("okx", 200, 0)]
+    payloads = [time_message("feed", 0), time_message("feed", 1), trade("okx", 200, 0)]
     payloads += [trade("okx", 1 + n // 10_000, n) for n in range(many)]
-    payloads += [word("feed", 6), word("feed", 11), word("feed", 13)]
+    payloads += [time_message("feed", 6), time_message("feed", 11), time_message("feed", 13)]
     for payload in payloads:
         producer.produce("trades", payload, partition=0)
     producer.flush()
@@ -187,7 +187,7 @@ def test_a_rollup_killed_in_a_flood_loses_no_trade_and_counts_none_twice(
         # The quick producer's acknowledgement was lost: it sends the second's first trades again.
         write(trade("okx", KILLED_AFTER, n) for n in range(TWICE) if n % 10)
         write(payload for second in range(KILLED_AFTER + 1, SECONDS) for payload in flood(second))
-        end = write(word(name, SECONDS + 9) for name in ("slow", "quick"))
+        end = write(time_message(name, SECONDS + 9) for name in ("slow", "quick"))
         until(has_folded(clean_topics, group, end), "all of it is folded", 120)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0, log.read_text()

@@ -65,8 +65,8 @@ def answering(answer: bytes):
                 try:
                     asked = connection.recv(65536)
                     path = (asked.split(b" ", 2)[1:] or [b""])[0].lstrip(b"/")
-                    said = b" ".join(asked.splitlines())
-                    connection.sendall(answer.replace(b"{said}", said).replace(b"{path}", path))
+                    reply = b" ".join(asked.splitlines())
+                    connection.sendall(answer.replace(b"{said}", reply).replace(b"{path}", path))
                 except OSError:
                     pass
 

@@ -96,13 +96,13 @@ def truth(owner: Any, statements: list[str]) -> list[dict[str, Any]]:
     reader = Reader(owner.path)
     try:
         return [
-            told(json.loads(reader.run(f"{sql} FORMAT JSONCompact").body)) for sql in statements
+            values(json.loads(reader.run(f"{sql} FORMAT JSONCompact").body)) for sql in statements
         ]
     finally:
         reader.close()
 
 
-def told(answer: dict[str, Any]) -> dict[str, Any]:
+def values(answer: dict[str, Any]) -> dict[str, Any]:
     kinds = [column["type"] for column in answer["meta"]]
     rows = [
         [as_said(kind, one) for kind, one in zip(kinds, row, strict=True)] for row in answer["data"]
@@ -121,38 +121,40 @@ def differences(
     statements: list[str], truth: list[dict[str, Any]], given: list[dict[str, Any]]
 ) -> list[str]:
     """Name each statement whose answer is another, and its first difference."""
-    found = []
-    for sql, wanted, got in zip(statements, truth, given, strict=True):
+    differences = []
+    for sql, wanted, given_cell in zip(statements, truth, given, strict=True):
         # clickhouse-go tells no columns of an answer without rows.
-        if got.get("error") or (got.get("columns") != wanted["columns"] and wanted["rows"]):
-            found.append(f"{sql}: {got.get('error') or got.get('columns')}")
-        elif len(got["rows"]) != len(wanted["rows"]):
-            found.append(f"{sql}: {len(got['rows'])} rows, not {len(wanted['rows'])}")
+        if given_cell.get("error") or (
+            given_cell.get("columns") != wanted["columns"] and wanted["rows"]
+        ):
+            differences.append(f"{sql}: {given_cell.get('error') or given_cell.get('columns')}")
+        elif len(given_cell["rows"]) != len(wanted["rows"]):
+            differences.append(f"{sql}: {len(given_cell['rows'])} rows, not {len(wanted['rows'])}")
         else:
             cells = [
                 (name, cell, other)
-                for row, row_got in zip(wanted["rows"], got["rows"], strict=True)
+                for row, row_got in zip(wanted["rows"], given_cell["rows"], strict=True)
                 for name, cell, other in zip(wanted["columns"], row, row_got, strict=True)
                 if not same(cell, other)
             ]
-            found += [f"{sql}: {cells[0]} and {len(cells) - 1} more"] if cells else []
-    return found
+            differences += [f"{sql}: {cells[0]} and {len(cells) - 1} more"] if cells else []
+    return differences
 
 
-def same(wanted: Any, got: Any) -> bool:
+def same(wanted: Any, cell: Any) -> bool:
     if isinstance(wanted, list):
-        return isinstance(got, list) and len(wanted) == len(got) and all(map(same, wanted, got))
+        return isinstance(cell, list) and len(wanted) == len(cell) and all(map(same, wanted, cell))
     if isinstance(wanted, dict):
         return (
-            isinstance(got, dict)
-            and wanted.keys() == got.keys()
-            and all(same(wanted[k], got[k]) for k in wanted)
+            isinstance(cell, dict)
+            and wanted.keys() == cell.keys()
+            and all(same(wanted[k], cell[k]) for k in wanted)
         )
-    if isinstance(wanted, bool) or isinstance(got, bool) or wanted is None or got is None:
-        return wanted is got
-    if isinstance(wanted, float) or isinstance(got, float):
-        return float(wanted) == float(got)
-    return str(wanted) == str(got)
+    if isinstance(wanted, bool) or isinstance(cell, bool) or wanted is None or cell is None:
+        return wanted is cell
+    if isinstance(wanted, float) or isinstance(cell, float):
+        return float(wanted) == float(cell)
+    return str(wanted) == str(cell)
 
 
 def needed(*programs: str) -> None:

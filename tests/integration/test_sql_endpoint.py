@@ -164,9 +164,9 @@ def test_a_compressed_request_is_unpacked_within_bounds(endpoint, encoding, pack
     headers = {"Content-Encoding": encoding}
     assert ask(endpoint, body=pack(b"SELECT 7"), headers=headers)[2] == "7\n"
     bomb = pack(b"SELECT 7 " + b" " * 50 * MAX_SQL_BYTES)
-    status, got, _ = ask(endpoint, body=bomb, headers=headers)
+    status, body, _ = ask(endpoint, body=bomb, headers=headers)
     assert status == 413
-    assert got.get("X-ClickHouse-Exception-Code") == "381"
+    assert body.get("X-ClickHouse-Exception-Code") == "381"
 
 
 def test_a_torn_compressed_request_is_an_error_not_a_crash(endpoint):
@@ -230,10 +230,10 @@ def raw(endpoint, sql, headers=None, **arguments):
 
 
 def test_head_says_what_get_would(endpoint):
-    got = ask(endpoint, query=MANY)
+    answer = ask(endpoint, query=MANY)
     head = ask(endpoint, query=MANY, method="HEAD")
     assert (head[0], head[2]) == (200, "")
-    assert head[1]["Content-Length"] == got[1]["Content-Length"] == str(len(got[2]))
+    assert head[1]["Content-Length"] == answer[1]["Content-Length"] == str(len(answer[2]))
     assert ask(endpoint, method="HEAD")[::2] == (200, "")
     assert ask(endpoint, query="SELECT nope", method="HEAD")[::2] == (404, "")
 
@@ -266,8 +266,8 @@ def test_bad_sql_is_answered_with_its_code_and_text(endpoint):
         ("SELECT nope", 404, 47),
         ("SELECT * FROM no", 404, 60),
     ):
-        got, headers, text = ask(endpoint, sql)
-        assert (got, headers["X-ClickHouse-Exception-Code"]) == (status, str(code))
+        http_status, headers, text = ask(endpoint, sql)
+        assert (http_status, headers["X-ClickHouse-Exception-Code"]) == (status, str(code))
         assert text.startswith(f"Code: {code}. DB::Exception: ")
         assert "formatQuery" not in text
 
@@ -493,12 +493,12 @@ def test_every_table_function_is_refused_or_known_to_be_harmless(owner, endpoint
 )
 def test_nothing_tells_whether_a_file_is_there(endpoint, tmp_path, sql, name):
     (tmp_path / "there.csv").write_text("c1,c2\n1,2\n")
-    told = []
+    statuses = []
     for file in ("there.csv", "gone_.csv"):
         arguments = {"param_d": name, "param_t": str(tmp_path / file)}
         status, _, text = ask(endpoint, sql, **arguments)
-        told.append((status, text.replace(file, "it")))
-    assert told[0] == told[1]
+        statuses.append((status, text.replace(file, "it")))
+    assert statuses[0] == statuses[1]
 
 
 def test_names_may_be_parameters(endpoint):
@@ -538,8 +538,8 @@ FOREIGN = [
 @pytest.mark.parametrize("path", ["/", "/ping", "/elsewhere"])
 def test_another_s_web_page_is_refused(endpoint, headers, path):
     for method in ("GET", "POST", "HEAD"):
-        status, got, _ = ask(endpoint, path=path, headers=headers, method=method)
-        assert (status, got["X-ClickHouse-Exception-Code"]) == (403, "164")
+        status, body, _ = ask(endpoint, path=path, headers=headers, method=method)
+        assert (status, body["X-ClickHouse-Exception-Code"]) == (403, "164")
 
 
 def test_a_page_of_our_own_and_an_address_bar_are_not(endpoint):
@@ -638,9 +638,9 @@ def test_another_process_reads_beside_the_owner_that_does_not_serve(data_dir, ow
     assert elsewhere(data_dir)[:2] == (0, count)
     note = data_dir / "endpoint.json"
     note.write_text('{"url": "http://127.0.0.1:9", "pid": 1}')  # left by a killed run
-    found = elsewhere(data_dir)
+    answer = elsewhere(data_dir)
     note.unlink()
-    assert found[:2] == (0, count)
+    assert answer[:2] == (0, count)
 
 
 def test_with_no_run_the_database_is_opened_and_only_read(tmp_path):

@@ -148,10 +148,10 @@ def test_partitions_added_under_a_stage_with_state_end_it_with_what_changed(
     with begun(settings, stage, log) as process:
         time.sleep(8)
         more_partitions(clean_topics, topic, 7)
-        code, told = ended(process, log)
+        code, output = ended(process, log)
     assert code in (2, 70)
-    assert f"topic {topic} had 4 partitions and has 7 now" in told
-    assert "Traceback" not in told
+    assert f"topic {topic} had 4 partitions and has 7 now" in output
+    assert "Traceback" not in output
     again = undertow(settings, stage)
     assert again.returncode == 2
     assert f"{topic} has 7" in again.stderr
@@ -184,9 +184,9 @@ def test_detect_does_not_go_on_from_a_state_that_is_of_another_topic(clean_topic
     with begun(settings, "detect", log) as process:
         until(lambda: (tmp_path / "detect-topics.json").exists(), "detect has begun")
         made_anew(clean_topics, "bars")
-        code, told = ended(process, log)
+        code, output = ended(process, log)
     assert code == 70
-    assert "topic bars was deleted and made anew" in told
+    assert "topic bars was deleted and made anew" in output
     again = undertow(settings, "detect")
     assert again.returncode == 2
     known = json.loads((tmp_path / "detect-topics.json").read_bytes())["ids"]["undertow"]["bars"]

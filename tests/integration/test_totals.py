@@ -47,10 +47,10 @@ def test_totals_by_venue_are_seen_and_estimated(client) -> None:
     seen = Seen("latest_per_second")
     for _ in range(30):
         add(seen, 1e4, unthrottle(1 / 3, 30))
-    told = total(TotalsParams(), [seen])
+    total_usd = total(TotalsParams(), [seen])
     rows = client.query("SELECT * FROM totals_24h ORDER BY venue").result_rows
     assert rows[0][:2] == ("BTC", "binance")
-    assert rows[0][2:] == pytest.approx(told)
+    assert rows[0][2:] == pytest.approx(total_usd)
     assert rows[1] == ("BTC", "bybit", 9e5, 9e5, 9e5, 9e5)
 
 

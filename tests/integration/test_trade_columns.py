@@ -38,9 +38,9 @@ def trade(n: int) -> Trade:
 
 
 def piece(words: columns.Words, trades: list[Trade], first: int) -> Piece:
-    found = scan.scanned(words, [codec.encode(one) for one in trades])
-    assert not len(found.odd)
-    return packed(words.labels, found.of, found.message + first)
+    scanned = scan.scanned(words, [codec.encode(one) for one in trades])
+    assert not len(scanned.odd)
+    return packed(words.labels, scanned.of, scanned.message + first)
 
 
 def rows(client: Any, topic: str) -> list[tuple[Any, ...]]:
@@ -72,8 +72,8 @@ def test_a_batch_at_its_largest_is_one_block_under_its_token(client: Any) -> Non
 
 
 def test_a_trade_told_twice_in_one_batch_is_one_when_read_with_final(client: Any) -> None:
-    told = [trade(n) for n in (1, 2, 1)]
-    both = Batch("trades", "twice", 0, 0, 2, [], [], pieces=[piece(columns.Words(), told, 0)])
+    trades = [trade(n) for n in (1, 2, 1)]
+    both = Batch("trades", "twice", 0, 0, 2, [], [], pieces=[piece(columns.Words(), trades, 0)])
     assert Writer(client).insert(both) == 3
     assert len(rows(client, "twice")) == 3
     ask = "SELECT count() FROM trades FINAL WHERE kafka_topic = 'twice'"
@@ -109,7 +109,7 @@ def test_of_messages_of_many_only_what_is_refused_stays_out_and_is_shown(client:
 
 def test_rows_that_are_in_are_known_by_place_time_and_name_however_they_came(client: Any) -> None:
     trades = [trade(n) for n in range(60)]
-    own = range(40, 60)
+    numbers = range(40, 60)
     mixed = Batch(
         "trades",
         "named",
@@ -117,12 +117,12 @@ def test_rows_that_are_in_are_known_by_place_time_and_name_however_they_came(cli
         0,
         59,
         trades[40:],
-        own,
+        numbers,
         pieces=[piece(columns.Words(), trades[:40], 0)],
     )
     writer = Writer(client)
     names = names_of(mixed.table, mixed.records, mixed.pieces)
-    places = {(offset, *name) for offset, name in zip([*own, *range(40)], names, strict=True)}
+    places = {(offset, *name) for offset, name in zip([*numbers, *range(40)], names, strict=True)}
     assert writer.stored(mixed) == set()
     assert len(places) == writer.insert(mixed) == 60
     assert writer.stored(mixed) == places

@@ -77,12 +77,12 @@ def test_a_new_secret_is_one():
 
 
 def test_each_endpoint_gets_a_signed_test_event_and_its_answer_is_printed():
-    got = []
+    requests = []
 
     class Receiver(BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
-            got.append(({k.lower(): v for k, v in self.headers.items()}, body))
+            requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(500 if self.path == "/bad" else 204)
             self.end_headers()
 
@@ -104,6 +104,6 @@ def test_each_endpoint_gets_a_signed_test_event_and_its_answer_is_printed():
     assert "ok\tHTTP 204" in good.stdout
     assert both.exit_code == 1
     assert "failed\tHTTP 500" in both.stdout
-    headers, body = got[0]
+    headers, body = requests[0]
     assert Webhook(secret).verify(body, headers)["type"] == "undertow.test"
     assert orjson.loads(body)["type"] == "undertow.test"

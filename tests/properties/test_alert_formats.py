@@ -159,8 +159,8 @@ def test_the_first_line_has_no_internal_name_and_says_how_big_against_the_usual(
         notional_usd=4.1e6, pace_usd_per_min=7.1e6, usual_usd_per_min=177_500.0, price_before=90_000.0, price_worst=89_100.0,
         estimate_usd=5e6, estimate_low_usd=4.5e6, estimate_high_usd=6e6, silent=["liquidations/okx"],
     )  # fmt: skip
-    [told, *_] = routing.step(routing.State(), alert)
-    message = message_of(told)
+    [notification, *_] = routing.step(routing.State(), alert)
+    message = message_of(notification)
     assert message.title == "BTC longs liquidated"
     assert message.lines == [
         "BTC: at least $4.1M of longs sold by force in 503 orders on binance and bybit; $7.1M a minute, 40 times a usual minute.",

@@ -33,14 +33,14 @@ class Store:
 
     def insert(self, batch: Batch) -> int:
         self.left -= 1
-        told = list(zip(batch.offsets, batch.records, strict=True))
-        for offset, record in told[: len(told) // 2] if self.left == 0 else told:
+        events = list(zip(batch.offsets, batch.records, strict=True))
+        for offset, record in events[: len(events) // 2] if self.left == 0 else events:
             table = self.tables.setdefault(batch.table, {})
             assert offset not in table, "written twice"
             table[offset] = codec.encode(record)
         if self.left == 0:
             raise Lost
-        return len(told)
+        return len(events)
 
     def put(self, alert: Alert) -> None:
         self.alerts[alert.alert_id] = codec.encode(alert)
@@ -95,8 +95,8 @@ def at_every_second() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def items() -> list[Item]:
     # The last records again: what is refused as a duplicate has offsets of its own.
-    told = clocked(night(seconds=900, burst_at=500))
-    return told[:6000] + told[5900:6000] + told[6000:]
+    events = clocked(night(seconds=900, burst_at=500))
+    return events[:6000] + events[5900:6000] + events[6000:]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from streams.core.shard import Shard
 INPUTS = ("trades", "liquidations", "whale_transfers")
 
 
-def word(topic: str, producer: str, second: int, state: str = "alive", **more: object) -> Item:
+def feed_item(topic: str, producer: str, second: int, state: str = "alive", **more: object) -> Item:
     return topic, FeedStatus(producer=producer, state=state, ts_event=second * SECOND, **more)
 
 
@@ -51,16 +51,16 @@ def test_every_alert_of_a_night_arrives_beside_old_pods_that_never_speak_again(
     # They kept pace for a while, or else nobody would have listened to them.
     names = [f"liquidations-feed-7f9c6d5b4{n:05d}-x{n:05d}z"[:40] for n in range(pods)]
     old = [
-        word(topic, name, START - 30 + s)
+        feed_item(topic, name, START - 30 + s)
         for s in range(15)
         for topic in INPUTS
         for name in ["replay", *(names[:63] if s else names)]
     ]
     arrived = [one for one in played([*old, *clocked(night())]) if isinstance(one, Alert)]
-    told = [one for one in arrived if not one.kind.startswith("feed.")]
+    alerts = [one for one in arrived if not one.kind.startswith("feed.")]
     # A later one may fall into another second, as silent feeds leave the evidence too.
-    assert [one.title for one in told] == [one.title for one in alerts_undisturbed]
-    named = [one for one in told if "silent:" in one.text]
+    assert [one.title for one in alerts] == [one.title for one in alerts_undisturbed]
+    named = [one for one in alerts if "silent:" in one.text]
     assert named
     for one in named:
         assert "among them liquidations/liquidations-feed" in one.text
@@ -79,23 +79,28 @@ def test_a_label_of_200_characters_gives_a_verdict_that_is_read() -> None:
 
 def test_a_reason_of_2000_characters_is_told_in_short() -> None:
     items = [
-        word(topic, name, START + n) for n in range(3) for topic in INPUTS for name in ("a", "b")
+        feed_item(topic, name, START + n)
+        for n in range(3)
+        for topic in INPUTS
+        for name in ("a", "b")
     ]
     for n, reason in enumerate(("r" * 2_000, "币" * 2_000, "", "why")):
-        items += [word(topic, "b", START + 10 + 9 * n, "silent", reason=reason) for topic in INPUTS]
-        items += [word(topic, "b", START + 14 + 9 * n, "recovered") for topic in INPUTS]
-    told = [one for one in played(items) if isinstance(one, Alert)]
-    assert [one.kind for one in told] == ["feed.silent", "feed.recovered"] * 4
-    assert all(len(one.text) < 500 for one in told)
+        items += [
+            feed_item(topic, "b", START + 10 + 9 * n, "silent", reason=reason) for topic in INPUTS
+        ]
+        items += [feed_item(topic, "b", START + 14 + 9 * n, "recovered") for topic in INPUTS]
+    alerts = [one for one in played(items) if isinstance(one, Alert)]
+    assert [one.kind for one in alerts] == ["feed.silent", "feed.recovered"] * 4
+    assert all(len(one.text) < 500 for one in alerts)
 
 
 def test_a_producer_of_which_one_part_never_spoke_falls_silent_readably() -> None:
     items = []
     for n in range(120):
-        items += [word(topic, "a", START + n) for topic in INPUTS]
+        items += [feed_item(topic, "a", START + n) for topic in INPUTS]
         if n < 20:
             parts = {"part": 0, "parts": 2} if n == 19 else {}
-            items += [word(topic, "b", START + n, **parts) for topic in INPUTS]
+            items += [feed_item(topic, "b", START + n, **parts) for topic in INPUTS]
     (silent,) = (one for one in played(items) if isinstance(one, Alert))
     assert silent.kind == "feed.silent"
     assert silent.ts_event >= START * SECOND
@@ -104,7 +109,7 @@ def test_a_producer_of_which_one_part_never_spoke_falls_silent_readably() -> Non
 def test_a_market_call_of_300_assets_is_read_and_says_how_many_they_are() -> None:
     assets = [f"{chr(0x4E00 + n)}{'X' * 19}" for n in range(300)]
     params = msgspec.structs.replace(PARAMS, market=MarketParams(majors=tuple(assets)))
-    state, found = contagion.MarketState(), []
+    state, findings = contagion.MarketState(), []
     for second in range(START, START + 900):
         for asset in assets if second < START + 60 else ():
             silent = [f"liquidations/{'p' * 35}{n:05d}" for n in range(64)]
@@ -112,11 +117,11 @@ def test_a_market_call_of_300_assets_is_read_and_says_how_many_they_are() -> Non
                 asset=asset, ts_event=second * SECOND, excess=9e14, feed_class="full",
                 coverage="unknown", silent=silent, orders=[10**12] * 300,
             )  # fmt: skip
-            found += contagion.step(
+            findings += contagion.step(
                 params, state, codec.decode("market_evidence", codec.encode(pulse))
             )
-        found += contagion.step(params, state, word("", "detect", second)[1])
-    arrived = [codec.decode(to, codec.encode(one)) for to, one in pipeline.routed(found)]
+        findings += contagion.step(params, state, feed_item("", "detect", second)[1])
+    arrived = [codec.decode(to, codec.encode(one)) for to, one in pipeline.routed(findings)]
     calls = [one for one in arrived if isinstance(one, MarketFinding)]
     assert [call.phase for call in calls] == ["onset", "closed"]
     assert len(calls[0].assets) == 300
@@ -127,12 +132,12 @@ def test_a_market_call_of_300_assets_is_read_and_says_how_many_they_are() -> Non
 
 def test_bars_of_the_largest_trades_are_read() -> None:
     draw = random.Random(1)
-    items: list[Item] = [word(topic, "feed", START) for topic in INPUTS]
+    items: list[Item] = [feed_item(topic, "feed", START) for topic in INPUTS]
     for n in range(2_000):
         one = trade(START + 2, "binance", draw, 0.0)
         items.append(("trades", msgspec.structs.replace(
             one, event_id=str(n), instrument="BTC-EUR-PERP", price=1e9, quantity=1e15, notional_usd=1e10)))  # fmt: skip
-    items += [word(topic, "feed", START + s) for s in range(3, 60) for topic in INPUTS]
+    items += [feed_item(topic, "feed", START + s) for s in range(3, 60) for topic in INPUTS]
     bars = [one for one in played(items) if isinstance(one, Bar)]
     assert sum(bar.trades for bar in bars) == 2_000
     assert sum(bar.buy_usd + bar.sell_usd for bar in bars) == 2e13
@@ -190,7 +195,7 @@ def test_pulses_of_a_shard_are_read() -> None:
     shard, pulses = Shard(), []
     for topic, record in clocked(night()):
         if not isinstance(record, Trade):
-            told = engine.step(PARAMS, shard, "bars" if topic == "trades" else topic, record)
-            pulses += [one for one in told.findings if isinstance(one, AssetPulse)]
+            outcome = engine.step(PARAMS, shard, "bars" if topic == "trades" else topic, record)
+            pulses += [one for one in outcome.findings if isinstance(one, AssetPulse)]
     assert pulses
     assert [codec.decode("market_evidence", codec.encode(one)) for one in pulses] == pulses

@@ -27,9 +27,9 @@ HOSTILE = ["BTC\n", "\n", "\r", "\x00", "\x1b[2J", "\x7f", "\x85", "\u202e", "\u
            " ", "a" * 41, "A" * 21, "x" * 201, "x" * 2_001, "<b>", "é", "币安人生", "1" * 79, "-1", "binance", "BTC"]  # fmt: skip
 
 
-def refusal(topic: str, told: Any) -> InvalidRecord | None:
+def refusal(topic: str, document: Any) -> InvalidRecord | None:
     try:
-        codec.decode(topic, json.dumps(told).encode())
+        codec.decode(topic, json.dumps(document).encode())
     except InvalidRecord as problem:
         return problem
     return None
@@ -51,15 +51,15 @@ def test_every_record_that_we_write_is_what_the_schema_says(kind, data) -> None:
 @given(data=st.data())
 def test_a_text_in_any_field_is_refused_by_both_or_by_neither(kind, data) -> None:
     topic = TOPIC_OF[kind]
-    told = json.loads(codec.encode(data.draw(legal(kind))))
+    document = json.loads(codec.encode(data.draw(legal(kind))))
     fields = {field.name: field.many for field in ruled_fields(kind)}
-    fields |= {n: False for n in ("venue", "asset", "instrument", "provider") if n in told}
+    fields |= {n: False for n in ("venue", "asset", "instrument", "provider") if n in document}
     for name, many in fields.items():
         for text in [
             *HOSTILE,
             *(t for t in STRINGS if not any("\ud800" <= c <= "\udfff" for c in t)),
         ]:
-            changed = told | {name: [text] if many else text}
+            changed = document | {name: [text] if many else text}
             here, there = refusal(topic, changed), VALIDATORS[topic].is_valid(changed)
             if here is None:
                 assert there, (name, text)
@@ -93,10 +93,10 @@ def test_no_pattern_lets_a_line_break_or_an_escape_pass_at_the_end(name, ending)
 @given(data=st.data())
 def test_a_number_that_the_schema_refuses_is_refused(kind, data) -> None:
     topic = TOPIC_OF[kind]
-    told = json.loads(codec.encode(data.draw(legal(kind))))
-    for name, value in told.items():
+    document = json.loads(codec.encode(data.draw(legal(kind))))
+    for name, value in document.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             for number in (-1e300, 1e300, -1, 10**30):
-                changed = told | {name: number}
+                changed = document | {name: number}
                 if not VALIDATORS[topic].is_valid(changed):
                     assert refusal(topic, changed), (name, number)

@@ -17,12 +17,12 @@ from streams.core import pipeline
 
 def play(items: list[Item], cuts: tuple[int, ...] = ()) -> list[Item]:
     state = pipeline.State()
-    found = []
+    outputs = []
     for number, (topic, record) in enumerate(items):
         if number in cuts:
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=pipeline.State)
-        found += pipeline.step(PARAMS, state, topic, record).outputs
-    return [o for o in found if o[0] != "bars"]
+        outputs += pipeline.step(PARAMS, state, topic, record).outputs
+    return [o for o in outputs if o[0] != "bars"]
 
 
 def by_id(outputs: list[Item]) -> list[bytes]:

@@ -127,8 +127,8 @@ def test_the_same_unreadable_record_gives_the_same_letter_and_another_another() 
 
 
 def test_what_is_no_number_is_unknown_where_a_text_may_be_too() -> None:
-    told = {"quantity_raw": math.inf, "from_address": math.nan, "to_address": -math.inf}
-    (_, read), *letters = sent("whale_transfers", deposit(1_763_683_200, **told))
+    values = {"quantity_raw": math.inf, "from_address": math.nan, "to_address": -math.inf}
+    (_, read), *letters = sent("whale_transfers", deposit(1_763_683_200, **values))
     assert (read.quantity_raw, read.from_address, read.to_address) == (None, None, None)
     assert not letters
 
@@ -156,8 +156,10 @@ def test_a_dead_letter_of_anything_can_be_read() -> None:
         with pytest.raises(InvalidRecord) as problem:
             codec.decode("trades", payload, 3, 7)
         assert len(problem.value.reason) <= 500
-        told = letter(("trades", 3, 7), problem.value.field, problem.value.reason, payload, T)
-        assert sent("dead_letters", told) == [("dead_letters", told)]
+        dead_letter = letter(
+            ("trades", 3, 7), problem.value.field, problem.value.reason, payload, T
+        )
+        assert sent("dead_letters", dead_letter) == [("dead_letters", dead_letter)]
     strange = letter(
         ("a file\n\u200b\ud800" * 90, 2**40, 2**60), "f" * 900, "r\x00" * 9_000, b"\xe5" * 9_000, 0
     )

@@ -109,7 +109,7 @@ def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[in
     for offset, payload in enumerate(given):
         pieces = (None if payload is None else codec.elements(payload)) or [payload]
         whole = payload is None or not codec.elements(payload)
-        told: list[tuple[str, str]] = []
+        dead_letters: list[tuple[str, str]] = []
         for place, piece in enumerate(pieces):
             refused = None
             try:
@@ -119,13 +119,17 @@ def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[in
                 else:
                     refused = fold.fold(state, record)
             except InvalidRecord as problem:
-                told.append((_at(whole, place, problem.field), problem.reason))
+                dead_letters.append((_at(whole, place, problem.field), problem.reason))
             if refused in refusals.LETTERS:
                 field, reason = refusals.LETTERS[refused]
-                told.append((_at(whole, place, field), reason))
-        if told:
-            field, reason = told[0]
-            more = f"; also refused of this message: {len(told) - 1}" if told[1:] else ""
+                dead_letters.append((_at(whole, place, field), reason))
+        if dead_letters:
+            field, reason = dead_letters[0]
+            more = (
+                f"; also refused of this message: {len(dead_letters) - 1}"
+                if dead_letters[1:]
+                else ""
+            )
             letters.append((offset, field, reason + more))
     return state, letters
 

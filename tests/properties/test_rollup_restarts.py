@@ -67,11 +67,13 @@ def tape(steps: list[tuple[str, int, int, int]]) -> list[Message]:
         now += later
         at = (now - LAGS[producer]) * SECOND
         if kind in ("alive", "silent", "recovered"):
-            word = FeedStatus(producer=f"p{producer}", state=kind, ts_event=at)  # type: ignore[arg-type]
-            payload = codec.encode(word)
+            feed_status = FeedStatus(producer=f"p{producer}", state=kind, ts_event=at)  # type: ignore[arg-type]
+            payload = codec.encode(feed_status)
         elif kind == "part":
-            word = FeedStatus(producer="q", state="alive", ts_event=at, part=extra % 2, parts=2)
-            payload = codec.encode(word)
+            feed_status = FeedStatus(
+                producer="q", state="alive", ts_event=at, part=extra % 2, parts=2
+            )
+            payload = codec.encode(feed_status)
         elif kind == "again":
             payload = written[-1 - extra % min(len(written), 25)][0]
         elif kind == "array":
@@ -146,7 +148,9 @@ def play(messages: list[Message], blows: list[tuple[int, str]]) -> tuple[Log, Pa
 
 def bars(log: Log) -> dict[tuple[str, int], list[float]]:
     sums: dict[tuple[str, int], list[float]] = {}
-    for record in (one for _, told, _ in log.records if isinstance(told, list) for one in told):
+    for record in (
+        one for _, records, _ in log.records if isinstance(records, list) for one in records
+    ):
         if isinstance(record, Bar):
             high, low, *rest = sums.get((record.venue, record.ts_open), [0, 1e9, 0, 0, 0, 0])
             more = record.quantity, record.buy_usd, record.sell_usd, record.trades
@@ -190,7 +194,7 @@ def test_a_worker_killed_anywhere_tells_what_an_undisturbed_one_tells(steps, blo
     assert letters(log) == letters(calm)
     assert log.late == calm.late
     assert clock_words(log)[-1:] == clock_words(calm)[-1:]
-    times = [(word.ts_event, word.state) for word in clock_words(log)]
+    times = [(feed_status.ts_event, feed_status.state) for feed_status in clock_words(log)]
     assert [at for at, _ in times] == sorted(at for at, _ in times)
     assert all(before != after for before, after in pairwise(times))
     assert same_time(end.state.clock) == same_time(calm_end.state.clock)
@@ -204,7 +208,7 @@ def test_each_committed_word_on_time_is_the_clock_at_its_offset(steps, every) ->
     messages = tape(steps)
     log, words = Log(messages), Words()
     calm = Partition(0, fold.FoldState(), 0, 0)
-    told = None
+    expected = None
     for message in messages:
         worker._take(PARAMS, words, log, {0: calm}, [message], Share(1.0))  # type: ignore[arg-type]
         if message.offset() // 3 % every == 0:
@@ -216,5 +220,5 @@ def test_each_committed_word_on_time_is_the_clock_at_its_offset(steps, every) ->
             before = len(clock_words(log))
             if part.position > part.live_from:
                 log.commit(part)
-            told = (clock_words(log)[before:] or [told])[-1]
-            assert told == fold.clock_record(calm.state, 0, 1)
+            expected = (clock_words(log)[before:] or [expected])[-1]
+            assert expected == fold.clock_record(calm.state, 0, 1)

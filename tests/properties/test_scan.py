@@ -35,11 +35,13 @@ NO_LIMIT = np.iinfo(np.int64).max
 def taken(payloads: list[bytes | None]) -> tuple[list[tuple[int, int, Trade]], set[int]]:
     """Sound trades with their message and element, and the messages left alone."""
     words = columns.Words()
-    found = scan.scanned(words, payloads)
-    good = columns.sound(words, found.of, np.full(len(found.message), NO_LIMIT))
-    records = Trades(words, found.of).records(good)
-    places = zip(found.message[good].tolist(), found.element[good].tolist(), strict=True)
-    left = set(found.odd.tolist()) | set(found.message[~good].tolist())
+    columns_read = scan.scanned(words, payloads)
+    good = columns.sound(words, columns_read.of, np.full(len(columns_read.message), NO_LIMIT))
+    records = Trades(words, columns_read.of).records(good)
+    places = zip(
+        columns_read.message[good].tolist(), columns_read.element[good].tolist(), strict=True
+    )
+    left = set(columns_read.odd.tolist()) | set(columns_read.message[~good].tolist())
     return [(*place, record) for place, record in zip(places, records, strict=True)], left
 
 
@@ -51,18 +53,18 @@ def decoded(payload: bytes) -> Any:
 
 
 def bits(record: Trade) -> tuple[Any, ...]:
-    told = msgspec.structs.astuple(record)
-    return tuple(struct.pack("<d", x) if isinstance(x, float) else x for x in told)
+    fields = msgspec.structs.astuple(record)
+    return tuple(struct.pack("<d", x) if isinstance(x, float) else x for x in fields)
 
 
 def agrees(payloads: list[bytes]) -> int:
     """Hold what is taken against the codec; return how many that were."""
-    found, left = taken(list(payloads))
-    for number, element, record in found:
+    rows, left = taken(list(payloads))
+    for number, element, record in rows:
         assert element == -1
         assert bits(decoded(payloads[number])) == bits(record), payloads[number]
-    assert {number for number, *_ in found} | left == set(range(len(payloads)))
-    return len(found)
+    assert {number for number, *_ in rows} | left == set(range(len(payloads)))
+    return len(rows)
 
 
 @settings(max_examples=300, deadline=None)
@@ -73,10 +75,10 @@ def agrees(payloads: list[bytes]) -> int:
 def test_any_number_and_any_order_of_fields_reads_as_the_codec_reads_it(
     price, quantity, worth, separators, draw
 ) -> None:
-    told = msgspec.to_builtins(TRADE) | {
+    expected_fields = msgspec.to_builtins(TRADE) | {
         "price": price, "quantity": quantity, "notional_usd": worth,
     }  # fmt: skip
-    fields = list(told.items())
+    fields = list(expected_fields.items())
     draw.shuffle(fields)
     agrees([json.dumps(dict(fields), separators=separators).encode(), codec.encode(TRADE)])
 
@@ -94,9 +96,9 @@ def test_decimals_of_every_length_are_rounded_as_python_rounds_them() -> None:
         payloads.append(codec.encode(TRADE).replace(b"90000.5", (number + power).encode()))
         payloads[-1] = payloads[-1].replace(b"22500.125", b"null")
     words = columns.Words()
-    found = scan.scanned(words, payloads)
-    prices = [float(json.loads(payloads[n])["price"]) for n in found.message.tolist()]
-    assert found.of.price.tolist() == prices
+    columns_read = scan.scanned(words, payloads)
+    prices = [float(json.loads(payloads[n])["price"]) for n in columns_read.message.tolist()]
+    assert columns_read.of.price.tolist() == prices
     assert len(prices) > 19_000
 
 
@@ -107,10 +109,12 @@ def test_halfway_decimals_round_to_even() -> None:
     payloads = [
         codec.encode(TRADE).replace(b'"quantity":0.25', f'"quantity":{x}'.encode()) for x in numbers
     ]
-    found = scan.scanned(columns.Words(), payloads)
-    told = dict(zip(found.message.tolist(), found.of.quantity.tolist(), strict=True))
-    assert told == {n: float(numbers[n]) for n in told}
-    assert set(told) >= {0, 1, 2, 3, 4}
+    columns_read = scan.scanned(columns.Words(), payloads)
+    quantities = dict(
+        zip(columns_read.message.tolist(), columns_read.of.quantity.tolist(), strict=True)
+    )
+    assert quantities == {n: float(numbers[n]) for n in quantities}
+    assert set(quantities) >= {0, 1, 2, 3, 4}
 
 
 @settings(max_examples=400, deadline=None)
@@ -137,17 +141,17 @@ def test_a_damaged_message_is_read_as_the_codec_reads_it_or_left(seed, damages) 
 def test_no_message_borrows_from_the_next() -> None:
     whole = codec.encode(TRADE)
     for cut in range(1, len(whole)):
-        found, left = taken([whole[:cut], whole[cut:], b"[" + whole, b"]", whole])
-        assert [number for number, *_ in found] == [4]
+        rows, left = taken([whole[:cut], whole[cut:], b"[" + whole, b"]", whole])
+        assert [number for number, *_ in rows] == [4]
         assert left == {0, 1, 2, 3}
 
 
 def test_an_array_is_taken_whole_or_left_whole() -> None:
     one, bad = codec.encode(TRADE), b'{"type":"trade"}'
-    found, left = taken(
+    rows, left = taken(
         [b"[" + one + b" , " + one + b"]", b"[" + one + b"," + bad + b"]", b"[]", None]
     )
-    assert [place[:2] for place in found] == [(0, 0), (0, 1)]
+    assert [place[:2] for place in rows] == [(0, 0), (0, 1)]
     assert left == {1, 2, 3}
 
 
@@ -158,9 +162,9 @@ def test_words_are_learnt_once_and_malformed_ones_never() -> None:
         for venue in (["binance", "bybit", "?", "binance", "?", "bybit"])
     ]
     for _ in range(2):
-        found = scan.scanned(words, payloads)
-        assert found.of.label.tolist() == [0, 1, -1, 0, -1, 1]
-        assert found.of.word.tolist() == [0, 1, -1, 0, -1, 1]
+        columns_read = scan.scanned(words, payloads)
+        assert columns_read.of.label.tolist() == [0, 1, -1, 0, -1, 1]
+        assert columns_read.of.word.tolist() == [0, 1, -1, 0, -1, 1]
     assert [label[0] for label in words.labels] == ["binance", "bybit"]
 
 
@@ -172,8 +176,8 @@ def test_too_many_words_are_forgotten_and_learnt_anew(monkeypatch) -> None:
             msgspec.structs.replace(TRADE, asset=f"A{n}", instrument=f"A{n}-USDT-PERP")
             for n in range(first, first + 40)
         ]
-        found = scan.scanned(words, [codec.encode(trade) for trade in trades])
-        assert [words.known[word][1] for word in found.of.word.tolist()] == [
+        columns_read = scan.scanned(words, [codec.encode(trade) for trade in trades])
+        assert [words.known[number][1] for number in columns_read.of.word.tolist()] == [
             trade.asset for trade in trades
         ]
         assert len(words.labels) <= 90
@@ -184,8 +188,8 @@ TEXTS = [f'"{text}"' for text in STRINGS]
 
 def with_field(field: str, text: str) -> bytes:
     """The trade with one field's JSON text replaced; quoted in euros, so that any worth goes."""
-    told = json.loads(codec.encode(TRADE)) | {"instrument": "BTC-EUR-SPOT", field: "@"}
-    payload = json.dumps(told, ensure_ascii=False).encode()
+    fields = json.loads(codec.encode(TRADE)) | {"instrument": "BTC-EUR-SPOT", field: "@"}
+    payload = json.dumps(fields, ensure_ascii=False).encode()
     return payload.replace(b'"@"', text.encode("utf-8", "surrogatepass"))
 
 
@@ -198,8 +202,8 @@ def test_every_known_trap_in_every_field_reads_as_the_codec_reads_it(field) -> N
 def test_a_worth_of_two_to_the_64_is_no_worth_of_nothing() -> None:
     numbers = ["18446744073709551616", "36893488147419103232", "18446744073709551616000",
                "184467.44073709551616", "1.8446744073709551616e5", "92233.720368547758080"]  # fmt: skip
-    found, left = taken([with_field("notional_usd", number) for number in numbers])
-    assert not found
+    rows, left = taken([with_field("notional_usd", number) for number in numbers])
+    assert not rows
     assert left == set(range(len(numbers)))
 
 
@@ -208,8 +212,8 @@ def test_names_beyond_ascii_are_scanned_and_ids_beyond_ascii_are_left() -> None:
         TRADE, instrument="币安人生-USDT-PERP", venue_symbol="币安人生USDT", asset="币安人生"
     )
     strange_id = msgspec.structs.replace(listed, event_id="编号1")
-    found, left = taken([codec.encode(one) for one in (listed, strange_id, TRADE)])
-    assert [record for *_, record in found] == [listed, TRADE]
+    rows, left = taken([codec.encode(one) for one in (listed, strange_id, TRADE)])
+    assert [record for *_, record in rows] == [listed, TRADE]
     assert left == {1}
     assert decoded(codec.encode(strange_id)) == strange_id
 
@@ -231,8 +235,8 @@ def test_bytes_that_are_no_utf_8_are_left_to_the_codec_which_refuses_them() -> N
 
 def test_messages_of_nothing_but_space_cost_no_more_than_their_length() -> None:
     # Each was looked through to the end of all that followed: minutes of work for these.
-    found, left = taken([b" " * 1_000] * 30_000 + [codec.encode(TRADE)])
-    assert len(found) == 1
+    rows, left = taken([b" " * 1_000] * 30_000 + [codec.encode(TRADE)])
+    assert len(rows) == 1
     assert len(left) == 30_000
 
 

@@ -36,8 +36,8 @@ def engine(tmp_path_factory):
 def few_partitions(monkeypatch):
     """An insert may span three of the table's partitions."""
     monkeypatch.setattr(poison, "MAX_PARTITIONS", 3)
-    own = clickhouse._INSERT_SETTINGS | {"max_partitions_per_insert_block": 3}
-    monkeypatch.setattr(clickhouse, "_INSERT_SETTINGS", own)
+    insert_settings = clickhouse._INSERT_SETTINGS | {"max_partitions_per_insert_block": 3}
+    monkeypatch.setattr(clickhouse, "_INSERT_SETTINGS", insert_settings)
 
 
 def bar(month, trades):

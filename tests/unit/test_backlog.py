@@ -14,8 +14,8 @@ def test_a_stage_is_behind_by_the_seconds_it_took_to_write_what_it_has_left():
 
 
 def test_a_stage_that_falls_behind_is_saturated():
-    found = saturated(seen(0, 0, 0), seen(10, 1_000, 900), seen(20, 2_000, 1_500))
-    assert found == ["detect"]
+    verdict = saturated(seen(0, 0, 0), seen(10, 1_000, 900), seen(20, 2_000, 1_500))
+    assert verdict == ["detect"]
 
 
 def test_a_stage_that_stays_as_far_behind_is_not():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from nights import NIGHT, PARAMS, PRODUCERS, START, Item, play, with_feeds, word
+from nights import NIGHT, PARAMS, PRODUCERS, START, Item, alive, play, with_feeds
 
 from schemas.bars import Bar
 from schemas.findings import Alert, CascadeFinding
@@ -44,13 +44,13 @@ def with_words(extra: list[tuple[str, FeedStatus]], at: float) -> list[Item]:
 @pytest.mark.parametrize("ahead", [15, 290, 86_400])
 @pytest.mark.parametrize("topic", list(PRODUCERS))
 def test_one_word_from_the_future_changes_no_finding(topic: str, ahead: int) -> None:
-    leap = word(PRODUCERS[topic], 1_470 + ahead)
+    leap = alive(PRODUCERS[topic], 1_470 + ahead)
     assert findings(play(with_words([(topic, leap)], 0.6))) == findings(play(WHOLE))
 
 
 @pytest.mark.parametrize("topic", list(PRODUCERS))
 def test_words_of_ten_years_ago_from_a_stranger_change_no_finding(topic: str) -> None:
-    old = word("stranger", -10 * 31_536_000)
+    old = alive("stranger", -10 * 31_536_000)
     again = [(topic, old)] * 5
     assert findings(play(with_words(again, 0.5))) == findings(play(WHOLE))
 
@@ -63,7 +63,7 @@ def test_words_of_ten_thousand_strangers_change_no_finding(seed: int) -> None:
         items.append((topic, record))
         if isinstance(record, FeedStatus) and draw.random() < 0.3:
             second = record.ts_event // SECOND - START + draw.choice([-7, 0, 3, 400, 90_000])
-            items += [(topic, word(f"s{draw.random()}", second)) for _ in range(4)]
+            items += [(topic, alive(f"s{draw.random()}", second)) for _ in range(4)]
     assert findings(play(items)) == findings(play(WHOLE))
 
 
@@ -122,11 +122,11 @@ def test_bars_of_one_trades_partition_may_come_days_after_those_of_another(behin
     refused = set()
     for topic in ("liquidations", "whale_transfers"):
         for second in (0, 1):
-            step = engine.step(PARAMS, shard, topic, word("x", second))
+            step = engine.step(PARAMS, shard, topic, alive("x", second))
             refused.add(step.refused)
     for part, last in ((0, behind), (1, 0), (1, behind)):
         bar = a_bar(START + last - 1)
-        spoken = msgspec.structs.replace(word("rollup", last), part=part, parts=2)
+        spoken = msgspec.structs.replace(alive("rollup", last), part=part, parts=2)
         refused |= {engine.step(PARAMS, shard, "bars", r).refused for r in (bar, spoken)}
     assert refused == {None}
     assert shard.inputs["bars"].now == (START + behind) * SECOND

@@ -24,15 +24,17 @@ DAY = 86_400
 
 def history(days: int, bursts: list[int], assets: tuple[str, ...] = ("SOL",)) -> Recording:
     """An order every four minutes, and bursts of growing size at the given hours."""
-    held, rng = Recording(), np.random.default_rng(3)
+    recording, rng = Recording(), np.random.default_rng(3)
     for asset in assets:
         at = rng.integers(0, days * DAY, days * 360)
         for n, hour in enumerate(bursts):
             at = np.concatenate([at, hour * 3600 + rng.integers(0, 40, 30 + 15 * n)])
         usd = np.exp(8 + rng.normal(size=len(at)))
         for second, worth in zip(np.sort(at).tolist(), usd.tolist(), strict=True):
-            recorded.add(held, asset, "long", "okx", "full", (START + second) * SECOND, worth, 1)
-    return held
+            recorded.add(
+                recording, asset, "long", "okx", "full", (START + second) * SECOND, worth, 1
+            )
+    return recording
 
 
 #: A burst every three days, each larger than the one before.
@@ -40,9 +42,9 @@ BURSTS = [24 * day + 7 for day in range(2, 42, 3)]
 
 
 def test_the_fitted_threshold_keeps_the_budget_and_no_lower_one_would() -> None:
-    held = history(43, BURSTS)
-    [one] = fit(held, [], 1.0, Params()).assets
-    score = z30(recorded.feed(held, ("SOL", "long")))
+    recording = history(43, BURSTS)
+    [one] = fit(recording, [], 1.0, Params()).assets
+    score = z30(recorded.feed(recording, ("SOL", "long")))
     weeks = (len(score) - DAY) / (7 * DAY)
     assert len(alarms(score, one.threshold.value, 1.4, 300)) <= weeks
     assert len(alarms(score, one.threshold.value - 0.2, 1.4, 300)) > weeks
@@ -51,12 +53,12 @@ def test_the_fitted_threshold_keeps_the_budget_and_no_lower_one_would() -> None:
 
 
 def test_alarms_near_cascades_that_are_known_are_not_counted() -> None:
-    held = history(43, BURSTS)
+    recording = history(43, BURSTS)
     times = [(START + hour * 3600) * SECOND for hour in BURSTS[7:]]
     known: list[Line] = [Cascade("SOL", "long", t, t + 40 * SECOND, t + 40 * SECOND) for t in times]
-    [plain] = fit(held, [], 1.0, Params()).assets
-    [told] = fit(held, known, 1.0, Params()).assets
-    assert told.threshold.value < plain.threshold.value - 0.1
+    [plain] = fit(recording, [], 1.0, Params()).assets
+    [fitted] = fit(recording, known, 1.0, Params()).assets
+    assert fitted.threshold.value < plain.threshold.value - 0.1
 
 
 def test_a_history_too_short_for_the_budget_is_refused_and_says_what_would_do() -> None:
@@ -79,33 +81,33 @@ def test_only_what_was_fitted_stops_being_called_default() -> None:
 
 
 def test_an_outage_of_every_feed_is_not_watched_time() -> None:
-    held = history(43, BURSTS)
-    cuts = recorded.silences(held, 3600)
+    recording = history(43, BURSTS)
+    cuts = recorded.silences(recording, 3600)
     assert not len(cuts.after)
-    first = held.orders["SOL", "long"].at
+    first = recording.orders["SOL", "long"].at
     keep = [t for t in first if not 10 * DAY <= t // SECOND - START < 13 * DAY]
-    del first[:], held.orders["SOL", "long"].usd[len(keep) :]
+    del first[:], recording.orders["SOL", "long"].usd[len(keep) :]
     first.extend(keep)
-    for column in (held.orders["SOL", "long"].venue, held.orders["SOL", "long"].orders):
+    for column in (recording.orders["SOL", "long"].venue, recording.orders["SOL", "long"].orders):
         del column[len(keep) :]
-    cuts = recorded.silences(held, 3600)
+    cuts = recorded.silences(recording, 3600)
     assert cuts.lost.tolist() == pytest.approx([3 * DAY], abs=1800)
     at = np.array([0, 9 * DAY, 11 * DAY, 14 * DAY])
-    told = recorded.uncut(cuts, at)
-    assert told[:2].tolist() == [0, 9 * DAY]
-    assert told[2] == cuts.after[0]
-    assert told[3] == 14 * DAY - cuts.lost[0]
+    pieces = recorded.uncut(cuts, at)
+    assert pieces[:2].tolist() == [0, 9 * DAY]
+    assert pieces[2] == cuts.after[0]
+    assert pieces[3] == 14 * DAY - cuts.lost[0]
 
 
 def test_the_command_writes_parameters_that_a_run_can_load(tmp_path: Path) -> None:
-    held = history(30, BURSTS[:9])
-    told = held.orders["SOL", "long"]
+    recording = history(30, BURSTS[:9])
+    orders = recording.orders["SOL", "long"]
     lines = [
         {"type": "liquidation", "event_id": f"t:{n}", "venue": "okx", "instrument": "SOL-USDT-PERP",
          "venue_symbol": "SOLUSDT", "asset": "SOL", "position_side": "long", "order_side": "sell",
          "price": None, "price_kind": None, "quantity": None, "notional_usd": usd,
          "coverage": "full", "stream": "t", "ts_event": at, "ts_recv": at}
-        for n, (at, usd) in enumerate(zip(told.at, told.usd, strict=True))
+        for n, (at, usd) in enumerate(zip(orders.at, orders.usd, strict=True))
     ]  # fmt: skip
     topic = tmp_path / "liquidations.ndjson"
     topic.write_bytes(b"\n".join(map(msgspec.json.encode, lines)))
@@ -114,7 +116,7 @@ def test_the_command_writes_parameters_that_a_run_can_load(tmp_path: Path) -> No
         main, ["calibrate", "--source", str(topic), "--budget", "1", "--out", str(out)]
     )
     assert done.exit_code == 0, done.output
-    [one] = fit(held, [], 1.0, Params()).assets
+    [one] = fit(recording, [], 1.0, Params()).assets
     params = load_params(str(out))
     assert params.onset.threshold("SOL", "full") == round(one.threshold.value, 3)
     assert not params.onset.thresholds_are_default

@@ -31,17 +31,17 @@ def taken() -> Checkpoint:
 
 
 def reason(path: Path, source: Source = NIGHT, params: str = PARAMS.version) -> str:
-    with pytest.raises(Unusable) as told:
+    with pytest.raises(Unusable) as refusal:
         load(path, source, params)
-    return str(told.value)
+    return str(refusal.value)
 
 
 def test_what_was_written_is_read_back_whole(taken: Checkpoint, tmp_path: Path) -> None:
     path = tmp_path / checkpoint.NAME
     write(path, encode(taken))
-    found = load(path, NIGHT, PARAMS.version)
-    assert found
-    assert found == taken
+    loaded = load(path, NIGHT, PARAMS.version)
+    assert loaded
+    assert loaded == taken
     assert [file.name for file in tmp_path.iterdir()] == [checkpoint.NAME]
 
 

@@ -181,8 +181,8 @@ def test_a_message_of_many_bars_is_read_whole_and_a_bad_one_costs_only_itself() 
     assert codec.decode_many("bars", whole) == (bars, None)
     assert codec.decode_many("bars", codec.encode(BAR)) == ([BAR], None)
     broken = whole.replace(b'"high":2.0', b'"high":-2.0', 2)
-    found, problem = codec.decode_many("bars", broken, 1, 7)
-    assert found == bars[2:]
+    records, problem = codec.decode_many("bars", broken, 1, 7)
+    assert records == bars[2:]
     assert problem is not None
     assert (problem.offset, problem.field) == (7, "[0].high")
     assert problem.reason.endswith("also refused of this message: 1")
@@ -190,11 +190,11 @@ def test_a_message_of_many_bars_is_read_whole_and_a_bad_one_costs_only_itself() 
 
 @pytest.mark.parametrize("payload", [b"[]", b"[1", b"[[]]", b"", None, b"[null]"])
 def test_a_message_of_many_that_holds_nothing_is_refused(payload: bytes | None) -> None:
-    found, problem = codec.decode_many("bars", payload)
-    assert found == []
+    records, problem = codec.decode_many("bars", payload)
+    assert records == []
     assert problem is not None
 
 
 def test_only_topics_of_many_take_arrays() -> None:
-    found, problem = codec.decode_many("liquidations", b"[" + codec.encode(LIQUIDATION) + b"]")
-    assert (found, problem is None) == ([], False)
+    records, problem = codec.decode_many("liquidations", b"[" + codec.encode(LIQUIDATION) + b"]")
+    assert (records, problem is None) == ([], False)

@@ -31,18 +31,20 @@ def pulses(ahead_s: dict[str, int], **changes: object) -> list[AssetPulse]:
     return sorted(made, key=lambda pulse: pulse.ts_event)
 
 
-def told(evidence: list[AssetPulse], until: int = 1_200) -> tuple[MarketState, list[MarketFinding]]:
-    state, found = MarketState(), []
+def market_findings(
+    evidence: list[AssetPulse], until: int = 1_200
+) -> tuple[MarketState, list[MarketFinding]]:
+    state, findings = MarketState(), []
     for second in range(START, START + until):
         for pulse in (p for p in evidence if p.ts_event == second * SECOND):
             contagion.step(PARAMS, state, pulse)
-        word = FeedStatus(producer="s", state="alive", ts_event=(second + 1) * SECOND)
-        found += contagion.step(PARAMS, state, word)
-    return state, found
+        feed_status = FeedStatus(producer="s", state="alive", ts_event=(second + 1) * SECOND)
+        findings += contagion.step(PARAMS, state, feed_status)
+    return state, findings
 
 
 def test_the_asset_that_rose_first_is_told_when_the_market_is_calm_again() -> None:
-    state, (onset, closed) = told(pulses({"BTC": 0, "ETH": 12, "SOL": -8}))
+    state, (onset, closed) = market_findings(pulses({"BTC": 0, "ETH": 12, "SOL": -8}))
     assert (onset.lead_assets, onset.lead_p_value) == ([], None)
     assert closed.lead_assets == ["ETH", "BTC", "SOL"]
     assert closed.lead_p_value == pytest.approx(0.025)
@@ -56,12 +58,12 @@ def test_a_long_episode_remembers_who_led_after_its_seconds_are_forgotten() -> N
     for second in range(700, 1_500):
         at = (START + second) * SECOND
         evidence += [msgspec.structs.replace(p, ts_event=at, orders=[3]) for p in last]
-    _, found = told(evidence, 2_000)
-    assert found[-1].phase == "closed"
-    assert found[-1].lead_assets[0] == "ETH"
-    assert found[-1].lead_p_value == pytest.approx(0.025)
+    _, findings = market_findings(evidence, 2_000)
+    assert findings[-1].phase == "closed"
+    assert findings[-1].lead_assets[0] == "ETH"
+    assert findings[-1].lead_p_value == pytest.approx(0.025)
 
 
 def test_without_the_orders_of_two_assets_nobody_leads() -> None:
-    _, (_, closed) = told(pulses({"BTC": 0, "ETH": 12, "SOL": -8}, orders=[]))
+    _, (_, closed) = market_findings(pulses({"BTC": 0, "ETH": 12, "SOL": -8}, orders=[]))
     assert (closed.lead_assets, closed.lead_p_value) == ([], None)

@@ -2,7 +2,17 @@
 
 import msgspec
 import pytest
-from nights import PARAMS, START, Event, again, clocked, deposit, disturbed_night, liquidation, told
+from nights import (
+    PARAMS,
+    START,
+    Event,
+    again,
+    clocked,
+    deposit,
+    disturbed_night,
+    event,
+    liquidation,
+)
 
 from schemas.findings import Alert, CascadeFinding, WhaleFinding
 from schemas.onchain import WhaleTransfer
@@ -29,19 +39,19 @@ def play(events: list[Event]) -> list[msgspec.Struct]:
 
 def verdicts(*transfers: WhaleTransfer, until: int = AT + 3_600) -> list[WhaleFinding]:
     """What a shard without any tape says of transfers, told each when it is received."""
-    shard, found = Shard(), []
+    shard, findings = Shard(), []
     for transfer in sorted(transfers, key=lambda t: t.ts_recv):
-        found += tell(shard, transfer.ts_recv // SECOND)
+        findings += tell(shard, transfer.ts_recv // SECOND)
         engine.step(PARAMS, shard, "whale_transfers", transfer)
-    found += tell(shard, until)
-    return [f for f in found if isinstance(f, WhaleFinding)]
+    findings += tell(shard, until)
+    return [f for f in findings if isinstance(f, WhaleFinding)]
 
 
 def tell(shard: Shard, second: int) -> list[Finding]:
-    word = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
+    feed_status = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
     # A word that leaps is believed at the next.
     inputs = [name for name in INPUTS for _ in (1, 2)]
-    return [f for name in inputs for f in engine.step(PARAMS, shard, name, word).findings]
+    return [f for name in inputs for f in engine.step(PARAMS, shard, name, feed_status).findings]
 
 
 def test_a_removal_before_its_window_has_passed_leaves_nothing_to_say() -> None:
@@ -82,15 +92,15 @@ def test_a_correction_to_a_later_time_is_judged_after_its_own_window() -> None:
 
 
 def test_a_correction_to_what_is_no_deposit_only_takes_back() -> None:
-    found = verdicts(FIRST, again(FIRST, DUE + 60, 2, to_kind="unknown"))
-    assert [f.verdict for f in found] == ["not_testable", "retracted"]
+    findings = verdicts(FIRST, again(FIRST, DUE + 60, 2, to_kind="unknown"))
+    assert [f.verdict for f in findings] == ["not_testable", "retracted"]
 
 
 def test_a_transfer_that_is_mined_again_is_judged_again() -> None:
     """Reorgs mostly bring a transaction back in another block."""
     mined_again = again(FIRST, DUE + 90, 3, ts_event=(AT + 30) * SECOND)
-    found = verdicts(FIRST, again(FIRST, DUE + 60, 2, removed=True), mined_again)
-    assert [(f.verdict, f.version) for f in found] == [
+    findings = verdicts(FIRST, again(FIRST, DUE + 60, 2, removed=True), mined_again)
+    assert [(f.verdict, f.version) for f in findings] == [
         ("not_testable", 1), ("retracted", 2), ("not_testable", 3),
     ]  # fmt: skip
 
@@ -138,17 +148,17 @@ def test_what_is_remembered_is_bounded_by_time_and_by_number() -> None:
 
 
 @pytest.fixture(scope="module")
-def found() -> list[msgspec.Struct]:
+def findings() -> list[msgspec.Struct]:
     return play(disturbed_night())
 
 
-def cascades(found: list[msgspec.Struct]) -> list[CascadeFinding]:
-    return [f for f in found if isinstance(f, CascadeFinding)]
+def cascades(findings: list[msgspec.Struct]) -> list[CascadeFinding]:
+    return [f for f in findings if isinstance(f, CascadeFinding)]
 
 
-def test_people_hear_that_an_alert_was_taken_back_and_of_nothing_else_taken_back(found) -> None:
-    whales = [f for f in found if isinstance(f, WhaleFinding)]
-    told_of = [a for a in found if isinstance(a, Alert) and a.kind.startswith("whale.")]
+def test_people_hear_that_an_alert_was_taken_back_and_of_nothing_else_taken_back(findings) -> None:
+    whales = [f for f in findings if isinstance(f, WhaleFinding)]
+    told_of = [a for a in findings if isinstance(a, Alert) and a.kind.startswith("whale.")]
     assert [(f.event_id, f.verdict) for f in whales] == [
         ("deposit", "not_testable"), ("deposit", "retracted"), ("deposit", "not_testable"),
         ("deposit", "retracted"), ("seller", "consistent_with_selling"), ("seller", "retracted"),
@@ -160,11 +170,13 @@ def test_people_hear_that_an_alert_was_taken_back_and_of_nothing_else_taken_back
     assert told_of[1].finding_id == whales[-1].finding_id
 
 
-def test_a_corrected_order_is_told_beside_its_episode_and_changes_no_other_finding(found) -> None:
+def test_a_corrected_order_is_told_beside_its_episode_and_changes_no_other_finding(
+    findings,
+) -> None:
     first_tellings = [e for e in disturbed_night() if getattr(e[2], "version", 1) == 1]
     plain = cascades(play(first_tellings))
-    while_open, after = [f for f in cascades(found) if f.phase == "corrected"]
-    assert [f for f in cascades(found) if f.phase != "corrected"] == plain
+    while_open, after = [f for f in cascades(findings) if f.phase == "corrected"]
+    assert [f for f in cascades(findings) if f.phase != "corrected"] == plain
     assert while_open.ts_event == (START + 1_610) * SECOND
     [closed] = [f for f in plain if f.phase == "closed" and f.asset == while_open.asset]
     assert {while_open.episode_id, after.episode_id} == {closed.episode_id}
@@ -172,16 +184,16 @@ def test_a_corrected_order_is_told_beside_its_episode_and_changes_no_other_findi
     assert after.ts_event == (START + 2_350) * SECOND
 
 
-def test_a_correction_that_concerns_no_episode_or_tape_is_harmless(found) -> None:
+def test_a_correction_that_concerns_no_episode_or_tape_is_harmless(findings) -> None:
     calm = liquidation(START + 10, 9, 1e4, "BTC", "bybit")
     other_side = msgspec.structs.replace(
         liquidation(START + 1_600, 99, 1e4, "BTC", "bybit"), position_side="short", order_side="buy"
     )
     ancient = deposit(START + 2_000, event_id="ancient", ts_event=1_420_070_400 * SECOND)
-    news = [told(again(order, START + 2_340, 2, removed=True)) for order in (calm, other_side)]
-    more = [*disturbed_night(), *news, told(again(ancient, START + 2_000, 2))]
+    news = [event(again(order, START + 2_340, 2, removed=True)) for order in (calm, other_side)]
+    more = [*disturbed_night(), *news, event(again(ancient, START + 2_000, 2))]
     anew = play(sorted(more, key=lambda e: e[0]))
-    assert cascades(anew) == cascades(found)
+    assert cascades(anew) == cascades(findings)
     [finding] = [f for f in anew if isinstance(f, WhaleFinding) and f.event_id == "ancient"]
     assert (finding.verdict, finding.reason) == ("not_testable", "the tape begins after the window")
 
@@ -199,29 +211,29 @@ def test_what_a_deposit_costs_does_not_grow_with_those_that_wait(
 
     monkeypatch.setattr(Inflow, "due_second", looked)
     crowd = [deposit(AT + n % 300, event_id=f"deposit {n}") for n in range(many)]
-    found = verdicts(*crowd)
-    assert len(found) == many
+    findings = verdicts(*crowd)
+    assert len(findings) == many
     assert looks[0] < 6 * many
 
 
 def test_a_deposit_that_finds_no_room_to_wait_is_told_at_once_and_never_judged_again() -> None:
     crowd = [deposit(AT, event_id=f"deposit {n:04}") for n in range(inflows.WAITING + 2)]
     late = again(crowd[-1], AT + 60, 2, notional_usd=5e7)
-    found = verdicts(*crowd, late)
-    refused = [f for f in found if "wait to be tested" in f.reason and f.verdict != "retracted"]
+    findings = verdicts(*crowd, late)
+    refused = [f for f in findings if "wait to be tested" in f.reason and f.verdict != "retracted"]
     assert [f.event_id for f in refused] == ["deposit 1000", "deposit 1001", "deposit 1001"]
     assert {f.ts_detect for f in refused[:2]} == {(AT + 1 + PARAMS.grace_s) * SECOND}
-    assert [f.verdict for f in found if f.event_id == "deposit 1001"] == [
+    assert [f.verdict for f in findings if f.event_id == "deposit 1001"] == [
         "not_testable",
         "retracted",
         "not_testable",
     ]
-    assert len(found) == len(crowd) + 2
+    assert len(findings) == len(crowd) + 2
 
 
 def test_verdicts_of_one_second_come_in_the_order_in_which_they_were_due() -> None:
     early, late = deposit(AT, event_id="b"), deposit(AT + 120, event_id="a")
     told_late = again(early, DUE + 600, 1, event_id="c")
     moved = msgspec.structs.replace(told_late, version=2)
-    found = verdicts(late, early, again(moved, DUE + 600, 3))
-    assert [f.event_id for f in found] == ["b", "a", "c"]
+    findings = verdicts(late, early, again(moved, DUE + 600, 3))
+    assert [f.event_id for f in findings] == ["b", "a", "c"]

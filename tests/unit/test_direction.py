@@ -31,14 +31,16 @@ def tape(*minutes: tuple[float, float, float]) -> flow.FlowState:
     ],
 )
 def test_a_side_is_named_where_price_and_flow_agree_on_it(bought, sold, price, side, why) -> None:
-    told = direction.infer(EpisodeParams(), tape((1, 1, 100.0), (bought, sold, price)), 101 * 60)
-    assert told.side == side
-    assert why in told.reason
+    inferred = direction.infer(
+        EpisodeParams(), tape((1, 1, 100.0), (bought, sold, price)), 101 * 60
+    )
+    assert inferred.side == side
+    assert why in inferred.reason
 
 
 def test_without_a_tape_the_side_stays_unknown() -> None:
-    told = direction.infer(EpisodeParams(), flow.FlowState(), 6_000)
-    assert told == ("unknown", "no trades in the 5 min before to tell by")
+    inferred = direction.infer(EpisodeParams(), flow.FlowState(), 6_000)
+    assert inferred == ("unknown", "no trades in the 5 min before to tell by")
 
 
 def unsided(event: Event, mirror: bool) -> Event:
@@ -58,18 +60,18 @@ def unsided(event: Event, mirror: bool) -> Event:
 @pytest.mark.parametrize(("mirror", "side"), [(False, "long"), (True, "short")])
 def test_an_episode_of_unknown_side_says_which_it_is_and_why(mirror, side) -> None:
     state = pipeline.State()
-    found = [
+    inferences = [
         record
         for topic, item in clocked([unsided(e, mirror) for e in night(burst_at=1_500)])
         for _, record in pipeline.step(PARAMS, state, topic, item).outputs
         if isinstance(record, CascadeFinding)
     ]
-    ends = [f for f in found if f.phase in ("peak", "exhausted") and f.asset == "BTC"]
+    ends = [f for f in inferences if f.phase in ("peak", "exhausted") and f.asset == "BTC"]
     assert ends
     assert {f.position_side for f in ends} == {side}
     assert all(f.side_reason.startswith("not told by the feed; price") for f in ends)
     assert all(f.drawdown_bps > 100 for f in ends)
-    assert {f.position_side for f in found if f.asset == "ETH"} == {"unknown"}
-    assert {f.side_reason for f in found if f.asset == "ETH"} == {
+    assert {f.position_side for f in inferences if f.asset == "ETH"} == {"unknown"}
+    assert {f.side_reason for f in inferences if f.asset == "ETH"} == {
         "no trades in the 5 min before to tell by"
     }

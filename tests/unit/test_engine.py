@@ -56,23 +56,23 @@ def test_the_same_event_twice_is_a_duplicate() -> None:
 def test_no_tier_is_called_before_the_baseline_has_its_history() -> None:
     patient = Params(onset=OnsetParams(min_history_s=86_400))
     state = pipeline.State()
-    found = [
+    findings = [
         record
         for topic, item in clocked(night())
         for _, record in pipeline.step(patient, state, topic, item).outputs
         if isinstance(record, CascadeFinding)
     ]
-    assert found == []
+    assert findings == []
 
 
 def test_bankruptcy_price_never_feeds_slippage() -> None:
     """Liquidations carry absurd bankruptcy prices here; the move must come from fills."""
     draw = random.Random(1)
     shard = Shard()
-    found: list[CascadeFinding] = []
+    findings: list[CascadeFinding] = []
     for second in range(START, START + 1200):
-        told = tell_all(shard, second - 1)
-        found += [f for f in told if isinstance(f, CascadeFinding)]
+        outputs = tell_all(shard, second - 1)
+        findings += [f for f in outputs if isinstance(f, CascadeFinding)]
         for number in range(40 if second > START + 900 else draw.random() < 0.05):
             order = liquidation(second, number, 5e3, "BTC", "bybit")
             engine.step(PARAMS, shard, "liquidations", order)
@@ -92,19 +92,19 @@ def test_bankruptcy_price_never_feeds_slippage() -> None:
         )
         engine.step(PARAMS, shard, "bars", bar)
     # Bankruptcy prices were 100.0, 9,000 bps below. The fills fell by 100 bps.
-    assert {f.drawdown_bps for f in found} <= {0.0, 100.0}
-    assert 100.0 in {f.drawdown_bps for f in found}
+    assert {f.drawdown_bps for f in findings} <= {0.0, 100.0}
+    assert 100.0 in {f.drawdown_bps for f in findings}
 
 
 def test_a_finding_names_its_inputs() -> None:
     state = pipeline.State()
-    found = [
+    findings = [
         record
         for topic, item in clocked(night())
         for _, record in pipeline.step(PARAMS, state, topic, item).outputs
         if isinstance(record, CascadeFinding)
     ]
-    onset = next(f for f in found if f.phase == "onset")
+    onset = next(f for f in findings if f.phase == "onset")
     assert onset.threshold_is_default
     assert onset.feed_class == "mixed"
     assert onset.coverage == "latest_per_second"
@@ -122,18 +122,21 @@ def test_a_threshold_is_called_default_by_asset_and_class_of_feed() -> None:
     market = MarketParams(thresholds_are_default=False, calibrated=("full",))
     state = pipeline.State()
     params = Params(onset=onset, market=market)
-    found = [
+    findings = [
         record
         for topic, item in clocked(night())
         for _, record in pipeline.step(params, state, topic, item).outputs
     ]
     of_asset = {
         (f.asset, f.feed_class, f.threshold_is_default)
-        for f in found
+        for f in findings
         if isinstance(f, CascadeFinding)
     }
     assert of_asset == {("BTC", "mixed", False), ("ETH", "mixed", True)}
-    assert [f.threshold_is_default for f in found if isinstance(f, MarketFinding)] == [True, True]
+    assert [f.threshold_is_default for f in findings if isinstance(f, MarketFinding)] == [
+        True,
+        True,
+    ]
 
 
 def test_where_all_shows_the_latest_order_only_the_tape_is_read_too_and_the_finding_says_so() -> (
@@ -147,16 +150,16 @@ def test_where_all_shows_the_latest_order_only_the_tape_is_read_too_and_the_find
     )
     for params, name in ((patient, "Z30+flow"), (calibrated, "Z30")):
         state = pipeline.State()
-        found = [
+        findings = [
             record
             for topic, item in clocked(dimmed(night()))
             for _, record in pipeline.step(params, state, topic, item).outputs
             if isinstance(record, CascadeFinding)
         ]
-        onsets = {f.asset: (f.score_name, f.threshold) for f in found if f.phase == "onset"}
+        onsets = {f.asset: (f.score_name, f.threshold) for f in findings if f.phase == "onset"}
         assert onsets["BTC"] == (name, 3.0 if name == "Z30+flow" else 2.0)
         # There is no tape of ETH.
-        assert {f.score_name for f in found if f.asset == "ETH"} == {"Z30"}
+        assert {f.score_name for f in findings if f.asset == "ETH"} == {"Z30"}
 
 
 def dimmed(events: list[Event]) -> list[Event]:
@@ -177,15 +180,15 @@ def test_volatility_is_taken_off_where_a_venue_is_complete_and_the_finding_says_
         usual = VolatilityParams(weight=weight, lower=0.19, min_history_min=5)
         params = msgspec.structs.replace(PARAMS, volatility=usual)
         state = pipeline.State()
-        found = [
+        findings = [
             record
             for topic, item in clocked(night())
             for _, record in pipeline.step(params, state, topic, item).outputs
             if isinstance(record, CascadeFinding)
         ]
-        onsets = {f.asset: f for f in found if f.phase == "onset"}
+        onsets = {f.asset: f for f in findings if f.phase == "onset"}
         assert (onsets["BTC"].score_name, onsets["BTC"].feed_class) == (name, "mixed")
         threshold = params.onset.threshold("BTC", "mixed")
         assert onsets["BTC"].threshold == pytest.approx(threshold - lower)
         # There is no tape of ETH.
-        assert {f.score_name for f in found if f.asset == "ETH"} == {"Z30"}
+        assert {f.score_name for f in findings if f.asset == "ETH"} == {"Z30"}

@@ -18,56 +18,56 @@ def live(
     """Feed (score, usd) a second; return the episode and the phases with their second."""
     prices = prices or {}
     running: Episode | None = None
-    told: list[tuple[int, Phase]] = []
+    transitions: list[tuple[int, Phase]] = []
     for second, (score, usd) in enumerate(usd_by_second):
         price = prices.get(second)
         now = Second(second, score, H, 1 if usd else 0, usd, price, price)
         if running is None:
             running = episodes.open_episode(now, side, (None, None))
         entered = episodes.step(ONSET, PARAMS, running, side, now)
-        told += [(second, phase) for phase in entered]
+        transitions += [(second, phase) for phase in entered]
         if running.phase == "closed":
             break
     assert running is not None
-    return running, told
+    return running, transitions
 
 
-def phases(told: list[tuple[int, Phase]]) -> list[Phase]:
-    return [phase for _, phase in told]
+def phases(transitions: list[tuple[int, Phase]]) -> list[Phase]:
+    return [phase for _, phase in transitions]
 
 
 CALM = [(0.0, 0.0)] * 700
 
 
 def test_watch_comes_before_onset_and_onset_only_at_the_threshold() -> None:
-    _, told = live([(4.4, 1e5), (4.9, 1e5), (5.0, 1e5)])
-    assert told == [(0, "watch"), (2, "onset")]
+    _, transitions = live([(4.4, 1e5), (4.9, 1e5), (5.0, 1e5)])
+    assert transitions == [(0, "watch"), (2, "onset")]
 
 
 def test_a_watch_that_fades_is_closed_without_an_onset() -> None:
-    _, told = live([(4.4, 1e5), *CALM])
-    assert phases(told) == ["watch", "closed"]
+    _, transitions = live([(4.4, 1e5), *CALM])
+    assert phases(transitions) == ["watch", "closed"]
 
 
 def test_a_burst_peaks_exhausts_and_closes() -> None:
-    ended, told = live([(5.5, 1e6)] * 120 + CALM)
-    assert phases(told) == ["watch", "onset", "peak", "exhausted", "closed"]
+    ended, transitions = live([(5.5, 1e6)] * 120 + CALM)
+    assert phases(transitions) == ["watch", "onset", "peak", "exhausted", "closed"]
     assert ended.usd == 120e6
     assert ended.orders == 120
 
 
 def test_a_second_rise_is_a_wave_and_after_exhaustion_a_reignition() -> None:
     burst, pause = [(5.5, 1e6)] * 120, [(4.5, 0.0)] * 60
-    _, told = live(burst + pause + burst + CALM)
-    assert "wave" in phases(told)
-    _, told = live(burst + [(4.5, 0.0)] * 300 + burst + CALM)
-    assert phases(told).count("reignited") == 1
-    assert phases(told)[-2:] == ["exhausted", "closed"]
+    _, transitions = live(burst + pause + burst + CALM)
+    assert "wave" in phases(transitions)
+    _, transitions = live(burst + [(4.5, 0.0)] * 300 + burst + CALM)
+    assert phases(transitions).count("reignited") == 1
+    assert phases(transitions)[-2:] == ["exhausted", "closed"]
 
 
 def test_an_episode_is_not_closed_before_it_is_exhausted() -> None:
-    _, told = live([(5.5, 1e6)] * 60 + [(0.0, 1e6)] * 900)
-    assert "closed" not in phases(told)
+    _, transitions = live([(5.5, 1e6)] * 60 + [(0.0, 1e6)] * 900)
+    assert "closed" not in phases(transitions)
 
 
 def test_drawdown_runs_against_the_closed_side() -> None:
@@ -87,19 +87,19 @@ def test_without_fills_there_is_no_drawdown() -> None:
 def test_a_cascade_that_follows_a_burst_within_its_open_episode_is_called_again_once() -> None:
     """The second burst neither doubles a trough nor follows exhaustion: its score alone tells."""
     burst, pause = [(5.5, 1e6)] * 30, [(3.0, 5e5)] * 125
-    _, told = live(burst + pause + [(5.0, 7e5)] * 30)
-    assert told[-1] == (155, "reignited")
-    assert phases(told).count("onset") == 1
+    _, transitions = live(burst + pause + [(5.0, 7e5)] * 30)
+    assert transitions[-1] == (155, "reignited")
+    assert phases(transitions).count("onset") == 1
 
 
 def test_a_score_that_was_low_for_less_is_not_called_again() -> None:
-    _, told = live([(5.5, 1e6)] * 30 + [(3.0, 5e5)] * 118 + [(5.0, 7e5)] * 30)
-    assert "reignited" not in phases(told)
+    _, transitions = live([(5.5, 1e6)] * 30 + [(3.0, 5e5)] * 118 + [(5.0, 7e5)] * 30)
+    assert "reignited" not in phases(transitions)
 
 
 def test_a_watch_that_rested_before_its_onset_is_called_once() -> None:
-    _, told = live([(4.4, 1e5)] + [(3.0, 1e5)] * 150 + [(5.5, 1e6)] * 30)
-    assert [phase for phase in phases(told) if phase in ("onset", "reignited")] == ["onset"]
+    _, transitions = live([(4.4, 1e5)] + [(3.0, 1e5)] * 150 + [(5.5, 1e6)] * 30)
+    assert [phase for phase in phases(transitions) if phase in ("onset", "reignited")] == ["onset"]
 
 
 def test_levels_are_swept_where_fills_pass_them_for_the_first_time_while_orders_are_forced() -> (

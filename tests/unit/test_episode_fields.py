@@ -118,8 +118,8 @@ def test_the_range_swept_is_that_of_the_drawdown(whole: list[CascadeFinding]) ->
 def test_the_venue_that_rose_first_is_named_first_where_two_are_complete(
     throttled: list[CascadeFinding],
 ) -> None:
-    found = findings(behind(complete_night(), "binance", 10))
-    last = [f for f in found if f.asset == "ETH"][-1]
+    cascade_findings = findings(behind(complete_night(), "binance", 10))
+    last = [f for f in cascade_findings if f.asset == "ETH"][-1]
     assert last.lead_venues == ["bybit", "binance"]
     assert last.lead_p_value is not None
     assert last.lead_p_value <= 0.05
@@ -135,10 +135,10 @@ def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() 
         for order in (o for o in orders if o.ts_event // SECOND == second):
             engine.step(PARAMS, shard, "liquidations", order)
             forced[second] += 1
-        word = FeedStatus(producer="test", state="alive", ts_event=(second + 1) * SECOND)
+        feed_status = FeedStatus(producer="test", state="alive", ts_event=(second + 1) * SECOND)
         for topic in INPUTS:
-            found = engine.step(PARAMS, shard, topic, word).findings
-            pulses += [finding for finding in found if isinstance(finding, AssetPulse)]
+            cascade_findings = engine.step(PARAMS, shard, topic, feed_status).findings
+            pulses += [finding for finding in cascade_findings if isinstance(finding, AssetPulse)]
     first = pulses[0].ts_event // SECOND
     assert [p.ts_event // SECOND for p in pulses] == list(range(first, first + len(pulses)))
     assert len(pulses[0].orders) == lead.BEFORE_S
@@ -157,23 +157,24 @@ def read(second: int, quantity: float, venue: str = "binance") -> Event:
 
 
 def with_readings(*readings: Event) -> list[CascadeFinding]:
-    told = findings(sorted([*night(), *readings], key=lambda event: event[0]))
-    return [f for f in told if f.asset == "BTC" and f.phase != "watch"]
+    cascade_findings = findings(sorted([*night(), *readings], key=lambda event: event[0]))
+    return [f for f in cascade_findings if f.asset == "BTC" and f.phase != "watch"]
 
 
 def test_open_interest_that_is_gone_is_told_in_base_units_since_the_last_reading_before() -> None:
     plain = with_readings()
     began = plain[0].ts_onset // SECOND - START
     ended = plain[-1].ts_event // SECOND - START
-    told = with_readings(
+    cascade_findings = with_readings(
         read(began - 300, 1_000.0), read(began - 100, 800.0, "bybit"), read(began + 1, 700.0),
         read(began + 2, 740.0, "bybit"), read(ended, 1.0, "okx"),
     )  # fmt: skip
     assert {f.open_interest_drop for f in plain} == {None}
-    assert told[-1].open_interest_drop == 0.2
-    assert told[-1].ts_open_interest == (START + began + 1) * SECOND
+    assert cascade_findings[-1].open_interest_drop == 0.2
+    assert cascade_findings[-1].ts_open_interest == (START + began + 1) * SECOND
     assert [
-        msgspec.structs.replace(f, open_interest_drop=None, ts_open_interest=None) for f in told
+        msgspec.structs.replace(f, open_interest_drop=None, ts_open_interest=None)
+        for f in cascade_findings
     ] == plain
 
 

@@ -46,9 +46,9 @@ def test_the_curve_falls_with_the_budget_of_false_alarms(result: dict[str, Any])
 
 
 def test_a_bar_that_was_not_measured_is_neither_reached_nor_missed(result: dict[str, Any]) -> None:
-    told = {bar["bar"]: bar for bar in result["bars"]}
-    assert told["hoarder flagged"]["reached"] is None
-    assert told["recall, full feed"]["reached"] is (result["recall"] >= 0.985)
+    bars = {bar["bar"]: bar for bar in result["bars"]}
+    assert bars["hoarder flagged"]["reached"] is None
+    assert bars["recall, full feed"]["reached"] is (result["recall"] >= 0.985)
     assert pass_marks.of(result) == result["bars"]
 
 
@@ -56,8 +56,8 @@ def test_the_report_is_one_file_that_loads_nothing(result: dict[str, Any]) -> No
     page = html_report.html(result)
     assert page.count("<svg") >= 3
     assert not re.search(r"<script|<link|<img|src=|@import", page)
-    for word in ("Every score on every feed", "damage to come", "fixed-$"):
-        assert word in page
+    for phrase in ("Every score on every feed", "damage to come", "fixed-$"):
+        assert phrase in page
 
 
 def test_the_product_is_judged_and_plain_z30_is_its_rival(result: dict[str, Any]) -> None:
@@ -65,10 +65,10 @@ def test_the_product_is_judged_and_plain_z30_is_its_rival(result: dict[str, Any]
     assert result["damage_to_come"] == result["rivals"]["Undertow"]["damage_to_come"]
     for case, rivals in result["ours_less_rival"].items():
         assert "Undertow" not in rivals
-        told = {bar["bar"]: bar["reached"] for bar in result["bars"]}
+        bars = {bar["bar"]: bar["reached"] for bar in result["bars"]}
         if not case.startswith("giants_"):
             high = rivals["Z30"]["damage_to_come"]["interval"][1]
-            assert told[f"not worse than Z30, {case}: upper end of difference"] is (high >= 0)
+            assert bars[f"not worse than Z30, {case}: upper end of difference"] is (high >= 0)
     # Flow is added on no complete feed, so that there it is Z30 itself.
     full = result["ours_less_rival"]["full"]
     assert full["Z30+flow"] == full["Z30"]
@@ -90,8 +90,8 @@ def test_a_market_cascade_begins_with_the_second_asset_and_one_alone_counts_neit
 
 def test_the_second_largest_excess_is_the_second_largest() -> None:
     rows = np.random.default_rng(1).normal(size=(4, 50)).astype(np.float32)
-    found = market_wide.second_largest(list(rows))
-    assert np.array_equal(found, np.sort(rows, axis=0)[-2])
+    score = market_wide.second_largest(list(rows))
+    assert np.array_equal(score, np.sort(rows, axis=0)[-2])
 
 
 def test_stated_probabilities_of_reignition_are_those_that_made_the_data() -> None:
@@ -99,6 +99,6 @@ def test_stated_probabilities_of_reignition_are_those_that_made_the_data() -> No
     known = np.column_stack([np.ones(20_000), rng.normal(size=(20_000, 4))])
     true = 1 / (1 + np.exp(-(known @ np.array([-1.0, 0.5, -0.8, 0.0, 0.3]))))
     rows = exhaustion.Ends(known, (rng.random(20_000) < true).astype(float))
-    told = exhaustion.report(rows, rows)
-    assert told["worst_error"] < 0.06
-    assert told["brier"] < told["brier_base"]
+    report = exhaustion.report(rows, rows)
+    assert report["worst_error"] < 0.06
+    assert report["brier"] < report["brier_base"]

@@ -45,13 +45,13 @@ def test_a_labelled_night_is_judged_by_what_the_product_called(night: Path, tmp_
     out = tmp_path / "out"
     done = CliRunner().invoke(main, ["evaluate", "--input", str(night), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    told = json.loads((out / "evaluate.json").read_text())
-    assert told["recall"] == 1
-    assert told["false_alarms_per_week"] == 0
-    assert 0 < told["damage_to_come"] < 1
-    assert 0 < told["delay_s"]["p50"] < 30
-    assert told["thresholds_are_default"]
-    assert {"undertow", "Z30", "fixed-$"} <= told["rivals"].keys()
+    result = json.loads((out / "evaluate.json").read_text())
+    assert result["recall"] == 1
+    assert result["false_alarms_per_week"] == 0
+    assert 0 < result["damage_to_come"] < 1
+    assert 0 < result["delay_s"]["p50"] < 30
+    assert result["thresholds_are_default"]
+    assert {"undertow", "Z30", "fixed-$"} <= result["rivals"].keys()
     page = (out / "evaluate.html").read_text()
     assert "SOL long" in page
     assert "<svg" in page
@@ -62,25 +62,25 @@ def test_a_night_without_cascades_still_counts_false_alarms(night: Path, tmp_pat
     out = tmp_path / "out"
     done = CliRunner().invoke(main, ["evaluate", "--input", str(night), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    told = json.loads((out / "evaluate.json").read_text())
-    assert told["recall"] is None
-    assert told["false_alarms_per_week"] > 0
+    result = json.loads((out / "evaluate.json").read_text())
+    assert result["recall"] is None
+    assert result["false_alarms_per_week"] > 0
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reason"),
     [
         ('{"kind": "cascade", "asset": "SOL"}', "line 1: Object missing required field"),
         ("{", "line 1: Input data was truncated"),
     ],
 )
 def test_a_truth_file_that_cannot_be_read_is_refused_by_line(
-    night: Path, line: str, said: str
+    night: Path, line: str, reason: str
 ) -> None:
     (night / "truth.ndjson").write_text(line + "\n")
     done = CliRunner().invoke(main, ["evaluate", "--input", str(night)])
     assert done.exit_code == 2
-    assert said in done.output
+    assert reason in done.output
 
 
 def test_seeds_are_never_both_fitted_on_and_judged() -> None:

@@ -131,8 +131,8 @@ def test_a_dump_of_partitions_one_after_the_other_is_sorted(tmp_path: Path, pack
                 "aggressor_side": "buy", "price": 10.0, "quantity": 1.0, "notional_usd": 10.0,
                 "ts_event": at, "ts_recv": at + 900_000,
             }  # fmt: skip
-            word = {"type": "feed_status", "producer": "x", "state": "alive", "ts_event": at}
-            lines += [json.dumps(trade), json.dumps(word)]
+            feed_status = {"type": "feed_status", "producer": "x", "state": "alive", "ts_event": at}
+            lines += [json.dumps(trade), json.dumps(feed_status)]
     text = "\n".join(lines).encode()
     path = tmp_path / ("trades.ndjson.gz" if packed else "trades.ndjson")
     path.write_bytes(gzip.compress(text) if packed else text)

@@ -88,9 +88,9 @@ minute_cells = st.builds(
 
 @given(st.dictionaries(st.integers(0, HOUR - 1), minute_cells, min_size=1))
 def test_what_is_unpacked_is_what_was_packed(cells: dict[int, MinuteFlow]) -> None:
-    held = {FIRST + minute: cell for minute, cell in cells.items()}
-    packed = flow_block.pack(flow_block.of_minutes(held, FIRST, HOUR))
-    assert flow_block.minutes(flow_block.unpack(packed), FIRST) == held
+    kept = {FIRST + minute: cell for minute, cell in cells.items()}
+    packed = flow_block.pack(flow_block.of_minutes(kept, FIRST, HOUR))
+    assert flow_block.minutes(flow_block.unpack(packed), FIRST) == kept
 
 
 def test_a_bar_of_an_hour_never_opens_in_what_is_packed_already() -> None:
@@ -112,9 +112,9 @@ def test_a_second_is_not_added_again_to_what_is_packed() -> None:
     for minute in range(FIRST, FIRST + 2 * HOUR):
         flow.step(state, minute * 60 + 59, [bar(minute)])
     flow.settle(state, FIRST + HOUR)
-    held = copy.deepcopy(state)
+    before = copy.deepcopy(state)
     flow.step(state, (FIRST + 5) * 60 + 59, [bar(FIRST + 5)])
-    assert state == held
+    assert state == before
 
 
 def test_whole_days_and_hours_are_forgotten_and_none_of_their_minutes_is_read() -> None:

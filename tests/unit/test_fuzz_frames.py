@@ -12,9 +12,9 @@ KINDS = sorted({(row.venue, row.channel) for row in TABLE})
 
 
 def test_thousands_of_broken_frames_become_all_that_a_frame_can_become_and_nothing_is_raised():
-    told = run(20_000, seed=20_261_127)
-    assert sum(told.values()) == 20_000
-    assert set(told) == {"records", "refusals", "records and refusals", "nothing", "control"}
+    counts = run(20_000, seed=20_261_127)
+    assert sum(counts.values()) == 20_000
+    assert set(counts) == {"records", "refusals", "records and refusals", "nothing", "control"}
 
 
 def test_every_channel_has_a_frame_to_be_broken():

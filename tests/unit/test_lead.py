@@ -10,20 +10,20 @@ from streams.core.detectors.recent import Counts
 
 def p_values(rates: list[Floats], ratio: float, seconds: int, tries: int) -> Floats:
     draw = np.random.default_rng(31)
-    found = [lead.lead(venues(draw, rates, ratio)[:, :seconds]) for _ in range(tries)]
-    return np.array([p for _, p in (f for f in found if f is not None)])
+    leads = [lead.lead(venues(draw, rates, ratio)[:, :seconds]) for _ in range(tries)]
+    return np.array([p for _, p in (f for f in leads if f is not None)])
 
 
 @pytest.mark.parametrize("seconds", [360, 600])
 @pytest.mark.parametrize("ratio", [0.0, 0.6])
 def test_a_common_shock_without_a_lead_has_uniform_p_values(ratio: float, seconds: int) -> None:
-    found = p_values([shock()] * 3, ratio, seconds, 300)
-    assert len(found) > 290
+    p = p_values([shock()] * 3, ratio, seconds, 300)
+    assert len(p) > 290
     # Four standard errors above the level, and not all large either.
     for level in (0.05, 0.1, 0.5):
         error = (level * (1 - level) / 300) ** 0.5
-        assert (found <= level).mean() <= level + 4 * error
-    assert (found <= 0.5).mean() > 0.3
+        assert (p <= level).mean() <= level + 4 * error
+    assert (p <= 0.5).mean() > 0.3
 
 
 def test_a_share_that_grows_with_the_flood_is_no_lead() -> None:
@@ -37,34 +37,34 @@ def test_assets_of_other_sizes_and_other_swings_have_no_order_in_a_common_shock(
         c * np.exp(b * height) / s
         for c, b, s in zip((0.05, 0.03, 0.02), (5.5, 6.0, 7.0), SHARES, strict=True)
     ]
-    found = p_values(rates, 0.6, 900, 200)
-    assert len(found) > 190
-    assert (found <= 0.05).mean() <= 0.1
-    assert (found <= 0.5).mean() > 0.2
+    p = p_values(rates, 0.6, 900, 200)
+    assert len(p) > 190
+    assert (p <= 0.05).mean() <= 0.1
+    assert (p <= 0.5).mean() > 0.2
 
 
 def test_a_venue_ten_seconds_ahead_is_found_first_and_not_by_chance() -> None:
     draw = np.random.default_rng(32)
-    found = [lead.lead(venues(draw, [shock(), shock(10), shock()])[:, :420]) for _ in range(100)]
-    told = [f for f in found if f is not None]
-    assert np.mean([np.argmax(scores) == 1 for scores, _ in told]) > 0.95
-    assert np.mean([p <= 0.05 for _, p in told]) > 0.8
+    leads = [lead.lead(venues(draw, [shock(), shock(10), shock()])[:, :420]) for _ in range(100)]
+    stated = [f for f in leads if f is not None]
+    assert np.mean([np.argmax(scores) == 1 for scores, _ in stated]) > 0.95
+    assert np.mean([p <= 0.05 for _, p in stated]) > 0.8
 
 
 def test_venues_are_named_from_first_to_last_and_kept_when_the_onset_is_long_past() -> None:
     draw = np.random.default_rng(33)
     orders = venues(draw, [shock(-8), shock(8), shock(0)])
-    held = {}
+    counts = {}
     for name, row in zip(("bybit", "okx", "bitget"), orders.astype(int).tolist(), strict=True):
-        held[name] = Counts(1_000, row)
-    told = lead.of_venues(held, 1_300, 1_600)
-    assert told is not None
-    assert told.order == ["okx", "bitget", "bybit"]
-    assert told.p_value == 1 / lead.TURNS
-    assert lead.of_venues(held, 1_300, 1_900, told) is told
-    assert lead.of_venues({"bybit": held["bybit"]}, 1_300, 1_600) is None
-    held["okx"].batched = 1_500
-    assert lead.of_venues(held, 1_300, 1_600) is None
+        counts[name] = Counts(1_000, row)
+    leader = lead.of_venues(counts, 1_300, 1_600)
+    assert leader is not None
+    assert leader.order == ["okx", "bitget", "bybit"]
+    assert leader.p_value == 1 / lead.TURNS
+    assert lead.of_venues(counts, 1_300, 1_900, leader) is leader
+    assert lead.of_venues({"bybit": counts["bybit"]}, 1_300, 1_600) is None
+    counts["okx"].batched = 1_500
+    assert lead.of_venues(counts, 1_300, 1_600) is None
 
 
 def test_a_minute_of_few_orders_has_no_order() -> None:

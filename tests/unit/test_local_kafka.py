@@ -36,10 +36,10 @@ def fake_java(folder: Path, version: str) -> Path:
 
 @pytest.mark.usefixtures("bare_machine")
 def test_without_java_the_error_says_what_to_install() -> None:
-    with pytest.raises(local_kafka.CannotStart) as told:
+    with pytest.raises(local_kafka.CannotStart) as refusal:
         local_kafka.find_java()
     for needed in ("Java 17", "undertow[stack]", "UNDERTOW_KAFKA_URL", "PATH: none"):
-        assert needed in str(told.value)
+        assert needed in str(refusal.value)
 
 
 @pytest.mark.parametrize(("version", "named"), [("11.0.2", "Java 11"), ("1.8.0_402", "Java 1")])
@@ -73,10 +73,10 @@ def test_an_old_java_home_does_not_hide_a_new_java_on_path(
 
 @pytest.mark.usefixtures("bare_machine")
 def test_without_maven_the_error_says_what_to_install(tmp_path: Path) -> None:
-    with pytest.raises(local_kafka.CannotStart) as told:
+    with pytest.raises(local_kafka.CannotStart) as refusal:
         local_kafka.fetch_jars(tmp_path / "jars")
     for needed in ("mvn", "apt install maven", "UNDERTOW_KAFKA_URL", str(tmp_path / "jars")):
-        assert needed in str(told.value)
+        assert needed in str(refusal.value)
 
 
 @pytest.mark.usefixtures("bare_machine")

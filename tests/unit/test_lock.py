@@ -16,16 +16,16 @@ EXTRAS = PROJECT["project"]["optional-dependencies"]
 
 def locked(*names: str) -> dict[str, tuple[str, list[str]]]:
     """Return version and hashes of each package in these files of .lock."""
-    found = {}
+    hashes = {}
     for name in names:
         text = (ROOT / ".lock" / f"{name}.txt").read_text().replace("\\\n", " ")
         for line in text.splitlines():
             package, version = line.split(";")[0].split("--hash")[0].strip().split("==")
-            found[canonicalize_name(package)] = (
+            hashes[canonicalize_name(package)] = (
                 version,
                 re.findall(r"--hash=sha256:(\w{64})", line),
             )
-    return found
+    return hashes
 
 
 @pytest.mark.parametrize(

@@ -47,8 +47,8 @@ def test_an_alarm_is_armed_again_only_after_five_minutes_below() -> None:
 
 
 def test_an_alarm_from_five_minutes_before_onset_until_t95_finds_the_cascade() -> None:
-    for at, found in ((AT - 301, False), (AT - 300, True), (AT + 400, True), (AT + 401, False)):
-        assert judged(at).caught.tolist() == [found], at
+    for at, matched in ((AT - 301, False), (AT - 300, True), (AT + 400, True), (AT + 401, False)):
+        assert judged(at).caught.tolist() == [matched], at
 
 
 def test_damage_to_come_is_counted_from_the_alarm() -> None:
@@ -75,9 +75,9 @@ def test_equal_detectors_differ_by_nothing_and_intervals_hold_their_value() -> N
     truth = truth_of(spans, [])
     at = np.array([s + int(rng.integers(-200, 600)) for s, _, _ in spans])
     one = judge([(0, truth)], [at])
-    told = figures(one)
-    assert told.recall.low < told.recall.value < told.recall.high
-    assert told.rem_usd.low < told.rem_usd.value < told.rem_usd.high
+    rates = figures(one)
+    assert rates.recall.low < rates.recall.value < rates.recall.high
+    assert rates.rem_usd.low < rates.rem_usd.value < rates.rem_usd.high
     same = difference(one, one, lambda w: w.left)
     assert (same.value, same.low, same.high) == (0, 0, 0)
 
@@ -87,8 +87,8 @@ def test_the_threshold_meets_the_budget_and_stands_in_its_interval() -> None:
     score = rng.normal(size=T).astype(np.float32)
     spikes = np.sort(rng.choice(np.arange(SKIP, T, 3600), 80, replace=False))
     score[spikes] = rng.uniform(6, 9, 80)
-    found = threshold([(truth_of([], []), score)], budget=2.0)
-    count = len(alarms(score, found.value, 1.4, 300)) / 4
+    fitted = threshold([(truth_of([], []), score)], budget=2.0)
+    count = len(alarms(score, fitted.value, 1.4, 300)) / 4
     assert count <= 2.0
-    assert found.low <= found.value <= found.high
-    assert len(alarms(score, found.value - 0.1, 1.4, 300)) / 4 >= 2.0
+    assert fitted.low <= fitted.value <= fitted.high
+    assert len(alarms(score, fitted.value - 0.1, 1.4, 300)) / 4 >= 2.0

@@ -24,7 +24,7 @@ def random_feed(seed: int, seconds: int, coverage: tuple[str, ...]) -> scores.Sh
 
 
 def stepped(feed: scores.Shown, coverage: tuple[str, ...]) -> np.ndarray:
-    state, found, i = log_rate.RateState(), [], 0
+    state, series, i = log_rate.RateState(), [], 0
     for second in range(feed.seconds):
         seen: dict[str, log_rate.VenueSecond] = {}
         while i < len(feed.at) and feed.at[i] == second:
@@ -32,8 +32,8 @@ def stepped(feed: scores.Shown, coverage: tuple[str, ...]) -> np.ndarray:
             entry = seen.setdefault(VENUES[v], log_rate.VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
             entry.entries.append((1, float(feed.usd[i])))
             i += 1
-        found.append(log_rate.step(OnsetParams(), state, second, 1, seen))
-    return np.array(found)
+        series.append(log_rate.step(OnsetParams(), state, second, 1, seen))
+    return np.array(series)
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,10 @@ def test_seconds_without_a_bar_are_zero_flow_however_they_are_passed() -> None:
     "score", [scores.lr10, scores.z_ewma, scores.glr, scores.hawkes, scores.bocpd, scores.fixed_usd]
 )
 def test_every_rival_rises_in_a_busy_stretch(score) -> None:  # type: ignore[no-untyped-def]
-    found = score(random_feed(6, 20_000, ("full", "full", "full")))
-    assert found.shape == (20_000,)
-    assert np.isfinite(found).all()
-    assert found[10_030:10_120].max() > np.quantile(found[2_000:9_900], 0.999)
+    series = score(random_feed(6, 20_000, ("full", "full", "full")))
+    assert series.shape == (20_000,)
+    assert np.isfinite(series).all()
+    assert series[10_030:10_120].max() > np.quantile(series[2_000:9_900], 0.999)
 
 
 def test_an_empty_feed_scores_nothing() -> None:

@@ -45,8 +45,8 @@ def test_a_normal_market_has_the_sizes_of_the_reference(normal: Tape) -> None:
     for asset, row in enumerate(params.NORMAL.assets):
         usual = labels.median_day(normal.forced[asset, 0])
         assert 0.5 * row.median_day_usd < usual < 2.0 * row.median_day_usd
-        told = labels.episodes(normal, asset, 0, row.median_day_usd)
-        kinds = [e.kind for e in told]
+        truth = labels.episodes(normal, asset, 0, row.median_day_usd)
+        kinds = [e.kind for e in truth]
         assert 25 < kinds.count("exo") < 140
         assert kinds.count("cascade") < 15
     short = normal.forced[:, 1].sum() / normal.forced.sum()
@@ -54,9 +54,9 @@ def test_a_normal_market_has_the_sizes_of_the_reference(normal: Tape) -> None:
 
 
 def test_truth_times_are_in_order_and_inside_their_burst(normal: Tape) -> None:
-    told = labels.truth(params.NORMAL, normal)
-    assert {e.side for e in told} == {0, 1}
-    for e in told:
+    truth = labels.truth(params.NORMAL, normal)
+    assert {e.side for e in truth} == {0, 1}
+    for e in truth:
         assert e.start <= e.t0 <= e.t50 <= e.t95 <= e.end
         assert 0 <= e.endo_usd <= e.usd * 1.0001
 
@@ -65,9 +65,9 @@ def test_truth_times_are_in_order_and_inside_their_burst(normal: Tape) -> None:
 def test_a_preset_day_lies_in_the_bands_of_the_public_record(
     preset: params.Preset, seed: int
 ) -> None:
-    found = day_of(preset, seed)
+    day = day_of(preset, seed)
     for name, band in check.PUBLIC[preset].items():
-        assert band.low <= found[name] <= band.high, (name, found[name], band)
+        assert band.low <= day[name] <= band.high, (name, day[name], band)
 
 
 def test_orders_carry_the_forced_dollars_and_their_usual_number(normal: Tape) -> None:
@@ -121,10 +121,10 @@ def test_deposits_rise_in_falls_and_an_eighth_of_them_sells(normal: Tape) -> Non
 
 
 def test_a_reorganised_transfer_is_told_again_as_removed(normal: Tape) -> None:
-    told = chain.transfers(params.NORMAL, normal, 11, 3)
-    removed = [t for t in told if t.removed]
+    transfers = chain.transfers(params.NORMAL, normal, 11, 3)
+    removed = [t for t in transfers if t.removed]
     assert removed
-    first = {t.event_id: t for t in told if t.version == 1}
+    first = {t.event_id: t for t in transfers if t.version == 1}
     for t in removed:
         assert t.version == 2
         assert (t.ts_event, t.asset) == (first[t.event_id].ts_event, first[t.event_id].asset)
@@ -161,14 +161,14 @@ def test_the_written_topics_are_read_in_order_and_truth_is_not_one(written: Path
 
 
 def test_a_venues_word_is_true_but_for_the_late_share(written: Path) -> None:
-    late, told, heard = 0, 0, 0
+    late, ours, heard = 0, 0, 0
     for topic, record in ndjson_source(written).items:
         if topic == "liquidations" and isinstance(record, FeedStatus):
             heard = max(heard, record.ts_event)
         elif isinstance(record, Liquidation):
-            told += 1
+            ours += 1
             late += record.ts_event < heard - 1_000_000
-    assert late <= max(3, 0.01 * told)
+    assert late <= max(3, 0.01 * ours)
 
 
 def test_the_same_options_write_the_same_bytes(written: Path, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_truth_has_every_kind_in_its_documented_form() -> None:
     market = params.preset("nov")
     tape = core.run(market, 2, 0.6)
     true_orders = emit.orders(market, tape, 2, giants=True)
-    told = chain.transfers(market, tape, 2, 3)
-    made = truth.lines(market, tape, true_orders, told, [emit.Outage(0, 5, 9)])
+    transfers = chain.transfers(market, tape, 2, 3)
+    made = truth.lines(market, tape, true_orders, transfers, [emit.Outage(0, 5, 9)])
     assert {line["kind"] for line in made} >= {"cascade", "exo", "whale", "outage", "total"}
     assert orjson.loads(orjson.dumps(made)) == made

@@ -218,12 +218,14 @@ def test_a_rescue_of_garbage_keeps_the_garbage_and_begins_anew(tmp_path: Path) -
         assert outbox.counts() == {}
 
 
-@pytest.mark.parametrize("held", [held_by_notify, held_by_run])
+@pytest.mark.parametrize("holding_program", [held_by_notify, held_by_run])
 def test_nothing_is_rescued_from_under_a_process_that_works_with_it(
-    tmp_path: Path, held: Any
+    tmp_path: Path, holding_program: Any
 ) -> None:
     filled(tmp_path / "outbox.sqlite", 1)
-    program = f"{held(tmp_path)}; import sys; print('held', flush=True); sys.stdin.read()"
+    program = (
+        f"{holding_program(tmp_path)}; import sys; print('held', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

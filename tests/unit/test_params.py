@@ -13,16 +13,16 @@ from streams.process.params_file import load_params
 def test_minutes_that_may_be_packed_already_cannot_be_asked_for(
     tmp_path: Path, name: str, minutes: int
 ) -> None:
-    told = tmp_path / "params.json"
-    told.write_text(f'{{"episode": {{"{name}": {minutes}}}}}')
+    path = tmp_path / "params.json"
+    path.write_text(f'{{"episode": {{"{name}": {minutes}}}}}')
     with pytest.raises(ParamsError, match=rf"params\.json: .*`\$\.episode\.{name}`"):
-        load_params(str(told))
+        load_params(str(path))
 
 
 def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
-    told = tmp_path / "params.json"
-    told.write_text(f'{{"episode": {{"reference_min": {MINUTES_NEAR}}}}}')
-    params = load_params(str(told))
+    path = tmp_path / "params.json"
+    path.write_text(f'{{"episode": {{"reference_min": {MINUTES_NEAR}}}}}')
+    params = load_params(str(path))
     assert params.episode.reference_min == MINUTES_NEAR
     assert params.whale == Params().whale
     assert params.version != Params().version

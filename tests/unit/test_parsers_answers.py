@@ -129,11 +129,11 @@ def test_a_liquidation_filled_in_by_rest_is_the_one_that_the_stream_told(venue):
     answered = parsed(venue, channel, row.frame.encode(), symbol=row.symbol)
     assert not streamed.history
 
-    def told(result):
+    def reasons(result):
         return [(r.event_id, r.ts_event, r.quantity, r.notional_usd) for r in result.records]
 
-    assert told(answered) == told(streamed)
-    assert len(told(streamed)) > 0
+    assert reasons(answered) == reasons(streamed)
+    assert len(reasons(streamed)) > 0
 
 
 @pytest.mark.parametrize(

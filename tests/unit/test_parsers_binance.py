@@ -205,8 +205,8 @@ def test_whatever_became_of_the_order_what_filled_was_sold(state):
 
 def test_the_same_order_from_either_host_and_stream_is_one():
     merged = read(order(s="BTCUSD_PERP", z="5", st=2, ps="BTCUSD"))
-    own = read(order(s="BTCUSD_PERP", z="5"), "btcusd_perp@forceOrder")
-    assert merged.event_id == own.event_id
+    coin_margined = read(order(s="BTCUSD_PERP", z="5"), "btcusd_perp@forceOrder")
+    assert merged.event_id == coin_margined.event_id
 
 
 def test_the_margin_kind_is_read_inside_the_order_and_beside_it():

@@ -62,9 +62,9 @@ def test_arrays_may_have_grown_at_the_end():
 def test_a_channels_number_is_what_the_reply_said_and_every_connections_own():
     reply = {"event": "subscribed", "channel": "trades", "chanId": 23916, "symbol": "tBTCF0:USTF0"}
     executed = [23916, "te", [45, 1_790_000_000_123, -0.5, 80000]]
-    said, told, again = session(reply, executed, [23916, "tu", executed[2]])
-    assert said.control
-    assert [r.venue_symbol for r in told.records] == ["tBTCF0:USTF0"]
+    acknowledged, parsed_records, again = session(reply, executed, [23916, "tu", executed[2]])
+    assert acknowledged.control
+    assert [r.venue_symbol for r in parsed_records.records] == ["tBTCF0:USTF0"]
     assert (again.records, again.refusals) == ([], [])
     (unknown,) = session(executed)
     assert "channel 23916" in unknown.refusals[0].reason
@@ -77,10 +77,10 @@ def test_a_snapshot_of_prints_is_history():
         [45, "x", 0.5, 80000],
         [46, 1_790_000_000_124, -1, 80000],
     ]
-    _, told = session(reply, [1, rows])
-    assert told.history
-    assert [r.aggressor_side for r in told.records] == ["buy", "sell"]
-    assert [r.field for r in told.refusals] == ["1[1].1"]
+    _, parsed_records = session(reply, [1, rows])
+    assert parsed_records.history
+    assert [r.aggressor_side for r in parsed_records.records] == ["buy", "sell"]
+    assert [r.field for r in parsed_records.refusals] == ["1[1].1"]
 
 
 def test_a_spot_pair_is_not_followed():
@@ -109,7 +109,7 @@ def test_replies_and_heartbeats_are_control(frame, reasons):
 def test_of_published_liquidations_the_trigger_counts():
     lines = (FIXTURES / "tardis_node_mapper_liquidation_msgs.jsonl").read_text().splitlines()
     frames = [row["raw"] for row in map(json.loads, lines) if "bitfinex" in row["test"]]
-    told = [r for frame in frames for r in records("bitfinex", None, frame)]
-    assert [(r.instrument, r.position_side, r.quantity) for r in told] == [
+    parsed_records = [r for frame in frames for r in records("bitfinex", None, frame)]
+    assert [(r.instrument, r.position_side, r.quantity) for r in parsed_records] == [
         ("BTC-USDT-PERP", "long", 0.00268657)
     ]

@@ -123,7 +123,7 @@ def test_recorded_frames_of_v3_read_as_they_were_captured():
             for r in map(json.loads, lines)
             if r["test"] == "map bitget-futures v3 messages"
         ]
-    told = [r for frame in raw for r in parsed("bitget", None, frame).records]
-    assert [(type(r).__name__, getattr(r, "quantity", None)) for r in told] == [
+    parsed_records = [r for frame in raw for r in parsed("bitget", None, frame).records]
+    assert [(type(r).__name__, getattr(r, "quantity", None)) for r in parsed_records] == [
         ("Trade", 0.01), ("Trade", 0.01), ("OpenInterest", 29539.3825), ("MarkPrice", None),
     ]  # fmt: skip

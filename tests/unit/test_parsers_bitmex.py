@@ -176,11 +176,15 @@ def test_recorded_trades_of_2021_are_all_read():
     ]
     results = [parsed("bitmex", None, frame) for frame in frames]
     assert not any(result.refusals for result in results)
-    told = [record for result in results for record in result.records]
-    assert len(told) == sum(len(json.loads(frame)["data"]) for frame in frames) == 27
-    in_dollars = [r for r in told if "-BTC-" not in r.instrument]
+    parsed_records = [record for result in results for record in result.records]
+    assert len(parsed_records) == sum(len(json.loads(frame)["data"]) for frame in frames) == 27
+    in_dollars = [r for r in parsed_records if "-BTC-" not in r.instrument]
     assert all(r.notional_usd == pytest.approx(r.price * r.quantity, rel=1e-2) for r in in_dollars)
-    assert {r.instrument for r in told} >= {"TRX-BTC-210924", "ADA-USDT-PERP", "BCH-USD-PERP"}
+    assert {r.instrument for r in parsed_records} >= {
+        "TRX-BTC-210924",
+        "ADA-USDT-PERP",
+        "BCH-USD-PERP",
+    }
 
 
 def test_a_partial_of_the_instrument_table_says_itself_what_its_contracts_are():

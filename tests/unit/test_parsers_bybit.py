@@ -118,8 +118,8 @@ def test_recorded_frames_of_2026_read_as_they_were_captured():
     lines = (FIXTURES / "live_2026-10_liquidation_frames.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines if line]
     frames = [json.dumps(row["frame"]).encode() for row in rows if row["venue"] == "bybit"]
-    told = [r for f in frames for r in liquidations(f)]
-    assert [(r.asset, r.quantity, r.position_side) for r in told] == [
+    parsed_records = [r for f in frames for r in liquidations(f)]
+    assert [(r.asset, r.quantity, r.position_side) for r in parsed_records] == [
         ("BTC", 0.006, "long"),
         ("BTC", 0.038, "long"),
         ("STRK", 2084.9, "long"),

@@ -12,20 +12,20 @@ USDT, WETH = (
 A, B, NOBODY = "aa" * 20, "bb" * 20, "00" * 20
 
 
-def word(digits):
+def evm_word(digits):
     return digits.rjust(64, "0")
 
 
 def log(topics=(A, B), value=10**12, **changes):
     made = {
-        "address": USDT, "topics": [TRANSFER, *(f"0x{word(t)}" for t in topics)],
-        "data": f"0x{word(f'{value:x}')}", "blockNumber": "0x1", "blockHash": f"0x{word('ab')}",
-        "transactionHash": f"0x{word('cd')}", "transactionIndex": "0x3", "logIndex": "0x5", "removed": False,
+        "address": USDT, "topics": [TRANSFER, *(f"0x{evm_word(t)}" for t in topics)],
+        "data": f"0x{evm_word(f'{value:x}')}", "blockNumber": "0x1", "blockHash": f"0x{evm_word('ab')}",
+        "transactionHash": f"0x{evm_word('cd')}", "transactionIndex": "0x3", "logIndex": "0x5", "removed": False,
     }  # fmt: skip
     return made | changes
 
 
-def told(result):
+def reasons(result):
     return {
         "jsonrpc": "2.0",
         "method": "eth_subscription",
@@ -34,20 +34,20 @@ def told(result):
 
 
 def test_amounts_have_each_tokens_own_decimals():
-    (record,) = records("ethereum", None, told(log()))
+    (record,) = records("ethereum", None, reasons(log()))
     assert (record.asset, record.quantity, record.quantity_raw) == (
         "USDT",
         1_000_000.0,
         "1000000000000",
     )
-    (record,) = records("ethereum", None, told(log(address=WETH, value=15 * 10**17)))
+    (record,) = records("ethereum", None, reasons(log(address=WETH, value=15 * 10**17)))
     assert (record.asset, record.quantity) == ("WETH", 1.5)
 
 
 def test_tokens_are_known_by_address_however_it_is_written_and_the_list_may_be_the_callers():
-    assert len(records("ethereum", None, told(log(address="0x" + USDT[2:].upper())))) == 1
+    assert len(records("ethereum", None, reasons(log(address="0x" + USDT[2:].upper())))) == 1
     mine = {"0x" + "12" * 20: {"symbol": "ABC", "decimals": 2}}
-    (record,) = records("ethereum", None, told(log(address="0x" + "12" * 20, value=12345)), mine)
+    (record,) = records("ethereum", None, reasons(log(address="0x" + "12" * 20, value=12345)), mine)
     assert (record.asset, record.quantity) == ("ABC", 123.45)
 
 
@@ -55,12 +55,12 @@ def test_tokens_are_known_by_address_however_it_is_written_and_the_list_may_be_t
     "changes", [{"address": "0x" + "12" * 20}, {"value": 0}, {"topics": (A, B, "01")}]
 )
 def test_counterfeits_nothings_and_nfts_tell_nothing(changes):
-    assert records("ethereum", None, told(log(**changes))) == []
+    assert records("ethereum", None, reasons(log(**changes))) == []
 
 
 def test_minting_and_burning_have_no_owner_on_one_side():
-    (minted,) = records("ethereum", None, told(log(topics=(NOBODY, B))))
-    (burnt,) = records("ethereum", None, told(log(topics=(A, NOBODY))))
+    (minted,) = records("ethereum", None, reasons(log(topics=(NOBODY, B))))
+    (burnt,) = records("ethereum", None, reasons(log(topics=(A, NOBODY))))
     assert (minted.transfer_kind, minted.from_address, minted.to_address) == (
         "mint",
         None,
@@ -70,9 +70,9 @@ def test_minting_and_burning_have_no_owner_on_one_side():
 
 
 def test_a_log_is_known_by_its_block_and_index_and_taken_back_by_the_same():
-    (first,) = records("ethereum", None, told(log()))
-    (undone,) = records("ethereum", None, told(log(removed=True)))
-    (again,) = records("ethereum", None, told(log(blockHash=f"0x{word('ac')}")))
+    (first,) = records("ethereum", None, reasons(log()))
+    (undone,) = records("ethereum", None, reasons(log(removed=True)))
+    (again,) = records("ethereum", None, reasons(log(blockHash=f"0x{evm_word('ac')}")))
     assert undone.event_id == first.event_id != again.event_id
     assert (first.removed, undone.removed, undone.version) == (False, True, 2)
 
@@ -86,9 +86,11 @@ def test_several_transfers_of_one_transaction_are_several():
 
 def call(keeps=0, **changes):
     seized, debt = f"{25 * 10**17:x}", f"{5000 * 10**6:x}"
-    data = "0x" + "".join(map(word, (debt, seized, B, f"{keeps:x}")))
-    topics = [LIQUIDATION_CALL, *(f"0x{word(t)}" for t in (WETH[2:], USDT[2:], A))]
-    return told(log(address="0x" + "87" * 20, topics=(), data=data) | {"topics": topics} | changes)
+    data = "0x" + "".join(map(evm_word, (debt, seized, B, f"{keeps:x}")))
+    topics = [LIQUIDATION_CALL, *(f"0x{evm_word(t)}" for t in (WETH[2:], USDT[2:], A))]
+    return reasons(
+        log(address="0x" + "87" * 20, topics=(), data=data) | {"topics": topics} | changes
+    )
 
 
 def test_a_liquidation_call_sells_the_collateral_unless_it_is_kept():

@@ -229,5 +229,5 @@ def test_recorded_trades_are_all_read():
             if row["test"] == "map gate-io-futures messages"
         ]
     frames = [f for f in raw if f.get("channel") == "futures.trades" and f["event"] == "update"]
-    told = [r for frame in frames for r in records("gate", None, frame)]
-    assert len(told) == sum(len(f["result"]) for f in frames) > 4
+    parsed_records = [r for frame in frames for r in records("gate", None, frame)]
+    assert len(parsed_records) == sum(len(f["result"]) for f in frames) > 4

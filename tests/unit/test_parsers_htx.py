@@ -183,8 +183,8 @@ def test_replies_and_pings_are_control(frame, reasons):
 def test_published_liquidations_read_as_their_contracts_mean():
     lines = (FIXTURES / "tardis_node_mapper_liquidation_msgs.jsonl").read_text().splitlines()
     frames = [row["raw"] for row in map(json.loads, lines) if "huobi" in row["test"]]
-    told = [r for frame in frames for r in records("htx", None, frame)]
-    assert [(r.instrument, r.position_side, r.notional_usd) for r in told] == [
+    parsed_records = [r for frame in frames for r in records("htx", None, frame)]
+    assert [(r.instrument, r.position_side, r.notional_usd) for r in parsed_records] == [
         ("BTC-USD-200703", "long", 145_000.0),
         ("BTC-USD-200703", "short", 21_800.0),
         ("ETH-USD-PERP", "short", 2_310.0),

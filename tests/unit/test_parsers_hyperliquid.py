@@ -132,13 +132,13 @@ def test_of_a_recorded_liquidation_both_parties_fills_say_the_same():
     with gzip.open(NODE_FILLS, "rt") as lines:
         events = [event for line in lines for event in json.loads(line)["events"]]
     forced = [(user, fill) for user, fill in events if fill.get("liquidation")]
-    told = [
+    parsed_records = [
         r for user, fill in forced for r in records("hyperliquid", None, fills(fill, user=user))
     ]
-    assert [(r.asset, r.position_side, r.order_side) for r in told] == [
+    assert [(r.asset, r.position_side, r.order_side) for r in parsed_records] == [
         ("WLFI", "short", "buy")
     ] * 2
-    assert len({r.event_id for r in told}) == 1
+    assert len({r.event_id for r in parsed_records}) == 1
 
 
 def test_fills_of_nobody_named_have_no_side():

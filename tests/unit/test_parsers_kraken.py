@@ -78,6 +78,8 @@ def test_a_recorded_session_of_2021_is_read_whole():
     lines = (FIXTURES / "cryptofeed" / "KRAKEN_FUTURES.ws.1.0.trades.txt").read_text().splitlines()
     results = [parsed("kraken", None, x.split(": ", 1)[1].encode()) for x in lines if "<-" not in x]
     assert not any(result.refusals for result in results)
-    told = [record for result in results for record in result.records]
-    assert len(told) > 500
-    assert all(r.notional_usd == pytest.approx(r.price * r.quantity, rel=1e-6) for r in told)
+    parsed_records = [record for result in results for record in result.records]
+    assert len(parsed_records) > 500
+    assert all(
+        r.notional_usd == pytest.approx(r.price * r.quantity, rel=1e-6) for r in parsed_records
+    )

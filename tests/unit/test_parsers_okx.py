@@ -131,8 +131,10 @@ def test_an_option_is_not_followed():
 def test_recorded_frames_of_2026_read_as_they_were_captured():
     lines = (FIXTURES / "live_2026-10_liquidation_frames.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines if line]
-    told = [r for row in rows if row["venue"] == "okx" for r in records("okx", None, row["frame"])]
-    assert [(r.asset, r.position_side, r.quantity, r.price) for r in told] == [
+    parsed_records = [
+        r for row in rows if row["venue"] == "okx" for r in records("okx", None, row["frame"])
+    ]
+    assert [(r.asset, r.position_side, r.quantity, r.price) for r in parsed_records] == [
         ("BTC", "long", 0.0855, 82_655.7),
         ("CELO", "short", 19_979.0, 0.09583),
     ]

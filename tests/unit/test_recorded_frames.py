@@ -35,15 +35,15 @@ def frames_of(name):
 
 @pytest.mark.parametrize(("name", "venue"), SETS.items(), ids=list(SETS))
 def test_published_frames_are_read(name, venue):
-    told, refusals = 0, []
+    record_count, refusals = 0, []
     for frame in frames_of(name):
         result = parsed(venue, None, frame)
         if any(r.field in ("channel", "e", "arg.channel", "topic") for r in result.refusals):
             continue  # a channel that we do not read
-        told += len(result.records)
+        record_count += len(result.records)
         if not result.control:
             refusals += [r.field or r.reason.split("`")[1] for r in result.refusals]
-    assert told > 0
+    assert record_count > 0
     assert sorted(refusals) == sorted(REFUSED.get(venue, []) if "delivery" not in name else [])
 
 

@@ -22,7 +22,7 @@ def at(second: int, name: str = "Z30") -> Second:
 
 
 @pytest.fixture(scope="module")
-def found() -> list[CascadeFinding]:
+def findings() -> list[CascadeFinding]:
     state = pipeline.State()
     return [
         record
@@ -37,8 +37,8 @@ def test_the_probability_is_logistic_in_what_is_known_then() -> None:
     weights = (0.5, 0.25, -1.0, 7.0, 1.0)
     odds = math.exp(0.5 - 0.5 - 0.5) * 2
     params = ReignitionParams(weights={"full": weights})
-    told = reignition.stated(params, "full", ENDED, at(1_600))
-    assert told == pytest.approx(odds / (1 + odds), abs=1e-4)
+    statement = reignition.stated(params, "full", ENDED, at(1_600))
+    assert statement == pytest.approx(odds / (1 + odds), abs=1e-4)
 
 
 def test_nothing_is_stated_of_feeds_or_scores_without_fitted_weights() -> None:
@@ -51,11 +51,11 @@ def test_nothing_is_stated_of_feeds_or_scores_without_fitted_weights() -> None:
 
 
 def test_only_exhaustion_is_told_with_a_probability_and_its_alert_says_it(
-    found: list[CascadeFinding],
+    findings: list[CascadeFinding],
 ) -> None:
-    stated = {f.phase for f in found if f.reignition_probability is not None}
+    stated = {f.phase for f in findings if f.reignition_probability is not None}
     assert stated == {"exhausted"}
-    for finding in (f for f in found if f.phase == "exhausted"):
+    for finding in (f for f in findings if f.phase == "exhausted"):
         assert finding.reignition_is_default
         alert = alert_of(finding)
         assert alert is not None
@@ -63,9 +63,9 @@ def test_only_exhaustion_is_told_with_a_probability_and_its_alert_says_it(
 
 
 def test_the_probability_is_no_part_of_a_findings_or_an_alerts_identity(
-    found: list[CascadeFinding],
+    findings: list[CascadeFinding],
 ) -> None:
-    finding = next(f for f in found if f.phase == "exhausted")
+    finding = next(f for f in findings if f.phase == "exhausted")
     other = msgspec.structs.replace(finding, reignition_probability=0.99)
     first, second = alert_of(finding), alert_of(other)
     assert first is not None

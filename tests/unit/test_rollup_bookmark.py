@@ -69,10 +69,10 @@ def told_by(producers: list[str], parts: int = 1) -> Partition:
     draw = random.Random(1)
     return folded(
         *(
-            word
+            clock_word
             for name in producers
             for part in range(parts)
-            for word in believed(name, draw.random() * 9, part, parts)
+            for clock_word in believed(name, draw.random() * 9, part, parts)
         )
     )
 

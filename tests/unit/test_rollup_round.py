@@ -18,7 +18,7 @@ def clock(monkeypatch):
     return now
 
 
-def owned(*told):
+def owned(*records_seen):
     """Partitions by (event second now, event second told last)."""
     return {
         number: Partition(
@@ -28,7 +28,7 @@ def owned(*told):
             position=1,
             clock_told=(before, "alive"),
         )
-        for number, (now, before) in enumerate(told)
+        for number, (now, before) in enumerate(records_seen)
     }
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import msgspec
 import pytest
-from nights import PARAMS, START, deposit, liquidation, word
+from nights import PARAMS, START, alive, deposit, liquidation
 
 from schemas.market import Liquidation, OpenInterest
 from streams.core import engine, roster
@@ -23,7 +23,7 @@ def close(shard: Shard, second: int) -> dict[str, AssetState]:
     """Tell the time a second on; return who was forgotten."""
     gone: dict[str, AssetState] = {}
     for topic in INPUTS:
-        gone |= engine.step(PARAMS, shard, topic, word("x", second)).forgotten
+        gone |= engine.step(PARAMS, shard, topic, alive("x", second)).forgotten
     return gone
 
 
@@ -95,16 +95,16 @@ def test_an_asset_of_too_many_instruments_takes_no_more_and_keeps_those_it_has(
     monkeypatch.setattr(engine, "NAMES", 5)
     shard = begun()
 
-    def told(number: int, second: int) -> str | None:
+    def refusal(number: int, second: int) -> str | None:
         made = order("BTC", second, "binance", f"BTC-USDT-26030{number}")
         made = msgspec.structs.replace(made, event_id=f"{number} {second}")
         return engine.step(PARAMS, shard, "liquidations", made).refused
 
     # All in one second, and one by one.
-    assert [told(number, 1) for number in range(7)] == [None] * 5 + ["full"] * 2
+    assert [refusal(number, 1) for number in range(7)] == [None] * 5 + ["full"] * 2
     for second in range(4):
         close(shard, second)
-    assert [told(number, 9) for number in range(7)] == [None] * 5 + ["full"] * 2
+    assert [refusal(number, 9) for number in range(7)] == [None] * 5 + ["full"] * 2
     assert len(shard.assets["BTC"].sides["long"].rate.venues) == 5
 
 
@@ -113,7 +113,7 @@ def test_readings_of_too_many_instruments_are_refused(monkeypatch: pytest.Monkey
     shard = begun()
     numbers = itertools.count()
 
-    def told(symbol: str) -> str | None:
+    def refusal(symbol: str) -> str | None:
         made = OpenInterest(
             event_id=f"r{next(numbers)}", venue="okx", instrument="BTC-USDT-PERP",
             venue_symbol=symbol, asset="BTC", quantity=1.0, notional_usd=None,
@@ -121,7 +121,7 @@ def test_readings_of_too_many_instruments_are_refused(monkeypatch: pytest.Monkey
         )  # fmt: skip
         return engine.step(PARAMS, shard, "liquidations", made).refused
 
-    assert [told(f"S{number}") for number in range(7)] == [None] * 5 + ["full"] * 2
+    assert [refusal(f"S{number}") for number in range(7)] == [None] * 5 + ["full"] * 2
 
 
 def test_a_shard_stored_asset_by_asset_has_the_same_order_again() -> None:

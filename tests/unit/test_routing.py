@@ -24,33 +24,33 @@ SEVERITY = {
 
 
 def alert(kind: str, asset: str, second: int, episode: str = "") -> Alert:
-    word = kind.rpartition(".")[2]
+    phase = kind.rpartition(".")[2]
     return an_alert(
         alert_id=f"{kind}-{asset}-{second}",
         dedup_key=episode or f"{kind.split('.')[0]}-{asset}",
         kind=kind,
-        tier="watch" if word == "watch" else "cascade",
-        severity=SEVERITY.get(word, "info"),
+        tier="watch" if phase == "watch" else "cascade",
+        severity=SEVERITY.get(phase, "info"),
         asset=asset,
         ts_event=T + second * SECOND,
         ts_detect=T + (second + 4) * SECOND,
     )
 
 
-def told(alerts: Iterable[Alert], state: State | None = None) -> list[Notification]:
+def notifications_of(alerts: Iterable[Alert], state: State | None = None) -> list[Notification]:
     """What is told at once or when its pause is over, reminders apart, replaced ones gone."""
     state = state or State()
-    found: dict[str, Notification] = {}
+    notifications: dict[str, Notification] = {}
     for each in alerts:
         for one in routing.step(state, each):
             if one.action != "reminder":
-                found[one.notification_id] = one
-    return list(found.values())
+                notifications[one.notification_id] = one
+    return list(notifications.values())
 
 
 def actions(alerts: Iterable[Alert]) -> list[tuple[str, int]]:
     """Each notification's action and the second at which it is due."""
-    return [(n.action, (n.ts_event + n.wait_us - T) // SECOND) for n in told(alerts)]
+    return [(n.action, (n.ts_event + n.wait_us - T) // SECOND) for n in notifications_of(alerts)]
 
 
 BTC = [
@@ -63,7 +63,7 @@ MARKET = [alert("market.onset", "", 25), alert("market.closed", "", 800)]
 
 def test_an_episode_alone_is_a_page_its_calming_and_its_end():
     assert actions(BTC) == [("trigger", 0), ("update", 300), ("resolve", 900)]
-    assert len({n.key for n in told(BTC)}) == 1
+    assert len({n.key for n in notifications_of(BTC)}) == 1
 
 
 def test_a_market_event_of_many_assets_is_one_page_and_few_updates():
@@ -78,19 +78,21 @@ def test_a_market_event_of_many_assets_is_one_page_and_few_updates():
             alert("cascade.closed", f"A{number}", onset + 1_000),
         ]
     night = [a for a in sorted(night, key=lambda a: a.ts_event) if a.kind != "cascade.watch"]
-    found = told(night)
-    assert [n.action for n in found].count("trigger") == 1
-    assert [n.action for n in found].count("resolve") == 1
-    assert found[0].wait_us == 0
-    assert found[-1].open_members == 0
-    assert len(found) <= 12
-    assert sorted(i for n in found for i in n.alert_ids) == sorted(a.alert_id for a in night)
+    notifications = notifications_of(night)
+    assert [n.action for n in notifications].count("trigger") == 1
+    assert [n.action for n in notifications].count("resolve") == 1
+    assert notifications[0].wait_us == 0
+    assert notifications[-1].open_members == 0
+    assert len(notifications) <= 12
+    assert sorted(i for n in notifications for i in n.alert_ids) == sorted(
+        a.alert_id for a in night
+    )
 
 
 def test_what_turns_market_wide_is_told_at_once_and_what_only_grows_after_a_minute():
     onsets = [alert("cascade.onset", f"A{n}", n) for n in range(1, 9)]
-    found = actions([BTC[0], *onsets, MARKET[0]])
-    assert found == [("trigger", 0), ("update", 25)]
+    notifications = actions([BTC[0], *onsets, MARKET[0]])
+    assert notifications == [("trigger", 0), ("update", 25)]
     assert actions([BTC[0], *onsets]) == [("trigger", 0), ("update", 60)]
 
 
@@ -100,7 +102,7 @@ def test_an_update_that_waits_takes_in_what_comes_until_it_is_due():
         *(alert("cascade.onset", f"A{n}", 10 + n) for n in range(5)),
         alert("cascade.onset", "Z", 59),
     ]
-    trigger, update = told(alerts)
+    trigger, update = notifications_of(alerts)
     assert trigger.alert_ids == [BTC[0].alert_id]
     assert update.alert_ids == [a.alert_id for a in alerts[1:]]
     assert update.ts_event + update.wait_us == T + 60 * SECOND
@@ -109,20 +111,20 @@ def test_an_update_that_waits_takes_in_what_comes_until_it_is_due():
 def test_a_held_back_update_is_in_the_resolve_that_comes_before_it_is_due():
     alerts = [*BTC[:1], *(alert("cascade.onset", f"A{n}", 10) for n in range(2))]
     ends = [alert("cascade.closed", name, 30) for name in ("BTC", "A0", "A1")]
-    found = told([*alerts, *ends])
-    assert [n.action for n in found] == ["trigger", "resolve"]
-    assert len(found[1].alert_ids) == 5
+    notifications = notifications_of([*alerts, *ends])
+    assert [n.action for n in notifications] == ["trigger", "resolve"]
+    assert len(notifications[1].alert_ids) == 5
 
 
 def test_cascades_far_apart_in_time_are_two_pages_though_the_first_goes_on():
-    found = told([BTC[0], alert("cascade.onset", "DOGE", 301)])
-    assert [n.action for n in found] == ["trigger", "trigger"]
-    assert len({n.key for n in found}) == 2
+    notifications = notifications_of([BTC[0], alert("cascade.onset", "DOGE", 301)])
+    assert [n.action for n in notifications] == ["trigger", "trigger"]
+    assert len({n.key for n in notifications}) == 2
 
 
 def test_while_a_market_event_is_open_every_onset_belongs_to_it():
-    found = told([BTC[0], MARKET[0], alert("cascade.onset", "DOGE", 3_000)])
-    assert {n.key for n in found} == {"cascade-BTC"}
+    notifications = notifications_of([BTC[0], MARKET[0], alert("cascade.onset", "DOGE", 3_000)])
+    assert {n.key for n in notifications} == {"cascade-BTC"}
 
 
 def test_the_order_in_which_two_workers_tell_makes_no_second_page():
@@ -137,10 +139,10 @@ def test_an_episode_flaring_up_again_and_again_is_told_less_and_less_often():
         flicker.append(
             alert("cascade.exhausted" if n % 2 == 0 else "cascade.reignited", "BTC", 100 + 40 * n)
         )
-    found = told([*flicker, alert("cascade.closed", "BTC", 5_000)])
-    assert len(found) <= 10
-    assert found[-1].action == "resolve"
-    assert sum(len(n.alert_ids) for n in found) == 102
+    notifications = notifications_of([*flicker, alert("cascade.closed", "BTC", 5_000)])
+    assert len(notifications) <= 10
+    assert notifications[-1].action == "resolve"
+    assert sum(len(n.alert_ids) for n in notifications) == 102
 
 
 def test_an_event_that_ends_and_begins_again_is_another_notification_under_the_same_key():
@@ -148,36 +150,38 @@ def test_an_event_that_ends_and_begins_again_is_another_notification_under_the_s
         msgspec.structs.replace(a, ts_event=a.ts_event + 3_600 * SECOND, alert_id=f"{a.alert_id}b")
         for a in BTC
     ]
-    found = told([*BTC, *again])
-    assert len({n.notification_id for n in found}) == 6
-    assert {n.key for n in found} == {"cascade-BTC"}
+    notifications = notifications_of([*BTC, *again])
+    assert len({n.notification_id for n in notifications}) == 6
+    assert {n.key for n in notifications} == {"cascade-BTC"}
 
 
 def test_what_has_no_beginning_is_not_told():
-    assert told([*BTC[1:], MARKET[1], alert("feed.recovered", "", 5, "feed-a")]) == []
+    assert notifications_of([*BTC[1:], MARKET[1], alert("feed.recovered", "", 5, "feed-a")]) == []
 
 
 def test_a_feed_is_told_when_it_falls_silent_and_when_it_is_back():
-    found = told([alert("feed.silent", "", 0, "feed-a"), alert("feed.recovered", "", 60, "feed-a")])
-    assert [(n.action, n.severity) for n in found] == [
+    notifications = notifications_of(
+        [alert("feed.silent", "", 0, "feed-a"), alert("feed.recovered", "", 60, "feed-a")]
+    )
+    assert [(n.action, n.severity) for n in notifications] == [
         ("trigger", "warning"),
         ("resolve", "warning"),
     ]
 
 
 def test_a_verdict_on_a_deposit_is_told_at_once_and_taken_back_under_its_key():
-    found = told(
+    notifications = notifications_of(
         [
             alert("whale.consistent_with_selling", "BTC", 0, "w"),
             alert("whale.retracted", "BTC", 9, "w"),
         ]
     )
-    assert [(n.action, n.key) for n in found] == [("trigger", "w"), ("resolve", "w")]
+    assert [(n.action, n.key) for n in notifications] == [("trigger", "w"), ("resolve", "w")]
 
 
 def test_an_event_that_nobody_ends_is_over_after_a_day_of_silence():
-    found = told([BTC[0], alert("cascade.onset", "ETH", 90_000)])
-    assert [(n.action, n.key) for n in found[1:]] == [
+    notifications = notifications_of([BTC[0], alert("cascade.onset", "ETH", 90_000)])
+    assert [(n.action, n.key) for n in notifications[1:]] == [
         ("resolve", "cascade-BTC"),
         ("trigger", "cascade-ETH"),
     ]
@@ -216,7 +220,7 @@ def a_night(drawn: list[tuple[str, str, int]]) -> list[Alert]:
 def test_a_restart_anywhere_changes_nothing_and_no_alert_is_told_twice(drawn, data):
     alerts = a_night(drawn)
     cut = data.draw(st.integers(0, len(alerts)))
-    whole, state = told(alerts), State()
+    whole, state = notifications_of(alerts), State()
     before = [n for each in alerts[:cut] for n in routing.step(state, each)]
     state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
     after = [n for each in alerts[cut:] for n in routing.step(state, each)]
@@ -229,7 +233,7 @@ def test_a_restart_anywhere_changes_nothing_and_no_alert_is_told_twice(drawn, da
 @given(NIGHTS)
 def test_every_event_begins_with_a_trigger_at_once_and_its_updates_keep_their_distance(drawn):
     last: dict[str, Notification] = {}
-    for one in told(sorted(a_night(drawn), key=lambda a: a.ts_event)):
+    for one in notifications_of(sorted(a_night(drawn), key=lambda a: a.ts_event)):
         before = last.get(one.key)
         if before is None or before.action == "resolve":
             assert one.wait_us == 0
@@ -244,4 +248,4 @@ def test_every_event_begins_with_a_trigger_at_once_and_its_updates_keep_their_di
     "drawn", [[("cascade.onset", "A", 0), ("cascade.closed", "A", 5), ("cascade.closed", "A", 6)]]
 )
 def test_a_second_end_is_not_told(drawn):
-    assert [n.action for n in told(a_night(drawn))] == ["trigger", "resolve"]
+    assert [n.action for n in notifications_of(a_night(drawn))] == ["trigger", "resolve"]

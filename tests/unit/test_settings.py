@@ -45,23 +45,23 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path
     file = tmp_path / "undertow.toml"
     file.write_text('data_dir = "file"\ngroup = "file"\npartitions = 9\n')
     environ = {"UNDERTOW_CONFIG": str(file), "UNDERTOW_GROUP": "env", "UNDERTOW_DATA_DIR": "env"}
-    found = settings.load({"data_dir": "given", "group": None}, environ)
-    assert (found.data_dir, found.group, found.partitions) == ("given", "env", 9)
+    loaded = settings.load({"data_dir": "given", "group": None}, environ)
+    assert (loaded.data_dir, loaded.group, loaded.partitions) == ("given", "env", 9)
 
 
 def test_the_urls_are_also_read_without_their_prefix() -> None:
-    found = settings.load({}, {"KAFKA_URL": "a:1", "UNDERTOW_CLICKHOUSE_URL": "http://x"})
-    assert (found.kafka_url, found.clickhouse_url) == ("a:1", "http://x")
+    loaded = settings.load({}, {"KAFKA_URL": "a:1", "UNDERTOW_CLICKHOUSE_URL": "http://x"})
+    assert (loaded.kafka_url, loaded.clickhouse_url) == ("a:1", "http://x")
 
 
 def test_secrets_are_never_shown() -> None:
-    found = Settings(
+    loaded = Settings(
         clickhouse_url="https://me:hunter2@db:8443/undertow",
         webhook_urls="https://a/b#whsec_c2Vj",
         kafka_password="hunter2",
         http_token="hunter2",
     )
-    shown = str(settings.masked(found))
+    shown = str(settings.masked(loaded))
     assert "hunter2" not in shown
     assert "whsec" not in shown
     assert "https://me:***@db:8443/undertow" in shown
@@ -95,5 +95,5 @@ def test_settings_that_go_together_are_taken() -> None:
         settings.load({"kafka_security": security, **login}, {})
     settings.load({"kafka_security": "ssl", "kafka_ca_file": str(README)}, {})
     tls = {"clickhouse_cert_file": str(README), "clickhouse_key_file": str(README)}
-    found = settings.load({"clickhouse_url": "https://db:8443", **tls}, {})
-    assert set(settings.clickhouse_tls(found)) == {"client_cert", "client_cert_key"}
+    loaded = settings.load({"clickhouse_url": "https://db:8443", **tls}, {})
+    assert set(settings.clickhouse_tls(loaded)) == {"client_cert", "client_cert_key"}

@@ -71,17 +71,17 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen() -> Seen:
-    found = Seen(generate())
+    night = Seen(generate())
     last = 0
-    for recv, _venue, kind, frame in found.night.frames:
-        found.problems["out of order"] += recv < last
+    for recv, _venue, kind, frame in night.night.frames:
+        night.problems["out of order"] += recv < last
         last = recv
-        found.read(recv, kind, orjson.loads(frame))
-    return found
+        night.read(recv, kind, orjson.loads(frame))
+    return night
 
 
-def usd(found: Seen, keep=lambda row: True) -> float:
-    return sum(row[4] for row in found.liquidations if keep(row))
+def usd(night: Seen, keep=lambda row: True) -> float:
+    return sum(row[4] for row in night.liquidations if keep(row))
 
 
 def cascades(night: Night) -> list[dict]:
@@ -143,19 +143,19 @@ def test_btc_falls_as_much_as_such_a_day_did(seen):
 
 
 def test_two_cascades_are_planted_and_btc_leads_each(seen):
-    found = cascades(seen.night)
+    planted = cascades(seen.night)
     start = seen.night.span[0]
-    firsts = sorted(d["onset_us"] for d in found if d["asset"] == "BTC")
+    firsts = sorted(d["onset_us"] for d in planted if d["asset"] == "BTC")
     assert len(firsts) == 2
     assert firsts[0] >= start + 5 * HOUR
     for first in firsts:
-        same = [d for d in found if abs(d["onset_us"] - first) < HOUR]
+        same = [d for d in planted if abs(d["onset_us"] - first) < HOUR]
         assert len(same) >= 8
         delays = sorted((d["onset_us"] - first) / 1e6 for d in same)
         assert delays[0] == 0
         assert delays[1] >= 2
         assert delays[-1] <= 90
-    assert [len(d["waves"]) for d in found if d["asset"] == "BTC"] == [1, 2]
+    assert [len(d["waves"]) for d in planted if d["asset"] == "BTC"] == [1, 2]
 
 
 def test_each_planted_wave_lasts_minutes_and_is_far_above_calm(seen):
@@ -198,12 +198,12 @@ def test_the_two_venues_share_most_of_their_taker_flow(seen):
 
 
 def test_a_quarter_of_the_coin_deposits_are_sold_and_stablecoins_never(seen):
-    found = deposits(seen.night)
-    coins = [d for d in found if d["asset"] in ("BTC", "ETH", "SOL")]
+    planted = deposits(seen.night)
+    coins = [d for d in planted if d["asset"] in ("BTC", "ETH", "SOL")]
     assert 30 <= len(seen.alerts) <= 40
-    assert 20 <= len(found) <= 24
+    assert 20 <= len(planted) <= 24
     assert 0.2 <= sum(d["sells"] for d in coins) / len(coins) <= 0.3
-    assert not any(d["sells"] for d in found if d not in coins)
+    assert not any(d["sells"] for d in planted if d not in coins)
 
 
 def test_alerts_tell_seconds_labels_and_the_worth_that_was_planted(seen):
@@ -222,13 +222,13 @@ def test_three_late_sellers_outweigh_their_venues_usual_45_minutes(seen):
     clear = 0
     for d in late:
         other = "bybit" if d["venue"] == "binance" else "binance"
-        own, others = (seen.flow[d["asset"] + "USDT", v] for v in (d["venue"], other))
+        venue_flow, others = (seen.flow[d["asset"] + "USDT", v] for v in (d["venue"], other))
         end = d["ts_us"] // 60_000_000
         past = range(seen.night.span[0] // 60_000_000, end)
-        b = sum(own[m] * others[m] for m in past) / sum(others[m] ** 2 for m in past)
+        b = sum(venue_flow[m] * others[m] for m in past) / sum(others[m] ** 2 for m in past)
 
-        def net(m, own=own, others=others, b=b):
-            return sum(b * others[i] - own[i] for i in range(m + 1, m + 46))
+        def net(m, venue_flow=venue_flow, others=others, b=b):
+            return sum(b * others[i] - venue_flow[i] for i in range(m + 1, m + 46))
 
         placebos = [net(m) for m in list(past)[:-45:3]]
         worst = sorted(placebos)[int(0.99 * len(placebos))]

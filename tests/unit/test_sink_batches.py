@@ -61,8 +61,8 @@ def taken(given: list[Message]) -> Buffer:
 
 def rows(buffer: Buffer) -> list[dict[str, Any]]:
     coords = Coords(*PLACE, buffer.offsets)
-    told = trade_table(buffer.records, buffer.pieces, coords).to_pylist()
-    return sorted(told, key=lambda row: (row["kafka_offset"], row["event_id"]))
+    rows = trade_table(buffer.records, buffer.pieces, coords).to_pylist()
+    return sorted(rows, key=lambda row: (row["kafka_offset"], row["event_id"]))
 
 
 def test_trades_taken_together_are_those_taken_one_by_one() -> None:
@@ -90,7 +90,7 @@ def test_without_the_scanner_the_sink_takes_the_same_rows(monkeypatch) -> None:
 
 def test_a_venue_may_call_one_instrument_by_several_symbols() -> None:
     named = [TRADE | {"event_id": str(n), "venue_symbol": f"BTC{n % 2}"} for n in range(4)]
-    found = taken(
+    batches = taken(
         [
             Message(
                 topic="trades",
@@ -102,11 +102,11 @@ def test_a_venue_may_call_one_instrument_by_several_symbols() -> None:
             for n, one in enumerate(named)
         ]
     )
-    assert found.records == []
-    assert [row["venue_symbol"] for row in rows(found)] == ["BTC0", "BTC1", "BTC0", "BTC1"]
-    assert {row["instrument"] for row in rows(found)} == {"BTC-USDT-PERP"}
+    assert batches.records == []
+    assert [row["venue_symbol"] for row in rows(batches)] == ["BTC0", "BTC1", "BTC0", "BTC1"]
+    assert {row["instrument"] for row in rows(batches)} == {"BTC-USDT-PERP"}
 
 
 def test_an_array_gives_its_sound_trades_in_their_order() -> None:
-    found = consumer.stored(PLACE, 6, messages()[6])
-    assert [r.event_id for r in found if isinstance(r, Trade)] == ["2", "3"]
+    stored = consumer.stored(PLACE, 6, messages()[6])
+    assert [r.event_id for r in stored if isinstance(r, Trade)] == ["2", "3"]

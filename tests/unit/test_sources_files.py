@@ -244,8 +244,8 @@ def test_tardis_liquidation_sides_are_order_sides_for_both_venues(tmp_path):
         tmp_path / "bybit_liquidations_2025-01-26_BTCUSDT.csv",
         TARDIS + f"bybit,BTCUSDT,{T},{T + 20},,sell,99000,0.5\n",
     )
-    found = [(r.venue, r.position_side, r.price_kind) for _, r in records(tmp_path)]
-    assert found == [
+    orders = [(r.venue, r.position_side, r.price_kind) for _, r in records(tmp_path)]
+    assert orders == [
         ("binance", "long", "average_fill"),
         ("binance", "short", "average_fill"),
         ("bybit", "long", "bankruptcy"),

@@ -40,10 +40,10 @@ def test_dirty_lines_are_dead_letters_with_their_file_line_and_column():
 
 
 def test_symbols_get_back_the_usdt_that_the_recorder_cut_out():
-    found = {r.venue_symbol: r.instrument for r in read(OURS / "binance.csv")["liquidations"]}
-    assert found["LRCUSDT"] == "LRC-USDT-PERP"
-    assert found["ETHUSDC"] == "ETH-USDC-PERP"
-    assert found["BTCUSDT_250926"] == "BTC-USDT-250926"
+    instruments = {r.venue_symbol: r.instrument for r in read(OURS / "binance.csv")["liquidations"]}
+    assert instruments["LRCUSDT"] == "LRC-USDT-PERP"
+    assert instruments["ETHUSDC"] == "ETH-USDC-PERP"
+    assert instruments["BTCUSDT_250926"] == "BTC-USDT-250926"
 
 
 def test_worth_is_the_filled_quantity_at_the_average_price_not_the_files_own_column():
@@ -106,12 +106,12 @@ def test_paulius_sums_equal_an_independent_sum_over_the_raw_file():
     for row in rows:
         expected[row[1]] += float(row[9]) * float(row[6])
     records = read(folder, keep_repeats=True)["liquidations"]
-    found = Counter()
+    counts = Counter()
     for record in records:
-        found["SELL" if record.position_side == "long" else "BUY"] += record.notional_usd
+        counts["SELL" if record.position_side == "long" else "BUY"] += record.notional_usd
     assert len(records) == len(rows) == 3510
-    assert found["SELL"] == pytest.approx(expected["SELL"], abs=len(rows) / 65_536)
-    assert found["BUY"] == pytest.approx(expected["BUY"], abs=len(rows) / 65_536)
+    assert counts["SELL"] == pytest.approx(expected["SELL"], abs=len(rows) / 65_536)
+    assert counts["BUY"] == pytest.approx(expected["BUY"], abs=len(rows) / 65_536)
 
 
 @recorded

@@ -23,20 +23,20 @@ from streams.sources.pace import paced
 
 def played(path: Path, by_the_run: bool) -> tuple[list[Any], pipeline.State, set[int]]:
     """Everything stored and concluded, in a form that does not know runs, and the runs' lengths."""
-    state, told, lengths = pipeline.State(), [], set()
+    state, outputs, lengths = pipeline.State(), [], set()
     for topic, record in paced(ndjson_source(path, by_the_run), not_after()):
         if isinstance(record, Trades):
             lengths.add(len(record))
             for trade in record.records(record.of.price > 0):
-                told.append((topic, trade))
+                outputs.append((topic, trade))
                 pipeline.step(PARAMS, state, topic, trade)
         elif isinstance(record, DeadLetter):
             # Stamped with the last time before it: of the run, or of its last trade.
-            told.append((topic, msgspec.structs.replace(record, ts_recv=SECOND_0 * SECOND)))
+            outputs.append((topic, msgspec.structs.replace(record, ts_recv=SECOND_0 * SECOND)))
         else:
-            told.append((topic, record))
-            told += pipeline.step(PARAMS, state, topic, record).outputs
-    return told, state, lengths
+            outputs.append((topic, record))
+            outputs += pipeline.step(PARAMS, state, topic, record).outputs
+    return outputs, state, lengths
 
 
 @pytest.mark.parametrize("name", ["trades.ndjson", "trades.ndjson.gz"])
@@ -46,14 +46,14 @@ def test_runs_hold_the_records_of_the_lines_in_their_order(tmp_path, monkeypatch
     path = tmp_path / name
     content = b"\n".join(lines(3_000))
     path.write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    told, state, lengths = played(path, by_the_run=True)
+    outputs, state, lengths = played(path, by_the_run=True)
     plainly, state_plainly, none = played(path, by_the_run=False)
-    assert told == plainly
+    assert outputs == plainly
     assert msgspec.msgpack.encode(state.shard) == msgspec.msgpack.encode(state_plainly.shard)
     assert not none
     assert min(lengths) >= runs.LEAST
     assert max(lengths) > 150
-    assert sum(isinstance(record, DeadLetter) for _, record in told) == 10
+    assert sum(isinstance(record, DeadLetter) for _, record in outputs) == 10
 
 
 def test_with_the_scanner_off_every_line_is_decoded_alone(tmp_path, monkeypatch) -> None:
@@ -61,8 +61,8 @@ def test_with_the_scanner_off_every_line_is_decoded_alone(tmp_path, monkeypatch)
     path.write_bytes(b"\n".join(lines(500)))
     plainly, _, _ = played(path, by_the_run=False)
     monkeypatch.setattr(trades.SCANNER, "on", False)
-    told, _, lengths = played(path, by_the_run=True)
-    assert told == plainly
+    outputs, _, lengths = played(path, by_the_run=True)
+    assert outputs == plainly
     assert not lengths
 
 
@@ -75,8 +75,8 @@ def test_folding_a_run_is_folding_its_trades(tmp_path) -> None:
         if isinstance(record, Trades):
             everything = record.of.price > 0
             again = fold.fold_columns(whole, record.words, record.of, everything)
-            told = [fold.fold(single, trade) for trade in record.records(everything)]
-            assert again == [n for n, why in enumerate(told) if why == "duplicate"]
+            bars = [fold.fold(single, trade) for trade in record.records(everything)]
+            assert again == [n for n, why in enumerate(bars) if why == "duplicate"]
             refused += len(again)
         elif isinstance(record, FeedStatus):
             assert fold.tell_time(whole, record, PARAMS) == fold.tell_time(single, record, PARAMS)

@@ -26,12 +26,12 @@ def test_a_complete_feed_hides_nothing() -> None:
 
 @pytest.mark.parametrize("rule", ["latest_per_second", "largest_per_second"])
 def test_the_busier_a_throttled_feed_the_more_it_hid(rule) -> None:
-    told = [total(PARAMS_T, [throttled(rule, active)]) for active in (0.1, 0.5, 0.9, 1.0)]
-    for one in told:
+    totals = [total(PARAMS_T, [throttled(rule, active)]) for active in (0.1, 0.5, 0.9, 1.0)]
+    for one in totals:
         assert one.seen <= one.low <= one.estimate <= one.high
-    estimates = [one.estimate for one in told]
+    estimates = [one.estimate for one in totals]
     assert estimates == sorted(estimates)
-    assert estimates[-1] > 1.5 * told[-1].seen
+    assert estimates[-1] > 1.5 * totals[-1].seen
 
 
 def test_what_is_not_known_is_not_estimated() -> None:
@@ -41,14 +41,14 @@ def test_what_is_not_known_is_not_estimated() -> None:
 
 def test_findings_have_both_totals_by_venue_and_in_sum() -> None:
     state = pipeline.State()
-    found = [
+    totals = [
         record
         for topic, item in clocked(night())
         for _, record in pipeline.step(PARAMS, state, topic, item).outputs
         if isinstance(record, CascadeFinding) and record.phase == "closed"
     ]
-    assert found
-    for f in found:
+    assert totals
+    for f in totals:
         assert f.venues == ["binance", "bybit"]
         assert sum(f.venue_usd) == pytest.approx(f.notional_usd)
         assert sum(f.venue_estimate_usd) == pytest.approx(f.estimate_usd, abs=0.05)

@@ -47,11 +47,11 @@ class Rows(list[msgspec.Struct]):
 
 def test_the_embedded_shell_stores_it_shortened_and_tells_people(monkeypatch) -> None:
     monkeypatch.setattr(pipeline, "step", lambda *_: pipeline.Step([("alerts", ALERT)]))
-    rows, told, counts = Rows(), list[Alert](), Counter[tuple[str, ...]]()
+    rows, alerts, counts = Rows(), list[Alert](), Counter[tuple[str, ...]]()
     run, before = Checkpoint("s", "s", PARAMS.version), counted()
-    loop._take(PARAMS, run, ("liquidations", WORD), False, rows, told.append, counts)
+    loop._take(PARAMS, run, ("liquidations", WORD), False, rows, alerts.append, counts)
     check(rows)
-    assert told == rows[:1]
+    assert alerts == rows[:1]
     assert (counts["found", "alerts"], counts["letters", "alerts"]) == (1, 1)
     assert counted() == before + 1
 

@@ -20,8 +20,8 @@ def _parsed(row, channel, frame):
 def test_a_frame_becomes_the_records_of_the_table(row):
     result = _parsed(row, row.channel, row.frame.encode())
     assert (result.refusals, result.control) == ([], False)
-    told = msgspec.to_builtins(result.records)
-    for record, expected in zip(told, row.records, strict=True):
+    answer = msgspec.to_builtins(result.records)
+    for record, expected in zip(answer, row.records, strict=True):
         shown = {name: record.get(name) for name in expected}
         assert shown == {
             name: pytest.approx(value, rel=1e-12, abs=2**-16) if type(value) is float else value
@@ -32,8 +32,8 @@ def test_a_frame_becomes_the_records_of_the_table(row):
 @pytest.mark.parametrize("row", NAMED)
 def test_the_frame_tells_its_channel_itself(row):
     named = _parsed(row, row.channel, row.frame.encode())
-    told = _parsed(row, None, row.frame.encode())
-    assert told == named
+    answer = _parsed(row, None, row.frame.encode())
+    assert answer == named
 
 
 @pytest.mark.parametrize("row", NAMED)

@@ -21,20 +21,20 @@ def walk(seconds: int, sd: float, seed: int) -> np.ndarray:
 
 def stepped(log_price: np.ndarray, start: int = 0) -> list[float | None]:
     """The product's values, of one fill a second."""
-    state, found = VolatilityState(), []
+    state, findings = VolatilityState(), []
     for n, price in enumerate(np.exp(log_price).tolist(), start):
         volatility.step(PARAMS, state, n, price, price)
-        found.append(volatility.owed(PARAMS, state, n))
-    return found
+        findings.append(volatility.owed(PARAMS, state, n))
+    return findings
 
 
 def test_batch_and_product_take_off_the_same() -> None:
     price = walk(4 * 3_600, 1e-4, seed=1)
     price[7_200:] = price[7_200] + 5 * (price[7_200:] - price[7_200])
-    told = stepped(price, start=60 * 28_000_000)
+    values = stepped(price, start=60 * 28_000_000)
     batch = product.owed(price, np.float64)
-    assert told[:3_660] == [None] * 3_660
-    assert batch[3_660:] == pytest.approx([x for x in told if x is not None], abs=1e-9)
+    assert values[:3_660] == [None] * 3_660
+    assert batch[3_660:] == pytest.approx([x for x in values if x is not None], abs=1e-9)
 
 
 def test_what_is_taken_off_grows_with_restlessness_up_to_a_limit() -> None:
@@ -87,7 +87,7 @@ def test_bars_of_a_minute_tell_what_bars_of_a_second_do() -> None:
 
 
 def test_a_calibrated_threshold_is_not_shifted_unless_the_shift_was_fitted_too() -> None:
-    own = OnsetParams(
+    onset_params = OnsetParams(
         cascade={"*": dict.fromkeys(("full", "mixed", "throttled"), 5.0)},
         thresholds_are_default=False, calibrated={"BTC": ("full",)},
     )  # fmt: skip
@@ -97,9 +97,9 @@ def test_a_calibrated_threshold_is_not_shifted_unless_the_shift_was_fitted_too()
     fitted = VolatilityParams(lower_is_default=False)
     for params, feed_class, name in (
         (Params(), "full", "Z30-vol"),
-        (Params(onset=own), "full", "Z30"),
-        (Params(onset=own), "mixed", "Z30-vol"),
-        (Params(onset=own, volatility=fitted), "full", "Z30-vol"),
+        (Params(onset=onset_params), "full", "Z30"),
+        (Params(onset=onset_params), "mixed", "Z30-vol"),
+        (Params(onset=onset_params, volatility=fitted), "full", "Z30-vol"),
     ):
         now = Second(7_200, 6.0, 5.0, 1, 1e4, None, None)
         rate = RateState(venues={"bybit": VenueRate(coverage="full")})

@@ -30,8 +30,10 @@ def say(
 
 
 def refused(clock: InputClock, producer: str, second: int) -> str | None:
-    word = FeedStatus(producer=producer, state="alive", ts_event=(1_763_683_200 + second) * SECOND)
-    return refusal(clock, word, 300)
+    feed_status = FeedStatus(
+        producer=producer, state="alive", ts_event=(1_763_683_200 + second) * SECOND
+    )
+    return refusal(clock, feed_status, 300)
 
 
 def since_second_zero(*producers: str) -> InputClock:
@@ -156,8 +158,8 @@ def test_a_word_that_leaps_and_is_contradicted_by_the_next_changes_nothing(ahead
             say(clock, "a", second + ahead)
         refuted.append(say(clock, "a", second).refuted)
         assert clock.now == clean.now
-    [word] = filter(None, refuted)
-    assert word.ts_event == (1_763_683_200 + 50 + ahead) * SECOND
+    [feed_status] = filter(None, refuted)
+    assert feed_status.ts_event == (1_763_683_200 + 50 + ahead) * SECOND
 
 
 def test_a_first_word_that_leaps_is_not_believed_either() -> None:

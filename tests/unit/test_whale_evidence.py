@@ -85,8 +85,8 @@ def test_p_values_of_nobody_selling_give_small_posteriors_and_never_a_share_of_n
 def test_below_fifty_p_values_there_is_no_posterior_and_five_hundred_are_kept() -> None:
     evidence = Evidence()
     draw = np.random.default_rng(5)
-    told = [whale_evidence.learn(evidence, float(p)) for p in 1 - draw.random(60)]
-    assert [x is None for x in told] == [True] * 50 + [False] * 10
+    e_values = [whale_evidence.learn(evidence, float(p)) for p in 1 - draw.random(60)]
+    assert [x is None for x in e_values] == [True] * 50 + [False] * 10
     evidence.p_values = [1.0] * 499
     whale_evidence.learn(evidence, 0.25)
     whale_evidence.learn(evidence, 0.5)
@@ -151,11 +151,11 @@ def test_what_is_taken_back_leaves_no_trace() -> None:
     whale_evidence.learn(evidence, 0.01)
     factor = whale_evidence.multiply(evidence, "x", 0.01, 0.5, (100, 146), 146)
     whale_evidence.take_back(evidence, "x", 0.01, factor, (100, 146), 146)
-    held = evidence.senders["x"]
-    held.log_e, held.until = round(held.log_e, 12), 46
+    sender = evidence.senders["x"]
+    sender.log_e, sender.until = round(sender.log_e, 12), 46
     assert evidence.p_values == []
     restored = msgspec.msgpack.decode(before, type=Evidence)
-    assert held.log_e == pytest.approx(restored.senders["x"].log_e, abs=1e-12)
+    assert sender.log_e == pytest.approx(restored.senders["x"].log_e, abs=1e-12)
 
 
 def test_nothing_is_taken_from_a_sender_forgotten_since() -> None:
@@ -165,9 +165,9 @@ def test_nothing_is_taken_from_a_sender_forgotten_since() -> None:
         whale_evidence.multiply(evidence, f"s{i}", 0.5, 1.0, (0, 46), 47)
     assert whale_evidence.e_of(evidence, "x") is None
     whale_evidence.multiply(evidence, "x", 0.5, 1.0, (100, 146), 146)
-    held = whale_evidence.e_of(evidence, "x")
+    e_value = whale_evidence.e_of(evidence, "x")
     whale_evidence.take_back(evidence, "x", 1.0, factor, (0, 46), 46)
-    assert whale_evidence.e_of(evidence, "x") == held
+    assert whale_evidence.e_of(evidence, "x") == e_value
 
 
 def test_a_full_book_of_senders_stays_small() -> None:
@@ -201,12 +201,12 @@ def tape() -> FlowState:
 
 def judged(*transfers, until: int = AT + 9 * 3_600) -> tuple[inflows.Inflows, list[WhaleFinding]]:
     """Tell transfers when each is received, and judge second by second where one is due."""
-    state, flows, found = inflows.Inflows(), tape(), []
+    state, flows, verdicts = inflows.Inflows(), tape(), []
     for transfer in sorted(transfers, key=lambda t: t.ts_recv):
         second = transfer.ts_recv // SECOND
-        found += inflows.judge(PARAMS, state, "BTC", second - 1, flows, [])
-        found += inflows.step(PARAMS, state, "BTC", second, [transfer], [])
-    return state, found + inflows.judge(PARAMS, state, "BTC", until, flows, [])
+        verdicts += inflows.judge(PARAMS, state, "BTC", second - 1, flows, [])
+        verdicts += inflows.step(PARAMS, state, "BTC", second, [transfer], [])
+    return state, verdicts + inflows.judge(PARAMS, state, "BTC", until, flows, [])
 
 
 def series(n: int, sender: str, every: int = 360):
@@ -217,11 +217,11 @@ def series(n: int, sender: str, every: int = 360):
 
 
 def test_findings_carry_credit_posterior_and_the_senders_e_value() -> None:
-    _, found = judged(*series(60, "fund-a"))
-    assert all(f.credit == 1.0 and not f.shared for f in found)
-    assert [f.posterior is None for f in found] == [True] * 50 + [False] * 10
-    expected = np.cumprod([whale_evidence.e_value(f.p_value or 1) for f in found])
-    assert [f.address_e for f in found] == pytest.approx(list(expected), abs=1e-5)
+    _, verdicts = judged(*series(60, "fund-a"))
+    assert all(f.credit == 1.0 and not f.shared for f in verdicts)
+    assert [f.posterior is None for f in verdicts] == [True] * 50 + [False] * 10
+    expected = np.cumprod([whale_evidence.e_value(f.p_value or 1) for f in verdicts])
+    assert [f.address_e for f in verdicts] == pytest.approx(list(expected), abs=1e-5)
 
 
 def test_nobody_in_particular_has_no_e_value_but_an_address_has() -> None:
@@ -235,22 +235,24 @@ def test_nobody_in_particular_has_no_e_value_but_an_address_has() -> None:
 def test_overlapping_inflows_share_credit_and_a_senders_own_do_not_hurt_it() -> None:
     mine = deposit(AT, from_owner="a", from_kind="fund", notional_usd=3e7)
     too = deposit(AT + 150, event_id="too", from_owner="a", from_kind="fund", notional_usd=6e7)
-    _, found = judged(mine, too)
-    assert [f.credit for f in found] == [pytest.approx(0.5), pytest.approx(0.8)]
-    assert found[0].address_e == pytest.approx(whale_evidence.e_value(found[0].p_value), abs=1e-5)
+    _, verdicts = judged(mine, too)
+    assert [f.credit for f in verdicts] == [pytest.approx(0.5), pytest.approx(0.8)]
+    assert verdicts[0].address_e == pytest.approx(
+        whale_evidence.e_value(verdicts[0].p_value), abs=1e-5
+    )
     other = msgspec.structs.replace(too, from_owner="b")
-    _, found = judged(mine, other)
-    bet = 1 + 0.5 * (whale_evidence.e_value(found[0].p_value) - 1)
-    assert found[0].address_e == pytest.approx(bet, abs=1e-5)
+    _, verdicts = judged(mine, other)
+    bet = 1 + 0.5 * (whale_evidence.e_value(verdicts[0].p_value) - 1)
+    assert verdicts[0].address_e == pytest.approx(bet, abs=1e-5)
 
 
 def test_a_removed_transfer_leaves_the_senders_e_value_and_the_p_values() -> None:
     kept, gone = series(2, "a", every=3_600)
-    state, found = judged(kept, gone, again(gone, AT + 2 * 3_600, 2, removed=True))
+    state, verdicts = judged(kept, gone, again(gone, AT + 2 * 3_600, 2, removed=True))
     alone, [first] = judged(kept)
-    assert [f.sender for f in found] == ["a", "a", "a"]
-    assert found[-1].verdict == "retracted"
-    assert found[-1].address_e == first.address_e != found[-2].address_e
+    assert [f.sender for f in verdicts] == ["a", "a", "a"]
+    assert verdicts[-1].verdict == "retracted"
+    assert verdicts[-1].address_e == first.address_e != verdicts[-2].address_e
     assert state.evidence.p_values == alone.evidence.p_values
     e = whale_evidence.e_of
     assert e(state.evidence, "a") == pytest.approx(e(alone.evidence, "a"))
@@ -265,17 +267,17 @@ def test_what_cannot_be_tested_is_no_evidence_of_anything() -> None:
 
 
 def test_state_saved_between_any_two_deposits_gives_the_same_findings() -> None:
-    flows, told = tape(), series(55, "a")
+    flows, transfers = tape(), series(55, "a")
 
     def play(save: bool) -> list[WhaleFinding]:
-        state, found = inflows.Inflows(), []
-        for transfer in told:
+        state, verdicts = inflows.Inflows(), []
+        for transfer in transfers:
             second = transfer.ts_recv // SECOND
-            found += inflows.judge(PARAMS, state, "BTC", second - 1, flows, [])
-            found += inflows.step(PARAMS, state, "BTC", second, [transfer], [])
+            verdicts += inflows.judge(PARAMS, state, "BTC", second - 1, flows, [])
+            verdicts += inflows.step(PARAMS, state, "BTC", second, [transfer], [])
             if save:
                 state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=inflows.Inflows)
-        return found + inflows.judge(PARAMS, state, "BTC", AT + 9 * 3_600, flows, [])
+        return verdicts + inflows.judge(PARAMS, state, "BTC", AT + 9 * 3_600, flows, [])
 
     assert play(save=True) == play(save=False)
 

@@ -51,16 +51,16 @@ def path(seed: int, n: int = 600) -> Judged:
 
 
 def test_the_report_finds_what_was_planted() -> None:
-    found = whale_figures.report({1: [path(1)], 2: [path(2)]}, PARAMS)
-    assert found["fpr_05"] == pytest.approx(0.05, abs=0.02)
-    assert found["null_05"] == pytest.approx(0.05, abs=0.02)
-    assert found["power_05"] == pytest.approx(0.05**0.1, abs=0.06)
-    assert found["auc"] > 0.85
-    assert found["reliability_error"] < 0.15
-    assert found["brier"] < found["brier_base"]
-    assert found["hoarder_flag"] <= 0.1
-    assert found["seller_flag"] > 0.9
-    low, high = found["onset_excess_any_interval"]
+    figures = whale_figures.report({1: [path(1)], 2: [path(2)]}, PARAMS)
+    assert figures["fpr_05"] == pytest.approx(0.05, abs=0.02)
+    assert figures["null_05"] == pytest.approx(0.05, abs=0.02)
+    assert figures["power_05"] == pytest.approx(0.05**0.1, abs=0.06)
+    assert figures["auc"] > 0.85
+    assert figures["reliability_error"] < 0.15
+    assert figures["brier"] < figures["brier_base"]
+    assert figures["hoarder_flag"] <= 0.1
+    assert figures["seller_flag"] > 0.9
+    low, high = figures["onset_excess_any_interval"]
     assert low < 0 < high
 
 

@@ -24,16 +24,16 @@ def read(url: str, name: str) -> list[Waiting]:
     reader = Consumer(conf | {"bootstrap.servers": url, "auto.offset.reset": "earliest"})
     places = [TopicPartition(t, n, 0) for t in INPUTS for n in range(rig.PARTITIONS)]
     reader.assign(places)
-    found: list[Waiting] = [{t: deque() for t in INPUTS} for _ in range(rig.PARTITIONS)]
+    waiting: list[Waiting] = [{t: deque() for t in INPUTS} for _ in range(rig.PARTITIONS)]
     left = len(places)
     while left:
         for message in reader.consume(10_000, 1):
             if message.error() is None:
-                found[message.partition()][message.topic()].append(message)
+                waiting[message.partition()][message.topic()].append(message)
             elif message.error().code() == KafkaError._PARTITION_EOF:
                 left -= 1
     reader.close()
-    return found
+    return waiting
 
 
 def judge(params: Params, number: int, waiting: Waiting) -> tuple[int, int]:
@@ -43,8 +43,8 @@ def judge(params: Params, number: int, waiting: Waiting) -> tuple[int, int]:
         now = shard.inputs[topic].now
         while waiting[topic] and shard.inputs[topic].now == now:
             message = waiting[topic].popleft()
-            found, _ = codec.decode_many(topic, message.value(), number, message.offset(), None)
-            for record in found:
+            decoded, _ = codec.decode_many(topic, message.value(), number, message.offset(), None)
+            for record in decoded:
                 records += 1
                 for _, finding in pipeline.routed(
                     engine.step(params, shard, topic, record).findings
@@ -63,8 +63,8 @@ def main() -> None:
     for number, waiting in enumerate(everything):
         counted = judge(Params(), number, waiting)
         total = [a + b for a, b in zip(total, counted, strict=True)]
-    told = {"cpu_s": time.process_time() - began, "records": total[0], "findings": total[1]}
-    print(json.dumps(told | {"messages": messages}))
+    result = {"cpu_s": time.process_time() - began, "records": total[0], "findings": total[1]}
+    print(json.dumps(result | {"messages": messages}))
 
 
 main()

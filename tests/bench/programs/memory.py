@@ -43,8 +43,8 @@ def main() -> None:
         run.play(source, None, True, ears)
     first = int(sys.argv[4]) // PART
     # Merges come and go every second: a median of each end, not where one happened to be.
-    told = {"first_mb": median(seen[first : 3 * first]), "end_mb": median(seen[-2 * first :])}
-    print(json.dumps(told | {"most_mb": max(seen), "records": wanted, "seen": seen}))
+    result = {"first_mb": median(seen[first : 3 * first]), "end_mb": median(seen[-2 * first :])}
+    print(json.dumps(result | {"most_mb": max(seen), "records": wanted, "seen": seen}))
 
 
 main()

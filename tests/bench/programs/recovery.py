@@ -52,12 +52,12 @@ async def _days(flows: Any) -> float:
     began = time.perf_counter()
     keys = [
         key
-        for key, held in flows.of_partition(0)
-        if key[0] == "A0" and isinstance(held, faust_tables.Left)
+        for key, cell in flows.of_partition(0)
+        if key[0] == "A0" and isinstance(cell, faust_tables.Left)
     ]
-    found = await flows.read_left(0, keys)
-    if len(found) != len(keys) or not found:
-        raise AssertionError(f"{len(found)} of {len(keys)} days")
+    flow_rows = await flows.read_left(0, keys)
+    if len(flow_rows) != len(keys) or not flow_rows:
+        raise AssertionError(f"{len(flow_rows)} of {len(keys)} days")
     return time.perf_counter() - began
 
 
