@@ -70,14 +70,20 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     ):
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
-    forgotten: dict[str, AssetState] = {}
-    if record.asset not in shard.assets:
-        leaving = roster.leaving(shard.roster, shard.due.busy)
-        if leaving is None:
-            return Step([], "full")
-        forgotten = _forget(shard, [leaving] if leaving else [])
-    elif not _has_room(shard.assets[record.asset], record, second):
+    state = shard.assets.get(record.asset)
+    if state is None:
+        return _met(shard, record, second)
+    if not isinstance(record, Bar) and not _has_room(state, record, second):
         return Step([], "full")
+    return Step([], put_in(shard, record, second))
+
+
+def _met(shard: Shard, record: DataRecord, second: int) -> Step:
+    """Take in the first record of an asset, for which the one longest idle may have to go."""
+    leaving = roster.leaving(shard.roster, shard.due.busy)
+    if leaving is None:
+        return Step([], "full")
+    forgotten = _forget(shard, [leaving] if leaving else [])
     return Step([], put_in(shard, record, second), forgotten=forgotten)
 
 
@@ -168,10 +174,11 @@ def _next_second(params: Params, state: AssetState) -> int | None:
     """Return the next second that needs judging, or None while nothing is under way."""
     if state.active:
         return state.at + 1
-    following = state.open.order[:1]
-    if (due := inflows.due_second(params, state.whales)) is not None:
-        following.append(max(due, state.at + 1))
-    return min(following, default=None)
+    opened = state.open.order[0] if state.open.order else None
+    if not state.whales.waiting:
+        return opened
+    due = max(inflows.due_second(params, state.whales) or 0, state.at + 1)
+    return due if opened is None else min(opened, due)
 
 
 def _close_until(
@@ -194,7 +201,8 @@ def _close_until(
             interest.step(state.readings, cell.open_interest)
         if cell.corrections:
             findings += _correct_closed(params, state, second, cell.corrections)
-        findings += sides.judge(AssetSecond(params, shard, asset, state, second, cell, fills))
+        if cell.orders or state.active:
+            findings += sides.judge(AssetSecond(params, shard, asset, state, second, cell, fills))
         if cell.transfers:
             findings += inflows.step(
                 params, state.whales, asset, second, cell.transfers, state.onsets

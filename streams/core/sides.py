@@ -56,10 +56,8 @@ class Excess(NamedTuple):
 
 
 def judge(at: AssetSecond) -> list[Finding]:
-    """Score both sides, follow their episodes; return what there is to tell."""
+    """Score both sides of a second with orders or an open episode; return what there is to tell."""
     cell, state = at.cell, at.state
-    if not cell.orders and not state.active:
-        return []
     if not cell.orders and not darkness.covers(at.shard.inputs, "liquidations", at.second):
         # Nobody watched: neither calm nor the end of an episode can be told from that.
         return []
