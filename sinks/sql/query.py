@@ -31,7 +31,22 @@ def query(
     tls: Mapping[str, str] | None = None,
     reader: Reader | None = None,
 ) -> str:
-    """Run one query against the database of `url` and return its answer as text.
+    """Run one query and return its answer as text; arguments and errors as of `answer`."""
+    given = answer(sql, fmt, url, data_dir, token=token, tls=tls, reader=reader)
+    return given.decode("utf-8", "replace")
+
+
+def answer(
+    sql: str,
+    fmt: str,
+    url: str = "chdb",
+    data_dir: str | Path = "data",
+    *,
+    token: str = "",
+    tls: Mapping[str, str] | None = None,
+    reader: Reader | None = None,
+) -> bytes:
+    """Run one query against the database of `url` and return its answer.
 
     An embedded database is asked over HTTP while a run serves it (data_dir/endpoint.json),
     and read beside whoever has it open otherwise, by `reader` where one is there already;
@@ -51,9 +66,9 @@ def query(
     if not path.is_dir():
         raise QueryError(81, f"nothing has been stored in {path} yet")
     if reader is not None:
-        return reader.run(sql, fmt).body.decode("utf-8", "replace")
+        return bytes(reader.run(sql, fmt).body)
     with closing(Reader(path)) as one:
-        return one.run(sql, fmt).body.decode("utf-8", "replace")
+        return bytes(one.run(sql, fmt).body)
 
 
 def _serving(data_dir: Path) -> str | None:
@@ -79,7 +94,7 @@ def _open(request: urllib.request.Request, tls: Mapping[str, str], local: bool) 
 
 def _over_http(
     url: str, sql: str, fmt: str, token: str = "", tls: Mapping[str, str] | None = None
-) -> str:
+) -> bytes:
     """Ask a ClickHouse HTTP interface; raises QueryError for its errors, OSError for none."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -94,9 +109,9 @@ def _over_http(
         request.add_header("Authorization", f"Bearer {token}")
     try:
         local = bool(token) or host.startswith("127.")
-        with _open(request, tls or {}, local) as answer:
-            body: bytes = answer.read()
-            return body.decode("utf-8", "replace")
+        with _open(request, tls or {}, local) as response:
+            body: bytes = response.read()
+            return body
     except urllib.error.HTTPError as problem:
         code = problem.headers.get("X-ClickHouse-Exception-Code") or "0"
         text = problem.read().decode("utf-8", "replace").strip()

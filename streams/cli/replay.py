@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from streams.cli.options import Refused, option, settled, with_kafka
-from streams.cli.source import FORMS, night_options, open_named
+from streams.cli.source import FORMS, night_options, open_named, repeats_option
 from streams.sources.open import SourceError
 
 
@@ -16,9 +16,17 @@ from streams.sources.open import SourceError
     "--kafka", "_kafka", is_flag=True, help="said for clarity: Kafka is where a replay goes"
 )
 @night_options
+@repeats_option
 @option("kafka_url")
 @option("data_dir")
-def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: Any) -> None:
+def replay(
+    source: Path | None,
+    _kafka: bool,
+    seed: int,
+    hours: float,
+    keep_repeats: bool | None,
+    **given: Any,
+) -> None:
     """Feed a source to Kafka: what a night looked like, to the processes that watch it.
 
     \b
@@ -31,7 +39,7 @@ def replay(source: Path | None, _kafka: bool, seed: int, hours: float, **given: 
 
     settings = with_kafka(settled(**given))
     try:
-        opened = open_named(source, seed, hours)
+        opened = open_named(source, seed, hours, keep_repeats=keep_repeats)
         with telling(opened.name, opened.span) as tell:
             sent = feed(settings, opened, tell)
     except SourceError as problem:

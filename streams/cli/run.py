@@ -10,8 +10,9 @@ from typing import Any
 import click
 from rich.console import Console
 
+from streams.cli.explain import explain
 from streams.cli.options import Refused, option, say, settled, signal_heard, with_json
-from streams.cli.source import FORMS, night_options, open_named
+from streams.cli.source import FORMS, night_options, open_named, repeats_option
 from streams.core.params import ParamsError
 from streams.process.params_file import load_params
 from streams.sources.open import SourceError
@@ -28,6 +29,13 @@ from streams.sources.open import SourceError
 @click.option("--serve/--no-serve", default=None, help="serve SQL afterwards [on a terminal]")
 @click.option("--fresh", is_flag=True, help="start anew where a stopped run would go on")
 @click.option("--strict", is_flag=True, help="refuse a source of which a file cannot be read whole")
+@repeats_option
+@click.option(
+    "--explain",
+    "only_explain",
+    is_flag=True,
+    help="only say of each file what it is taken for, what it holds and what is not used",
+)
 @with_json
 @option("assets")
 @option("venue_urls")
@@ -48,6 +56,8 @@ def run(
     serve: bool | None,
     fresh: bool,
     strict: bool,
+    keep_repeats: bool | None,
+    only_explain: bool,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -66,6 +76,7 @@ def run(
     undertow run --hours 8
     undertow run --source my-recording/ --no-serve
     undertow run --source live:binance,bybit --assets BTC,ETH
+    undertow run --source my-recording/ --explain
     undertow run --json --no-serve | jq .cascades
     """
     from sinks.clickhouse.retry import SinkError
@@ -79,6 +90,9 @@ def run(
     from streams.run.shell import CannotRun, Embedded, NoSpace, Stopped
     from streams.run.webhooks import receivers
 
+    if only_explain:
+        _explain(source, as_json, strict)
+        return
     live, _, venues = str(source or "").partition(":")
     settings = settled(**given | ({"venues": venues} if live == "live" else {}))
     rate = _speed(speed)
@@ -89,7 +103,7 @@ def run(
         opened = (
             live_source(settings, lambda: heard())
             if live == "live"
-            else open_named(source, seed, hours, by_the_run=True)
+            else open_named(source, seed, hours, True, keep_repeats)
         )
         if strict and opened.unread:
             raise Refused(f"--strict: not read: {', '.join(opened.unread)}")
@@ -123,7 +137,20 @@ def run(
         sys.exit(2 if strict else 3)
 
 
+def _explain(source: Path | None, as_json: bool, strict: bool) -> None:
+    if source is None:
+        raise Refused("--explain says what a --source is read as: name one")
+    try:
+        lost = explain(source, as_json)
+    except SourceError as problem:
+        raise Refused(str(problem)) from None
+    if lost:
+        sys.exit(2 if strict else 3)
+
+
 def _tell_losses(report: dict[str, Any]) -> None:
+    if report["repeats"]:
+        say(f"{report['repeats']:,} records stood there more than once and count once")
     if report["not_read"]:
         say(f"not read: {', '.join(report['not_read'])}")
     if report["broken_off"]:

@@ -20,11 +20,26 @@ def night_options(command: Any) -> Any:
     return command
 
 
-def open_named(source: Path | None, seed: int, hours: float, by_the_run: bool = False) -> Any:
+def repeats_option(command: Any) -> Any:
+    """Add the option of what equal rows of a recording mean."""
+    return click.option(
+        "--keep-repeats/--repeats-once",
+        default=None,
+        help="whether equal rows are as many orders [once, where the form cannot hold two]",
+    )(command)
+
+
+def open_named(
+    source: Path | None,
+    seed: int,
+    hours: float,
+    by_the_run: bool = False,
+    keep_repeats: bool | None = None,
+) -> Any:
     """Open the source, or the generated night; raises SourceError, and ValueError for hours."""
     from streams.sources.generated import generated_source
     from streams.sources.open import open_source
 
     if source is None:
         return generated_source(seed, hours)
-    return open_source(source, by_the_run)
+    return open_source(source, by_the_run, keep_repeats)

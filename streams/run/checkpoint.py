@@ -27,13 +27,14 @@ _DIGEST = 16
 class Tally(msgspec.Struct):
     """Rows handed to each table, letters written about each topic, and late records.
 
-    `broken` are files of the source whose end is missing.
+    `broken` are files of the source whose end is missing; `repeats` stood there before.
     """
 
     written: dict[str, int] = {}
     refused: dict[str, int] = {}
     late: int = 0
     broken: list[str] = []
+    repeats: int = 0
 
 
 class Checkpoint(msgspec.Struct):

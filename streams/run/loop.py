@@ -129,6 +129,7 @@ def _take(
         counts["letters", "recording"] += 1
         if record.reason.startswith(BREAKS_OFF):
             run.tally.broken.append(record.topic)
+        run.tally.repeats += record.reason.startswith(refusals.LETTERS["duplicate"][1])
         rows.put(record)
         return
     if topic == "feed_status":  # a live feed's, of a gap or a link: for people
@@ -182,6 +183,7 @@ def _take_run(run: Checkpoint, trades: Trades, rows: Rows, counts: Counts) -> No
         kept = np.ones(count, np.bool_)
         kept[again] = False
         counts["refused", "trades", "duplicate"] += len(again)
+        run.tally.repeats += len(again)
         counts["letters", "trades"] += len(again)
         for record in trades.records(~kept):
             rows.refuse("trades", record, *refusals.LETTERS["duplicate"])
@@ -200,6 +202,7 @@ def _store(
 ) -> None:
     if refused is not None:
         counts["refused", topic, refused] += 1
+    run.tally.repeats += refused == "duplicate"
     if refused in refusals.LETTERS:
         counts["letters", topic] += 1
         rows.refuse(topic, record, *refusals.LETTERS[refused])

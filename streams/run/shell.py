@@ -176,6 +176,7 @@ class Embedded:
         result["late"] = run.tally.late
         result["not_read"] = list(source.unread)
         result["broken_off"] = run.tally.broken
+        result["repeats"] = run.tally.repeats
         result["elapsed_s"] = round(time.monotonic() - began, 3)
         if source.planted:
             result |= planted.against_planted(source.planted, result)

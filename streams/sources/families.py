@@ -6,6 +6,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
+from schemas.market import Liquidation
+from streams.feeds.identities import occurring
 from streams.sources import (
     Source,
     archives,
@@ -40,13 +44,19 @@ class Opening(NamedTuple):
 
 
 class Family(NamedTuple):
-    """One form of recording: what tells it, what reads its files, its line in --help."""
+    """One form of recording: what tells it, what reads its files, its line in --help.
+
+    `lacks`: what it cannot tell. `evidence`: by what a file was known. `lines`: how its lines are
+    read, None for one after the other.
+    """
 
     recognises: Callable[[Path, list[str]], bool]
     source: Callable[[Sequence[Path], Opening], Source]
     what: str
     lacks: str
     reader_of: Callable[[Path], Reader]
+    evidence: Callable[[Path], str]
+    lines: Lines | None = None
 
 
 def _of_table(table: tables.Table) -> Family:
@@ -64,7 +74,11 @@ def _of_table(table: tables.Table) -> Family:
         gap_after_s=table.gap_after_s,
         clocked=BARS_CLOCKED if table is klines.KLINES else (),
     )
-    return Family(recognises, source, table.what, table.lacks, reader_of)
+
+    def evidence(path: Path) -> str:
+        return tables.evidence(table, path, head(path))
+
+    return Family(recognises, source, table.what, table.lacks, reader_of, evidence)
 
 
 def _of_lines(
@@ -83,7 +97,12 @@ def _of_lines(
         gap_after_s=gap_after_s,
         lines=lines,
     )
-    return Family(recognises, source, what, lacks, reader_of)
+    return Family(recognises, source, what, lacks, reader_of, _first_line, lines)
+
+
+def _first_line(path: Path) -> str:
+    line = next((line for line in head(path) if line.strip()), "")
+    return f"lines like {line[:60]}{'…' * (len(line) > 60)}"
 
 
 def _source(
@@ -100,6 +119,8 @@ def _source(
     """Stream files of one form, merged by time over the series that they make."""
     keyed = sorted((series(path), path.name, str(path), path) for path in files)
     groups = [[one[-1] for one in group] for _, group in groupby(keyed, key=lambda one: one[0])]
+    if opening.keep_repeats:
+        reader_of = partial(_each_kept, reader_of)
     looked = [ordered(group, reader_of, lines) for group in groups]
     form = what.partition(":")[0]
     name = f"{form}, {len(files)} file{'s' * (len(files) > 1)}"
@@ -108,7 +129,7 @@ def _source(
     options: dict[str, Any] = {"clocked": clocked} if clocked else {}
     return Source(
         name=name,
-        identity=identity_of(form, files),
+        identity=identity_of(f"{form}{opening.keep_repeats or ''}", files),
         items=merged([streamed(one, len(looked)) for one in looked]),
         span=None,
         gap_after_s=gap_after_s,
@@ -116,12 +137,28 @@ def _source(
     )
 
 
+def _each_kept(reader_of: Callable[[Path], Reader], path: Path) -> Reader:
+    """Return a reader whose k-th liquidation of equal facts in a file is one of its own."""
+    read, counts = reader_of(path), dict[str, int]()
+
+    def kept(record: Any) -> Any:
+        if not isinstance(record, Liquidation):
+            return record
+        return msgspec.structs.replace(record, event_id=occurring(record.event_id, counts))
+
+    def read_each(line: str) -> Any:
+        got = read(line)
+        return [kept(one) for one in got] if isinstance(got, list) else kept(got)
+
+    return read_each
+
+
 def _recorder(files: Sequence[Path], opening: Opening) -> Source:
     return recorder.recorder_source(files, bool(opening.keep_repeats))
 
 
 def _krishna(files: Sequence[Path], opening: Opening) -> Source:
-    return krishna.krishna_source(files)
+    return krishna.krishna_source(files, opening.keep_repeats is not False)
 
 
 def _ndjson(files: Sequence[Path], opening: Opening) -> Source:
@@ -134,8 +171,9 @@ FAMILIES = (
         ndjson.recognises,
         _ndjson,
         "our own dumps and exports: <topic>.ndjson[.gz], <topic>.parquet",
-        "nothing: it is what was written",
+        "",
         ndjson.reader_of,
+        lambda path: f"its name says the topic {ndjson.topic_of(path)}",
     ),
     Family(
         raw_frames.recognises,
@@ -143,6 +181,7 @@ FAMILIES = (
         "raw frames of the venues, as `undertow record` writes them: .zst, .gz or plain",
         "what each venue's feed leaves out",
         raw_frames.reader_of,
+        _first_line,
     ),
     *map(_of_table, (tardis.ROWS, tardis.TICKERS)),
     *map(_of_table, (vision.AGG_TRADES, vision.METRICS, vision.SNAPSHOT, vision.TRADES)),
@@ -153,6 +192,7 @@ FAMILIES = (
         "liqs.csv of Krishna5972/liqs",
         "batches of orders of unknown side, without a price",
         lambda _: krishna.read_line,
+        _first_line,
     ),
     Family(
         recorder.recognises,
@@ -160,6 +200,7 @@ FAMILIES = (
         "forceOrder and aggTrade CSV of Binance recorders, with a header or not",
         "the latest order a second; trades are the recorder's choice, not all",
         lambda _: recorder.read_line,
+        _first_line,
     ),
     *map(_of_table, (coinalyze.MERGED, coinalyze.LIQUIDATIONS, coinalyze.OPEN_INTEREST)),
     _of_lines(

@@ -42,16 +42,17 @@ class _Batch(msgspec.Struct, array_like=True, gc=False):
     time: str
 
 
-def krishna_source(path: Path | Sequence[Path]) -> Source:
+def krishna_source(path: Path | Sequence[Path], keep_repeats: bool = True) -> Source:
     """Read the recording (a folder or its liqs.csv): batches in dollars, no price.
 
-    Times in microseconds. Raises SourceError when nothing is there.
+    Equal rows are as many batches with `keep_repeats`, else one and dead letters. Times in
+    microseconds. Raises SourceError when nothing is there.
     """
     files = data_files(path, recognises)
-    items = loaded(files, lambda _: read_line)
+    items = loaded(files, lambda _: read_line, keep_repeats)
     return Source(
         name="Binance liquidations in batches of $30k (Krishna5972)",
-        identity=identity_of("krishna", files),
+        identity=identity_of(f"krishna{keep_repeats}", files),
         items=iter(items),
         span=span_of(items),
         gap_after_s=GAP_AFTER_S,

@@ -19,6 +19,7 @@ from streams.sources.lines import (
     Reader,
     SourceError,
     data_files,
+    head,
     identity_of,
     items_of,
     numbered,
@@ -31,7 +32,16 @@ from streams.sources.time_order import by_time, looked_at
 #: Topics that are input; the rest of a dump is what was concluded from them.
 READ = (*RAW_TOPICS, "bars")
 GAP_AFTER_S = 600.0
-_NAME = re.compile(r"([a-z_]+)(?:[-.]\w+)*?\.(?:ndjson|jsonl|parquet)(?:\.\w+)?")
+#: So our own writers name a topic's file.
+_PLAIN = re.compile(r"([a-z_]+)\.ndjson(?:\.\w+)?")
+_TAG = re.compile(r'"type"\s*:\s*"([a-z_]+)"')
+_TIMED = re.compile(r'"ts_(?:recv|open|event|detect)"\s*:\s*\d{16}')
+_TOPIC_OF_TAG = {
+    "trade": "trades", "liquidation": "liquidations", "open_interest": "liquidations",
+    "whale_transfer": "whale_transfers", "bar": "bars", "cascade": "cascades",
+    "market": "cascades", "whale_selling": "whale_selling", "alert": "alerts",
+    "dead_letter": "dead_letters", "feed_status": "feed_status",
+}  # fmt: skip
 #: An item so much later than those before it is a stray, unless most of the next ones are too.
 STRAY_AHEAD = 60 * SECOND
 LOOK = 64
@@ -76,14 +86,29 @@ def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Sour
 
 
 def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file's name is an input topic's."""
-    return topic_of(path) in READ
+    """Tell whether a file's name is an input topic's, or its lines are such a topic's records."""
+    if _PLAIN.fullmatch(path.name) and topic_of(path) in READ:
+        return True
+    return _topic_in(head) in READ
 
 
 def topic_of(path: Path) -> str | None:
     """Return the topic that a file's name says, None when it says none."""
-    matched = _NAME.fullmatch(path.name)
-    return matched[1] if matched else None
+    matched = _PLAIN.fullmatch(path.name)
+    return matched[1] if matched else _topic_in(head(path)) or None
+
+
+def _topic_in(first: list[str]) -> str:
+    """Return the topic whose records the first lines are, empty for none."""
+    words = ""
+    for line in first:
+        matched = _TAG.search(line)
+        if matched and matched[1] in _TOPIC_OF_TAG and _TIMED.search(line):
+            # Words on time stand among the records of every topic.
+            words = _TOPIC_OF_TAG[matched[1]]
+            if words != "feed_status":
+                return words
+    return words
 
 
 def reader_of(path: Path) -> Reader:

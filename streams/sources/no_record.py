@@ -85,8 +85,6 @@ def why(path: Path, first: list[str]) -> str:
 
 def seen(path: Path, first: list[str]) -> str:
     """Describe what stands in a file of no known form: its columns, or how it begins."""
-    if not first:
-        return "cannot be unpacked, or is empty"
     line = next((line for line in first if line.strip()), "")
     names = cells_of(line)
     if line.lstrip()[:1] in ("{", "["):

@@ -76,6 +76,8 @@ def taken_for(path: Path) -> list[Taken]:
 
 def _recognised(file: Path, alone: bool) -> Taken:
     first = head(file)
+    if not any(line.strip() for line in first):
+        return Taken(file, None, "cannot be unpacked, or is empty", True)
     if why := tardis.unread(first):
         return Taken(file, None, why, True)
     family = next((x for x in FAMILIES if x.recognises(file, first)), None)

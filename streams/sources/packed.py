@@ -98,7 +98,7 @@ def _of_parquet(path: Path) -> Iterator[str]:
     try:
         file = parquet.ParquetFile(path)
         names = [f.name for f in file.schema_arrow if not pa.types.is_nested(f.type)]
-        records = "type" in names and {"event_id", "ts_open", "ts_event"} & {*names}
+        records = "type" in names and any(name.startswith("ts_") for name in names)
         if not records:
             row = io.StringIO()
             csv.writer(row, lineterminator="\n").writerow(names)

@@ -114,6 +114,20 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
     return read
 
 
+def evidence(table: Table, path: Path, head: Sequence[str]) -> str:
+    """Say by what a file was known for this table."""
+    here = layout(table, path, head)
+    if here is None:
+        return ""
+    header = here.separator.join(here.header)
+    said = f"its header {header[:80]}{'…' * (len(header) > 80)}"
+    if not here.header:
+        said = f"{here.width} columns of its kind, without a header"
+    if table.named is not None and (matched := table.named.search(path.as_posix())):
+        said += f"; its path says {matched[0].strip('/')!r}"
+    return said if here.separator == "," else f"{said}; separated by {here.separator!r}"
+
+
 def cells_of(line: str, separator: str = ",") -> list[str]:
     """Split a line into cells, quoted ones too."""
     if '"' in line:

@@ -23,7 +23,10 @@ from streams.cli import main
 ROOT = Path(__file__).resolve().parents[2]
 PLATES = [
     "README.md",
-    *(f"{x}/README.md" for x in ("schemas", "streams", "sinks", "docker", "tests")),
+    *(
+        f"{x}/README.md"
+        for x in ("schemas", "streams", "streams/sources", "sinks", "docker", "tests")
+    ),
 ]
 FRAME = (
     '{"topic":"allLiquidation.BTCUSDT","type":"snapshot","ts":1791565601482,"data":'
