@@ -127,7 +127,7 @@ class Connection:
         while not ws.closed:
             now = self._at.steady()
             for text in self._dialogue.due(now):
-                await _send(ws, text)
+                await self._send(ws, text)
             if liveness.wants_ping(now):
                 await ws.ping()
             if settled is None and self._dialogue.is_settled():
@@ -175,14 +175,26 @@ class Connection:
         self._status.ts_frame = self._at.micros()
         return True
 
+    async def _send(self, ws: aiohttp.ClientWebSocketResponse, text: str | bytes) -> None:
+        if isinstance(text, bytes):
+            await ws.send_bytes(text)
+        elif text:
+            seconds = str(self._at.micros() // 1_000_000)
+            await ws.send_str(text.replace("$SECONDS", seconds))
+        else:
+            await ws.ping()
+
     async def _take(self, ws: aiohttp.ClientWebSocketResponse, frame: bytes) -> None:
         now, ts_recv = self._at.steady(), self._at.micros()
         status, name = self._status, self._where.name
         status.frames += 1
         self._listener.frame(name, frame, ts_recv)
         heard = self._dialogue.hear(frame, ts_recv, now)
+        if heard.missed:
+            self._listener.lost(name, self._status.ts_frame, heard.missed)
+            self._listener.back(name, ts_recv)
         if heard.reply is not None:
-            await _send(ws, heard.reply)
+            await self._send(ws, heard.reply)
         if heard.leave:
             self.leave(heard.leave)
         if heard.records and not heard.history:
@@ -206,10 +218,3 @@ def _why_ended(ws: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage) 
         return f"broken: {message.data}"[:200]
     text = f": {message.extra}" if message.type is aiohttp.WSMsgType.CLOSE and message.extra else ""
     return f"closed by the venue ({ws.close_code}{text})"[:200]
-
-
-async def _send(ws: aiohttp.ClientWebSocketResponse, text: str | bytes) -> None:
-    if isinstance(text, bytes):
-        await ws.send_bytes(text)
-    else:
-        await ws.send_str(text)

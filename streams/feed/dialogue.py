@@ -17,7 +17,7 @@ import msgspec
 
 from streams.feed.protocol import Answer, Protocol, Stream
 from streams.feeds import registry
-from streams.feeds.frames import NOT_A_FRAME, Parsed, Refusal
+from streams.feeds.frames import NOT_A_FRAME, Refusal
 from streams.feeds.instruments import Instruments
 
 #: A request without an answer for so long is asked once more by itself, seconds.
@@ -26,13 +26,17 @@ Group = tuple[Stream, ...]
 
 
 class Heard(msgspec.Struct):
-    """What a frame gave: records and complaints, what to send back, and a reason to leave."""
+    """What a frame gave: records and complaints, what to send back, and a reason to leave.
+
+    `missed`: by their numbers, messages before this one never came.
+    """
 
     records: list[msgspec.Struct] = []
     refusals: list[Refusal] = []
     reply: str | bytes | None = None
     leave: str = ""
     history: bool = False
+    missed: str = ""
 
 
 class Dialogue(Interface):
@@ -82,7 +86,14 @@ class Plan:
         """Return what to ask for: what is known to be good, then the suspects."""
         suspected = {stream for group in self.suspects for stream in group}
         good = [s for s in self.streams if s not in self.aside and s not in suspected]
-        groups = [tuple(good[n : n + most]) for n in range(0, len(good), most)]
+        by_channel: dict[str, list[Stream]] = {}
+        for stream in good:
+            by_channel.setdefault(stream.channel, []).append(stream)
+        groups = [
+            tuple(streams[n : n + most])
+            for streams in by_channel.values()
+            for n in range(0, len(streams), most)
+        ]
         return groups + [tuple(s for s in group if s not in self.aside) for group in self.suspects]
 
     def live(self) -> list[Stream]:
@@ -114,6 +125,7 @@ class VenueDialogue:
         self._sent = float("-inf")
         self._pinged: float | None = None
         self._confirmed_any = False
+        self._last: int | None = None
 
     def due(self, now: float) -> list[str | bytes]:
         """Return what is to be sent now: at most one request in the venue's pace, and a ping."""
@@ -138,9 +150,13 @@ class VenueDialogue:
         """Take in one frame; whatever its bytes, nothing is raised."""
         venue = self._protocol.venue
         parsed = registry.parse(venue, None, frame, self._instruments, ts_recv)
-        if not parsed.control:
-            return Heard(parsed.records, parsed.refusals, history=parsed.history)
-        return self._control(frame, parsed)
+        heard = Heard(parsed.records, parsed.refusals, history=parsed.history)
+        if parsed.control:
+            heard.refusals = []  # of our own request: it is set aside, with a letter of its own
+        if parsed.control or (parsed.history and self._asking):
+            self._control(frame, heard)
+        self._count(frame, heard)
+        return heard
 
     def is_settled(self) -> bool:
         """Say whether every subscription was confirmed, or set aside."""
@@ -176,7 +192,20 @@ class VenueDialogue:
         self._asking[self._number] = Asking(list(group), now, again)
         return self._protocol.request(group, self._number)
 
-    def _control(self, frame: bytes, parsed: Parsed) -> Heard:
+    def _count(self, frame: bytes, heard: Heard) -> None:
+        """Note a message's number, and whether one before it is missing."""
+        if self._protocol.number_of is None:
+            return
+        try:
+            number = self._protocol.number_of(frame)
+        except NOT_A_FRAME:
+            return
+        if number is not None:
+            if self._last is not None and number > self._last + 1:
+                heard.missed = f"message {number} came after {self._last}"
+            self._last = number
+
+    def _control(self, frame: bytes, heard: Heard) -> None:
         asked = {number: tuple(one.streams) for number, one in self._asking.items()}
         try:
             answer = self._protocol.answer(frame, asked)
@@ -189,7 +218,7 @@ class VenueDialogue:
         for name, reason in answer.refused.items():
             if (stream := self._answered(name)) is not None:
                 self.plan.set_aside(stream, reason)
-        return Heard(reply=answer.reply, leave=answer.leave)
+        heard.reply, heard.leave = answer.reply, answer.leave
 
     def _refused_whole(self, answer: Answer) -> None:
         asking = self._asking.pop(answer.refused_request or 0, None)

@@ -1,8 +1,10 @@
 """What a stream gave while we were away, from the venue's REST answers."""
 
+from collections.abc import Sequence
+
 import msgspec
 
-from streams.feed.protocol import Get, Protocol, Stream
+from streams.feed.protocol import Get, Protocol
 from streams.feed.rest import NoAnswer, Rest
 from streams.feeds import registry
 from streams.feeds.instruments import Instruments
@@ -20,40 +22,51 @@ class Past(msgspec.Struct):
 
 async def past(
     rest: Rest,
-    protocol: Protocol,
     instruments: Instruments,
-    stream: Stream,
+    requests: Sequence[Get],
     span: tuple[int, int],
     ts_recv: int,
 ) -> Past:
     """Return what the venue keeps of a stream in `span` (after, before; microseconds)."""
-    after, before = span
-    request = protocol.first(stream, after, before)
-    if request is None:
+    if not requests:
         return Past(missing="the venue keeps no history of it")
+    whole = Past()
+    for request in requests:
+        one = await _pages(rest, instruments, request, span, ts_recv)
+        whole.records += one.records
+        whole.missing = whole.missing or one.missing
+    within = [r for r in whole.records if span[0] <= r.ts_event <= span[1]]  # type: ignore[attr-defined]
+    within.sort(key=lambda record: record.ts_event)  # type: ignore[attr-defined]
+    return Past(within, whole.missing)
+
+
+async def _pages(
+    rest: Rest, instruments: Instruments, request: Get, span: tuple[int, int], ts_recv: int
+) -> Past:
+    protocol = rest.protocol
     records: list[msgspec.Struct] = []
-    earliest, full = before, False
+    earliest, full = span[1], False
     for _ in range(PAGES):
         try:
             page = await rest.ask(request)
         except NoAnswer as problem:
-            return Past(_in_span(records, after, before), str(problem))
+            return Past(records, str(problem))
         parsed = _parsed(protocol, instruments, request, page, ts_recv)
         if parsed is None:
-            return Past(_in_span(records, after, before), f"{request.path}: not readable")
+            return Past(records, f"{request.path}: not readable")
         times = [record.ts_event for record in parsed]  # type: ignore[attr-defined]
         records += parsed
         earliest = min([earliest, *times])
-        full = len(parsed) >= int(request.query.get("limit", 1 << 30))
-        following = protocol.next(request, page, times, after, before)
-        if following is None:
+        full = bool(parsed) and len(parsed) >= int(request.query.get("limit", 0))
+        following = protocol.next(request, page, times, *span)
+        if following is None or following == request:
             break
         request = following
     else:
-        return Past(_in_span(records, after, before), f"more than {PAGES} pages")
+        return Past(records, f"more than {PAGES} pages")
     # Where pages go back in time, they must reach the beginning.
-    reached = protocol.goes_forward or earliest <= after or not full
-    return Past(_in_span(records, after, before), "" if reached else "it keeps too little of it")
+    reached = protocol.goes_forward or earliest <= span[0] or not full
+    return Past(records, "" if reached else "it keeps too little of it")
 
 
 def _parsed(
@@ -64,8 +77,3 @@ def _parsed(
     channel = request.channel.partition(":")[0]
     parsed = registry.parse(protocol.venue, channel, page, known, ts_recv)
     return None if parsed.refusals and not parsed.records else parsed.records
-
-
-def _in_span(records: list[msgspec.Struct], after: int, before: int) -> list[msgspec.Struct]:
-    within = [r for r in records if after <= r.ts_event <= before]  # type: ignore[attr-defined]
-    return sorted(within, key=lambda record: record.ts_event)  # type: ignore[attr-defined]

@@ -16,12 +16,12 @@ from streams.feeds.instruments import Instrument
 
 
 class Stream(NamedTuple):
-    """One subscription: the topic of its records, its parser's channel, the venue's name of it.
+    """One subscription: the topics of its records, its parser's channel, the venue's name of it.
 
     `symbol` is empty where the stream is of all instruments. `name` is what acknowledgements say.
     """
 
-    topic: str
+    topics: tuple[str, ...]
     channel: str
     name: str
     symbol: str = ""
@@ -46,6 +46,9 @@ class Answer(msgspec.Struct):
 #: Requests without an answer yet, by their numbers.
 Asked = Mapping[int, tuple[Stream, ...]]
 NOTHING = Answer()
+TRADES, FORCED = ("trades",), ("liquidations",)
+#: Of streams in which a forced order is a print like others.
+BOTH = ("trades", "liquidations")
 
 
 class Get(NamedTuple):
@@ -67,15 +70,16 @@ class Get(NamedTuple):
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
 
-#: (stream, after, before) -> the first page of what it gave in that span, microseconds.
-First = Callable[[Stream, int, int], Get | None]
+#: (stream, symbols, after, before) -> first pages of what it gave in that span, microseconds;
+#: `symbols` are those that are wanted, for a stream of all.
+First = Callable[[Stream, Sequence[str], int, int], list[Get]]
 #: (request, answer, times of its records, after, before) -> the next page, None behind the last.
 Next = Callable[[Get, bytes, Sequence[int], int, int], Get | None]
 
 
-def no_first(stream: Stream, after: int, before: int) -> Get | None:
+def no_first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
     """Return nothing: the venue keeps no history of this."""
-    return None
+    return []
 
 
 def no_next(
@@ -92,7 +96,9 @@ class Protocol:
     `urls` are by name of route or REST host, each a setting. `listing` are requests whose answers
     tell the instruments. `pace_s` lies between two requests, `life_s` is how long a connection
     lasts at most; `delay_s` how long after an event the venue may push it; `pings` are what the
-    client has to send, and how often. `share` is the venue's usual share of all forced orders.
+    client has to send, and how often; an empty one is a control frame. In texts $SECONDS stands
+    for the time. `goes_forward`: pages of history begin at its beginning. `share` is the venue's
+    usual share of all forced orders.
     """
 
     venue: str
@@ -112,6 +118,8 @@ class Protocol:
     life_s: float | None = None
     delay_s: float = 1.0
     share: float = 0.01
+    #: The number of a message on its connection, where messages are numbered one by one.
+    number_of: Callable[[bytes], int | None] | None = None
     first: First = no_first
     next: Next = no_next
     requests_a_minute: int = 60

@@ -21,14 +21,14 @@ class Rest:
     """One venue's REST hosts, asked at its pace by all that need them."""
 
     def __init__(self, protocol: Protocol, session: aiohttp.ClientSession, at: Time) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._session = session
         self._at = at
         self._next = 0.0
 
     async def ask(self, get: Get) -> bytes:
         """Return the body of an answer; raises NoAnswer."""
-        url = self._protocol.urls[get.host] + get.target
+        url = self.protocol.urls[get.host] + get.target
         reason = ""
         for attempt in range(ATTEMPTS):
             await self._turn()
@@ -52,7 +52,7 @@ class Rest:
 
     async def _turn(self) -> None:
         """Wait for our turn: a few at once, then spread over the minute."""
-        now, every_s = self._at.steady(), 60.0 / self._protocol.requests_a_minute
+        now, every_s = self._at.steady(), 60.0 / self.protocol.requests_a_minute
         turn = max(self._next, now - AT_ONCE * every_s)
         self._next = turn + every_s
         if turn > now:

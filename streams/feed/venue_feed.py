@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from streams.feed.connection import LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
 from streams.feed.history import past
 from streams.feed.link import Connects, Link
-from streams.feed.outages import Outages
+from streams.feed.outages import Outage, Outages
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol, Stream, sharded
 from streams.feed.recent import Recent
@@ -31,6 +32,8 @@ log = logging.getLogger("undertow.feed")
 #: Event time runs so far behind receipt: Binance pushes a forced order up to a second late.
 LAG = SECOND
 STARTS = "started"
+#: What is missing for longer is not asked for: it would come hours late.
+MOST_HISTORY = 3600 * SECOND
 _TOPIC_OF: dict[type, str] = {
     Trade: "trades",
     Liquidation: "liquidations",
@@ -68,6 +71,7 @@ class VenueFeed:
         self._instruments: Instruments
         self._rest: Rest
         self._begins: dict[str, int] = {}
+        self._symbols: list[str] = []
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Keep the venue's links; raises listing.Nothing where nothing of it can be wanted."""
@@ -76,6 +80,7 @@ class VenueFeed:
         cache = self.wanted.cache / f"{protocol.venue}.json"
         self._instruments = await listing.listed(self._rest, protocol, cache)
         chosen = listing.chosen(protocol, self._instruments, self.wanted.assets)
+        self._symbols = [one.venue_symbol for one in chosen]
         connects = Connects(protocol.connects_a_minute, at)
         served: dict[str, set[str]] = {}
         for route, streams in protocol.routes(chosen).items():
@@ -83,7 +88,7 @@ class VenueFeed:
             for number, shard in enumerate(shards, 1):
                 name = f"{protocol.venue}/{route}" + (f".{number}" if len(shards) > 1 else "")
                 self.links.append(self._link(name, route, shard, connects))
-                for topic in {stream.topic for stream in shard}:
+                for topic in {topic for stream in shard for topic in stream.topics}:
                     served.setdefault(topic, set()).add(name)
         self._begin(served)
         async with asyncio.TaskGroup() as tasks:
@@ -103,7 +108,7 @@ class VenueFeed:
     def _link(self, name: str, route: str, shard: Sequence[Stream], connects: Connects) -> Link:
         protocol = self.protocol
         plan = self._plans[name] = Plan(shard)
-        has_trades = any(stream.topic == "trades" for stream in shard)
+        has_trades = any("trades" in stream.topics for stream in shard)
         where = Where(name, protocol.urls[route], protocol.headers, has_trades, protocol.life_s)
         keep_frame = self.wanted.keep_frame or (lambda name, frame, ts_recv: None)
         listener = Listener(keep_frame, self._heard, self._lost, self._back)
@@ -176,33 +181,45 @@ class VenueFeed:
         task.add_done_callback(self._tasks.discard)
 
     async def _catch_up(self, link: str) -> None:
-        """Ask for what a link missed, topic by topic, and say what is missing for good."""
-        for topic in ("liquidations", "trades"):
-            outage = self._outages.outage(link, topic)
-            if outage is None:
+        """Ask for what a link missed, then say topic by topic what is missing for good."""
+        outages = {topic: self._outages.outage(link, topic) for topic in ("liquidations", "trades")}
+        lost = {topic: outage for topic, outage in outages.items() if outage is not None}
+        missing: dict[str, Counter[str]] = {topic: Counter() for topic in lost}
+        streams = sorted(self._plans[link].live(), key=lambda stream: stream.topics)
+        for topic, outage in lost.items():
+            if outage.reason == STARTS or outage.until is None:
                 continue
-            missing = ""
-            if outage.reason != STARTS:
-                streams = [s for s in self._plans[link].live() if s.topic == topic]
-                missing = await self._fill(streams, (outage.since, outage.until or outage.since))
-            if self._outages.outage(link, topic) is outage and outage.until is not None:
-                if missing:
-                    FEED.gaps.labels(self.protocol.venue, topic).inc()
-                self._outages.close(link, topic, missing, self._at.micros())
+            # Forced orders first: most venues keep none, and nobody waits for them then.
+            for stream in [one for one in streams if one.topics[-1] == topic]:
+                reason = await self._fill(stream, (outage.since, outage.until))
+                for affected in set(stream.topics) & lost.keys():
+                    missing[affected][reason] += 1
+            if topic == "liquidations":
+                self._close(link, topic, outage, missing[topic])
+        for topic, outage in lost.items():
+            if topic != "liquidations" or outage.reason == STARTS:
+                self._close(link, topic, outage, missing[topic])
 
-    async def _fill(self, streams: Sequence[Stream], span: tuple[int, int]) -> str:
-        missing: dict[str, int] = {}
-        for stream in streams:
-            ts_recv = self._at.micros()
-            answer = await past(self._rest, self.protocol, self._instruments, stream, span, ts_recv)
-            self._emit(answer.records)
-            await self._outlet.room()
-            if answer.missing:
-                missing[answer.missing] = missing.get(answer.missing, 0) + 1
-        if not missing:
-            return ""
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in missing.items())
-        return f"{sum(missing.values())} of {len(streams)} streams: {reasons}"
+    async def _fill(self, stream: Stream, span: tuple[int, int]) -> str:
+        """Hand on what the venue keeps of a stream in a span; return why some is missing, or ""."""
+        since, until = span
+        if until - since > MOST_HISTORY:
+            return "longer than an hour ago"
+        requests = self.protocol.first(stream, self._symbols, since, until)
+        answer = await past(self._rest, self._instruments, requests, span, self._at.micros())
+        self._emit(answer.records)
+        await self._outlet.room()
+        return answer.missing
+
+    def _close(self, link: str, topic: str, outage: Outage, reasons: Counter[str]) -> None:
+        if self._outages.outage(link, topic) is not outage or outage.until is None:
+            return  # lost again meanwhile
+        complete = reasons.pop("", 0)
+        missing = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+        if missing:
+            FEED.gaps.labels(self.protocol.venue, topic).inc()
+            missing = f"{missing}, of {reasons.total() + complete} streams"
+        self._outages.close(link, topic, missing, self._at.micros())
 
     def _tell_set_aside(self) -> None:
         for name, plan in self._plans.items():

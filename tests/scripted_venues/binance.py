@@ -3,15 +3,11 @@
 import json
 from typing import Any
 
-from scripted_venues.server import Event, Request
+from scripted_venues.server import Event, Request, Speaks
 
 
-class Binance:
+class Binance(Speaks):
     path_of = {"um": "/market/stream", "cm": "/stream"}
-    symbols = ("BTCUSDT", "ETHUSDT")
-
-    def greeting(self) -> list[str]:
-        return []
 
     def request(self, message: str) -> Request | None:
         body = json.loads(message)
@@ -23,9 +19,6 @@ class Binance:
     def refuse(self, request: Request, names: list[str]) -> tuple[list[str], list[str]]:
         error = {"code": 2, "msg": f"Invalid request: {names[0]}"}
         return [json.dumps({"error": error, "id": request.number})], []
-
-    def reply(self, message: str) -> str | None:
-        return None
 
     def frame(self, event: Event) -> tuple[str, str | bytes]:
         if event.kind == "trade":

@@ -3,15 +3,11 @@
 import json
 from typing import Any
 
-from scripted_venues.server import Event, Request
+from scripted_venues.server import Event, Request, Speaks
 
 
-class Bybit:
+class Bybit(Speaks):
     path_of = {"linear": "/v5/public/linear", "inverse": "/v5/public/inverse"}
-    symbols = ("BTCUSDT", "ETHUSDT")
-
-    def greeting(self) -> list[str]:
-        return []
 
     def request(self, message: str) -> Request | None:
         body = json.loads(message)

@@ -35,12 +35,31 @@ class Request(NamedTuple):
     number: Any
 
 
+class Speaks:
+    """What most venues have in common."""
+
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
+
+    def greeting(self) -> list[str]:
+        return []
+
+    def wrap(self, text: str) -> str | bytes:
+        return text
+
+    def reply(self, message: str) -> str | None:
+        return None
+
+
 class Script(Protocol):
     """How a venue speaks. `path_of` has its WebSocket endpoints, by the names of a Protocol."""
 
     path_of: dict[str, str]
 
     def greeting(self) -> list[str]: ...
+
+    def wrap(self, text: str) -> str | bytes:
+        """Return a reply as the venue sends it."""
+
     def request(self, message: str) -> Request | None: ...
     def confirm(self, request: Request) -> list[str]: ...
     def refuse(self, request: Request, names: list[str]) -> tuple[list[str], list[str]]:
@@ -184,7 +203,7 @@ class ScriptedVenue:
         self.most_clients = max(self.most_clients, len(self.clients))
         try:
             for text in self.script.greeting():
-                await ws.send_str(text)
+                await self._send(client, text)
             async for message in ws:
                 if self.does.half_open:
                     continue
@@ -202,7 +221,7 @@ class ScriptedVenue:
         request = self.script.request(message)
         if request is None:
             if (reply := self.script.reply(message)) is not None:
-                await client.ws.send_str(reply)
+                await self._send(client, reply)
             return
         names = set(request.names)
         if names & self.does.deadly:
@@ -220,18 +239,24 @@ class ScriptedVenue:
             replies, served = self.script.confirm(request), request.names
         client.names |= set(served)
         for text in replies:
-            await client.ws.send_str(text)
+            await self._send(client, text)
         for name in served:
             for frame in self.does.on_subscribe(name) if self.does.on_subscribe else ():
                 send = client.ws.send_bytes if isinstance(frame, bytes) else client.ws.send_str
                 await send(frame)  # type: ignore[arg-type]
+
+    async def _send(self, client: Client, text: str) -> None:
+        message = self.script.wrap(text)
+        send = client.ws.send_bytes if isinstance(message, bytes) else client.ws.send_str
+        await send(message)  # type: ignore[arg-type]
 
     async def _rest(self, request: web.Request) -> web.Response:
         self.requests.append(f"{request.path}?{request.query_string}")
         if self.does.too_many:
             self.does.too_many -= 1
             return web.Response(status=429, headers={"Retry-After": self.does.retry_after_s})
-        body = self.script.rest(request.path, dict(request.query), self.tape)
+        query = dict(request.query) | (await request.json() if request.can_read_body else {})
+        body = self.script.rest(request.path, query, self.tape)
         return web.json_response(body) if body is not None else web.Response(status=404)
 
 

@@ -13,6 +13,8 @@ LATER = 300_000_000
 def ids(venue: str, script: Script, events: Iterable[Event]) -> list[str]:
     """Return the identities that the events of a tape have, as the venue's parser gives them."""
     known = registry.bundled(venue).of_connection()
+    # Bitfinex's frames have a number for their channel.
+    known.channels |= {number: name for name, number in getattr(script, "numbers", {}).items()}
     identities = []
     for event in events:
         _, frame = script.frame(event)

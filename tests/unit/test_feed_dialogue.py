@@ -4,7 +4,7 @@ import json
 from itertools import pairwise
 
 from streams.feed.dialogue import ANSWERED_WITHIN_S, Plan, VenueDialogue
-from streams.feed.protocol import Stream
+from streams.feed.protocol import TRADES, Stream
 from streams.feed.venues import PROTOCOLS
 from streams.feeds import registry
 
@@ -17,7 +17,7 @@ def dialogue(plan: Plan) -> VenueDialogue:
 
 
 def plan() -> Plan:
-    return Plan([Stream("trades", "publicTrade", name, name[12:]) for name in NAMES])
+    return Plan([Stream(TRADES, "publicTrade", name, name[12:]) for name in NAMES])
 
 
 def asked(texts: list) -> list[tuple[str, list[str]]]:
@@ -55,9 +55,7 @@ def test_one_unknown_topic_of_fifty_is_set_aside_and_the_others_live_within_seco
 
 
 def test_requests_keep_the_venues_pace() -> None:
-    talk = dialogue(
-        Plan([Stream("trades", "publicTrade", f"publicTrade.X{n}") for n in range(200)])
-    )
+    talk = dialogue(Plan([Stream(TRADES, "publicTrade", f"publicTrade.X{n}") for n in range(200)]))
     times = [tick / 100 for tick in range(400) if asked(talk.due(tick / 100))]
     assert len(times) == 4
     assert min(b - a for a, b in pairwise(times)) >= 0.299

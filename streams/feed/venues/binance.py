@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from streams.feed.protocol import NOTHING, Answer, Asked, Get, Protocol, Stream
+from streams.feed.protocol import FORCED, NOTHING, TRADES, Answer, Asked, Get, Protocol, Stream
 from streams.feeds.instruments import Instrument
 
 _PAGE = 1000
@@ -30,13 +30,11 @@ _ROWS = msgspec.json.Decoder(list[_Row])
 
 def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
     """Return trades of each instrument by product, and all forced orders on one stream."""
-    chosen: dict[str, list[Stream]] = {
-        "um": [Stream("liquidations", "forceOrder", "!forceOrder@arr")]
-    }
+    chosen: dict[str, list[Stream]] = {"um": [Stream(FORCED, "forceOrder", "!forceOrder@arr")]}
     for one in instruments:
         name = f"{one.venue_symbol.lower()}@aggTrade"
         route = "um" if one.unit == "base" else "cm"
-        chosen.setdefault(route, []).append(Stream("trades", "aggTrade", name, one.venue_symbol))
+        chosen.setdefault(route, []).append(Stream(TRADES, "aggTrade", name, one.venue_symbol))
     return chosen
 
 
@@ -62,15 +60,15 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return Answer(confirmed=[stream.name for stream in asked.get(reply.id, ())])
 
 
-def first(stream: Stream, after: int, before: int) -> Get | None:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
     """Return the first page of aggregate trades after a time; windows hold an hour at most."""
     if stream.channel != "aggTrade":
-        return None
+        return []
     cm = "_" in stream.symbol and stream.symbol.partition("_")[0].endswith("USD")
     query: dict[str, str | int] = {"symbol": stream.symbol, "limit": _PAGE}
     query |= {"startTime": after // 1000, "endTime": min(before, after + 3_600_000_000) // 1000}
     path, host = ("/dapi/v1/aggTrades", "rest_cm") if cm else ("/fapi/v1/aggTrades", "rest_um")
-    return Get(host, path, query, f"aggTrade:{stream.symbol}")
+    return [Get(host, path, query, f"aggTrade:{stream.symbol}")]
 
 
 def following(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from streams.feed.protocol import NOTHING, Answer, Asked, Get, Protocol, Stream
+from streams.feed.protocol import FORCED, NOTHING, TRADES, Answer, Asked, Get, Protocol, Stream
 from streams.feeds.instruments import Instrument
 
 
@@ -27,8 +27,8 @@ def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
     for one in instruments:
         symbol = one.venue_symbol
         streams = chosen.setdefault("linear" if one.unit == "base" else "inverse", [])
-        streams.append(Stream("trades", "publicTrade", f"publicTrade.{symbol}", symbol))
-        streams.append(Stream("liquidations", "allLiquidation", f"allLiquidation.{symbol}", symbol))
+        streams.append(Stream(TRADES, "publicTrade", f"publicTrade.{symbol}", symbol))
+        streams.append(Stream(FORCED, "allLiquidation", f"allLiquidation.{symbol}", symbol))
     return chosen
 
 
@@ -55,13 +55,13 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return Answer(confirmed=[stream.name for stream in asked.get(number, ())])
 
 
-def first(stream: Stream, after: int, before: int) -> Get | None:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
     """Return the last thousand trades: all that the venue keeps for everyone."""
     if stream.channel != "publicTrade":
-        return None
+        return []
     category = "inverse" if stream.symbol.endswith("USD") else "linear"
     query: dict[str, str | int] = {"category": category, "symbol": stream.symbol, "limit": 1000}
-    return Get("rest", "/v5/market/recent-trade", query, "publicTrade")
+    return [Get("rest", "/v5/market/recent-trade", query, "publicTrade")]
 
 
 PROTOCOL = Protocol(

@@ -1,0 +1,113 @@
+"""Every venue's protocol, spoken with a scripted server of it."""
+
+from pathlib import Path
+
+import pytest
+from scripted_venues import SCRIPTS
+from scripted_venues.ears import Fast, hearing, until
+from scripted_venues.server import ScriptedVenue, serving
+from scripted_venues.tape import ids
+
+from streams.feed.venues import PROTOCOLS
+
+VENUES = sorted(PROTOCOLS)
+#: Those that keep no trades for who was away, and those that keep forced orders.
+NO_TRADES = {"bitget", "htx"}
+KEEPS_FORCED = {"okx", "deribit", "dydx", "bitfinex", "kraken"}
+NO_FORCED = {"hyperliquid"}
+
+
+def wanted(venue: str, server: ScriptedVenue) -> list[str]:
+    """Return the names of streams on which a tape's events come."""
+    clock = Fast(1)
+    events = [clock.event("trade", symbol, 0) for symbol in server.script.symbols]
+    if venue not in NO_FORCED:
+        events.append(clock.event("liquidation", server.script.symbols[0], 0))
+    return [server.script.frame(event)[0] for event in events]
+
+
+def subscribed(venue: str, server: ScriptedVenue) -> None:
+    names = wanted(venue, server)
+    until(lambda: all(map(server.subscribed, names)), f"{venue}: {names} subscribed")
+
+
+def kinds(venue: str) -> list[str]:
+    return ["trade"] if venue in NO_FORCED else ["trade", "liquidation"]
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_what_a_venue_prints_is_heard_once(venue: str, tmp_path: Path) -> None:
+    clock = Fast(1)
+    with (
+        serving(SCRIPTS[venue]()) as server,
+        hearing(clock, tmp_path, (venue, server)) as kept,
+    ):
+        subscribed(venue, server)
+        for number in range(1, 6):
+            for symbol in server.script.symbols:
+                server.emit(*(clock.event(kind, symbol, number) for kind in kinds(venue)))
+        expected = sorted(set(ids(venue, SCRIPTS[venue](), server.tape)))
+        until(lambda: len(kept.ids("trades") + kept.ids("liquidations")) >= len(expected), "all")
+        until(lambda: len(kept.alive("trades")) >= 2, "alive on trades")
+    assert sorted(kept.ids("trades") + kept.ids("liquidations")) == expected
+    assert kept.letters == []
+    assert kept.states("gap") == []
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_what_was_missed_is_asked_for_or_told_as_a_gap(venue: str, tmp_path: Path) -> None:
+    clock = Fast(4)
+    with (
+        serving(SCRIPTS[venue]()) as server,
+        hearing(clock, tmp_path, (venue, server)) as kept,
+    ):
+        symbol = server.script.symbols[0]
+        subscribed(venue, server)
+        server.emit(*(clock.event("trade", s, 1) for s in server.script.symbols))
+        until(lambda: kept.alive("trades"), "alive")
+        server.does.away = True
+        server.drop()
+        until(lambda: not server.clients, "dropped")
+        missed = [clock.event(kind, symbol, number) for kind in kinds(venue) for number in (2, 3)]
+        server.emit(*missed)
+        server.does.away = False
+        subscribed(venue, server)
+        back = clock.micros()
+        server.emit(*(clock.event("trade", s, 4) for s in server.script.symbols))
+        until(lambda: max(kept.alive("trades")) > back, "alive again", 40)
+        until(lambda: max(kept.alive("liquidations")) > back, "alive again", 40)
+    expected = {
+        kind: ids(venue, SCRIPTS[venue](), [e for e in server.tape if e.kind == kind])
+        for kind in kinds(venue)
+    }
+    heard = kept.ids("trades") + kept.ids("liquidations")
+    assert len(heard) == len(set(heard))
+    gaps = " ".join(status.reason for status in kept.states("gap"))
+    for kind, topic, is_kept in (
+        ("trade", "trades", venue not in NO_TRADES),
+        ("liquidation", "liquidations", venue in KEEPS_FORCED),
+    ):
+        lacking = set(expected.get(kind, [])) - set(heard)
+        if is_kept:
+            assert not lacking
+        if lacking:
+            assert f"{topic} of {venue}" in gaps
+        assert bool(lacking) == (not is_kept and kind in kinds(venue))
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_subscription_that_is_refused_costs_itself(venue: str, tmp_path: Path) -> None:
+    clock = Fast(4)
+    with serving(SCRIPTS[venue]()) as server:
+        good, bad = server.script.symbols
+        name = server.script.frame(clock.event("trade", bad, 0))[0]
+        server.does.refused = {name}
+        with hearing(clock, tmp_path, (venue, server)) as kept:
+            first = server.script.frame(clock.event("trade", good, 0))[0]
+            until(lambda: server.subscribed(first), "the good one subscribed")
+            server.emit(clock.event("trade", good, 1))
+            until(lambda: kept.ids("trades"), "the good one heard")
+            until(lambda: kept.letters, "the bad one told")
+    [letter] = kept.letters
+    assert letter.field == "subscription"
+    assert name in letter.reason
