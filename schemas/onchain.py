@@ -13,6 +13,7 @@ from schemas.words import (
     Name,
     NotionalUsd,
     OwnerKind,
+    Probability,
     Quantity,
     TransferKind,
     Version,
@@ -28,8 +29,9 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
     Owners are labels, not addresses; a deposit into an exchange is not a sale.
     `quantity_raw` keeps the integer base units as text where the provider has them;
     an address is given where there is just one, of the owner it stands beside.
-    A higher `version` supersedes the lower, `removed` takes the transfer back (a reorg);
-    either keeps event_id, chain and asset, and brings the ts_recv of its own telling.
+    `from_confidence` and `to_confidence` say how sure an end's label is, None where the
+    provider does not. A higher `version` supersedes the lower, `removed` takes the transfer
+    back (a reorg); either keeps event_id, chain and asset, and brings its own ts_recv.
     """
 
     event_id: Identity
@@ -52,6 +54,8 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
     removed: bool = False
     from_address: Identity | None = None
     to_address: Identity | None = None
+    from_confidence: Probability | None = None
+    to_confidence: Probability | None = None
 
     def __post_init__(self) -> None:
         check_times(self.ts_event, self.ts_recv)

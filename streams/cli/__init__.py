@@ -15,6 +15,7 @@ from streams.cli import (
     evaluate,
     export,
     feed,
+    labels,
     migrate,
     notify,
     parse,
@@ -78,5 +79,6 @@ for command in (
     evaluate.evaluate,
     calibrate.calibrate,
     parse.parse,
+    labels.labels,
 ):
     main.add_command(command)

@@ -6,7 +6,7 @@ What the records cannot show, and so is not told apart here:
   by the schema, and a token without a price has no worth, which is a reason of its own;
 - poisoning from a look-alike address: transfers of nothing fit no record, dust is named here;
 - change to a new address of the sender: only the same label or the same address is seen;
-- how sure a label is, or how old: neither Whale Alert nor the public lists say.
+- how old a label is; and how sure, where the provider does not say: Whale Alert does not.
 """
 
 from typing import Literal
@@ -24,6 +24,7 @@ InflowKind = Literal[
     "between_exchanges",
     "swap",
     "elsewhere",
+    "unsure",
     "stablecoin",
     "unknown_worth",
     "dust",
@@ -33,6 +34,8 @@ InflowKind = Literal[
 UTXO_CHAINS = frozenset({"bitcoin", "bitcoin-cash", "dogecoin", "litecoin", "dash", "zcash"})
 #: Names that stand for nobody in particular.
 NOBODY = frozenset({"", "unknown", "multiple-addresses", "unnamed"})
+#: A label that is less sure than even odds names no destination.
+LEAST_CONFIDENCE = 0.5
 #: Sent to be seen in a wallet's history, not for its worth.
 DUST_USD = 10.0
 
@@ -51,6 +54,8 @@ def inflow_kind(params: WhaleParams, transfer: WhaleTransfer) -> InflowKind:
         return "elsewhere"
     if transfer.from_kind == "exchange":
         return "between_exchanges"
+    if transfer.to_confidence is not None and transfer.to_confidence < LEAST_CONFIDENCE:
+        return "unsure"
     return _by_worth(params, transfer.asset, transfer.notional_usd)
 
 
