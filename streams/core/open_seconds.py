@@ -16,6 +16,8 @@ from schemas.onchain import WhaleTransfer
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams.core.detectors import log_rate
 
+#: A transfer told later than this is late: a file's time of receipt may be that of its import.
+TOLD_WITHIN = 3_600 * SECOND
 DataRecord = Liquidation | OpenInterest | Bar | WhaleTransfer
 
 
@@ -52,13 +54,19 @@ def second_of(record: DataRecord) -> int:
     """Return the second that a record belongs to; a bar's is its last.
 
     A correction is news of the second in which it was told: that of the event itself is
-    mostly judged by then. Both are in the record, so a replay puts it where it was.
+    mostly judged by then. So is a transfer, which a block or a provider tells long after it was
+    sent. Both times are in the record, so a replay puts it where it was.
     """
     if isinstance(record, Bar):
         return record.ts_close // SECOND - 1
     if isinstance(record, OpenInterest):
         return record.ts_event // SECOND
-    return (record.ts_event if record.version == 1 else record.ts_recv) // SECOND
+    if record.version > 1:
+        return record.ts_recv // SECOND
+    if isinstance(record, WhaleTransfer):
+        latest = min(record.ts_recv, record.ts_event + TOLD_WITHIN)
+        return max(record.ts_event, latest) // SECOND
+    return record.ts_event // SECOND
 
 
 def cell_of(seconds: OpenSeconds, second: int) -> OpenSecond:

@@ -1,4 +1,4 @@
-"""Ethereum, and any EVM node's JSON-RPC: token and native transfers, Aave v3 liquidations.
+"""Ethereum and its like, by any node's JSON-RPC: token and native transfers, Aave v3 liquidations.
 
 Formats: reference/wire-formats.md 3.12. Amounts are integers in each token's own decimals; only
 listed tokens are read, as anyone may emit a counterfeit `Transfer`. Owners have no labels here.
@@ -27,12 +27,21 @@ from streams.feeds.frames import (
 )
 from streams.feeds.instruments import HINT, Instrument, Instruments, Parser
 
-CHAIN = "ethereum"
+#: The coin of each chain that is spoken to alike.
+NATIVE = {
+    "ethereum": "ETH",
+    "arbitrum": "ETH",
+    "avalanche": "AVAX",
+    "base": "ETH",
+    "bsc": "BNB",
+    "optimism": "ETH",
+    "polygon": "POL",
+}
 #: keccak256 of Transfer(address,address,uint256) and of Aave's LiquidationCall(…).
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 LIQUIDATION_CALL = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
 _NOBODY = "0x" + "0" * 40
-_ETH_DECIMALS = 18
+_COIN_DECIMALS = 18
 
 Items = TypeVar("Items")
 # By length here, by their digits in `_hex`: a pattern costs more than all the rest.
@@ -158,7 +167,7 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     if kind != "block":
         raise UnreadableFrame("result", f"{kind} are no block with its transactions")
     message, refusals = _BLOCK.read(frame)
-    block = message.result
+    block, chain = message.result, instruments.chain
     at = _micros(block.timestamp)
     _hex(block.hash)
 
@@ -169,7 +178,7 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         for digits in (item.hash, item.sender, item.to):
             _hex(digits)
         return _transfer(
-            f"{CHAIN}:{block.hash.lower()}:tx:{index}", "ETH", value, _ETH_DECIMALS,
+            f"{chain}:{block.hash.lower()}:tx:{index}", NATIVE[chain], value, _COIN_DECIMALS,
             (item.sender.lower(), item.to.lower()), (item.hash.lower(), index), (at, ts_recv),
         )  # fmt: skip
 
@@ -255,7 +264,7 @@ def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liq
     if value == 0:
         return None
     transfer = _transfer(
-        _identity(log), token.asset, value, token.decimals,
+        _identity(log, tokens.chain), token.asset, value, token.decimals,
         (_address(log.topics[1]), _address(log.topics[2])),
         (log.transactionHash.lower(), index), (at, ts_recv),
     )  # fmt: skip
@@ -275,7 +284,7 @@ def _liquidation(log: _Log, tokens: Instruments, times: tuple[int, int]) -> Liqu
     if not 0.0 < quantity <= 1e15:
         raise UnreadableFrame("data", f"{quantity!r} coins are not in (0, 1e15]")
     return Liquidation(
-        event_id=_identity(log),
+        event_id=_identity(log, tokens.chain),
         venue="aave",
         instrument=f"{collateral.coin}-{debt.coin}-SPOT",
         venue_symbol=f"{collateral.asset}/{debt.asset}",
@@ -317,7 +326,7 @@ def _transfer(
     return WhaleTransfer(
         event_id=event_id,
         provider="node",
-        chain=CHAIN,
+        chain=event_id.partition(":")[0],
         asset=asset,
         transfer_kind=kind,
         tx_hash=place[0],
@@ -349,8 +358,8 @@ def _token(tokens: Instruments, address: str) -> Token:
     return token
 
 
-def _identity(log: _Log) -> str:
-    return f"{CHAIN}:{log.blockHash.lower()}:{_hex(log.logIndex)}"
+def _identity(log: _Log, chain: str) -> str:
+    return f"{chain}:{log.blockHash.lower()}:{_hex(log.logIndex)}"
 
 
 def _address(topic: str) -> str:

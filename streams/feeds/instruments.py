@@ -54,6 +54,8 @@ class Instruments(dict[str, Instrument]):
     UnreadableFrame for a symbol that it cannot judge.
     """
 
+    #: Which chain the addresses are of, where they are tokens.
+    chain: str = "ethereum"
     #: Which side Gate's WebSocket sign is: the order's or the position's, None until learnt.
     liquidation_sign: Literal["order", "position"] | None = None
 
@@ -74,7 +76,7 @@ class Instruments(dict[str, Instrument]):
     def of_connection(self) -> "Instruments":
         """Return the same instruments for a connection, whose channel numbers are its own."""
         same = Instruments(self.rule, self, self.source, self.date)
-        same.liquidation_sign = self.liquidation_sign
+        same.liquidation_sign, same.chain = self.liquidation_sign, self.chain
         return same
 
     def __missing__(self, symbol: str) -> Instrument:

@@ -59,6 +59,7 @@ VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)
     for name, module in _MODULES.items()
 }
+VENUES |= dict.fromkeys(ethereum.NATIVE, VENUES["ethereum"])
 
 
 def parse(
@@ -113,7 +114,9 @@ def bundled(venue: str) -> Instruments:
     entry = VENUES[venue]
     described, source, date = snapshot(venue)
     if not described:
-        return Instruments(entry.by_name)
+        named = Instruments(entry.by_name)
+        named.chain = venue if venue in ethereum.NATIVE else named.chain
+        return named
     return instruments_of(venue, described, source, date)
 
 
@@ -134,4 +137,6 @@ def instruments_of(venue: str, document: Any, source: str, date: str = "") -> In
             problems.append(f"{symbol}: {problem}")
     if problems and not known:
         raise ValueError(problems[0])
-    return Instruments(entry.by_name, known, source, date)
+    table = Instruments(entry.by_name, known, source, date)
+    table.chain = venue if venue in ethereum.NATIVE else table.chain
+    return table

@@ -120,8 +120,7 @@ def hear_records(
         early.update((record.event_id, record) for record in records)
         while len(chain.early) > DEPTH:
             del chain.early[next(iter(chain.early))]
-        if chain.blocks:
-            step.asks.append(Ask("head", block))
+        step.asks.append(Ask("head", block))
         return step
     for record in records:
         known.records.setdefault(record.event_id, _at(record, known.head))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from streams.feeds.label_sets import SetProblem, About, read
+from streams.feeds.label_sets import About, SetProblem, read
 from streams.feeds.labels import Label, Labels
 
 COLUMNS = tuple(field.name for field in msgspec.structs.fields(Label))

@@ -13,7 +13,7 @@ from streams.core.detectors.inflow_kind import inflow_kind
 from streams.core.params import WhaleParams
 from streams.feeds import deposits
 from streams.feeds.deposits import MOST, Owners
-from streams.feeds.label_sets import SetProblem, About, read
+from streams.feeds.label_sets import About, SetProblem, read
 from streams.feeds.labels import Label, Labels, classified, family_of, owner_of
 from streams.process import label_file
 

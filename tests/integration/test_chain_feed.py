@@ -1,0 +1,167 @@
+"""A node over a real WebSocket: reorgs of depth 3 told well and badly, what was missed, and whose."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from scripted_venues.ears import Kept
+from scripted_venues.node import HOT, WHALE, Node, hash_of
+
+from streams.feed.chains.chain_feed import ChainFeed, Source
+from streams.feed.chains.evm import EvmDialogue
+from streams.feed.chains.ledger import Ledger
+from streams.feed.connection import Time
+from streams.feeds import registry
+from streams.feeds.labels import Label, Labels
+from streams.feeds.reorg import Chain
+
+OLD, NEW = ("a1", "a2", "a3"), ("b1", "b2", "b3", "b4")
+LABELS = Labels([
+    Label(family="evm", address=HOT, owner="binance", kind="exchange", source="test",
+          confidence=0.9, date="2026-01-01")
+])  # fmt: skip
+
+
+def began() -> int:
+    return time.time_ns() // 1000 - 3600 * 1_000_000
+
+
+def forked(*faults: str) -> Node:
+    node = Node(began(), *faults)
+    for name, number, parent in (
+        ("r", 100, "q"), ("a1", 101, "r"), ("a2", 102, "a1"), ("a3", 103, "a2"),
+        ("b1", 101, "r"), ("b2", 102, "b1"), ("b3", 103, "b2"), ("b4", 104, "b3"),
+    ):  # fmt: skip
+        node.add(name, number, parent)
+    return node
+
+
+@asynccontextmanager
+async def heard(node: Node, natives: bool = False, confirmations: int = 0, least_usd: float = 1e5):
+    kept = Kept()
+    ledger = Ledger(Chain(confirmations), LABELS, lambda asset, ts: 3_000.0, least_usd)
+    tokens = registry.bundled("ethereum")
+    async with node.serving() as url, aiohttp.ClientSession() as session:
+        source = Source(
+            "ethereum", url, lambda: EvmDialogue("ethereum", tokens, (), natives, ledger), ledger
+        )
+        feed = ChainFeed(source, "ethereum", kept, Time())
+        task = asyncio.create_task(feed.run(session))
+        await until(lambda: len(node.clients) == 1)
+        await asyncio.sleep(0.3)  # both subscriptions
+        try:
+            yield kept
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            feed.end()
+
+
+async def until(true, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def transfers(kept):
+    return kept.records_of.get("whale_transfers", [])
+
+
+def standing(kept) -> set[str]:
+    latest = {}
+    for record in transfers(kept):
+        before = latest.get(record.event_id)
+        assert record.version == (before.version + 1 if before else 1)
+        latest[record.event_id] = record
+    return {name.split(":")[1] for name, record in latest.items() if not record.removed}
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [(), ("logs_first",), ("no_removed",), ("twice",), ("no_logs", "no_removed"), ("logs_first", "no_heads")],
+    ids=lambda faults: "-".join(faults) or "well",
+)  # fmt: skip
+def test_a_reorg_of_depth_3_is_taken_back_once_and_included_once(faults):
+    async def play():
+        node = forked(*faults)
+        async with heard(node) as kept:
+            await node.tell("r", *OLD)
+            await until(lambda: standing(kept) == {hash_of(n) for n in ("r", *OLD)})
+            await node.remove("a3", "a2", "a1")
+            await node.tell(*NEW)
+            await until(lambda: standing(kept) == {hash_of(n) for n in ("r", *NEW)})
+            await asyncio.sleep(0.2)
+        back = [record for record in transfers(kept) if record.removed]
+        assert sorted(r.event_id.split(":")[1] for r in back) == sorted(map(hash_of, OLD))
+        assert kept.letters == []
+
+    asyncio.run(play())
+
+
+def test_a_transfer_has_worth_owner_and_the_time_of_its_block():
+    async def play():
+        node = forked()
+        async with heard(node) as kept:
+            await node.tell("r")
+            await until(lambda: transfers(kept))
+        [one] = transfers(kept)
+        assert (one.asset, one.notional_usd, one.quantity_raw) == ("USDT", 5e6, "5000000000000")
+        assert (one.to_owner, one.to_kind, one.to_confidence) == ("binance", "exchange", 0.9)
+        assert (one.from_address, one.from_owner) == (WHALE, "unknown")
+        assert one.ts_event == (node.began // 1_000_000 + 100) * 1_000_000
+
+    asyncio.run(play())
+
+
+def test_what_is_small_is_not_told_and_coins_are_by_the_price_that_was_heard():
+    async def play():
+        node = Node(began())
+        node.add("r", 100, "q", usdt=99_999.0, ether=1_000.0)
+        async with heard(node, natives=True) as kept:
+            await node.tell("r")
+            await until(lambda: transfers(kept))
+        [one] = transfers(kept)
+        assert (one.asset, one.quantity, one.notional_usd) == ("ETH", 1_000.0, 3_000_000.0)
+
+    asyncio.run(play())
+
+
+def test_blocks_missed_while_the_connection_was_gone_are_asked_for():
+    async def play():
+        node = Node(began())
+        for number in range(100, 130):
+            node.add(f"c{number}", number, f"c{number - 1}")
+        async with heard(node) as kept:
+            await node.tell("c100")
+            await until(lambda: len(standing(kept)) == 1)
+            await node.drop()
+            await until(lambda: not node.clients)
+            await until(lambda: node.clients)
+            await asyncio.sleep(0.3)
+            await node.tell("c129")
+            await until(lambda: len(standing(kept)) == 30)
+            await until(lambda: kept.alive("whale_transfers"))
+        assert kept.states("gap") == []
+
+    asyncio.run(play())
+
+
+def test_garbage_of_a_node_is_a_dead_letter_and_nothing_more():
+    async def play():
+        node = forked()
+        async with heard(node) as kept:
+            for garbage in (
+                "{",
+                "[]",
+                '{"jsonrpc":"2.0","method":"eth_subscription","params":{"result":{"number":"0xzz","hash":"0x1"}}}',
+            ):
+                for ws in node.clients:
+                    await ws.send_str(garbage)
+            await node.tell("r")
+            await until(lambda: transfers(kept))
+        assert len(kept.letters) >= 2
+
+    asyncio.run(play())
