@@ -1,15 +1,21 @@
 """What settings ask a feed for: venues, coins, endpoints."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from streams.feed.chains.chain_feed import ChainFeed
+from streams.feed.chains.chosen import CHAINS, Overhearing, chain_feed
+from streams.feed.chains.ledger import Prices
 from streams.feed.connection import Time
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol
 from streams.feed.venue_feed import VenueFeed, Wanted
 from streams.feed.venues import PROTOCOLS
+from streams.process.label_file import LabelsUnreadable
 from streams.process.settings import Settings
+
+Feed = VenueFeed | ChainFeed
 
 
 class Unfit(Exception):
@@ -18,10 +24,14 @@ class Unfit(Exception):
 
 def feeds_of(
     settings: Settings, outlet: Outlet, at: Time, places: Callable[[str], dict[str, int]]
-) -> list[VenueFeed]:
-    """Return the venues that settings name, unconnected; `places` as in Wanted. Raises Unfit."""
+) -> list[Feed]:
+    """Return what settings name, unconnected; `places` as in Wanted. Raises Unfit."""
     assets = None if settings.assets == "all" else frozenset(_names(settings.assets))
-    feeds = []
+    feeds: list[Feed] = []
+    if chains := _asked(settings)[1]:
+        prices = Prices()
+        outlet = Overhearing(outlet, prices)
+        feeds += [_chain(settings, name, outlet, at, prices) for name in chains]
     for protocol in protocols(settings):
         venue = protocol.venue
         producer = f"{settings.feed_name}-{venue}" if settings.feed_name else venue
@@ -37,14 +47,32 @@ def feeds_of(
 
 def protocols(settings: Settings) -> list[Protocol]:
     """Return the protocols of the venues that settings name, with their urls. Raises Unfit."""
-    venues = _names(settings.venues)
-    unknown = sorted(set(venues) - PROTOCOLS.keys())
-    if unknown or not venues:
-        raise Unfit(f"--venues: no venue {', '.join(unknown)}; known: {', '.join(PROTOCOLS)}")
+    venues, _ = _asked(settings)
     urls = dict(_urls(settings))
     if strange := sorted(name for name in urls if not _is_url_of(name)):
         raise Unfit(f"venue_urls: no url is called {', '.join(strange)}")
-    return [_at_urls(PROTOCOLS[venue], urls) for venue in dict.fromkeys(venues)]
+    return [_at_urls(PROTOCOLS[venue], urls) for venue in venues]
+
+
+def _asked(settings: Settings) -> tuple[list[str], list[str]]:
+    """Return the venues and the chains that settings name. Raises Unfit."""
+    names = list(dict.fromkeys(_names(settings.venues)))
+    unknown = sorted(set(names) - PROTOCOLS.keys() - CHAINS.keys())
+    if unknown or not names:
+        known = ", ".join([*PROTOCOLS, *CHAINS])
+        raise Unfit(f"--venues: no venue {', '.join(unknown)}; known: {known}")
+    return [n for n in names if n in PROTOCOLS], [n for n in names if n in CHAINS]
+
+
+def _chain(settings: Settings, chain: str, outlet: Outlet, at: Time, prices: Prices) -> ChainFeed:
+    given = dict(_urls(settings))
+    urls: Mapping[str, str] = {n: given.get(f"{chain}.{n}", "") for n in CHAINS[chain]}
+    if missing := [f"{chain}.{name}=…" for name, url in urls.items() if not url]:
+        raise Unfit(f"{chain} has no endpoint of its own: set venue_urls to {' '.join(missing)}")
+    try:
+        return chain_feed(settings, chain, urls, outlet, at, prices)
+    except (LabelsUnreadable, ValueError) as problem:
+        raise Unfit(f"{chain}: {problem}") from None
 
 
 def _at_urls(protocol: Protocol, urls: dict[str, str]) -> Protocol:
@@ -66,4 +94,4 @@ def _urls(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _is_url_of(name: str) -> bool:
     venue, _, url = name.partition(".")
-    return venue in PROTOCOLS and url in PROTOCOLS[venue].urls
+    return url in (PROTOCOLS[venue].urls if venue in PROTOCOLS else CHAINS.get(venue, ()))

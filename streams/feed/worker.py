@@ -11,8 +11,7 @@ from schemas import metrics
 from streams.feed.connection import LinkStatus, Time
 from streams.feed.kafka_outlet import KafkaOutlet
 from streams.feed.places import Places
-from streams.feed.venue_feed import VenueFeed
-from streams.feed.wanted import feeds_of
+from streams.feed.wanted import Feed, feeds_of
 from streams.process import health
 from streams.process.settings import Settings
 
@@ -34,7 +33,7 @@ def run(settings: Settings, stopping: Callable[[], bool], show: Show) -> None:
 
 
 async def _run(
-    feeds: list[VenueFeed],
+    feeds: list[Feed],
     outlet: KafkaOutlet,
     places: Places,
     stopping: Callable[[], bool],

@@ -85,6 +85,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             pattern=r"^([a-z0-9][a-z0-9_.]{0,19})?\Z",
         ),
     ] = ""
+    confirmations: Annotated[
+        int,
+        Meta(description="blocks upon a chain's block before it is told; 0: at once", ge=0, le=200),
+    ] = 0
+    transfer_least_usd: Annotated[
+        float, Meta(description="transfers on chains below this are not told, dollars", ge=0)
+    ] = 100_000.0
     venue_urls: Annotated[
         str,
         Meta(description="other endpoints: binance.um=wss://host/path, separated by spaces"),
@@ -326,6 +333,8 @@ def _keep_secrets(values: Mapping[str, Any]) -> None:
             keep_secret(texts.get(name, ""))
     for name in ("kafka_url", "clickhouse_url"):
         keep_login(texts.get(name, ""))
+    for key in re.findall(r"[/=]([A-Za-z0-9_-]{20,})", texts.get("venue_urls", "")):
+        keep_secret(key)  # hosted nodes have their customer's key in the path
     for url in re.split(r"[,\s]+", texts.get("webhook_urls", "")):
         keep_login(url)
         if "smtp" not in url.partition("://")[0]:

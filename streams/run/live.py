@@ -58,7 +58,8 @@ class Queue:
 
 def live_source(settings: Settings, stop: Callable[[], object]) -> Source:
     """Return the venues that settings name as a source; `stop` ends it. Raises wanted.Unfit."""
-    names = ",".join(protocol.venue for protocol in protocols(settings))
+    protocols(settings)
+    names = settings.venues.replace(" ", "")
     return Source(
         name=f"{PREFIX}{names}, {settings.assets}",
         identity=natural_id(PREFIX, names, settings.assets),

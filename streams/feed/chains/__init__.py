@@ -1,1 +1,1 @@
-"""How chains are heard: nodes of EVM chains, Bitcoin, Whale Alert; what of it is large, and whose."""
+"""How chains are heard: nodes of EVM chains, Bitcoin, Whale Alert; what is large, and whose."""

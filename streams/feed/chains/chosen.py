@@ -1,0 +1,83 @@
+"""Which chains settings ask for, and how each is heard."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from schemas.market import Trade
+from streams.feed.chains.chain_feed import ChainFeed, Source
+from streams.feed.chains.evm import EvmDialogue
+from streams.feed.chains.ledger import Ledger, Prices
+from streams.feed.connection import Time
+from streams.feed.outlet import Outlet
+from streams.feeds import registry
+from streams.feeds.ethereum import NATIVE
+from streams.feeds.instruments import Instruments
+from streams.feeds.reorg import Chain
+from streams.process import label_file
+from streams.process.settings import Settings
+
+#: Aave v3's pools, whose liquidations are read (aave-address-book).
+POOLS = {
+    "ethereum": "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2",
+    "arbitrum": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
+    "avalanche": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
+    "base": "0xa238dd80c259a72e81d7e4664a9801593f98d1c5",
+    "bsc": "0x6807dc923806fe8fd134338eabca509979a7e0cb",
+    "optimism": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
+    "polygon": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
+}
+#: Every chain, and the names of its urls.
+CHAINS: dict[str, tuple[str, ...]] = dict.fromkeys(NATIVE, ("node",))
+
+
+def chain_feed(
+    settings: Settings,
+    chain: str,
+    urls: Mapping[str, str],
+    outlet: Outlet,
+    at: Time,
+    prices: Prices,
+) -> ChainFeed:
+    """Return a chain's feed, unconnected; `urls` are by the names in CHAINS.
+
+    Raises label_file.LabelsUnreadable.
+    """
+    labels = label_file.load(label_file.file_of(settings.data_dir))
+    ledger = Ledger(Chain(settings.confirmations), labels, prices.of, settings.transfer_least_usd)
+    tokens = _tokens(settings, chain)
+    pools = (POOLS[chain],)
+    source = Source(
+        chain, urls["node"], lambda: EvmDialogue(chain, tokens, pools, True, ledger), ledger
+    )
+    producer = f"{settings.feed_name}-{chain}" if settings.feed_name else chain
+    return ChainFeed(source, producer, outlet, at)
+
+
+def _tokens(settings: Settings, chain: str) -> Instruments:
+    """Return the tokens that are read: DATA_DIR/instruments/CHAIN.json, else the bundled ones."""
+    listed = Path(settings.data_dir) / "instruments" / f"{chain}.json"
+    if not listed.exists():
+        return registry.bundled(chain)
+    document = msgspec.json.decode(listed.read_bytes())
+    return registry.instruments_of(chain, document, str(listed))
+
+
+class Overhearing:
+    """An outlet that passes everything on, and takes note of what coins cost on venues."""
+
+    def __init__(self, outlet: Outlet, prices: Prices) -> None:
+        self.say = outlet.say
+        self.letter = outlet.letter
+        self.room = outlet.room
+        self._pass_on = outlet.records
+        self._prices = prices
+
+    def records(self, topic: str, records: Sequence[msgspec.Struct]) -> None:
+        """Take records of a topic."""
+        if topic == "trades":
+            for trade in records:
+                if isinstance(trade, Trade) and trade.notional_usd is not None:
+                    self._prices.hear(trade.asset, trade.price, trade.ts_event)
+        self._pass_on(topic, records)
