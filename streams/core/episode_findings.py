@@ -17,8 +17,10 @@ from streams.core.params import Params
 
 
 class View(NamedTuple):
-    """How much of an episode the feeds showed; `silent_around`: not all, or not before it."""
+    """What the feeds show of an episode by a second; `silent_around`: not all, or not before it."""
 
+    now: episodes.Second
+    rate: log_rate.RateState
     feed_class: FeedClass
     silent: list[str]
     counts: dict[str, Counts]
@@ -44,13 +46,12 @@ def cascade_finding(
     params: Params,
     asset: str,
     side: PositionSide,
-    rate: log_rate.RateState,
     running: episodes.Episode,
-    phase: Phase,
-    now: episodes.Second,
     view: View,
+    phase: Phase,
 ) -> CascadeFinding:
     """Return what is told of a running episode as it enters `phase`."""
+    now, rate = view.now, view.rate
     episode_id = natural_id(asset, side, running.onset, params.version)
     silent = sorted({*view.silent, *(darkness.FORCED + venue for venue in running.mute)})
     unseen = darkness.unseen(silent)

@@ -103,9 +103,8 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
         high=at.fills[0],
         low=at.fills[1],
     )
-    beyond_orders.judge(
-        params, at.asset, side, at.state.tape, at.state.price, state.rate, feed_class, now
-    )
+    beyond_orders.add_flow(params, at.asset, side, at.state.tape, state.rate, now)
+    beyond_orders.less_volatility(params, at.asset, at.state.price, feed_class, now)
     return now, feed_class
 
 
@@ -120,16 +119,14 @@ def _followed(
     shown, inputs = at.cell.orders.get(side, {}), at.shard.inputs
     silent_around = bool(darkness.silent_feeds(inputs, begun - lead.BEFORE_S, at.second))
     silent = darkness.silent_feeds(inputs, begun, at.second)
-    view = View(feed_class, silent, state.counts, silent_around, at.state.readings)
+    view = View(now, state.rate, feed_class, silent, state.counts, silent_around, at.state.readings)
     _infer_side(at, side, episode)
     episodes.add_up(at.params.onset, episode, state.rate, shown)
     closed = episode.side if side == "unknown" else side
     entered = episodes.step(at.params.onset, at.params.episode, episode, closed, now)
     if entered and episode.tier == "cascade" and not silent_around:
         episode.lead = lead.of_venues(state.counts, episode.called, at.second, episode.lead)
-    finding = partial(
-        cascade_finding, at.params, at.asset, side, state.rate, episode, now=now, view=view
-    )
+    finding = partial(cascade_finding, at.params, at.asset, side, episode, view)
     if "onset" in entered:
         recently = [s for s in at.state.onsets if s > at.second - ONSETS_KEPT]
         at.state.onsets = [*recently, at.second]

@@ -103,7 +103,8 @@ def test_a_calibrated_threshold_is_not_shifted_unless_the_shift_was_fitted_too()
     ):
         now = Second(7_200, 6.0, 5.0, 1, 1e4, None, None)
         rate = RateState(venues={"bybit": VenueRate(coverage="full")})
-        beyond_orders.judge(params, "BTC", "long", TakerState(), price, rate, feed_class, now)
+        beyond_orders.add_flow(params, "BTC", "long", TakerState(), rate, now)
+        beyond_orders.less_volatility(params, "BTC", price, feed_class, now)
         assert now.score_name == name
         assert (now.threshold == 5.0) == (name == "Z30")
 

@@ -14,25 +14,25 @@ from streams.core.detectors.volatility import VolatilityState
 from streams.core.params import Params
 
 
-def judge(
-    params: Params,
-    asset: str,
-    side: PositionSide,
-    tape: TakerState,
-    price: VolatilityState,
-    rate: RateState,
-    feed_class: FeedClass,
-    now: Second,
+def add_flow(
+    params: Params, asset: str, side: PositionSide, tape: TakerState, rate: RateState, now: Second
 ) -> None:
-    """Change a closed second's score, threshold and score name from those of Z30."""
+    """Add what takers did to a closed second's score where orders only say that there was one."""
     threshold = params.flow_threshold(asset)
-    if threshold is not None and log_rate.only_latest(rate):
-        more = taker.added(params.flow, tape, now.second, side, rate.active)
-        if more is not None:
-            now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
-    if feed_class == "throttled" and now.score_name == "Z30":
+    if threshold is None or not log_rate.only_latest(rate):
         return
+    more = taker.added(params.flow, tape, now.second, side, rate.active)
+    if more is not None:
+        now.score, now.threshold, now.score_name = now.score + more, threshold, "Z30+flow"
+
+
+def less_volatility(
+    params: Params, asset: str, price: VolatilityState, feed_class: FeedClass, now: Second
+) -> None:
+    """Take from a closed second's score what its price's usual unrest explains."""
     with_flow = now.score_name == "Z30+flow"
+    if feed_class == "throttled" and not with_flow:
+        return
     default = params.onset.is_default(asset, feed_class)
     if with_flow:
         default = params.flow.thresholds_are_default
