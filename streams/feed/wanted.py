@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed
 from streams.feed.chains.chosen import CHAINS, Overhearing, chain_feed
 from streams.feed.chains.ledger import Prices
@@ -15,7 +16,7 @@ from streams.feed.venues import PROTOCOLS
 from streams.process.label_file import LabelsUnreadable
 from streams.process.settings import Settings
 
-Feed = VenueFeed | ChainFeed
+Feed = VenueFeed | ChainFeed | BitcoinFeed
 
 
 class Unfit(Exception):
@@ -64,15 +65,13 @@ def _asked(settings: Settings) -> tuple[list[str], list[str]]:
     return [n for n in names if n in PROTOCOLS], [n for n in names if n in CHAINS]
 
 
-def _chain(settings: Settings, chain: str, outlet: Outlet, at: Time, prices: Prices) -> ChainFeed:
+def _chain(settings: Settings, chain: str, outlet: Outlet, at: Time, prices: Prices) -> Feed:
     given = dict(_urls(settings))
     urls: Mapping[str, str] = {n: given.get(f"{chain}.{n}", "") for n in CHAINS[chain]}
-    if missing := [f"{chain}.{name}=…" for name, url in urls.items() if not url]:
-        raise Unfit(f"{chain} has no endpoint of its own: set venue_urls to {' '.join(missing)}")
     try:
         return chain_feed(settings, chain, urls, outlet, at, prices)
     except (LabelsUnreadable, ValueError) as problem:
-        raise Unfit(f"{chain}: {problem}") from None
+        raise Unfit(f"{chain} {problem}") from None
 
 
 def _at_urls(protocol: Protocol, urls: dict[str, str]) -> Protocol:

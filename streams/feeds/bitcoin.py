@@ -1,7 +1,8 @@
-"""Bitcoin, as Esplora and mempool servers tell of it: confirmed payments.
+"""Bitcoin, as Esplora, mempool servers and bitcoind tell of it: confirmed payments.
 
-Formats: reference/wire-formats.md 3.14. Amounts are satoshis. A transaction comes from the mempool
-first and again in its block, and may be replaced before: it is a transfer once it is in a block.
+Formats: reference/wire-formats.md 3.14. Amounts are satoshis, bitcoind's coins. A transaction
+comes from the mempool first and again in its block, and may be replaced before: it is a transfer
+once it is in a block.
 """
 
 from typing import Annotated, Any, TypeVar
@@ -16,6 +17,7 @@ from streams.feeds.frames import (
     Parsed,
     Refusal,
     UnreadableFrame,
+    built,
     control,
     unreadable,
 )
@@ -52,6 +54,38 @@ class _Transaction(msgspec.Struct, gc=False):
     status: _Status
 
 
+class _Script(msgspec.Struct, gc=False):
+    address: Where | None = None
+
+
+class _CoreOutput(msgspec.Struct, gc=False):
+    value: Annotated[float, Meta(ge=0, le=21_000_000)]
+    scriptPubKey: _Script
+
+
+class _CoreInput(msgspec.Struct, gc=False):
+    prevout: _CoreOutput | None = None
+    coinbase: str | None = None
+
+
+class _CoreTransaction(msgspec.Struct, gc=False):
+    txid: Txid
+    vin: list[_CoreInput]
+    vout: list[_CoreOutput]
+
+
+class _CoreBlock(msgspec.Struct, gc=False):
+    time: Seconds
+    tx: list[msgspec.Raw]
+
+
+class _CoreAnswer(msgspec.Struct, gc=False):
+    result: _CoreBlock | None = None
+    error: msgspec.Raw = msgspec.Raw()
+
+
+_CORE_ANSWER = msgspec.json.Decoder(_CoreAnswer)
+_CORE_TRANSACTION = msgspec.json.Decoder(_CoreTransaction)
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _TRANSACTION = msgspec.json.Decoder(_Transaction)
@@ -79,6 +113,47 @@ def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     return parsed
 
 
+# {"result":{"hash":"0000…","height":170,"previousblockhash":"0000…","time":1231731025,"tx":[
+#  {"txid":"f418…","vin":[{"txid":"0437…","vout":0,"prevout":{"value":50.0,"scriptPubKey":
+#  {"address":"12cb…"}}}],"vout":[{"value":10.0,"n":0,"scriptPubKey":{"address":"1Q2T…"}}]}]}}
+def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read bitcoind's answer to getblock with verbosity 3, which says what inputs spent.
+
+    Raises UnreadableFrame. Source: Bitcoin Core's RPC getblock; microseconds.
+    """
+    try:
+        answer = _CORE_ANSWER.decode(frame)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if answer.result is None:
+        text = bytes(answer.error).decode(errors="replace")
+        return control(Refusal("error", f"refused: {text[:200]}"))
+    block = answer.result
+
+    def build(raw: msgspec.Raw) -> list[WhaleTransfer]:
+        return _transfers(_of_core(_CORE_TRANSACTION.decode(raw), block.time), ts_recv)
+
+    parsed = built(block.tx, build, path="result.tx")
+    parsed.records = [transfer for transfers in parsed.records for transfer in transfers]
+    return parsed
+
+
+def _of_core(transaction: _CoreTransaction, block_time: int) -> _Transaction:
+    """Return a transaction of bitcoind's in Esplora's form."""
+    spent = []
+    for place, one in enumerate(transaction.vin):
+        if one.prevout is None and one.coinbase is None:
+            raise UnreadableFrame(f"vin[{place}].prevout", "missing: ask with verbosity 3")
+        prevout = None if one.prevout is None else _in_sats(one.prevout)
+        spent.append(_Input(prevout, one.coinbase is not None))
+    outputs = [_in_sats(output) for output in transaction.vout]
+    return _Transaction(transaction.txid, spent, outputs, _Status(True, block_time))
+
+
+def _in_sats(output: _CoreOutput) -> _Output:
+    return _Output(round(output.value * 1e8), output.scriptPubKey.address)
+
+
 def by_name(symbol: str) -> Instrument:
     """Raise UnreadableFrame: a payment names no instrument."""
     raise UnreadableFrame("symbol", f"{symbol[:60]!r}: payments name no instruments")
@@ -90,11 +165,13 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
 
 
 def route(frame: bytes) -> str:
-    """Return `transactions` for payments, "" for control. Raises UnreadableFrame."""
+    """Return `transactions` or `block`, "" for control. Raises UnreadableFrame."""
+    if b'"scriptPubKey"' in frame and b'"result"' in frame:
+        return "block"
     return "" if isinstance(_opened(frame), Parsed) else "transactions"
 
 
-CHANNELS: dict[str, Parser] = {"transactions": parse_transactions}
+CHANNELS: dict[str, Parser] = {"transactions": parse_transactions, "block": parse_block}
 
 
 def _opened(frame: bytes) -> list[msgspec.Raw] | Parsed:

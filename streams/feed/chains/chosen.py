@@ -1,11 +1,13 @@
 """Which chains settings ask for, and how each is heard."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
 
 from schemas.market import Trade
+from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
 from streams.feed.chains.ledger import Ledger, Prices
@@ -29,7 +31,14 @@ POOLS = {
     "polygon": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
 }
 #: Every chain, and the names of its urls.
-CHAINS: dict[str, tuple[str, ...]] = dict.fromkeys(NATIVE, ("node",))
+CHAINS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(NATIVE, ("node",)),
+    "bitcoin": ("esplora", "rpc", "ws", "zmq"),
+}
+
+
+class NoEndpoint(ValueError):
+    """A chain without a node to ask; the message says which setting is missing."""
 
 
 def chain_feed(
@@ -39,19 +48,27 @@ def chain_feed(
     outlet: Outlet,
     at: Time,
     prices: Prices,
-) -> ChainFeed:
+) -> ChainFeed | BitcoinFeed:
     """Return a chain's feed, unconnected; `urls` are by the names in CHAINS.
 
-    Raises label_file.LabelsUnreadable.
+    Raises NoEndpoint, and label_file.LabelsUnreadable.
     """
     labels = label_file.load(label_file.file_of(settings.data_dir))
     ledger = Ledger(Chain(settings.confirmations), labels, prices.of, settings.transfer_least_usd)
+    producer = f"{settings.feed_name}-{chain}" if settings.feed_name else chain
+    needed = ("esplora", "rpc") if chain == "bitcoin" else ("node",)
+    if not any(urls.get(name) for name in needed):
+        names = " or ".join(f"{chain}.{name}=URL" for name in needed)
+        raise NoEndpoint(f"has no endpoint of its own: set venue_urls to {names}")
+    if chain == "bitcoin":
+        if urls.get("zmq") and find_spec("zmq") is None:
+            raise NoEndpoint("zmq needs the extra: pip install undertow[bitcoin]")
+        return BitcoinFeed(dict(urls), ledger, producer, outlet, at)
     tokens = _tokens(settings, chain)
     pools = (POOLS[chain],)
     source = Source(
         chain, urls["node"], lambda: EvmDialogue(chain, tokens, pools, True, ledger), ledger
     )
-    producer = f"{settings.feed_name}-{chain}" if settings.feed_name else chain
     return ChainFeed(source, producer, outlet, at)
 
 

@@ -1,0 +1,159 @@
+"""Blocks of Bitcoin asked for: of an Esplora server by REST, or of bitcoind by RPC."""
+
+from typing import Any, Protocol
+
+import aiohttp
+import msgspec
+
+from streams.feed.connection import Time
+from streams.feeds import registry
+from streams.feeds.frames import Parsed
+from streams.feeds.reorg import Head
+
+#: Transactions of a page, and bytes of a block as bitcoind tells it, at most.
+PAGE, MOST_BYTES = 25, 64 << 20
+ANSWERED_WITHIN_S = 60.0
+
+
+class Unanswered(Exception):
+    """The node did not answer, or not with what was asked; the message is one line."""
+
+
+class Blocks(Protocol):
+    """What is asked of a node; each raises Unanswered."""
+
+    async def tip(self) -> str:
+        """Return the hash of the highest block."""
+
+    async def head(self, block: str) -> Head:
+        """Return the head of a block."""
+
+    async def records(self, block: str) -> Parsed:
+        """Return all that a block holds."""
+
+
+class _EsploraHead(msgspec.Struct):
+    id: str
+    height: int
+    timestamp: int
+    tx_count: int
+    previousblockhash: str = ""
+
+
+class Esplora:
+    """An Esplora or mempool server: GET /blocks/tip/hash, /block/H, /block/H/txs/N."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, at: Time) -> None:
+        self._url = url.rstrip("/")
+        self._session = session
+        self._at = at
+
+    async def tip(self) -> str:
+        """Return the hash of the highest block."""
+        return (await self._get("/blocks/tip/hash")).decode(errors="replace").strip()
+
+    async def head(self, block: str) -> Head:
+        """Return the head of a block."""
+        said = await self._described(block)
+        return Head(said.height, said.id, said.previousblockhash, said.timestamp * 1_000_000)
+
+    async def records(self, block: str) -> Parsed:
+        """Return all payments of a block, page after page."""
+        whole = Parsed([], [])
+        known = registry.bundled("bitcoin")
+        count = (await self._described(block)).tx_count
+        for start in range(0, count, PAGE):
+            page = await self._get(f"/block/{block}/txs/{start}")
+            now = self._at.micros()
+            parsed = registry.parse("bitcoin", "transactions", page, known, now)
+            whole.records += parsed.records
+            whole.refusals += parsed.refusals
+        return whole
+
+    async def _described(self, block: str) -> _EsploraHead:
+        try:
+            return msgspec.json.decode(await self._get(f"/block/{block}"), type=_EsploraHead)
+        except msgspec.DecodeError as problem:
+            raise Unanswered(f"/block/{block}: {problem}") from None
+
+    async def _get(self, path: str) -> bytes:
+        return await _asked(self._session, "GET", self._url + path, None)
+
+
+class _CoreHead(msgspec.Struct):
+    hash: str
+    height: int
+    time: int
+    previousblockhash: str = ""
+
+
+class _CoreAnswer(msgspec.Struct):
+    result: msgspec.Raw = msgspec.Raw()
+    error: Any = None
+
+
+class Core:
+    """bitcoind: getbestblockhash, getblockheader, and getblock with what inputs spent."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession, at: Time) -> None:
+        self._url = url
+        self._session = session
+        self._at = at
+
+    async def tip(self) -> str:
+        """Return the hash of the highest block."""
+        tip: str = _as(str, await self._call("getbestblockhash"))
+        return tip
+
+    async def head(self, block: str) -> Head:
+        """Return the head of a block."""
+        said = _as(_CoreHead, await self._call("getblockheader", block))
+        return Head(said.height, said.hash, said.previousblockhash, said.time * 1_000_000)
+
+    async def records(self, block: str) -> Parsed:
+        """Return all payments of a block."""
+        frame = await self._post("getblock", block, 3)
+        known = registry.bundled("bitcoin")
+        parsed = registry.parse("bitcoin", "block", frame, known, self._at.micros())
+        if parsed.control:
+            raise Unanswered(f"getblock: {parsed.refusals[0].reason}")
+        return parsed
+
+    async def _call(self, method: str, *params: object) -> bytes:
+        try:
+            answer = msgspec.json.decode(await self._post(method, *params), type=_CoreAnswer)
+        except msgspec.DecodeError as problem:
+            raise Unanswered(f"{method}: {problem}") from None
+        if answer.error:
+            raise Unanswered(f"{method}: {answer.error}"[:200])
+        return bytes(answer.result)
+
+    async def _post(self, method: str, *params: object) -> bytes:
+        call = {"jsonrpc": "1.0", "id": "b", "method": method, "params": params}
+        return await _asked(self._session, "POST", self._url, msgspec.json.encode(call))
+
+
+def _as(kind: Any, answer: bytes) -> Any:
+    try:
+        return msgspec.json.decode(answer, type=kind)
+    except msgspec.DecodeError as problem:
+        raise Unanswered(str(problem)) from None
+
+
+async def _asked(
+    session: aiohttp.ClientSession, method: str, url: str, body: bytes | None
+) -> bytes:
+    timeout = aiohttp.ClientTimeout(total=ANSWERED_WITHIN_S)
+    try:
+        async with session.request(method, url, data=body, timeout=timeout) as response:
+            # bitcoind tells its own errors with status 500, in the answer.
+            if response.status != 200 and not (body and response.status == 500):
+                raise Unanswered(f"HTTP {response.status}")
+            answer = await response.content.read(MOST_BYTES)
+            while chunk := await response.content.read(MOST_BYTES):
+                answer += chunk
+                if len(answer) > MOST_BYTES:
+                    raise Unanswered("an answer larger than any block's")
+            return answer
+    except (aiohttp.ClientError, OSError, TimeoutError) as problem:
+        raise Unanswered(f"{type(problem).__name__}: {problem}"[:200]) from None
