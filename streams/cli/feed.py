@@ -13,6 +13,8 @@ from streams.cli.stage import stage
 @option("assets")
 @option("feed_name")
 @option("venue_urls")
+@option("confirmations")
+@option("transfer_least_usd")
 @option("kafka_url")
 @option("data_dir")
 @watched

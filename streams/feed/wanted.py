@@ -29,11 +29,12 @@ def feeds_of(
     """Return what settings name, unconnected; `places` as in Wanted. Raises Unfit."""
     assets = None if settings.assets == "all" else frozenset(_names(settings.assets))
     feeds: list[Feed] = []
+    described = protocols(settings)
     if chains := _asked(settings)[1]:
         prices = Prices()
         outlet = Overhearing(outlet, prices)
         feeds += [_chain(settings, name, outlet, at, prices) for name in chains]
-    for protocol in protocols(settings):
+    for protocol in described:
         venue = protocol.venue
         producer = f"{settings.feed_name}-{venue}" if settings.feed_name else venue
         wanted = Wanted(

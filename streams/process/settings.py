@@ -21,7 +21,7 @@ from schemas.redact import MASK, keep_login, keep_path, keep_secret, redacted
 PREFIX = "UNDERTOW_"
 #: Also read without the prefix, as hosting platforms set them.
 PLAIN = ("kafka_url", "clickhouse_url", "webhook_urls")
-_SECRET = ("webhook_urls", "kafka_password", "http_token")
+_SECRET = ("webhook_urls", "kafka_password", "http_token", "whale_alert_key")
 
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -92,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     transfer_least_usd: Annotated[
         float, Meta(description="transfers on chains below this are not told, dollars", ge=0)
     ] = 100_000.0
+    whale_alert_key: Annotated[
+        str, Meta(description="key of Whale Alert's API, for `feed --venues whale_alert`")
+    ] = ""
     venue_urls: Annotated[
         str,
         Meta(description="other endpoints: binance.um=wss://host/path, separated by spaces"),

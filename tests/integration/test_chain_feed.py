@@ -1,11 +1,15 @@
 """A node over a real WebSocket: reorgs of depth 3 told well and badly, what was missed, and whose."""
 
 import asyncio
+import json
+import tempfile
 import time
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 from scripted_venues.ears import Kept
 from scripted_venues.node import HOT, WHALE, Node, hash_of
 
@@ -13,9 +17,12 @@ from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
 from streams.feed.chains.ledger import Ledger
 from streams.feed.connection import Time
+from streams.feed.wanted import Unfit, feeds_of
 from streams.feeds import registry
 from streams.feeds.labels import Label, Labels
 from streams.feeds.reorg import Chain
+from streams.process import label_file
+from streams.process.settings import Settings
 
 OLD, NEW = ("a1", "a2", "a3"), ("b1", "b2", "b3", "b4")
 LABELS = Labels([
@@ -165,3 +172,78 @@ def test_garbage_of_a_node_is_a_dead_letter_and_nothing_more():
         assert len(kept.letters) >= 2
 
     asyncio.run(play())
+
+
+def alert(tx: str, usd: float = 5e6) -> str:
+    return json.dumps({
+        "type": "alert", "channel_id": "c", "timestamp": int(time.time()) - 60, "blockchain": "ethereum",
+        "transaction_type": "transfer", "from": "unknown wallet", "to": "unknown wallet",
+        "amounts": [{"symbol": "USDT", "amount": usd, "value_usd": usd}],
+        "transaction": {"hash": tx, "sub_transactions": [
+            {"symbol": "USDT", "inputs": [{"address": WHALE, "owner": "unknown wallet"}],
+             "outputs": [{"address": HOT, "owner": "unknown wallet"}]}]},
+    })  # fmt: skip
+
+
+def test_whale_alert_is_asked_with_its_key_named_by_labels_and_its_hourly_cap_is_told():
+    asked: list[tuple[str, dict]] = []
+
+    async def whale_alert(request: web.Request) -> web.StreamResponse:
+        if request.query.get("api_key") != "secret-key":
+            return web.Response(status=401)
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        asked.append((request.path, json.loads(await ws.receive_str())))
+        await ws.send_str('{"type":"subscribed_alerts","id":"undertow","channel_id":"c"}')
+        for number in range(100):
+            await ws.send_str(alert(f"0x{number:064x}"))
+        await ws.send_str(alert("0x" + "0" * 64))  # again, as after a reconnect
+        await ws.receive()
+        return ws
+
+    async def play(data_dir: Path):
+        app = web.Application()
+        app.router.add_get("/ws", whale_alert)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        settings = Settings(
+            data_dir=str(data_dir), venues="whale_alert", whale_alert_key="secret-key",
+            venue_urls=f"whale_alert.ws=ws://127.0.0.1:{port}/ws",
+        )  # fmt: skip
+        label_file.save(label_file.file_of(settings.data_dir), LABELS)
+        kept = Kept()
+        [feed] = feeds_of(settings, kept, Time(), lambda producer: {})
+        async with aiohttp.ClientSession() as session:
+            task = asyncio.create_task(feed.run(session))
+            await until(lambda: len(transfers(kept)) >= 100)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await runner.cleanup()
+        return kept
+
+    with tempfile.TemporaryDirectory() as folder:
+        kept = asyncio.run(play(Path(folder)))
+    assert asked[0][1]["type"] == "subscribe_alerts"
+    assert asked[0][1]["min_value_usd"] == 100_000
+    assert len({record.event_id for record in transfers(kept)}) == 100
+    assert {record.to_owner for record in transfers(kept)} == {"binance"}
+    assert [letter.field for letter in kept.letters] == ["coverage"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"venues": "whale_alert"}, "whale_alert_key"),
+        ({"venues": "ethereum"}, "ethereum.node"),
+        ({"venues": "bitcoin", "venue_urls": "bitcoin.ws=ws://x"}, "bitcoin.esplora"),
+        ({"venues": "ethereum", "venue_urls": "ethereum.rpc=ws://x"}, "ethereum.rpc"),
+    ],
+)
+def test_a_chain_without_an_endpoint_is_refused_with_the_setting_that_is_missing(
+    settings, missing, tmp_path
+):
+    with pytest.raises(Unfit, match=missing):
+        feeds_of(Settings(data_dir=str(tmp_path), **settings), Kept(), Time(), lambda producer: {})

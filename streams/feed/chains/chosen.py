@@ -11,11 +11,14 @@ from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
 from streams.feed.chains.ledger import Ledger, Prices
+from streams.feed.chains.whale import WhaleAlertDialogue
 from streams.feed.connection import Time
 from streams.feed.outlet import Outlet
 from streams.feeds import registry
+from streams.feeds.deposits import Owners
 from streams.feeds.ethereum import NATIVE
 from streams.feeds.instruments import Instruments
+from streams.feeds.labels import Labels
 from streams.feeds.reorg import Chain
 from streams.process import label_file
 from streams.process.settings import Settings
@@ -34,7 +37,9 @@ POOLS = {
 CHAINS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NATIVE, ("node",)),
     "bitcoin": ("esplora", "rpc", "ws", "zmq"),
+    "whale_alert": ("ws",),
 }
+_WHALE_ALERT = "wss://leviathan.whale-alert.io/ws"
 
 
 class NoEndpoint(ValueError):
@@ -54,8 +59,11 @@ def chain_feed(
     Raises NoEndpoint, and label_file.LabelsUnreadable.
     """
     labels = label_file.load(label_file.file_of(settings.data_dir))
-    ledger = Ledger(Chain(settings.confirmations), labels, prices.of, settings.transfer_least_usd)
     producer = f"{settings.feed_name}-{chain}" if settings.feed_name else chain
+    if chain == "whale_alert":
+        source = _whale_alert(settings, urls.get("ws") or _WHALE_ALERT, labels)
+        return ChainFeed(source, producer, outlet, at)
+    ledger = Ledger(Chain(settings.confirmations), labels, prices.of, settings.transfer_least_usd)
     needed = ("esplora", "rpc") if chain == "bitcoin" else ("node",)
     if not any(urls.get(name) for name in needed):
         names = " or ".join(f"{chain}.{name}=URL" for name in needed)
@@ -70,6 +78,14 @@ def chain_feed(
         chain, urls["node"], lambda: EvmDialogue(chain, tokens, pools, True, ledger), ledger
     )
     return ChainFeed(source, producer, outlet, at)
+
+
+def _whale_alert(settings: Settings, url: str, labels: Labels) -> Source:
+    if not settings.whale_alert_key:
+        raise NoEndpoint("needs a key of its API: set whale_alert_key")
+    owners, least_usd = Owners(), settings.transfer_least_usd
+    keyed = f"{url}?api_key={settings.whale_alert_key}"
+    return Source("whale_alert", keyed, lambda: WhaleAlertDialogue(labels, owners, least_usd))
 
 
 def _tokens(settings: Settings, chain: str) -> Instruments:
