@@ -23,10 +23,21 @@ class Unfit(Exception):
     """What is asked for cannot be fed; the message is one clear line."""
 
 
+#: Hears raw frames: (link, frame, ts_recv).
+KeepFrame = Callable[[str, bytes, int], None]
+
+
 def feeds_of(
-    settings: Settings, outlet: Outlet, at: Time, places: Callable[[str], dict[str, int]]
+    settings: Settings,
+    outlet: Outlet,
+    at: Time,
+    places: Callable[[str], dict[str, int]],
+    keep_frame: KeepFrame | None = None,
 ) -> list[Feed]:
-    """Return what settings name, unconnected; `places` as in Wanted. Raises Unfit."""
+    """Return what settings name, unconnected; `places` and `keep_frame` as in Wanted.
+
+    Raises Unfit.
+    """
     assets = None if settings.assets == "all" else frozenset(_names(settings.assets))
     feeds: list[Feed] = []
     described = protocols(settings)
@@ -42,6 +53,7 @@ def feeds_of(
             assets=assets,
             places=places(producer),
             cache=Path(settings.data_dir) / "instruments",
+            keep_frame=keep_frame,
         )
         feeds.append(VenueFeed(protocol, wanted, outlet, at))
     return feeds

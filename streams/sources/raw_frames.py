@@ -62,7 +62,7 @@ class FrameWriter:
         self._folder = folder
         self._flush_us = int(flush_s * SECOND)
         self._file: IO[bytes] | None = None
-        self._metadata: dict[str, RawFrame] = {}
+        self._metadata: dict[tuple[str, bytes], RawFrame] = {}
         self._lines: list[bytes] = []
         self._size = 0
         self._began = 0
@@ -73,7 +73,7 @@ class FrameWriter:
         """Add one frame."""
         self.tick(frame.ts_recv)
         if frame.channel == METADATA:
-            self._metadata[frame.venue] = frame
+            self._metadata[frame.venue, frame.raw] = frame
         self._add(frame)
         if self._size >= MOST_WAITING:
             self._flush()
@@ -199,7 +199,9 @@ class _Player:
             table = registry.instruments_of(frame.venue, document, METADATA)
         except (ValueError, RecursionError) as problem:
             raise UnreadableFrame(METADATA, str(problem)[:200]) from None
-        self._tables[frame.venue] = table
+        if frame.venue in self._tables:  # a venue has an endpoint a product
+            self._tables[frame.venue].update(table)
+        table = self._tables.setdefault(frame.venue, table)
         for venue, connection in self._connections:
             if venue == frame.venue:
                 channels = self._connections[venue, connection].channels

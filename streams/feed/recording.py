@@ -1,0 +1,95 @@
+"""The loop of `undertow record`: venues connected, their raw frames in files, until a signal."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from schemas.status import DeadLetter
+from streams.feed.connection import LinkStatus, Time
+from streams.feed.listing import Cached
+from streams.feed.outages import Spoken
+from streams.feed.wanted import Unfit, feeds_of, protocols
+from streams.process import health
+from streams.process.settings import Settings
+from streams.sources.raw_frames import METADATA, FrameWriter, RawFrame
+
+LOOK_S = 0.2
+Show = Callable[[list[LinkStatus], int], None]
+
+
+class _Nowhere:
+    """An outlet that keeps nothing: what is recorded are the frames."""
+
+    def records(self, topic: str, records: Sequence[msgspec.Struct]) -> None:
+        """Take records of a topic."""
+
+    def say(self, spoken: Spoken) -> None:
+        """Take a word."""
+
+    def letter(self, letter: DeadLetter) -> None:
+        """Take a dead letter."""
+
+    async def room(self) -> None:
+        """Wait for nothing."""
+
+
+def run(settings: Settings, folder: Path, stopping: Callable[[], bool], show: Show) -> None:
+    """Record the venues that settings name, until `stopping()`.
+
+    Raises wanted.Unfit, listing.Nothing, and OSError where the folder takes no more.
+    """
+    if not protocols(settings):
+        raise Unfit("--venues: frames of venues are recorded, and none is named")
+    writer = FrameWriter(folder)
+    try:
+        asyncio.run(_run(settings, writer, stopping, show))
+    finally:
+        writer.close()
+
+
+async def _run(
+    settings: Settings, writer: FrameWriter, stopping: Callable[[], bool], show: Show
+) -> None:
+    at = Time()
+    described: set[str] = set()
+
+    def keep_frame(link: str, frame: bytes, ts_recv: int) -> None:
+        venue = link.partition("/")[0]
+        if venue not in described:
+            described.add(venue)
+            for document in _listing(settings, venue):
+                writer.write(RawFrame(ts_recv, venue, link, METADATA, document))
+        writer.write(RawFrame(ts_recv, venue, link, "", frame))
+
+    feeds = feeds_of(settings, _Nowhere(), at, lambda producer: {}, keep_frame)
+    async with aiohttp.ClientSession() as session:
+        tasks = [asyncio.create_task(feed.run(session)) for feed in feeds]
+        rounds = 0
+        try:
+            while not stopping():
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                writer.tick(at.micros())
+                health.come_round()
+                if rounds % 5 == 0:
+                    show([one for feed in feeds for one in feed.statuses()], at.micros())
+                rounds += 1
+                await asyncio.sleep(LOOK_S)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _listing(settings: Settings, venue: str) -> list[bytes]:
+    """Return what the venue's own endpoints said of its instruments, nothing where they did not."""
+    path = Path(settings.data_dir) / "instruments" / f"{venue}.json"
+    try:
+        cached = msgspec.json.decode(path.read_bytes(), type=Cached)
+    except (OSError, msgspec.DecodeError):
+        return []
+    return [msgspec.json.encode(document) for document in cached.documents]
