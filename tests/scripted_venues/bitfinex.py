@@ -50,7 +50,7 @@ class Bitfinex(Speaks):
         page = rows[: int(query["limit"])]
         if kind == "trade":
             return [self._row(event) for event in page]
-        return [[self._position(event)] for event in page]
+        return [self._position(event) for event in page]
 
     def _row(self, event: Event) -> list[Any]:
         sign = -1 if event.side == "sell" else 1
