@@ -86,6 +86,7 @@ class Connection:
         self._status = status
         self._at = at
         self._liveness = Liveness(at.steady(), where.has_trades)
+        self._gives_up = False
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Live until either side ends it; `reason` then says why."""
@@ -105,8 +106,12 @@ class Connection:
             self.refused_for_s = retry_after_s(problem.headers)
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
             self.reason = self.reason or f"{type(problem).__name__}: {problem}"[:200]
+        except asyncio.CancelledError:
+            self._gives_up = True
+            raise
         finally:
-            self._dialogue.ended()
+            if not self._gives_up:  # else it did not die of what was asked for
+                self._dialogue.ended()
 
     async def _converse(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         speaking = asyncio.create_task(self._speak(ws))
@@ -132,15 +137,13 @@ class Connection:
                 await ws.ping()
             if settled is None and self._dialogue.is_settled():
                 settled, self.settled_at = now, self._at.micros()
-            fault = liveness.fault(now)
-            if settled is None and now - began > SETTLES_WITHIN_S:
-                fault = fault or "subscriptions were not answered"
-            if fault and not fault.startswith("half-open") and settled is not None:
+            if fault := liveness.is_half_open(now):
+                await self._give_up(ws, fault)
+            elif settled is None and now - began > SETTLES_WITHIN_S:
+                await self._give_up(ws, "subscriptions were not answered")
+            elif settled is not None and (fault := liveness.is_stale(now)):
                 self.is_stale = True
                 self.leave(fault)
-            elif fault:
-                self.reason = fault
-                await ws.close()
             if now - began >= ends_s:
                 self.leave("its time is nearly over")
             if settled is not None:
@@ -152,6 +155,10 @@ class Connection:
         if not self.leaves.is_set():
             self.reason = reason
             self.leaves.set()
+
+    async def _give_up(self, ws: aiohttp.ClientWebSocketResponse, reason: str) -> None:
+        self.reason, self._gives_up = reason, True
+        await ws.close()
 
     def _note_life(self, settled_for_s: float) -> None:
         if self._liveness.delivers:

@@ -49,10 +49,13 @@ class Liveness:
         self._pinged = now
         return True
 
-    def fault(self, now: float) -> str:
-        """Return what is wrong, "" where nothing is."""
-        if now - self._frame >= SILENCE_S:
-            return f"half-open: no frame for {now - self._frame:.0f} s"
+    def is_half_open(self, now: float) -> str:
+        """Return why nobody can be there any more, "" where somebody is."""
+        silent = now - self._frame
+        return f"half-open: no frame for {silent:.0f} s" if silent >= SILENCE_S else ""
+
+    def is_stale(self, now: float) -> str:
+        """Return why it gives nothing, though somebody is there; "" where it gives."""
         if not self._has_trades:
             return ""
         if self._trades is None:

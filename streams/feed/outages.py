@@ -31,11 +31,12 @@ class Spoken(NamedTuple):
 
 
 class Outage(msgspec.Struct):
-    """A link lost for a topic: since when, until when, and whether its history is in."""
+    """A link lost for a topic: since when, and until when; `is_first`: nothing came before."""
 
     link: str
     since: int
     reason: str
+    is_first: bool
     until: int | None = None
 
 
@@ -59,15 +60,15 @@ class Outages:
         self._others = tuple(others)
         self._pending: list[Spoken] = []
 
-    def lost(self, link: str, since: int, reason: str) -> None:
-        """Take in that a link gives nothing since a moment."""
+    def lost(self, link: str, since: int, reason: str, is_first: bool = False) -> None:
+        """Take in that a link gives nothing since a moment; `is_first`: it never has."""
         for number, state in enumerate(self._served_by(link)):
             outage = state.outages.get(link)
             if outage is None:
                 # A microsecond apart: words of one producer, moment and state are one row.
-                state.outages[link] = Outage(link, since - number, reason)
+                state.outages[link] = Outage(link, since - number, reason, is_first)
             else:  # lost again before its history was in
-                outage.until = None
+                outage.until, outage.reason = None, reason
 
     def back(self, link: str, until: int) -> None:
         """Take in that a link delivers again; `close` follows for each topic."""
@@ -102,15 +103,15 @@ class Outages:
 
     def mute(self, topic: str, since: int, reason: str) -> None:
         """Say that a topic tells nothing though its links stand, while others tell much."""
-        state = self._topics[topic]
-        if state.mute_since is None and not state.is_silent:
+        state = self._topics.get(topic)
+        if state is not None and state.mute_since is None and not state.is_silent:
             state.mute_since = since
             self._say((topic,), "silent", max(since, state.ts_alive), reason)
 
     def unmute(self, topic: str, now: int) -> None:
         """Say that a topic tells again."""
-        state = self._topics[topic]
-        if state.mute_since is not None:
+        state = self._topics.get(topic)
+        if state is not None and state.mute_since is not None:
             state.mute_since = None
             self._say((topic,), "recovered", now, "")
 

@@ -16,6 +16,7 @@ from schemas.status import letter
 from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND
 from streams.feed import listing
+from streams.feed.burning import LEAST, WINDOW_S, Burning
 from streams.feed.connection import LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
 from streams.feed.history import past
@@ -31,7 +32,6 @@ from streams.feeds.instruments import Instruments
 log = logging.getLogger("undertow.feed")
 #: Event time runs so far behind receipt: Binance pushes a forced order up to a second late.
 LAG = SECOND
-STARTS = "started"
 #: What is missing for longer is not asked for: it would come hours late.
 MOST_HISTORY = 3600 * SECOND
 _TOPIC_OF: dict[type, str] = {
@@ -58,8 +58,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 class VenueFeed:
     """A venue connected, until `run` is cancelled."""
 
-    def __init__(self, protocol: Protocol, wanted: Wanted, outlet: Outlet, at: Time) -> None:
+    def __init__(
+        self, protocol: Protocol, wanted: Wanted, outlet: Outlet, at: Time, burning: Burning
+    ) -> None:
         self.protocol = protocol
+        self._burning = burning
         self.wanted = wanted
         self.links: list[Link] = []
         self._outlet = outlet
@@ -126,15 +129,17 @@ class VenueFeed:
         now = self._at.micros()
         for topic in served:
             self._begins[topic] = self.wanted.places.get(topic, now)
-        is_new = not self.wanted.places
+        is_first = not self.wanted.places
         since = min(self._begins.values(), default=now)
+        reason = "nothing has come yet" if is_first else "not running"
         for link in self.links:
-            self._outages.lost(link.where.name, since, STARTS if is_new else "not running")
+            self._outages.lost(link.where.name, since, reason, is_first)
 
     async def _speak(self) -> None:
         while True:
             self._publish()
             self._tell_set_aside()
+            self._judge_calm()
             for spoken in self._outages.each_second(self._at.micros(), LAG):
                 self._outlet.say(spoken)
             await self._at.sleep(1.0)
@@ -160,6 +165,9 @@ class VenueFeed:
                 by_topic.setdefault(topic, []).append(record)
         for topic, new in by_topic.items():
             self._outlet.records(topic, new)
+        if forced := sum(isinstance(one, Liquidation) for one in by_topic.get("liquidations", ())):
+            self._burning.note(self.protocol.venue, forced, self._at.steady())
+            self._outages.unmute("liquidations", self._at.micros())
         return sum(map(len, by_topic.values()))
 
     def _refuse(self, link: str, refusal: Refusal, frame: bytes, ts_recv: int) -> None:
@@ -187,7 +195,7 @@ class VenueFeed:
         missing: dict[str, Counter[str]] = {topic: Counter() for topic in lost}
         streams = sorted(self._plans[link].live(), key=lambda stream: stream.topics)
         for topic, outage in lost.items():
-            if outage.reason == STARTS or outage.until is None:
+            if outage.is_first or outage.until is None:
                 continue
             # Forced orders first: most venues keep none, and nobody waits for them then.
             for stream in [one for one in streams if one.topics[-1] == topic]:
@@ -197,7 +205,7 @@ class VenueFeed:
             if topic == "liquidations":
                 self._close(link, topic, outage, missing[topic])
         for topic, outage in lost.items():
-            if topic != "liquidations" or outage.reason == STARTS:
+            if topic != "liquidations" or outage.is_first:
                 self._close(link, topic, outage, missing[topic])
 
     async def _fill(self, stream: Stream, span: tuple[int, int]) -> str:
@@ -220,6 +228,14 @@ class VenueFeed:
             FEED.gaps.labels(self.protocol.venue, topic).inc()
             missing = f"{missing}, of {reasons.total() + complete} streams"
         self._outages.close(link, topic, missing, self._at.micros())
+
+    def _judge_calm(self) -> None:
+        """Call forced orders silent where the others' say that calm cannot be."""
+        missing = self._burning.missing(self.protocol.venue, self._at.steady())
+        if missing >= LEAST:
+            since = self._at.micros() - WINDOW_S * SECOND
+            reason = f"no forced order for {WINDOW_S} s: by the others' it should be {missing:.0f}"
+            self._outages.mute("liquidations", since, reason)
 
     def _tell_set_aside(self) -> None:
         for name, plan in self._plans.items():

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from streams.feed.burning import Burning
 from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed
 from streams.feed.chains.chosen import CHAINS, Overhearing, chain_feed
@@ -45,6 +46,7 @@ def feeds_of(
         prices = Prices()
         outlet = Overhearing(outlet, prices)
         feeds += [_chain(settings, name, outlet, at, prices) for name in chains]
+    burning = Burning({protocol.venue: protocol.share for protocol in described})
     for protocol in described:
         venue = protocol.venue
         producer = f"{settings.feed_name}-{venue}" if settings.feed_name else venue
@@ -55,7 +57,7 @@ def feeds_of(
             cache=Path(settings.data_dir) / "instruments",
             keep_frame=keep_frame,
         )
-        feeds.append(VenueFeed(protocol, wanted, outlet, at))
+        feeds.append(VenueFeed(protocol, wanted, outlet, at, burning))
     return feeds
 
 

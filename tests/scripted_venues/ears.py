@@ -12,6 +12,7 @@ import aiohttp
 
 from schemas.status import DeadLetter, FeedStatus
 from scripted_venues.server import Event, ScriptedVenue
+from streams.feed.burning import Burning
 from streams.feed.connection import Time
 from streams.feed.outages import Spoken
 from streams.feed.venue_feed import VenueFeed, Wanted
@@ -81,19 +82,23 @@ def hearing(
     tmp_path: Path,
     *venues: tuple[str, ScriptedVenue],
     places: dict[str, int] | None = None,
+    assets: set[str] | None = None,
+    life_s: float | None = None,
 ) -> Iterator[Kept]:
     """Run feeds of scripted venues in a thread, and end them."""
     kept = Kept()
     feeds = []
+    burning = Burning({venue: PROTOCOLS[venue].share for venue, _ in venues})
     for venue, server in venues:
         protocol = replace(PROTOCOLS[venue], urls=urls_of(venue, server))
+        protocol = replace(protocol, life_s=life_s or protocol.life_s)
         wanted = Wanted(
             producer=venue,
-            assets={"BTC", "ETH"},
+            assets=assets or {"BTC", "ETH"},
             places=places or {},
             cache=tmp_path / "instruments",
         )
-        feeds.append(VenueFeed(protocol, wanted, kept, clock.time()))
+        feeds.append(VenueFeed(protocol, wanted, kept, clock.time(), burning))
     stop = threading.Event()
     problems: list[BaseException] = []
 

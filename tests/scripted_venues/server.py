@@ -85,6 +85,8 @@ class Behaviour:
     silent: set[str] = field(default_factory=set)
     silent_paths: set[str] = field(default_factory=set)
     half_open: bool = False
+    mutes_new: bool = False
+    most_names: int = 1_000
     away: bool = False
     too_many: int = 0
     copies: int = 1
@@ -99,6 +101,7 @@ class Client:
     ws: web.WebSocketResponse
     path: str
     names: set[str] = field(default_factory=set)
+    is_mute: bool = False
 
 
 class ScriptedVenue:
@@ -129,6 +132,11 @@ class ScriptedVenue:
     def send_raw(self, frame: str | bytes) -> None:
         """Push any frame to every client."""
         self._do(self._push(None, frame))
+
+    def mute(self) -> None:
+        """Send nothing more to those who are connected now; their pings are answered."""
+        for client in list(self.clients):
+            client.is_mute = True
 
     def drop(self) -> None:
         """Cut every TCP connection without a word."""
@@ -174,7 +182,7 @@ class ScriptedVenue:
         if name in self.does.silent or self.does.half_open:
             return
         for client in list(self.clients):
-            if client.path in self.does.silent_paths or client.ws.closed:
+            if client.path in self.does.silent_paths or client.is_mute or client.ws.closed:
                 continue
             if name is None or name in client.names:
                 send = client.ws.send_bytes if isinstance(frame, bytes) else client.ws.send_str
@@ -198,7 +206,7 @@ class ScriptedVenue:
             return web.Response(status=503)
         ws = web.WebSocketResponse(autoping=False, compress=False)
         await ws.prepare(request)
-        client = Client(ws, request.path)
+        client = Client(ws, request.path, is_mute=self.does.mutes_new)
         self.clients.append(client)
         self.most_clients = max(self.most_clients, len(self.clients))
         try:
@@ -233,6 +241,9 @@ class ScriptedVenue:
             )
             if not request.names:
                 return
+        request = request._replace(names=request.names[: self.does.most_names - len(client.names)])
+        if not request.names:
+            return
         if bad := [name for name in request.names if name in self.does.refused]:
             replies, served = self.script.refuse(request, bad)
         else:

@@ -15,9 +15,9 @@ def test_a_liquid_market_that_goes_quiet_is_a_fault_though_pings_are_answered() 
     liveness = busy(60)
     for second in range(60, 60 + int(LEAST_S)):
         liveness.frame(second)
-        assert liveness.fault(second) == ""
+        assert liveness.is_stale(second) == ""
     liveness.frame(60 + LEAST_S)
-    assert "pings answered" in liveness.fault(60 + LEAST_S)
+    assert "pings answered" in liveness.is_stale(60 + LEAST_S)
 
 
 def test_a_market_that_trades_once_a_minute_may_pause_for_minutes() -> None:
@@ -26,24 +26,24 @@ def test_a_market_that_trades_once_a_minute_may_pause_for_minutes() -> None:
         liveness.frame(second)
         liveness.trades(second)
     liveness.frame(6_150)
-    assert liveness.fault(6_150) == ""
+    assert liveness.is_stale(6_150) == ""
 
 
 def test_an_acknowledged_subscription_without_a_trade_is_a_fault() -> None:
     liveness = Liveness(0.0, has_trades=True)
     liveness.frame(FIRST_S)
-    assert "acknowledged" in liveness.fault(FIRST_S)
+    assert "acknowledged" in liveness.is_stale(FIRST_S)
 
 
 def test_forced_orders_alone_live_by_any_frame() -> None:
     liveness = Liveness(0.0, has_trades=False)
     for second in range(0, 3_600, 20):
         liveness.frame(second)
-        assert liveness.fault(second) == ""
+        assert liveness.is_half_open(second) == ""
 
 
 def test_a_connection_that_does_not_answer_our_ping_is_half_open() -> None:
     liveness = Liveness(0.0, has_trades=False)
     assert liveness.wants_ping(13.0)
     assert not liveness.wants_ping(14.0)
-    assert "half-open" in liveness.fault(SILENCE_S)
+    assert "half-open" in liveness.is_half_open(SILENCE_S)
