@@ -292,7 +292,7 @@ def test_8_a_hole_in_the_numbers_of_a_connection_is_filled(tmp_path: Path) -> No
         dydx.emit(clock.event("trade", "BTC-USD", 3))
         expected = set(ids("dydx", Dydx(), dydx.tape))
         until(lambda: set(kept.ids("trades") + kept.ids("liquidations")) == expected, "filled")
-    assert any("came after" in line.reason for line in kept.states("gap")) or not kept.states("gap")
+    assert kept.states("gap") == []
 
 
 def test_9_a_ping_is_echoed_byte_for_byte(tmp_path: Path) -> None:
@@ -322,5 +322,4 @@ def test_9_a_feed_that_is_cut_again_and_again_is_silent_not_quiet(tmp_path: Path
         began = clock.micros()
         until(lambda: clock.micros() - began > 20_000_000, "20 s of standing")
         states = [s.status.state for s in kept.said if "liquidations" in s.topics]
-    assert "alive" not in states[-15:] or states[-1] != "alive"
-    assert "silent" in states
+    assert states[-1] == "silent", "called back though it was cut again and again"
