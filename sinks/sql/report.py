@@ -10,6 +10,9 @@ UNKNOWN_SIDE_MAX = 0.05
 #: Counted as stored; a record told twice is one row.
 RAW = ("trades", "liquidations", "whale_transfers", "bars")
 CONCLUDED = ("cascades", "market_cascades", "whale_selling", "dead_letters")
+#: Episodes that were watched and never called: so many of the largest.
+WATCHED = 10
+_LAST_24H = "t.ts_event > (SELECT max(ts_event) FROM liquidations) - toIntervalHour(24)"
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -23,7 +26,8 @@ def iso(moment: datetime | None) -> str | None:
 def report(client: Any, epoch: str) -> dict[str, Any]:
     """Return totals, episodes and verdicts of the rows whose `kafka_topic` is `epoch`.
 
-    Sums are of what was seen: a lower bound wherever a feed's coverage is not full.
+    Sums are of what was seen: a lower bound wherever a feed's coverage is not full. Shares and
+    hours are of the last 24 h, as `last_24h` and `totals_24h` are; the other sums are of all.
     """
     ask = _Asker(client, epoch)
     totals = ask.one(
@@ -52,12 +56,13 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         "covered_until": iso(totals["until"]) if counted else None,
         "last_24h": _last_24h(ask) if counted else None,
         "totals_24h": _totals_24h(ask) if counted else [],
-        "share_by_asset": _shares(ask, "asset", totals["usd"]),
-        "share_by_venue": _shares(ask, "venue", totals["usd"]),
+        "share_by_asset": _shares(ask, "asset"),
+        "share_by_venue": _shares(ask, "venue"),
         "busiest_hours": _busiest_hours(ask),
         "episodes": _episodes(ask),
         "market_episodes": _market(ask),
         "watches": _watches(ask),
+        "watched": _watched(ask),
         "whale_verdicts": _verdicts(ask),
         "dead_letter_reasons": _reasons(ask),
     }
@@ -90,11 +95,12 @@ def _last_24h(ask: _Asker) -> dict[str, Any]:
         " sumIf(t.notional_usd, t.position_side = 'long') AS long_usd,"
         " sumIf(t.notional_usd, t.position_side = 'short') AS short_usd,"
         " maxOrNullIf(t.notional_usd, t.orders = 1) AS largest_order_usd,"
-        " min(t.ts_event) AS since, last AS until"
+        " min(t.ts_event) AS since, last AS until, groupUniqArray(t.coverage) AS coverages"
         " FROM liquidations AS t FINAL"
         " WHERE NOT t.removed"
         " AND t.ts_event > last - toIntervalHour(24)"
     )
+    day["coverages"] = sorted(day["coverages"])
     sided = day.pop("long_usd"), day.pop("short_usd")
     day["long_share"] = _long_share(*sided, day["notional_usd"])
     day["notional_usd"] = round(day["notional_usd"] or 0.0, 2)
@@ -134,12 +140,16 @@ def _share(part: float, whole: float) -> float:
     return round(part / whole, 9)
 
 
-def _shares(ask: _Asker, by: str, total: float | None) -> dict[str, Any]:
+def _shares(ask: _Asker, by: str) -> dict[str, Any]:
     rows = ask.rows(
         f"SELECT t.{by} AS name, sum(t.notional_usd) AS usd FROM liquidations AS t FINAL"
-        " WHERE NOT t.removed"
+        f" WHERE NOT t.removed AND {_LAST_24H}"
         " GROUP BY name ORDER BY usd DESC, name"
     )
+    total = ask.one(
+        "SELECT sum(t.notional_usd) AS usd FROM liquidations AS t FINAL"
+        f" WHERE NOT t.removed AND {_LAST_24H}"
+    )["usd"]
     return {row["name"]: _share(row["usd"], total) for row in rows} if total else {}
 
 
@@ -147,7 +157,7 @@ def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
         "SELECT toStartOfHour(t.ts_event) AS hour, sum(t.notional_usd) AS notional_usd,"
         " sum(t.orders) AS orders, uniqExact(t.asset) AS assets FROM liquidations AS t FINAL"
-        " WHERE NOT t.removed"
+        f" WHERE NOT t.removed AND {_LAST_24H}"
         " GROUP BY hour ORDER BY notional_usd DESC, hour LIMIT 5"
     )
     return [
@@ -161,15 +171,18 @@ def _episodes(ask: _Asker) -> list[dict[str, Any]]:
         "SELECT episode_id, e.asset AS asset, e.position_side AS position_side,"
         " e.ts_onset AS onset, e.ts_detected AS detected, e.ts_peak AS peak, e.ts_end AS end,"
         " e.orders AS orders, e.notional_usd AS notional_usd, e.drawdown_bps AS drawdown_bps,"
-        " e.waves AS waves, c.reignitions AS reignitions,"
+        " e.waves AS waves, c.reignitions AS reignitions, c.calls AS calls,"
         " c.is_default AS threshold_is_default, e.coverage AS coverage,"
         " e.estimate_usd AS estimate_usd, e.estimate_low_usd AS estimate_low_usd,"
         " e.estimate_high_usd AS estimate_high_usd FROM episodes AS e INNER JOIN"
         " (SELECT episode_id, countIf(phase = 'reignited') AS reignitions,"
+        " arraySort(groupArrayIf(ts_detect, phase IN ('onset', 'reignited'))) AS calls,"
         " max(threshold_is_default) AS is_default FROM cascades FINAL GROUP BY episode_id) AS c"
         " USING episode_id WHERE e.ts_detected IS NOT NULL ORDER BY detected, asset"
     )
     times = ("onset", "detected", "peak", "end")
+    for row in rows:
+        row["calls"] = [iso(call) for call in row["calls"]]
     return [row | {name: iso(row[name]) for name in times} for row in rows]
 
 
@@ -185,6 +198,17 @@ def _market(ask: _Asker) -> list[dict[str, Any]]:
 
 def _watches(ask: _Asker) -> int:
     return int(ask.one("SELECT countIf(ts_detected IS NULL) AS n FROM episodes")["n"])
+
+
+def _watched(ask: _Asker) -> list[dict[str, Any]]:
+    """Return the largest episodes that came near a threshold and were never called."""
+    rows = ask.rows(
+        "SELECT e.asset AS asset, e.position_side AS position_side, e.ts_onset AS onset,"
+        " e.ts_end AS end, e.notional_usd AS notional_usd, e.coverage AS coverage"
+        " FROM episodes AS e WHERE e.ts_detected IS NULL"
+        f" ORDER BY notional_usd DESC, onset, asset LIMIT {WATCHED}"
+    )
+    return [row | {name: iso(row[name]) for name in ("onset", "end")} for row in rows]
 
 
 def _verdicts(ask: _Asker) -> list[dict[str, Any]]:

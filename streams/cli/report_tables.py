@@ -21,6 +21,8 @@ def show(report: dict[str, Any], console: Console, data_dir: str, url: str | Non
         console.print(_shares("By venue", report["share_by_venue"]))
         console.print(_hours(report["busiest_hours"]))
     console.print(_episodes(report))
+    if never := _never_called(report):
+        console.print(never, soft_wrap=True)
     if report["whale_verdicts"]:
         console.print(_whales(report["whale_verdicts"]))
     if "planted" in report:
@@ -42,10 +44,11 @@ def _headline(report: dict[str, Any]) -> Table:
     if day is None:
         table.add_row("total", "no liquidations in this source")
         return table
-    bound = "at least " if report["lower_bound"] else ""
-    note = f"  (coverage: {', '.join(report['coverages'])})" if report["lower_bound"] else ""
+    is_bound = day["coverages"] != ["full"]
+    bound = "at least " if is_bound else ""
+    note = f"  (coverage: {', '.join(day['coverages'])})" if is_bound else ""
     table.add_row("total", f"{bound}{usd(day['notional_usd'] or 0)}{note}")
-    if report["lower_bound"]:
+    if is_bound:
         table.add_row("in all", _estimated(report["totals_24h"]))
     table.add_row("orders", f"{day['orders']:,}")
     unknown = "not known: the source does not tell whose positions were closed"
@@ -57,6 +60,7 @@ def _headline(report: dict[str, Any]) -> Table:
         table.add_row("side unknown", f"{report['orders_of_unknown_side']:,} orders of the run")
     table.add_row("covered since", f"{day['since']}  until {day['until']}")
     if report["covered_since"] != day["since"]:
+        bound = "at least " if report["lower_bound"] else ""
         whole = f"{bound}{usd(report['liquidated_usd'])} in {report['orders']:,} orders"
         table.add_row("whole run", f"{whole}, since {report['covered_since']}")
     return table
@@ -90,7 +94,7 @@ def _shares(title: str, shares: dict[str, float]) -> Table:
 
 
 def _hours(hours: list[dict[str, Any]]) -> Table:
-    table = Table(title="Busiest hours (UTC)", title_justify="left", box=None)
+    table = Table(title="Busiest hours of them (UTC)", title_justify="left", box=None)
     for column in ("hour", "USD", "orders", "assets"):
         table.add_column(column)
     for row in hours:
@@ -105,7 +109,7 @@ def _episodes(report: dict[str, Any]) -> Table | str:
     if any(e["threshold_is_default"] for e in episodes):
         basis = "; thresholds are shipped defaults, not calibrated on this data"
     if not episodes:
-        return f"Cascades: none called ({watches} watched)"
+        return _none_called(report)
     largest = sorted(episodes, key=lambda e: -e["notional_usd"])[:EPISODES]
     cut = f"; the {EPISODES} largest" if len(episodes) > EPISODES else ""
     table = Table(
@@ -157,6 +161,28 @@ def _episodes(report: dict[str, Any]) -> Table | str:
     return table
 
 
+def _none_called(report: dict[str, Any]) -> str:
+    young = report["warm_up"]
+    if young:
+        return (
+            f"Cascades: warm-up not over, so nothing can be called: {young['longest_s'] // 60} min"
+            f" of history, {young['needed_s'] // 60} are needed"
+        )
+    return f"Cascades: none called ({report['watches']} watched)"
+
+
+def _never_called(report: dict[str, Any]) -> str:
+    """Write the largest that was watched only; planted or not, somebody should see it."""
+    if not report["watched"]:
+        return ""
+    most = report["watched"][0]
+    bound = "" if most["coverage"] == "full" else "at least "
+    return (
+        f"Watched and never called, the largest: {most['asset']} {most['position_side']}"
+        f" {_clock(most['onset'], date=True)}, {bound}{usd(most['notional_usd'])}"
+    )
+
+
 def _in_all(e: dict[str, Any]) -> str:
     if e["coverage"] == "full":
         return ""
@@ -197,14 +223,29 @@ def _planted(report: dict[str, Any]) -> str:
     delays = ", ".join(f"{h['asset']} {h['delay_s']:+.0f} s" for h in hits)
     whales = [w for w in report["planted_whales"] if w["verdict"]]
     sellers = [w for w in whales if w["sells"]]
+    waves = report["waves"]
+    missed = sorted(
+        (w for w in waves if w["outcome"] in ("watched", "missed")),
+        key=lambda w: -w["notional_usd"],
+    )
+    under_way = sum(w["outcome"] == "open" for w in waves)
+    still = f", {under_way} while an earlier call was still open" if under_way else ""
     caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
     wrong = sum(w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"])
     return (
         f"Planted cascades: {len(hits)} of {len(report['planted'])} found, {len(false)} false "
         f"(delay from planted onset: {delays})\n"
+        f"Planted waves: {sum(w['outcome'] == 'called' for w in waves)} of {len(waves)} called{still}"
+        f", {len(missed)} never called\n{''.join(map(_missed, missed))}"
         f"Planted whales with a verdict: {len(whales)}; sellers recognised {caught} of "
         f"{len(sellers)}, hoarders accused {wrong} of {len(whales) - len(sellers)}"
     )
+
+
+def _missed(wave: dict[str, Any]) -> str:
+    how = "watched, never called" if wave["outcome"] == "watched" else "not even watched"
+    worth = usd(wave["notional_usd"])
+    return f"  missed: {wave['asset']} {_clock(wave['onset'], date=True)}, {worth}, {how}\n"
 
 
 def _records(report: dict[str, Any]) -> str:

@@ -123,7 +123,7 @@ class Worker:
                     if self.progress.still(self._generation):
                         await self._work(self._generation, list(self._inputs))
         await self.progress.commit()
-        agent_metrics.alive(self._app, self.progress.in_touch())
+        agent_metrics.alive(self._app, self._live, self.progress.in_touch())
 
     async def _settle_in(self, generation: int) -> None:
         if self._generation != generation:

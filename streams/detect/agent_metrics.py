@@ -1,13 +1,16 @@
 """What the agents tell the metrics about themselves."""
 
 import logging
+import math
 import time
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
 from schemas import metrics
-from streams.core.detectors import flow
+from streams.core.detectors import darkness, flow
+from streams.core.shard import INPUTS
 from streams.detect.shards import LiveShard
 from streams.process import clock, health
 
@@ -17,17 +20,23 @@ _EVERY_S = 1.0
 #: Every asset is looked at for them.
 _SIZES_EVERY_S = 15.0
 _SAY_EVERY_S = 15.0
+#: An input on which nobody speaks is logged when it has been so for this long.
+_UNSPOKEN_S = 10.0
 
 
 class Written(msgspec.Struct):
     """When watermarks and lag, when sizes were last written, and when being behind was logged.
 
-    All in monotonic seconds.
+    All in monotonic seconds. `unspoken` is what is said of inputs on which nobody speaks, since
+    `unspoken_at`, and `logged` what of that the log has.
     """
 
     at: float = 0.0
     sizes_at: float = 0.0
     logged_at: float = 0.0
+    unspoken: str = ""
+    unspoken_at: float = 0.0
+    logged: str = ""
 
 
 _WRITTEN = Written()
@@ -43,10 +52,59 @@ def sent(topic: str, record: msgspec.Struct) -> None:
         metrics.DELAY.labels("detected").observe(max(0.0, late / 1e6))
 
 
-def alive(app: Any, in_touch: bool) -> None:
-    """Say that the worker's loop came round, and whether it has its partitions and a broker."""
+def alive(app: Any, live: dict[int, LiveShard], in_touch: bool) -> None:
+    """Say that the worker's loop came round, whether it has partitions and a broker, and inputs."""
     metrics.came_round()
     metrics.READY.set(in_touch and not app.rebalancing)
+    numbers = {tp.partition for tp in app.consumer.assignment() if tp.topic in INPUTS}
+    blocked, without = unspoken(numbers, live)
+    health.note_inputs(blocked, without)
+    _log_unspoken(blocked)
+    for topic in INPUTS:
+        for number in numbers:
+            if number not in live:
+                metrics.WATERMARK_AGE.labels(topic, str(number)).set(math.inf)
+
+
+def unspoken(numbers: Collection[int], live: dict[int, LiveShard]) -> tuple[str, str]:
+    """Return why nothing can be concluded, as nobody speaks on an input; and what is left out.
+
+    Without forced orders nothing is called, though the others be gone on with.
+    """
+    waiting: dict[str, list[int]] = {}
+    left_out: dict[str, list[int]] = {}
+    for number in sorted(numbers):
+        shard = live[number].shard if number in live else None
+        without = darkness.left_out(shard.away) if shard is not None else set()
+        for topic in INPUTS:
+            if shard is not None and shard.inputs[topic].heard:
+                continue
+            gone_on = topic in without and topic != "liquidations"
+            (left_out if gone_on else waiting).setdefault(topic, []).append(number)
+    return _listed("nobody has spoken yet on ", waiting), _listed("", left_out)
+
+
+def _listed(before: str, numbers_of: dict[str, list[int]]) -> str:
+    places = (f"{topic}{numbers}" for topic, numbers in numbers_of.items())
+    return f"{before}{', '.join(places)}" if numbers_of else ""
+
+
+def _log_unspoken(blocked: str) -> None:
+    """Log once what has been so for a while."""
+    now = time.monotonic()
+    if blocked != _WRITTEN.unspoken:
+        _WRITTEN.unspoken, _WRITTEN.unspoken_at = blocked, now
+    if now - _WRITTEN.unspoken_at < _UNSPOKEN_S or blocked == _WRITTEN.logged:
+        return
+    _WRITTEN.logged = blocked
+    if blocked:
+        log.warning(
+            "%s: nothing is concluded there before somebody writes `alive` to every partition of"
+            " it, or the others' words have run on for 90 s; `undertow feeds` shows who speaks",
+            blocked,
+        )
+    else:
+        log.info("somebody speaks on every input, or it is left out")
 
 
 def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, tuple[int, int | None]]) -> None:
@@ -63,7 +121,7 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, tuple[int, int 
         _sizes(live)
     for number, one in live.items():
         for topic, input_clock in one.shard.inputs.items():
-            age = (clock.now_us() - input_clock.now) / 1e6 if input_clock.now else 0.0
+            age = (clock.now_us() - input_clock.now) / 1e6 if input_clock.now else math.inf
             metrics.WATERMARK_AGE.labels(topic, str(number)).set(age)
     behind = 0.0
     for tp, (offset, stamp) in taken.items():

@@ -1,8 +1,8 @@
 """What an operator's tools ask a process: is it alive, does it work, what are its numbers.
 
     /healthz   200 while the loop comes round, else 503 with the reason: start it again
-    /readyz    200 while it does its work, 503 while it starts, recovers or waits for a store;
-               with how far behind it is, where that is far
+    /readyz    200 while it does its work, 503 while it starts, recovers, waits for a store, or
+               nobody speaks on an input that it needs; with how far behind it is, where that is far
     /metrics   schemas.metrics in Prometheus' text form
 
 With http_token set the last asks for it; the first two carry no data. None answers what
@@ -19,6 +19,7 @@ from time import monotonic as steady
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
+import msgspec
 from prometheus_client import Gauge, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
@@ -47,6 +48,16 @@ _PAGE_HEADERS = {
 }
 
 _Start = Callable[..., Any]
+
+
+class _Inputs(msgspec.Struct):
+    """What /readyz says of the inputs: why nothing can be concluded, and what is left out."""
+
+    blocked: str = ""
+    without: str = ""
+
+
+_INPUTS = _Inputs()
 
 
 class CannotServe(Exception):
@@ -91,6 +102,14 @@ def come_round(ready: bool = True) -> None:
     metrics.READY.set(ready)
 
 
+def note_inputs(blocked: str, without: str = "") -> None:
+    """Say why the stage can conclude nothing, though it runs, and which inputs it goes without.
+
+    Empty when it can, and goes without none.
+    """
+    _INPUTS.blocked, _INPUTS.without = blocked, without
+
+
 def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start], Iterable[bytes]]:
     started = steady()
     exposition: Callable[..., list[bytes]] = make_wsgi_app()
@@ -107,7 +126,7 @@ def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start
         if path == "/healthz":
             return _verdict(_why_unhealthy(started), start)
         if path == "/readyz":
-            problem = None if _value(metrics.READY) else "not at work yet"
+            problem = _INPUTS.blocked if _value(metrics.READY) else "not at work yet"
             return _verdict(problem, start, _progress())
         if not is_allowed(token, shown):
             return _text("401 Unauthorized", "the token is missing or wrong", start)
@@ -131,7 +150,8 @@ def _value(gauge: Gauge) -> float:
 
 def _progress() -> str:
     behind = _value(metrics.BEHIND)
-    return f"ok, catching up: {behind:,.0f} s behind" if behind >= NEAR_S else "ok"
+    text = f"ok, catching up: {behind:,.0f} s behind" if behind >= NEAR_S else "ok"
+    return f"{text}, without {_INPUTS.without}" if _INPUTS.without else text
 
 
 def _verdict(problem: str | None, start: _Start, well: str = "ok") -> list[bytes]:

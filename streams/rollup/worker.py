@@ -8,6 +8,7 @@ must know to go on as if nothing had been.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -64,6 +65,8 @@ LOOK_S = 0.05
 #: Part of flush_s for which bars wait at least, though everyone's clock has moved.
 LEAST = 0.2
 TRANSACTION_MS = 15_000
+#: How often it is said how far each partition's words have come, seconds.
+OBSERVE_S = 1.0
 
 
 def run(settings: Settings, params: Params, stopping: Callable[[], bool]) -> None:
@@ -112,7 +115,7 @@ def _session(
         with commits:
             counts = {name: one.partitions for name, one in watch.began.items()}
             log.info("rollup: partitions of %s", counts)
-            round_ = Round(settings.flush_s)
+            round_, observe_at = Round(settings.flush_s), 0.0
             while not stopping():
                 messages = consumer.consume(BATCH, timeout=round_.left_s())
                 taken, refused = _take(params, words, consumer, owned, messages, share)
@@ -121,8 +124,10 @@ def _session(
                 _still_the_same(watch, when_old=True)
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
                     _flush(consumer, commits, owned, round_, watch)
-                    _observe(owned)
                     round_ = Round(settings.flush_s)
+                if time.monotonic() >= observe_at:
+                    observe_at = time.monotonic() + OBSERVE_S
+                    _observe(owned)
                 lag.each_round(consumer)
             _flush(consumer, commits, owned, round_, watch)
     finally:
@@ -166,9 +171,11 @@ class Round:
 def _observe(owned: dict[int, Partition]) -> None:
     for number, part in owned.items():
         metrics.STATE.labels("ids", str(number)).set(sum(map(len, part.state.ids.values())))
-        if part.state.clock.now:
-            age = (clock.now_us() - part.state.clock.now) / 1e6
-            metrics.WATERMARK_AGE.labels("trades", str(number)).set(age)
+        now = part.state.clock.now
+        age = (clock.now_us() - now) / 1e6 if now else math.inf
+        metrics.WATERMARK_AGE.labels("trades", str(number)).set(age)
+    unspoken = [number for number, part in sorted(owned.items()) if not part.state.clock.heard]
+    health.note_inputs(f"nobody has spoken yet on trades{unspoken}" if unspoken else "")
 
 
 def _still_the_same(watch: TopicWatch, when_old: bool = False) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
+import msgspec
 import orjson
 
 from schemas.findings import Alert
@@ -21,11 +22,12 @@ from sinks.clickhouse.retry import Retry
 from sinks.sql.endpoint import EndpointError
 from sinks.sql.report import report
 from sinks.sql.store import Listen, opened_store
+from streams.core import pipeline
 from streams.core.params import Params
 from streams.process import health
 from streams.process.progress import moment
 from streams.process.settings import Settings, clickhouse_tls
-from streams.run import checkpoint, planted, webhooks
+from streams.run import checkpoint, planted, stored_feeds, webhooks
 from streams.run.checkpoint import Checkpoint
 from streams.run.loop import Ears, SourceChanged, drive
 from streams.run.row_writer import LeftApart, Rows, are_there, cut_back
@@ -174,9 +176,11 @@ class Embedded:
         result["source"] = {"name": source.name, "identity": source.identity}
         result["params_version"] = self.params.version
         result["late"] = run.tally.late
+        result["warm_up"] = warm_up(run.state, self.params)
         result["not_read"] = list(source.unread)
         result["broken_off"] = run.tally.broken
         result["repeats"] = run.tally.repeats
+        result["feeds"] = msgspec.to_builtins(stored_feeds.feeds_of(run.state, self.params))
         result["elapsed_s"] = round(time.monotonic() - began, 3)
         if source.planted:
             result |= planted.against_planted(source.planted, result)
@@ -193,6 +197,14 @@ def _aloud(keep: Callable[[Alert], None], say: Callable[[str], None]) -> Callabl
         say(f"{moment(alert.ts_detect)}  {alert.severity}  {alert.title}")
 
     return notify
+
+
+def warm_up(state: pipeline.State, params: Params) -> dict[str, int] | None:
+    """Return the longest history of any asset's side, and what it takes; None once it is over."""
+    sides = (side for asset in state.shard.assets.values() for side in asset.sides.values())
+    longest = max((side.rate.age for side in sides), default=0)
+    needed = params.onset.min_history_s
+    return None if longest >= needed else {"longest_s": longest, "needed_s": needed}
 
 
 @contextlib.contextmanager

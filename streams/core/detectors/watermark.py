@@ -108,7 +108,7 @@ def refusal(clock: InputClock, status: FeedStatus, stale_after_s: int) -> str | 
     if status.ts_event < clock.lead - _BEHIND:
         return "behind"
     full = status.producer not in clock.heard and len(clock.heard) >= PRODUCERS
-    return "crowded" if full and not _not_awaited(clock, stale_after_s) else None
+    return "crowded" if full and not not_awaited_now(clock, stale_after_s) else None
 
 
 def note(clock: InputClock, ts_event: int) -> None:
@@ -207,7 +207,7 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     name = status.producer
     if name not in clock.heard:
         if len(clock.heard) >= PRODUCERS:
-            not_awaited = _not_awaited(clock, stale_after_s)
+            not_awaited = not_awaited_now(clock, stale_after_s)
             _drop(clock, min(not_awaited, key=lambda n: (clock.spoke.get(n, 0), n)))
         if clock.run >= stale_after_s * SECOND:
             clock.joined[name] = status.ts_event // SECOND
@@ -227,7 +227,7 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     if not silent and name in clock.silent:
         clock.silent.remove(name)
     _end_trial(clock, name)
-    not_awaited = _not_awaited(clock, stale_after_s)
+    not_awaited = not_awaited_now(clock, stale_after_s)
     moved = _advance(clock, not_awaited)
     if silent and name not in clock.silent:
         clock.silent.append(name)
@@ -243,7 +243,7 @@ def stall(clock: InputClock, stale_after_s: int) -> None:
     """Hold every producer for silent since its last word: the other inputs' time ran on."""
     gone = clock.run - stale_after_s * SECOND - 1
     clock.spoke = dict.fromkeys(clock.heard, gone)
-    not_awaited = _not_awaited(clock, stale_after_s)
+    not_awaited = not_awaited_now(clock, stale_after_s)
     _note_darkness(clock, clock.lead // SECOND, not_awaited)
     _note_silences(clock, clock.lead, not_awaited)
 
@@ -320,7 +320,7 @@ def _end_trial(clock: InputClock, producer: str) -> None:
         clock.trial.remove(producer)
 
 
-def _not_awaited(clock: InputClock, stale_after_s: int) -> set[str]:
+def not_awaited_now(clock: InputClock, stale_after_s: int) -> set[str]:
     """Return the producers for which nobody waits: silent by their word, stale, or far behind."""
     since, least = clock.run - stale_after_s * SECOND, clock.lead - _BEHIND
     return {

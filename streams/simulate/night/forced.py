@@ -238,6 +238,7 @@ def _plant(profile: Profile, forced: Forced, calm_usd_per_s: float) -> None:
                 "end_us": _us(spans[-1][2]),
                 "notional_usd": sum(s[3] for s in spans),
                 "waves": [[_us(s[0]), _us(s[1]), _us(s[2])] for s in spans],
+                "wave_usd": [s[3] for s in spans],
                 "times_calm": max(s[3] / (s[2] - s[0]) for s in spans) / calm_usd_per_s,
             }
         )
