@@ -11,7 +11,7 @@ from schemas.words import (
     Count,
     Coverage,
     FeedClass,
-    FeedState,
+    FeedNews,
     Finite,
     Identity,
     Micros,
@@ -23,6 +23,7 @@ from schemas.words import (
     Probability,
     ScoreName,
     Severity,
+    StressPhase,
     SumUsd,
     Text,
     Tier,
@@ -164,6 +165,30 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     lead_p_value: Probability | None = None
 
 
+class StressFinding(msgspec.Struct, frozen=True, kw_only=True, tag="stress"):
+    """An asset's price and taker flow run one way far beyond the usual, by minute bars alone.
+
+    No liquidation is seen or meant. `stress` is a score in nats, `cvd_usd` what takers bought less
+    what they sold in the last three minutes, `move_bps` the move of the middle price in the last
+    five. `closed`: it has been below its threshold for half an hour.
+    """
+
+    finding_id: Identity
+    episode_id: Identity
+    asset: Asset
+    phase: StressPhase
+    ts_onset: Micros
+    ts_event: Micros
+    ts_detect: Micros
+    stress: Finite
+    threshold: Finite
+    threshold_is_default: bool
+    cvd_usd: Finite
+    move_bps: Finite
+    venues: Names
+    params_version: Identity
+
+
 class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling"):
     """Was a transfer into an exchange followed by selling there beyond placebo?
 
@@ -227,14 +252,15 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
 
 
 class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
-    """A producer fell silent (by its word, or without one) or is back; told as an alert.
+    """A producer fell silent (by its word, or without one), is back, or is at fault: an alert.
 
-    `ts_event` is its last word before the silence, or its first after it.
+    `ts_event` is its last word before the silence, or its first after it. Of what is `late` or
+    `misplaced` the input stands in for the producer, whose name no record bears.
     """
 
     finding_id: Identity
     producer: Name
-    state: FeedState
+    state: FeedNews
     reason: Text
     ts_event: Micros
     ts_detect: Micros
@@ -246,7 +272,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
     `title` and `text` are for reading; every number in them is a field too, None where the
     finding has none: those of a cascade as in `CascadeFinding`, `p_value` of a deposit's verdict.
     `assets`: those of a market-wide cascade. `pace_usd_per_min`: forced now, at the rate of the
-    worst seconds so far.
+    worst seconds so far. `cvd_usd` and `move_bps`: those of a stress. `replayed`: written so long
+    after `ts_detect` that nobody need be woken.
     """
 
     alert_id: Identity
@@ -281,3 +308,6 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
     excess_selling_usd: Finite | None = None
     p_value: Probability | None = None
     posterior: Probability | None = None
+    cvd_usd: Finite | None = None
+    move_bps: Finite | None = None
+    replayed: bool = False

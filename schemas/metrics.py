@@ -24,6 +24,16 @@ RECORDS = Counter("undertow_records_total", "messages taken from a topic", ["top
 #: Messages not taken in, by reason: invalid, duplicate, crowded (too many
 #: producers), late, told (already in the state).
 REFUSED = Counter("undertow_refused_total", "messages not taken in", ["topic", "why"])
+#: Records on another partition than that of their key, where their bars are not.
+MISPLACED = Counter("undertow_misplaced_total", "records on another key's partition", ["topic"])
+#: How far records lie behind the words of their input when they come, by venue (or chain); of
+#: trades, of a sample. Those beyond grace are late.
+LATENESS = Histogram(
+    "undertow_lateness_seconds",
+    "how far records come behind the words of their input",
+    ["topic", "venue"],
+    buckets=(0.0, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600),
+)
 #: Dead letters written, by the topic of the message that was refused.
 DEAD_LETTERS = Counter("undertow_dead_letters_total", "dead letters written", ["topic"])
 #: Records of our own that nobody could have read as they were: shortened, with a dead letter.

@@ -8,7 +8,14 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.bars import Bar
-from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.findings import (
+    Alert,
+    AssetPulse,
+    CascadeFinding,
+    MarketFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
@@ -57,8 +64,8 @@ TOPICS: dict[str, Topic] = {
             "each asset's excess, for the market-wide detector",
         ),
         Topic(
-            "cascades", ("asset",), (CascadeFinding, MarketFinding), True, -1,
-            "the life of each liquidation episode",
+            "cascades", ("asset",), (CascadeFinding, MarketFinding, StressFinding), True, -1,
+            "the life of each liquidation episode; stress, where only minute bars tell",
         ),
         Topic(
             "whale_selling", ("asset",), (WhaleFinding,), True, -1,

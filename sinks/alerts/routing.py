@@ -39,7 +39,9 @@ FORGOTTEN_US = 24 * 3600 * SECOND
 REMINDERS_US = (1_800 * SECOND, 7_200 * SECOND)
 
 _RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
-_BEGIN = ("watch", "onset", "reignited", "silent")
+_BEGIN = ("watch", "onset", "reignited", "silent", "late")
+#: Nothing follows these: each is told once, by itself.
+_ALONE = ("doubted", "misplaced")
 _END = ("closed", "recovered", "retracted")
 
 
@@ -129,7 +131,11 @@ def _is_cascade(alert: Alert) -> bool:
 
 def _begins(alert: Alert) -> bool:
     """Whether it opens an event; a deposit's verdict, and its retraction, are told at once."""
-    return _last_part(alert) in _BEGIN or alert.kind.startswith("whale.")
+    return _last_part(alert) in _BEGIN or _is_alone(alert)
+
+
+def _is_alone(alert: Alert) -> bool:
+    return alert.kind.startswith("whale.") or _last_part(alert) in _ALONE
 
 
 def _unheard(state: State, ts_event: int) -> list[Event]:
@@ -159,7 +165,7 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
     at = alert.ts_event
     event = Event(alert.dedup_key, alert.severity, at, at, at, {alert.dedup_key: Member(alert)})
     event.waiting_ids = [alert.alert_id]
-    if alert.kind.startswith("whale."):
+    if _is_alone(alert):
         # Nothing follows a verdict but its being taken back.
         action: Action = "resolve" if _last_part(alert) in _END else "trigger"
         return [_tell(event, alert, action, "over" if action == "resolve" else "begins")]

@@ -11,6 +11,7 @@
     least_severity = "critical"
     least_usd = 1e6                     # forced so far, or a minute at that pace
     fitted_thresholds_only = true
+    replayed = true                     # also what was concluded long after it happened
     quiet = "22:00-07:00 UTC"           # in these hours what is not critical waits for their end
     escalate_to = ["pagerduty"]         # told of what is critical and still open, and taken by
     escalate_after_min = 10             # nobody (`undertow alerts ack`), after this
@@ -52,6 +53,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_severity: Severity = "info"
     least_usd: float = 0.0
     fitted_thresholds_only: bool = False
+    replayed: bool = False
     quiet: str = ""
     escalate_to: list[str] = []
     escalate_after_min: Annotated[float, Meta(ge=0, le=1_440)] = 10.0
@@ -71,6 +73,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and (not begins or _RANK[alert.severity] >= _RANK[self.least_severity])
             and (not begins or _size_usd(alert) >= self.least_usd)
             and not (self.fitted_thresholds_only and alert.threshold_is_default)
+            and (self.replayed or not alert.replayed)
         )
 
     def wait_us(self, severity: Severity, ts_event: int) -> int:
@@ -102,7 +105,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return named or [DEFAULT]
 
 
-#: A watch is no cascade yet: nobody is woken for it.
+#: A watch is no cascade yet, stress no liquidation: nobody is woken for either.
 DEFAULT = Rule(kinds=["cascade.onset", "cascade.reignited", "cascade.exhausted", "cascade.closed",
                       "market.", "whale.", "feed."])  # fmt: skip
 

@@ -14,7 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.bars import Bar
-from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.findings import (
+    Alert,
+    AssetPulse,
+    CascadeFinding,
+    MarketFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.scan.columns import Columns
@@ -30,6 +37,7 @@ TABLES: dict[type[msgspec.Struct], str] = {
     Bar: "bars",
     CascadeFinding: "cascades",
     MarketFinding: "market_cascades",
+    StressFinding: "stress",
     WhaleFinding: "whale_selling",
     Alert: "alerts",
     DeadLetter: "dead_letters",
@@ -93,6 +101,7 @@ NAMED_BY: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES.values(), ("event_id
     "bars": ("venue", "instrument"),
     "cascades": ("finding_id",),
     "market_cascades": ("finding_id",),
+    "stress": ("finding_id",),
     "whale_selling": ("finding_id",),
     "alerts": ("alert_id",),
     "dead_letters": ("topic",),

@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "bars": ("asset", "venue", "instrument", "ts_open", "kafka_partition", "kafka_offset"),
     "cascades": ("asset", "position_side", "ts_event", "finding_id"),
     "market_cascades": ("ts_event", "finding_id"),
+    "stress": ("asset", "ts_event", "finding_id"),
     "whale_selling": ("asset", "venue", "ts_event", "finding_id"),
     "alerts": ("asset", "ts_event", "alert_id"),
     "dead_letters": ("topic", "partition", "offset"),

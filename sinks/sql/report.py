@@ -9,7 +9,7 @@ from clickhouse_connect.driver.binding import format_str
 UNKNOWN_SIDE_MAX = 0.05
 #: Counted as stored; a record told twice is one row.
 RAW = ("trades", "liquidations", "whale_transfers", "bars")
-CONCLUDED = ("cascades", "market_cascades", "whale_selling", "dead_letters")
+CONCLUDED = ("cascades", "market_cascades", "stress", "whale_selling", "alerts", "dead_letters")
 #: Episodes that were watched and never called: so many of the largest.
 WATCHED = 10
 _LAST_24H = "t.ts_event > (SELECT max(ts_event) FROM liquidations) - toIntervalHour(24)"
@@ -63,7 +63,9 @@ def report(client: Any, epoch: str) -> dict[str, Any]:
         "market_episodes": _market(ask),
         "watches": _watches(ask),
         "watched": _watched(ask),
+        "stress": _stress(ask),
         "whale_verdicts": _verdicts(ask),
+        "replayed_alerts": ask.one("SELECT countIf(replayed) AS n FROM alerts FINAL")["n"],
         "dead_letter_reasons": _reasons(ask),
     }
 
@@ -207,6 +209,17 @@ def _watched(ask: _Asker) -> list[dict[str, Any]]:
         " e.ts_end AS end, e.notional_usd AS notional_usd, e.coverage AS coverage"
         " FROM episodes AS e WHERE e.ts_detected IS NULL"
         f" ORDER BY notional_usd DESC, onset, asset LIMIT {WATCHED}"
+    )
+    return [row | {name: iso(row[name]) for name in ("onset", "end")} for row in rows]
+
+
+def _stress(ask: _Asker) -> list[dict[str, Any]]:
+    rows = ask.rows(
+        "SELECT any(t.asset) AS asset, min(t.ts_onset) AS onset,"
+        " maxOrNullIf(t.ts_event, t.phase = 'closed') AS end,"
+        " argMin(t.stress, t.ts_event) AS stress, any(t.threshold) AS threshold,"
+        " argMin(t.cvd_usd, t.ts_event) AS cvd_usd, argMin(t.move_bps, t.ts_event) AS move_bps"
+        " FROM stress AS t FINAL GROUP BY t.episode_id ORDER BY onset, asset"
     )
     return [row | {name: iso(row[name]) for name in ("onset", "end")} for row in rows]
 

@@ -34,7 +34,8 @@ alerts.add_command(try_endpoints, "test")
 def preview(form: str, last: int, as_json: bool, **given: Any) -> None:
     """Print what a receiver would have been told of the alerts that are stored. Sends nothing.
 
-    By the same rules, in event time: a replay of the same alerts is told the same.
+    By the same rules, in event time, as if each had come in time: a replay of the same alerts is
+    told the same.
     """
     from sinks.alerts import routing, rules, targets
     from sinks.alerts.message import message_of, utc
@@ -49,7 +50,8 @@ def preview(form: str, last: int, as_json: bool, **given: Any) -> None:
     passing = loaded.of([form or "webhook"])
     notifications: dict[str, routing.Notification] = {}
     state = routing.State()
-    for alert in _stored(settings):
+    for stored in _stored(settings):
+        alert = msgspec.structs.replace(stored, replayed=False)
         if any(rule.passes(alert) for rule in passing):
             notifications |= {n.notification_id: n for n in routing.step(state, alert)}
     shown = [n for n in notifications.values() if n.action != "reminder"]

@@ -15,6 +15,7 @@ from streams.sources.open import SourceError
 @click.option(
     "--kafka", "_kafka", is_flag=True, help="said for clarity: Kafka is where a replay goes"
 )
+@click.option("--onto-live", is_flag=True, help="though others feed this cluster, and are ahead")
 @night_options
 @repeats_option
 @option("kafka_url")
@@ -22,6 +23,7 @@ from streams.sources.open import SourceError
 def replay(
     source: Path | None,
     _kafka: bool,
+    onto_live: bool,
     seed: int,
     hours: float,
     keep_repeats: bool | None,
@@ -29,11 +31,13 @@ def replay(
 ) -> None:
     """Feed a source to Kafka: what a night looked like, to the processes that watch it.
 
+    Refused where somebody else feeds the cluster and is past the source's beginning.
+
     \b
     undertow replay my-recording/ --kafka-url 127.0.0.1:9092
     undertow replay --hours 8
     """
-    from streams.kafka.replay import ReplayError
+    from streams.kafka.replay import OntoLive, ReplayError
     from streams.kafka.replay import replay as feed
     from streams.process.progress import telling
 
@@ -41,8 +45,8 @@ def replay(
     try:
         opened = open_named(source, seed, hours, keep_repeats=keep_repeats)
         with telling(opened.name, opened.span) as tell:
-            sent = feed(settings, opened, tell)
-    except SourceError as problem:
+            sent = feed(settings, opened, tell, onto_live)
+    except (SourceError, OntoLive) as problem:
         raise Refused(str(problem)) from None
     except ReplayError as problem:
         raise click.ClickException(str(problem)) from None

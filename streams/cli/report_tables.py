@@ -23,6 +23,8 @@ def show(report: dict[str, Any], console: Console, data_dir: str, url: str | Non
     console.print(_episodes(report))
     if never := _never_called(report):
         console.print(never, soft_wrap=True)
+    if report["stress"]:
+        console.print(_stress(report["stress"]))
     if report["whale_verdicts"]:
         console.print(_whales(report["whale_verdicts"]))
     if "planted" in report:
@@ -191,6 +193,25 @@ def _in_all(e: dict[str, Any]) -> str:
     return f"{usd(e['estimate_low_usd'])}..{usd(e['estimate_high_usd'])}"
 
 
+def _stress(rows: list[dict[str, Any]]) -> Table:
+    title = f"Stress by minute bars, no liquidation: {len(rows)} times"
+    title += f"; the {EPISODES} largest moves" if len(rows) > EPISODES else ""
+    table = Table(title=title, title_justify="left", box=None)
+    for column in ("asset", "onset", "end", "takers, 3 min", "move, 5 min", "score"):
+        table.add_column(column, no_wrap=True)
+    largest = sorted(rows, key=lambda r: -abs(r["move_bps"]))[:EPISODES]
+    for r in sorted(largest, key=lambda r: r["onset"]):
+        table.add_row(
+            r["asset"],
+            _clock(r["onset"], date=True),
+            _clock(r["end"]) if r["end"] else "open",
+            f"{'bought' if r['cvd_usd'] > 0 else 'sold'} {usd(abs(r['cvd_usd']))}",
+            f"{r['move_bps'] / 100:+.2f} %",
+            f"{r['stress']:.2f} of {r['threshold']:.2f}",
+        )
+    return table
+
+
 def _whales(verdicts: list[dict[str, Any]]) -> Table:
     table = Table(
         title="Whale deposits: followed by their own selling?", title_justify="left", box=None
@@ -230,13 +251,14 @@ def _planted(report: dict[str, Any]) -> str:
     )
     under_way = sum(w["outcome"] == "open" for w in waves)
     still = f", {under_way} while an earlier call was still open" if under_way else ""
+    called = sum(w["outcome"] == "called" for w in waves)
     caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
     wrong = sum(w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"])
     return (
         f"Planted cascades: {len(hits)} of {len(report['planted'])} found, {len(false)} false "
         f"(delay from planted onset: {delays})\n"
-        f"Planted waves: {sum(w['outcome'] == 'called' for w in waves)} of {len(waves)} called{still}"
-        f", {len(missed)} never called\n{''.join(map(_missed, missed))}"
+        f"Planted waves: {called} of {len(waves)} called{still}, {len(missed)} never called\n"
+        f"{''.join(map(_missed, missed))}"
         f"Planted whales with a verdict: {len(whales)}; sellers recognised {caught} of "
         f"{len(sellers)}, hoarders accused {wrong} of {len(whales) - len(sellers)}"
     )

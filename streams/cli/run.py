@@ -121,6 +121,12 @@ def run(
             else:
                 show(report, console, settings.data_dir, shell.url if stays else None)
             _tell_losses(report)
+            if settings.webhook_urls and report["replayed_alerts"]:
+                say(
+                    f"{report['replayed_alerts']} alerts are of more than"
+                    f" {settings.alert_max_age_s / 60:g} min ago: only receivers whose rule says"
+                    " `replayed = true`, and every+ ones, are told (UNDERTOW_ALERT_MAX_AGE_S)"
+                )
             if stays:
                 click.echo(f"serving the board on {shell.board}; Ctrl-C ends it", err=True)
                 _until(heard)

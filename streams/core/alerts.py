@@ -4,10 +4,17 @@ from typing import Any
 
 import msgspec
 
-from schemas.findings import Alert, CascadeFinding, FeedFinding, MarketFinding, WhaleFinding
+from schemas.findings import (
+    Alert,
+    CascadeFinding,
+    FeedFinding,
+    MarketFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.identity import natural_id
 from schemas.texts import plain
-from schemas.words import Phase, Severity, Tier
+from schemas.words import SECOND, Phase, Severity, Tier
 
 _SEVERITY: dict[Phase, Severity] = {
     "watch": "info",
@@ -43,6 +50,8 @@ def alert_of(finding: msgspec.Struct) -> Alert | None:
         return _cascade(finding)
     if isinstance(finding, MarketFinding):
         return _market(finding)
+    if isinstance(finding, StressFinding):
+        return _stress(finding)
     if isinstance(finding, WhaleFinding):
         if finding.verdict == "consistent_with_selling":
             return _whale(finding)
@@ -51,6 +60,16 @@ def alert_of(finding: msgspec.Struct) -> Alert | None:
     if isinstance(finding, FeedFinding):
         return _feed(finding)
     return None
+
+
+def dated(alert: Alert, written_at: int, max_age_s: float) -> Alert:
+    """Return an alert, marked `replayed` where its second was judged too long before it is written.
+
+    `written_at` in microseconds; a `max_age_s` of 0 is none.
+    """
+    if not max_age_s or written_at - alert.ts_detect <= max_age_s * SECOND:
+        return alert
+    return msgspec.structs.replace(alert, replayed=True)
 
 
 def usd(worth: float) -> str:
@@ -117,6 +136,32 @@ def _market(finding: MarketFinding) -> Alert:
     )
 
 
+def _stress(finding: StressFinding) -> Alert:
+    began = finding.phase == "onset"
+    flow = "bought" if finding.cvd_usd > 0 else "sold"
+    text = (
+        f"takers {flow} {usd(abs(finding.cvd_usd))} more than they did the other in three minutes,"
+        f" the price moved {finding.move_bps / 100:+.2f} % in five; minute bars tell no forced"
+        " orders, so this is no liquidation"
+    )
+    return _alert(
+        finding,
+        kind=f"stress.{finding.phase}",
+        tier="stress",
+        severity="warning" if began else "info",
+        asset=finding.asset,
+        title=f"{finding.asset}: market {'under stress' if began else 'calm again'}",
+        text=text if began else "flow and price have been below their threshold for half an hour",
+        numbers={
+            "ts_onset": finding.ts_onset,
+            "venues": finding.venues,
+            "threshold_is_default": finding.threshold_is_default,
+            "cvd_usd": finding.cvd_usd,
+            "move_bps": finding.move_bps,
+        },
+    )
+
+
 def _whale(finding: WhaleFinding) -> Alert:
     shared = ""
     if finding.shared:
@@ -159,17 +204,29 @@ def _retraction(finding: WhaleFinding) -> Alert:
 
 
 def _feed(finding: FeedFinding) -> Alert:
-    silent = finding.state == "silent"
-    why = f" ({plain(finding.reason, REASON)})" if finding.reason else ""
-    text = f"{finding.producer} tells nothing{why}: findings rest on the other feeds until it does"
+    name, reason = finding.producer, plain(finding.reason, REASON)
+    why = f" ({reason})" if reason else ""
+    title, text = {
+        "silent": (
+            "silent",
+            f"{name} tells nothing{why}: findings rest on the other feeds until it does",
+        ),
+        "recovered": ("back", f"{name} tells again"),
+        "doubted": (
+            "its words are not believed",
+            f"{name} again and again says more than its records bear out: {reason}",
+        ),
+        "late": ("records come too late", reason),
+        "misplaced": ("records lie on the wrong partition", reason),
+    }[finding.state]
     return _alert(
         finding,
         kind=f"feed.{finding.state}",
         tier="watch",
-        severity="warning" if silent else "info",
+        severity="info" if finding.state == "recovered" else "warning",
         asset="",
-        title=f"Feed {finding.producer}: {'silent' if silent else 'back'}",
-        text=text if silent else f"{finding.producer} tells again",
+        title=f"Feed {name}: {title}",
+        text=text,
     )
 
 
@@ -194,7 +251,7 @@ def _few(names: list[str]) -> str:
 
 
 def _alert(
-    finding: CascadeFinding | MarketFinding | WhaleFinding | FeedFinding,
+    finding: CascadeFinding | MarketFinding | StressFinding | WhaleFinding | FeedFinding,
     *,
     kind: str,
     tier: Tier,
@@ -205,7 +262,10 @@ def _alert(
     numbers: dict[str, Any] | None = None,
 ) -> Alert:
     if isinstance(finding, FeedFinding):
-        dedup_key = natural_id("feed", finding.producer)
+        fault = [finding.state] if finding.state in ("doubted", "misplaced") else []
+        dedup_key = natural_id("feed", finding.producer, *fault)
+    elif isinstance(finding, StressFinding):
+        dedup_key = finding.episode_id
     else:
         dedup_key = finding.event_id if isinstance(finding, WhaleFinding) else finding.episode_id
         text += _notes(finding)

@@ -19,13 +19,15 @@ from schemas.bars import Bar
 from schemas.findings import CascadeFinding, WhaleFinding
 from schemas.market import Liquidation, OpenInterest
 from schemas.status import FeedStatus
-from schemas.words import SECOND, grid_usd
+from schemas.words import MINUTE, SECOND, grid_usd
 from streams.core import inflows, open_seconds, roster, sides
 from streams.core.detectors import (
     darkness,
+    faults,
     flow,
     interest,
     log_rate,
+    stress,
     taker,
     volatility,
     watermark,
@@ -65,9 +67,11 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
         return Step([], refused) if refused else _tell_time(params, shard, topic, record)
     second = second_of(record)
     watermark.note(shard.inputs[topic], second * SECOND)
-    if second < shard.frontier or darkness.is_late(
+    late = second < shard.frontier or darkness.is_late(
         shard.inputs, shard.away, topic, second, params.grace_s, params.stale_after_s
-    ):
+    )
+    faults.count(shard.away.late_shares.setdefault(topic, faults.LateShare()), 1, int(late))
+    if late:
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
     state = shard.assets.get(record.asset)
@@ -131,9 +135,15 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
         findings += darkness.news(shard.inputs, before, status, params.stale_after_s)
     if shard.away.dark:
         findings += darkness.unspoken(shard.inputs, without, shard.away, status)
-    refused = "refuted" if seen.refuted else None
+    refused = None
+    if seen.refuted is not None:
+        refused, reached = "refuted", shard.inputs[topic].now // SECOND
+        findings += filter(None, [faults.doubt(shard.away.doubts, seen.refuted.producer, reached)])
     if not seen.moved:
         return Step(findings, refused)
+    if topic in shard.away.late_shares:
+        late_share, reached = shard.away.late_shares[topic], shard.inputs[topic].now // SECOND
+        findings += filter(None, [faults.look(late_share, topic, reached)])
     frontier = darkness.frontier(shard.inputs, shard.away, params.grace_s)
     if frontier <= shard.frontier:
         return Step(findings, refused)
@@ -197,6 +207,8 @@ def _close_until(
         cell = open_seconds.close(state.open, second)
         state.at, state.met = second, state.met or second
         fills = _take_bars(params, state, second, cell.bars)
+        if minutes := [bar for bar in cell.bars if bar.width == MINUTE]:
+            findings += stress.step(params, state.stress, asset, second, minutes)
         if cell.open_interest:
             interest.step(state.readings, cell.open_interest)
         if cell.corrections:

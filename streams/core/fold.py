@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.bars import Bar
+from schemas.findings import FeedFinding
 from schemas.market import Trade
 from schemas.scan.columns import Columns, Words
 from schemas.status import FeedStatus
 from schemas.words import GRID, SECOND, grid_usd
-from streams.core.detectors import watermark
+from streams.core.detectors import faults, watermark
 from streams.core.params import Params
 
 #: Cells (instruments times seconds) up to which sums are laid out without sorting.
@@ -34,6 +35,9 @@ class FoldState(msgspec.Struct):
     sums: dict[tuple[str, str, str, int], Sums] = {}
     late: int = 0
     frontier: int = 0
+    doubts: faults.Doubts = msgspec.field(default_factory=faults.Doubts)
+    late_share: faults.LateShare = msgspec.field(default_factory=faults.LateShare)
+    news: list[FeedFinding] = []
 
 
 def fold(state: FoldState, trade: Trade) -> str | None:
@@ -43,7 +47,9 @@ def fold(state: FoldState, trade: Trade) -> str | None:
     """
     second = trade.ts_event // SECOND
     watermark.note(state.clock, trade.ts_event)
-    if second < state.frontier:
+    late = second < state.frontier
+    faults.count(state.late_share, 1, int(late))
+    if late:
         state.late += 1
         return "late"
     ids = state.ids.get(second)
@@ -75,7 +81,9 @@ def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.b
     if state.clock.pending:
         watermark.note_all(state.clock, of.ts_event[good])
     early = second < state.frontier
-    state.late += int(np.count_nonzero(good & early))
+    late = int(np.count_nonzero(good & early))
+    state.late += late
+    faults.count(state.late_share, int(np.count_nonzero(good)), late)
     live = good & ~early
     again = _note_ids(state, of.event_id, second, live)
     live[again] = False
@@ -168,7 +176,18 @@ def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | Non
         state.frontier = max(state.frontier, state.clock.frontier(params.grace_s))
         for second in [s for s in state.ids if s < state.frontier]:
             del state.ids[second]
-    return "refuted" if seen.refuted else None
+        state.news += filter(None, [faults.look(state.late_share, "trades", state.frontier)])
+    if seen.refuted is None:
+        return None
+    reached = state.clock.now // SECOND
+    state.news += filter(None, [faults.doubt(state.doubts, seen.refuted.producer, reached)])
+    return "refuted"
+
+
+def drain_news(state: FoldState) -> list[FeedFinding]:
+    """Return what people are to hear of the feeds of trades, once."""
+    news, state.news = state.news, []
+    return news
 
 
 def drain(state: FoldState) -> list[Bar]:

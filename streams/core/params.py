@@ -185,6 +185,18 @@ class TotalsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
 
+class StressParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stress by minute bars: nats, and seconds below the threshold until it is over.
+
+    Fitted at one alarm a week and asset on busy months of five assets' futures; quiet months and
+    the crash of 2025-10-10: `python -m streams.evaluate.real`.
+    """
+
+    threshold: float = 2.49
+    rearm_s: int = 1_800
+    threshold_is_default: bool = True
+
+
 class WhaleParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """detection.md 5.3: window and history in minutes, floors in USD."""
 
@@ -218,6 +230,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     episode: EpisodeParams = EpisodeParams()
     reignition: ReignitionParams = ReignitionParams()
     market: MarketParams = MarketParams()
+    stress: StressParams = StressParams()
     whale: WhaleParams = WhaleParams()
     totals: TotalsParams = TotalsParams()
 

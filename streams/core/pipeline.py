@@ -14,7 +14,14 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.bars import Bar
-from schemas.findings import AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.findings import (
+    AssetPulse,
+    CascadeFinding,
+    FeedFinding,
+    MarketFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.words import SECOND
@@ -50,7 +57,8 @@ def step(params: Params, state: State, topic: str, record: msgspec.Struct) -> St
         return Step([], fold.fold(state.fold, record))
     if topic == "trades" and isinstance(record, FeedStatus):
         refused = fold.tell_time(state.fold, record, params)
-        return Step(_after_trades(params, state), refused)
+        news = list(routed(fold.drain_news(state.fold)))
+        return Step(news + _after_trades(params, state), refused)
     judged = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
     outputs: list[Output] = [(topic, record)] if isinstance(record, Bar) else []
     outputs += routed(judged.findings)
@@ -63,8 +71,18 @@ def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:
     for finding in findings:
         if isinstance(finding, AssetPulse):
             continue
-        if isinstance(finding, CascadeFinding | MarketFinding):
+        if isinstance(finding, CascadeFinding | MarketFinding | StressFinding):
             yield "cascades", finding
+        elif isinstance(finding, FeedFinding) and finding.state in ("silent", "recovered"):
+            yield (
+                "feed_status",
+                FeedStatus(
+                    producer=finding.producer,
+                    state=finding.state,
+                    ts_event=finding.ts_event,
+                    reason=finding.reason,
+                ),
+            )
         elif isinstance(finding, WhaleFinding):
             yield "whale_selling", finding
         alert = alert_of(finding)

@@ -2,7 +2,13 @@
 
 import msgspec
 
-from schemas.findings import AssetPulse, CascadeFinding, FeedFinding, WhaleFinding
+from schemas.findings import (
+    AssetPulse,
+    CascadeFinding,
+    FeedFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.words import PositionSide
 from streams.core import inflows
 from streams.core.detectors import (
@@ -16,13 +22,14 @@ from streams.core.detectors import (
     watermark,
 )
 from streams.core.detectors.episode import Episode
+from streams.core.detectors.stress import StressState
 from streams.core.open_seconds import Due, OpenSeconds
 from streams.core.roster import Roster
 
 #: Every shard hears these; a second closes when all of them have passed it.
 INPUTS = ("liquidations", "bars", "whale_transfers")
 
-Finding = CascadeFinding | WhaleFinding | AssetPulse | FeedFinding
+Finding = CascadeFinding | StressFinding | WhaleFinding | AssetPulse | FeedFinding
 
 
 class SideState(msgspec.Struct):
@@ -47,6 +54,7 @@ class AssetState(msgspec.Struct):
     tape: taker.TakerState = msgspec.field(default_factory=taker.TakerState)
     price: volatility.VolatilityState = msgspec.field(default_factory=volatility.VolatilityState)
     flows: flow.FlowState = msgspec.field(default_factory=flow.FlowState)
+    stress: StressState = msgspec.field(default_factory=StressState)
     #: Open interest as told last.
     readings: dict[str, interest.Reading] = {}
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)

@@ -16,13 +16,22 @@ from faust.types import TP
 
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
+from schemas.findings import Alert
 from schemas.fitting import Message, sendable
 from schemas.topics import TOPICS
 from schemas.words import not_after_message
 from streams.core import pipeline, refusals
+from streams.core.alerts import dated
 from streams.core.params import Params
 from streams.core.shard import INPUTS
-from streams.detect import agent_metrics, backpressure, changelog_rows, faust_tables, shards
+from streams.detect import (
+    agent_metrics,
+    backpressure,
+    changelog_rows,
+    faust_tables,
+    misplaced,
+    shards,
+)
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka.records import dead_letter
 from streams.process import clock
@@ -88,7 +97,7 @@ class Worker:
         app.tables.add(self._states)
         self._flows = faust_tables.flow_table(app, "flows", settings.partitions)
         app.tables.add(self._flows.table)
-        self._outgoing = Outgoing(app)
+        self._outgoing = Outgoing(app, settings.alert_max_age_s)
         self._share = refusals.Share(settings.dead_letter_limit)
         self._turn = asyncio.Lock()
         self._generation = -1
@@ -97,6 +106,7 @@ class Worker:
         self._inputs: dict[int, backpressure.Inputs] = {}
         self._unstored: set[int] = set()
         self._market_heard: dict[int, int] = {}
+        self._misplaced: set[str] = set()
         #: Kafka's stamp on the last record taken of each partition.
         self._stamps: dict[TP, int | None] = {}
 
@@ -209,6 +219,9 @@ class Worker:
         not_after = not_after_message(record.timestamp)
         where = topic, record.value, live.partition, record.offset, not_after
         records, problem = codec.decode_many(*where)
+        if topic != "bars":
+            self._note_places(live.partition, topic, records)
+            agent_metrics.lateness_of(topic, records, live.shard.inputs[topic].now)
         if problem is not None:
             self._outgoing.add("dead_letters", dead_letter(problem, record.value))
             metrics.REFUSED.labels(topic, "invalid").inc()
@@ -220,6 +233,19 @@ class Worker:
             for target, finding in pipeline.routed(step.findings):
                 self._outgoing.add(target, finding)
         return not records
+
+    def _note_places(self, number: int, topic: str, records: Iterable[Any]) -> None:
+        """Tell of a record whose key belongs to another partition: its bars are there, not here."""
+        for record in records:
+            finding = misplaced.look(topic, record, number, self._partitions)
+            if finding is None:
+                continue
+            metrics.MISPLACED.labels(topic).inc()
+            if finding.finding_id not in self._misplaced:
+                self._misplaced.add(finding.finding_id)
+                log.warning("%s: %s", topic, finding.reason)
+                for target, output in pipeline.routed([finding]):
+                    self._outgoing.add(target, output)
 
     def _refuse(self, live: shards.LiveShard, topic: str, record: Any, why: str) -> None:
         metrics.REFUSED.labels(topic, why).inc()
@@ -279,7 +305,8 @@ async def _store(live: list[shards.LiveShard], states: Any, flows: Any) -> None:
 class Outgoing:
     """Records on their way to topics; `delivered` waits until the broker has them all."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, alert_max_age_s: float) -> None:
+        self._alert_max_age_s = alert_max_age_s
         self._topics = {
             name: app.topic(name, key_serializer="raw", value_serializer="raw") for name in TOPICS
         }
@@ -287,6 +314,8 @@ class Outgoing:
 
     def add(self, topic: str, record: msgspec.Struct) -> None:
         """Queue one record, as `schemas.fitting` makes it where nobody could read it."""
+        if isinstance(record, Alert):
+            record = dated(record, clock.now_us(), self._alert_max_age_s)
         for message in sendable(topic, record, clock.now_us):
             self._waiting.append(message)
             agent_metrics.sent(message.topic, message.record)

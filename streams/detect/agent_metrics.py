@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from schemas import metrics
 from streams.core.detectors import darkness, flow
 from streams.core.shard import INPUTS
 from streams.detect.shards import LiveShard
-from streams.process import clock, health
+from streams.process import clock, health, lateness
 
 log = logging.getLogger("undertow.detect")
 _FINDINGS = ("cascades", "whale_selling", "alerts")
@@ -137,6 +137,14 @@ def state(app: Any, live: dict[int, LiveShard], taken: dict[Any, tuple[int, int 
     if behind >= health.NEAR_S and now - _WRITTEN.logged_at >= _SAY_EVERY_S:
         _WRITTEN.logged_at = now
         log.info("catching up: %.0f s behind what is on Kafka", behind)
+
+
+def lateness_of(topic: str, records: Iterable[Any], now: int) -> None:
+    """Count how far records come behind the words of their input, microseconds of `now`."""
+    for record in records:
+        venue = getattr(record, "venue", "") or getattr(record, "chain", "")
+        if venue:
+            lateness.note(topic, venue, record.ts_event, now)
 
 
 def _sizes(live: dict[int, LiveShard]) -> None:

@@ -20,7 +20,7 @@ KEY = b"market"
 
 def register(app: Any, params: Params, settings: Settings) -> None:
     """Add the market agent and its one-row table to a Faust app."""
-    worker = Worker(app, params)
+    worker = Worker(app, params, settings)
     evidence = app.topic("market_evidence", key_serializer="raw", value_serializer="raw")
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
@@ -35,14 +35,14 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 class Worker:
     """The one partition of evidence while it is ours, its state, and how far we have come."""
 
-    def __init__(self, app: Any, params: Params) -> None:
+    def __init__(self, app: Any, params: Params, settings: Settings) -> None:
         self.progress = Progress(app)
         self._params = params
         self._table = faust_tables.StateTable(
             app, name="market", partitions=1, key_type=bytes, value_type=bytes
         )
         app.tables.add(self._table)
-        self._outgoing = Outgoing(app)
+        self._outgoing = Outgoing(app, settings.alert_max_age_s)
         self._generation = -1
 
     async def take(self, batch: list[Any]) -> None:

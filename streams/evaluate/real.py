@@ -22,9 +22,8 @@ from schemas.findings import AssetPulse, CascadeFinding, MarketFinding
 from schemas.market import Liquidation
 from schemas.words import SECOND
 from streams.core import engine, pipeline
-from streams.core.detectors import log_rate
+from streams.core.detectors import log_rate, stress
 from streams.core.params import MarketParams, OnsetParams, Params
-from streams.evaluate import stress
 from streams.sources import Item, Source
 from streams.sources.binance_recorder import recorder_source
 from streams.sources.krishna import krishna_source
@@ -326,7 +325,7 @@ def stress_series(path: Path) -> Scores:
     state = stress.StressState()
     bars = (bar for _, bar in open_source(path).items if isinstance(bar, Bar))
     return [
-        (b.ts_close // SECOND, stress.step(state, b.buy_usd - b.sell_usd, (b.high + b.low) / 2))
+        (b.ts_close // SECOND, stress.fold(state, b.buy_usd - b.sell_usd, (b.high + b.low) / 2))
         for b in bars
     ]
 

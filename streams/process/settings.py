@@ -169,6 +169,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(description="TOML file: who is told what, in which hours; empty: every event to all"),
     ] = ""
+    alert_max_age_s: Annotated[
+        float,
+        Meta(
+            description="alerts written longer after their second are marked replayed, and told to"
+            " nobody whose rule does not ask for them; 0: none is",
+            ge=0,
+        ),
+    ] = 900.0
     flush_s: Annotated[
         float,
         Meta(description="longest time a record waits for its batch, seconds", ge=0.01, le=60),

@@ -20,6 +20,7 @@ from itertools import pairwise
 import msgspec
 
 from streams.core import fold
+from streams.core.detectors.faults import Doubts, LateShare
 from streams.core.detectors.watermark import InputClock, Pending
 from streams.rollup.take import Partition
 
@@ -49,6 +50,8 @@ class Bookmark(msgspec.Struct, frozen=True, kw_only=True):
     clock: InputClock
     stretches: list[Stretch]
     whole: bool = True
+    doubts: Doubts = msgspec.field(default_factory=Doubts)
+    late_share: LateShare = msgspec.field(default_factory=LateShare)
 
 
 def of(part: Partition) -> str:
@@ -65,16 +68,19 @@ def of(part: Partition) -> str:
         late=state.late,
         clock=clock,
         stretches=_stretches([part.spans[second] for second in state.ids if second in part.spans]),
+        doubts=state.doubts,
+        late_share=state.late_share,
     )
     # Names of a single word go first, then those that are no producers yet, then all.
     fewer = msgspec.structs.replace(clock, met={})
     fewest = msgspec.structs.replace(fewer, pending={})
     for kept in (clock, fewer, fewest):
-        text = _encoded(msgspec.structs.replace(mark, clock=kept))
+        doubts = state.doubts if kept is clock else Doubts()
+        text = _encoded(msgspec.structs.replace(mark, clock=kept, doubts=doubts))
         if len(text) <= ROOM:
             return text
     bare = InputClock(now=clock.now, dark_since=clock.dark_since, lead=clock.lead, run=clock.run)
-    return _encoded(msgspec.structs.replace(mark, clock=bare, whole=False))
+    return _encoded(msgspec.structs.replace(mark, clock=bare, whole=False, doubts=Doubts()))
 
 
 def read(text: str | None, offset: int) -> Bookmark | None:
@@ -108,7 +114,10 @@ def resumed(
     mark = read(text, offset)
     state, stretches = fold.FoldState(), []
     if mark is not None:
-        state = fold.FoldState(clock=mark.clock, late=mark.late, frontier=mark.frontier)
+        state = fold.FoldState(
+            clock=mark.clock, late=mark.late, frontier=mark.frontier, doubts=mark.doubts,
+            late_share=mark.late_share,
+        )  # fmt: skip
         stretches = [(max(first, low), min(last, live_from)) for first, last in mark.stretches]
         stretches = [(first, last) for first, last in stretches if first < last]
     _tell_gone(number, mark.stretches if mark else [], offset, kept)

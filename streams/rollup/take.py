@@ -24,7 +24,10 @@ from streams.core import fold, refusals
 from streams.core.detectors.watermark import InputClock
 from streams.core.params import Params
 from streams.kafka.records import dead_letter
+from streams.process import lateness
 
+#: One trade of so many says how late trades come.
+SAMPLE = 1_000
 #: Which message, which element of its array (-1 where it is none), and what is wrong.
 Problem = tuple[int, int, InvalidRecord]
 
@@ -65,7 +68,7 @@ def recall(params: Params, words: Words, part: Partition, messages: list[Message
     where those are not known.
     """
     count = sum(1 for message in messages if (message.offset() or 0) < part.live_from)
-    late = part.state.late
+    late, late_share = part.state.late, msgspec.structs.replace(part.state.late_share)
     known = part
     if part.words_known:
         # To a clock that is past everything no word says anything.
@@ -75,7 +78,8 @@ def recall(params: Params, words: Words, part: Partition, messages: list[Message
     if count:
         _fold(params, words, known, messages[:count])
     part.state.sums.clear()
-    part.state.late = late
+    part.state.late, part.state.late_share = late, late_share
+    part.state.news.clear()
     return messages[count:]
 
 
@@ -124,6 +128,9 @@ def _fold_run(
     of_run = messages[at[0] : at[-1] + 1]
     stamps = columns.latest([stamp for _, stamp in map(Message.timestamp, of_run)])
     good = columns.sound(words, of, stamps[at - at[0]])
+    for row in np.flatnonzero(good)[::SAMPLE].tolist():
+        venue = words.known[int(of.word[row])][0]
+        lateness.note("trades", venue, int(of.ts_event[row]), part.state.clock.now)
     again = fold.fold_columns(part.state, words, of, good)
     for row in np.flatnonzero(~good).tolist():
         yield from _alone(params, part, messages, int(at[row]), int(element[row]))

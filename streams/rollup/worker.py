@@ -23,6 +23,7 @@ from confluent_kafka import (
 )
 
 from schemas import metrics
+from schemas.findings import Alert
 from schemas.scan import columns
 from schemas.topic_identity import (
     TopicChanged,
@@ -32,7 +33,8 @@ from schemas.topic_identity import (
     unfit,
     unmarked,
 )
-from streams.core import fold, refusals
+from streams.core import fold, pipeline, refusals
+from streams.core.alerts import dated
 from streams.core.params import Params
 from streams.kafka import clients, lag, worker_names
 from streams.kafka.records import by_partition
@@ -123,13 +125,13 @@ def _session(
                 caught_up = len(messages) < BATCH
                 _still_the_same(watch, when_old=True)
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
-                    _flush(consumer, commits, owned, round_, watch)
+                    _flush(consumer, commits, owned, round_, watch, settings.alert_max_age_s)
                     round_ = Round(settings.flush_s)
                 if time.monotonic() >= observe_at:
                     observe_at = time.monotonic() + OBSERVE_S
                     _observe(owned)
                 lag.each_round(consumer)
-            _flush(consumer, commits, owned, round_, watch)
+            _flush(consumer, commits, owned, round_, watch, settings.alert_max_age_s)
     finally:
         consumer.close()
 
@@ -312,6 +314,7 @@ def _flush(
     owned: dict[int, Partition],
     round_: Round,
     watch: TopicWatch,
+    alert_max_age_s: float,
 ) -> None:
     """Hand what was folded to the next transaction; should that fail, the session ends."""
     moved = [part for part in owned.values() if part.position > part.live_from]
@@ -326,17 +329,26 @@ def _flush(
     offsets = []
     for part in moved:
         part_records, at = cut(part, parts, out)
-        records += part_records
+        records += [_dated(sent, alert_max_age_s) for sent in part_records]
         text = marked(trades_id, at.metadata or "")
         offsets.append(TopicPartition("trades", part.number, at.offset, metadata=text))
     group = consumer.consumer_group_metadata()
     commits.begin(Cut(records, offsets, group, round_.taken, round_.letters, late))
 
 
+def _dated(sent: Sent, alert_max_age_s: float) -> Sent:
+    topic, record, partition = sent
+    if isinstance(record, Alert):
+        record = dated(record, clock.now_us(), alert_max_age_s)
+    return topic, record, partition
+
+
 def cut(part: Partition, parts: int, out: int) -> tuple[list[Sent], TopicPartition]:
     """Return what a partition has to say since the last cut, and the offset to commit with it."""
     records: list[Sent] = [("dead_letters", letter, None) for letter in part.letters]
     part.letters.clear()
+    news = pipeline.routed(fold.drain_news(part.state))
+    records += [(topic, record, None) for topic, record in news]
     bars = by_partition("bars", fold.drain(part.state), out)
     records += [("bars", many, target) for target, many in bars]
     spoken = fold.clock_record(part.state, part.number, parts)

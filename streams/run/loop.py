@@ -16,6 +16,7 @@ from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import RAW_TOPICS
 from streams.core import pipeline, refusals
+from streams.core.alerts import dated
 from streams.core.fold import fold_columns
 from streams.core.params import Params
 from streams.process import clock, health
@@ -47,6 +48,17 @@ class Ears(NamedTuple):
     stop: Callable[[], object]
 
 
+class Outlets(NamedTuple):
+    """Where outputs go: `rows` to the tables, alerts also to `notify`.
+
+    Alerts of seconds judged more than `alert_max_age_s` ago are marked; 0: none is.
+    """
+
+    rows: Rows
+    notify: Callable[[Alert], None]
+    alert_max_age_s: float
+
+
 class SourceChanged(Exception):
     """The source no longer gives what it gave before the checkpoint."""
 
@@ -55,8 +67,7 @@ def drive(
     params: Params,
     source: Source,
     run: Checkpoint,
-    rows: Rows,
-    notify: Callable[[Alert], None],
+    outlets: Outlets,
     ears: Ears,
     speed: float | None,
     checkpoint_s: float,
@@ -66,7 +77,7 @@ def drive(
     Either way a checkpoint is left there. `speed` is event seconds a second of wall clock,
     None as fast as it goes. Raises SourceChanged.
     """
-    began = time.monotonic() - run.elapsed_s
+    began, rows = time.monotonic() - run.elapsed_s, outlets.rows
     items = _behind(source, run, ears)
     health.come_round()
     pace, counts = _Pace(speed, ears.stop), Counts()
@@ -78,7 +89,7 @@ def drive(
         if isinstance(record, FeedStatus) and topic == source.told_on:
             clocked = record.ts_event
             pace.wait(clocked)
-        _take(params, run, item, clocked is not None, rows, notify, counts)
+        _take(params, run, item, outlets, counts)
         if clocked is not None:
             run.at = clocked
             ears.tell(run.at, run.records)
@@ -117,12 +128,10 @@ def _take(
     params: Params,
     run: Checkpoint,
     item: Item,
-    is_clock: bool,
-    rows: Rows,
-    notify: Callable[[Alert], None],
+    outlets: Outlets,
     counts: Counts,
 ) -> None:
-    topic, record = item
+    (topic, record), rows = item, outlets.rows
     run.items += 1
     if isinstance(record, DeadLetter):
         counts["refused", "recording", "invalid"] += 1
@@ -140,34 +149,32 @@ def _take(
         return
     counts["taken", topic] += 1
     step = pipeline.step(params, run.state, topic, record)
-    if isinstance(record, FeedStatus):
-        if is_clock and record.state != "alive":
-            rows.put(record)
-    else:
-        run.records += 1
+    run.records += not isinstance(record, FeedStatus)
     _store(run, topic, record, step.refused, rows, counts)
     for to, output in step.outputs:
         if to == "bars":  # within its bounds, as they are those of what it sums
             rows.put(output)
             continue
         for one in readable(to, output, clock.now_us):
-            _tell(*one, rows, notify, counts)
+            _tell(*one, outlets, counts)
 
 
 def _tell(
     to: str,
     output: msgspec.Struct,
-    rows: Rows,
-    notify: Callable[[Alert], None],
+    outlets: Outlets,
     counts: Counts,
 ) -> None:
-    rows.put(output)
+    if isinstance(output, Alert):
+        output = dated(output, clock.now_us(), outlets.alert_max_age_s)
+    outlets.rows.put(output)
     if isinstance(output, DeadLetter):
         counts["letters", output.topic] += 1
         return
-    counts["found", to] += 1
+    if to != "feed_status":
+        counts["found", to] += 1
     if isinstance(output, Alert):
-        notify(output)
+        outlets.notify(output)
 
 
 def _take_run(run: Checkpoint, trades: Trades, rows: Rows, counts: Counts) -> None:

@@ -29,7 +29,7 @@ from streams.process.progress import moment
 from streams.process.settings import Settings, clickhouse_tls
 from streams.run import checkpoint, planted, stored_feeds, webhooks
 from streams.run.checkpoint import Checkpoint
-from streams.run.loop import Ears, SourceChanged, drive
+from streams.run.loop import Ears, Outlets, SourceChanged, drive
 from streams.run.row_writer import LeftApart, Rows, are_there, cut_back
 from streams.sources import Source
 
@@ -163,8 +163,9 @@ class Embedded:
         )
         with rows, webhooks.kept(self.settings, self.data_dir, ears.stop) as keep:
             notify = _aloud(keep, ears.say) if source.begin else keep
+            outlets = Outlets(rows, notify, self.settings.alert_max_age_s)
             every_s = self.settings.checkpoint_s
-            return drive(self.params, source, run, rows, notify, ears, speed, every_s)
+            return drive(self.params, source, run, outlets, ears, speed, every_s)
 
     def _retry(self) -> Retry:
         if chdb_path(self.settings.clickhouse_url, self.data_dir) is None:

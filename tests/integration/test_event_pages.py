@@ -329,7 +329,11 @@ def test_the_default_night_is_one_page_at_every_receiver(tmp_path):
         urls = " ".join(
             f"{form}+{receivers.url}{FORMS[form]}" for form in ("slack", "pagerduty", "webhook")
         )
-        environ = OFTEN | {"WEBHOOK_URLS": urls, "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1"}
+        environ = OFTEN | {
+            "WEBHOOK_URLS": urls,
+            "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+            "UNDERTOW_ALERT_MAX_AGE_S": "0",
+        }
         code, output = run(tmp_path, environ, "--no-serve", "--hours", "8")
         assert code == 0, output
         events = [(b["event_action"], b["dedup_key"]) for b in receivers.bodies("pagerduty")]
@@ -343,6 +347,23 @@ def test_the_default_night_is_one_page_at_every_receiver(tmp_path):
             assert len(asked.stdout.splitlines()) >= 2, query
         shown = CliRunner().invoke(main, ["alerts", "preview", "--data-dir", str(tmp_path)])
         assert shown.stderr == f"{len(events)} notifications of 1 events\n"
+
+
+def test_a_night_of_long_ago_wakes_nobody_unless_a_rule_asks_for_it(tmp_path):
+    with receiving() as receivers:
+        rules = tmp_path / "rules.toml"
+        rules.write_text('[[rule]]\nto = ["slack"]\nreplayed = true\nkinds = ["cascade.onset"]\n')
+        urls = " ".join(f"{form}+{receivers.url}{FORMS[form]}" for form in ("slack", "pagerduty"))
+        environ = OFTEN | {
+            "WEBHOOK_URLS": urls,
+            "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+            "UNDERTOW_ALERT_RULES": str(rules),
+        }
+        code, said = run(tmp_path / "a", environ, "--no-serve", "--hours", "8")
+        assert code == 0, said
+        assert receivers.bodies("slack")
+        assert not receivers.bodies("pagerduty")
+        assert "alerts are of more than 15 min ago" in said
 
 
 @pytest.mark.parametrize(

@@ -109,3 +109,22 @@ def test_a_run_tells_who_spoke_in_it_once_it_is_done(tmp_path: Path) -> None:
     shown = undertow({}, "feeds", "--data-dir", str(tmp_path / "a"))
     assert "at its end" in shown.stdout
     assert undertow({}, "feeds", "--data-dir", str(tmp_path / "b")).returncode == 2
+
+
+def test_an_old_file_is_not_replayed_onto_a_live_cluster_unless_that_is_asked_for(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    write_ndjson(night(seconds=30), tmp_path / "recording")
+    call = ("replay", str(tmp_path / "recording"), "--kafka-url", clean_topics)
+    assert undertow({}, *call).returncode == 0
+    # A replay's own words are no live feed: it may be sent again.
+    assert undertow({}, *call).returncode == 0
+    producer = Producer({"bootstrap.servers": clean_topics})
+    speak(producer, ("liquidations",), int(time.time()))
+    refused = undertow({}, *call)
+    assert refused.returncode == 2
+    assert "ears feeds liquidations[0]" in refused.stderr
+    assert "--onto-live" in refused.stderr
+    assert refused.stdout == ""
+    asked = undertow({}, *call, "--onto-live")
+    assert (asked.returncode, "trades" in asked.stdout) == (0, True)

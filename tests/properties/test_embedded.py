@@ -14,7 +14,7 @@ from schemas.findings import Alert
 from schemas.topics import RAW_TOPICS
 from sinks.clickhouse.client import Batch
 from streams.run import checkpoint, loop
-from streams.run.loop import Ears, SourceChanged, drive
+from streams.run.loop import Ears, Outlets, SourceChanged, drive
 from streams.run.row_writer import Rows
 from streams.sources import Source
 
@@ -65,7 +65,7 @@ def attempt(store: Store, items: list[Item], kept: Path) -> bool:
     rows = Rows(store, run.run, "", run.tally, kept.write_bytes, 400, 0.0)
     quiet = Ears(lambda *_: None, lambda _: None, lambda: False)
     with rows:
-        return drive(PARAMS, played, run, rows, store.put, quiet, None, 0.0)
+        return drive(PARAMS, played, run, Outlets(rows, store.put, 0), quiet, None, 0.0)
 
 
 def ended(items: list[Item], losses: list[int]) -> Store:

@@ -14,7 +14,13 @@ from records import TOPIC_OF, legal, wild
 
 from schemas import codec, fitting
 from schemas.codec import InvalidRecord
-from schemas.findings import CascadeFinding, FeedFinding, MarketFinding, WhaleFinding
+from schemas.findings import (
+    CascadeFinding,
+    FeedFinding,
+    MarketFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.market import Trade
 from schemas.status import DeadLetter, letter
 from streams.core.alerts import alert_of
@@ -83,14 +89,17 @@ def test_any_record_is_read_back_or_comes_shortened_beside_a_dead_letter(kind, d
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
-@given(st.sampled_from([CascadeFinding, MarketFinding, WhaleFinding, FeedFinding]), st.data())
+@given(
+    st.sampled_from([CascadeFinding, MarketFinding, StressFinding, WhaleFinding, FeedFinding]),
+    st.data(),
+)
 def test_the_alert_of_any_finding_arrives(kind, data) -> None:
     finding = data.draw(legal(kind))
     if (alert := alert_of(finding)) is not None:
         assert sent("alerts", alert) == [("alerts", alert)]
 
 
-@pytest.mark.parametrize("kind", [CascadeFinding, MarketFinding, WhaleFinding])
+@pytest.mark.parametrize("kind", [CascadeFinding, MarketFinding, StressFinding, WhaleFinding])
 @settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_no_finding_is_left_out_because_of_its_numbers(kind, data) -> None:

@@ -7,7 +7,14 @@ import msgspec
 import pytest
 
 from schemas.bars import Bar
-from schemas.findings import Alert, AssetPulse, CascadeFinding, MarketFinding, WhaleFinding
+from schemas.findings import (
+    Alert,
+    AssetPulse,
+    CascadeFinding,
+    MarketFinding,
+    StressFinding,
+    WhaleFinding,
+)
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
@@ -62,6 +69,11 @@ SAMPLES: list[tuple[str, msgspec.Struct]] = [
         finding_id="f2", episode_id="e2", phase="onset", ts_onset=T, ts_event=T, ts_detect=T,
         assets=["BTC", "ETH"], excess=0.5, threshold=0.1, threshold_is_default=False,
         params_version="v1",
+    )),
+    ("stress", StressFinding(
+        finding_id="f4", episode_id="e4", asset="BTC", phase="onset", ts_onset=T, ts_event=T,
+        ts_detect=T, stress=2.6, threshold=2.49, threshold_is_default=True, cvd_usd=-3e7,
+        move_bps=-120.0, venues=["binance"], params_version="v1",
     )),
     ("whale_selling", WhaleFinding(
         finding_id="f3", event_id="w1", asset="ETH", venue="kraken", verdict="not_testable",

@@ -49,7 +49,8 @@ def test_the_embedded_shell_stores_it_shortened_and_tells_people(monkeypatch) ->
     monkeypatch.setattr(pipeline, "step", lambda *_: pipeline.Step([("alerts", ALERT)]))
     rows, alerts, counts = Rows(), list[Alert](), Counter[tuple[str, ...]]()
     run, before = Checkpoint("s", "s", PARAMS.version), counted()
-    loop._take(PARAMS, run, ("liquidations", WORD), False, rows, alerts.append, counts)
+    outlets = loop.Outlets(rows, alerts.append, 0)  # type: ignore[arg-type]
+    loop._take(PARAMS, run, ("liquidations", WORD), outlets, counts)
     check(rows)
     assert alerts == rows[:1]
     assert (counts["found", "alerts"], counts["letters", "alerts"]) == (1, 1)
@@ -57,7 +58,7 @@ def test_the_embedded_shell_stores_it_shortened_and_tells_people(monkeypatch) ->
 
 
 def test_an_agent_queues_it_shortened_and_its_letter() -> None:
-    outgoing = Outgoing(faust.App("unreadable", broker="kafka://127.0.0.1:1"))
+    outgoing = Outgoing(faust.App("unreadable", broker="kafka://127.0.0.1:1"), 0)
     outgoing.add("alerts", ALERT)
     check([codec.decode(message.topic, message.value) for message in outgoing._waiting])
     assert [message.key for message in outgoing._waiting] == [b"BTC", b"alerts"]

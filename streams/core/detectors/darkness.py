@@ -19,7 +19,7 @@ from schemas.findings import FeedFinding
 from schemas.identity import natural_id
 from schemas.status import FeedStatus
 from schemas.words import SECOND
-from streams.core.detectors import watermark
+from streams.core.detectors import faults, watermark
 from streams.core.detectors.log_rate import Absence
 from streams.core.detectors.watermark import InputClock, Observed
 
@@ -55,6 +55,8 @@ class Darkness(msgspec.Struct):
     resumes: dict[str, int] = {}
     marks: dict[str, dict[str, int]] = {}
     awaited: set[str] = set()
+    doubts: faults.Doubts = msgspec.field(default_factory=faults.Doubts)
+    late_shares: dict[str, faults.LateShare] = {}
 
 
 def step(
