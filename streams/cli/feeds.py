@@ -8,7 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from streams.cli.options import Refused, option, settled, with_kafka
+from streams.cli.options import Refused, option, settled, with_json, with_kafka
 from streams.core.attendance import Attendance
 from streams.process.params_file import load_params
 from streams.process.settings import Settings
@@ -40,7 +40,7 @@ class Feeds(msgspec.Struct, kw_only=True):
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="one object, for programs")
+@with_json
 @option("kafka_url")
 @option("data_dir")
 @option("params")
@@ -51,6 +51,10 @@ def feeds(as_json: bool, **given: Any) -> None:
     on the topics. Else of the `undertow run` in DATA_DIR, at its last checkpoint or its end.
 
     Exit code 1 where somebody is waited for, or nobody speaks on an input.
+
+    \b
+    undertow feeds --data-dir data
+    undertow feeds --kafka-url 127.0.0.1:9092 --json | jq '.feeds[] | select(.holds_back != [])'
     """
     settings = settled(**given)
     seen = _of_kafka(with_kafka(settings)) if settings.kafka_url else _of_run(settings)
