@@ -99,6 +99,8 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Version = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 SECOND = 1_000_000
+#: How often a feed says how far it has come: a second can be judged this soon after its grace.
+WORD_EVERY = SECOND // 10
 MINUTE = 60 * SECOND
 #: A record stamped further ahead of its own receipt than this is wrong, not early.
 MAX_AHEAD = 5 * MINUTE

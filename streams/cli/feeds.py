@@ -8,6 +8,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from schemas.words import SECOND
 from streams.cli.options import Refused, option, settled, with_json, with_kafka
 from streams.core.attendance import Attendance
 from streams.process.params_file import load_params
@@ -41,10 +42,12 @@ class Feeds(msgspec.Struct, kw_only=True):
 
 @click.command()
 @with_json
+@click.option("--lateness", is_flag=True, help="how late records come, and what grace covers")
 @option("kafka_url")
 @option("data_dir")
+@option("clickhouse_url")
 @option("params")
-def feeds(as_json: bool, **given: Any) -> None:
+def feeds(as_json: bool, lateness: bool, **given: Any) -> None:
     """Tell who speaks on each input, how far each has come, and who is waited for.
 
     With Kafka (KAFKA_URL or --kafka-url): as `rollup` and `detect` have stored it, beside what lies
@@ -54,15 +57,53 @@ def feeds(as_json: bool, **given: Any) -> None:
 
     \b
     undertow feeds --data-dir data
+    undertow feeds --lateness
     undertow feeds --kafka-url 127.0.0.1:9092 --json | jq '.feeds[] | select(.holds_back != [])'
     """
     settings = settled(**given)
+    if lateness:
+        _tell_lateness(settings, as_json)
+        return
     seen = _of_kafka(with_kafka(settings)) if settings.kafka_url else _of_run(settings)
     if as_json:
         click.echo(msgspec.json.encode(seen))
     else:
         _show(seen, Console(width=None if sys.stdout.isatty() else 130))
     sys.exit(1 if any(f.holds_back or f.standing == "never" for f in seen.feeds) else 0)
+
+
+def _tell_lateness(settings: Settings, as_json: bool) -> None:
+    from sinks.sql.lateness import grace_ms
+    from sinks.sql.lateness import lateness as by_venue
+    from sinks.sql.protocol import QueryError
+    from streams.cli.store import asking
+    from streams.sources.pace import LAG
+
+    try:
+        with asking(settings) as ask:
+            rows = by_venue(ask)
+    except QueryError as problem:
+        raise click.ClickException(str(problem)) from None
+    except OSError as problem:
+        raise Refused(str(problem)) from None
+    wanted, now = grace_ms(rows, LAG / 1_000), load_params(settings.params).grace_ms
+    if as_json:
+        answer = {"venues": rows, "recommended_grace_ms": wanted, "grace_ms": now}
+        click.echo(msgspec.json.encode(answer))
+        return
+    table = Table(box=None, header_style="bold")
+    for name in ("topic", "venue", "records", "median", "99 %", "99.9 %", "most"):
+        table.add_column(name, justify="left" if name in ("topic", "venue") else "right")
+    for row in rows:
+        times = (row.p50_ms, row.p99_ms, row.p999_ms, row.most_ms)
+        table.add_row(row.topic, row.venue, f"{row.records:,}", *(f"{t:,.0f} ms" for t in times))
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    click.echo(
+        "too few records to recommend a grace"
+        if wanted is None
+        else f"grace_ms {wanted} covers 99.9 % of any venue, words being {LAG / SECOND:g} s behind"
+        f" receipt; it is {now} (UNDERTOW_PARAMS)"
+    )
 
 
 def _of_run(settings: Settings) -> Feeds:

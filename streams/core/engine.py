@@ -68,7 +68,7 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     second = second_of(record)
     watermark.note(shard.inputs[topic], second * SECOND)
     late = second < shard.frontier or darkness.is_late(
-        shard.inputs, shard.away, topic, second, params.grace_s, params.stale_after_s
+        shard.inputs, shard.away, topic, second, params.grace, params.stale_after_s
     )
     faults.count(shard.away.late_shares.setdefault(topic, faults.LateShare()), 1, int(late))
     if late:
@@ -144,7 +144,7 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     if topic in shard.away.late_shares:
         late_share, reached = shard.away.late_shares[topic], shard.inputs[topic].now // SECOND
         findings += filter(None, [faults.look(late_share, topic, reached)])
-    frontier = darkness.frontier(shard.inputs, shard.away, params.grace_s)
+    frontier = darkness.frontier(shard.inputs, shard.away, params.grace)
     if frontier <= shard.frontier:
         return Step(findings, refused)
     before_frontier, shard.frontier = shard.frontier, frontier
@@ -252,7 +252,7 @@ def _correct_closed(
     params: Params, state: AssetState, second: int, corrections: list[Liquidation]
 ) -> Iterator[CascadeFinding]:
     """Yield what corrections mean for episodes that have ended."""
-    detected = (second + 1 + params.grace_s) * SECOND
+    detected = params.ts_judged(second)
     for ended in state.closed:
         for finding in corrected(ended, corrections):
             yield msgspec.structs.replace(finding, ts_event=second * SECOND, ts_detect=detected)

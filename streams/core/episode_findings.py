@@ -74,7 +74,7 @@ def cascade_finding(
         wave=running.wave,
         ts_onset=running.onset * SECOND,
         ts_event=now.second * SECOND,
-        ts_detect=(now.second + 1 + params.grace_s) * SECOND,
+        ts_detect=params.ts_judged(now.second),
         log_rate=now.score,
         threshold=now.threshold,
         threshold_is_default=(

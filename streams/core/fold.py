@@ -18,7 +18,7 @@ from schemas.market import Trade
 from schemas.scan.columns import Columns, Words
 from schemas.status import FeedStatus
 from schemas.words import GRID, SECOND, grid_usd
-from streams.core.detectors import faults, watermark
+from streams.core.detectors import darkness, faults, watermark
 from streams.core.params import Params
 
 #: Cells (instruments times seconds) up to which sums are laid out without sorting.
@@ -170,10 +170,14 @@ def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | Non
     refused = watermark.refusal(state.clock, status, params.stale_after_s)
     if refused:
         return refused
+    before = darkness.lasting({"trades": state.clock})
     seen = watermark.step(state.clock, status, params.stale_after_s)
+    if before or state.clock.quiet:
+        clocks = {"trades": state.clock}
+        state.news += darkness.news(clocks, before, status, params.stale_after_s)
     if seen.moved:
         # Never back, should a restart bring a longer grace: those seconds' ids are forgotten.
-        state.frontier = max(state.frontier, state.clock.frontier(params.grace_s))
+        state.frontier = max(state.frontier, state.clock.frontier(params.grace))
         for second in [s for s in state.ids if s < state.frontier]:
             del state.ids[second]
         state.news += filter(None, [faults.look(state.late_share, "trades", state.frontier)])

@@ -275,7 +275,7 @@ def _finding(
         onset_followed=onset_followed,
         ts_event=inflow.ts_event,
         ts_window_end=inflow.due_second(params.whale) * SECOND,
-        ts_detect=(second + 1 + params.grace_s) * SECOND,
+        ts_detect=params.ts_judged(second),
         params_version=params.version,
         version=inflow.version,
         sender=inflow.sender or None,

@@ -246,7 +246,7 @@ def _before(settings: Settings, params: Params, number: int, low: int, offset: i
         nearest = reader.consume(1, ANSWER_S) if near < offset else []
         if not nearest or nearest[0].error() is not None or (nearest[0].offset() or 0) >= offset:
             return near
-        back_ms = (params.stale_after_s + params.grace_s) * 1_000
+        back_ms = params.stale_after_s * 1_000 + params.grace_ms
         since = max(0, nearest[0].timestamp()[1] - back_ms)
         [begin] = reader.offsets_for_times([TopicPartition("trades", number, since)], ANSWER_S)
     finally:

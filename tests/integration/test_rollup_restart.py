@@ -151,7 +151,7 @@ def test_without_a_bookmark_reading_begins_as_long_before_as_a_mute_producer_is_
         at_ms = (START + second) * 1_000
         producer.produce("trades", b"{}", partition=2, timestamp=at_ms)
     producer.flush()
-    back_s = params.stale_after_s + params.grace_s
+    back_s = params.stale_after_s + params.grace_ms / 1_000
     assert worker._before(configured, params, 2, 0, 900) == 900 - worker.NEAR - back_s
     assert worker._before(configured, params, 2, 0, 0) == 0
     assert worker._before(configured, params, 2, 950, 950) == 950

@@ -62,7 +62,7 @@ def test_state_saved_and_restored_anywhere_gives_the_same_findings(
 def test_permuting_records_within_grace_changes_nothing(events, undisturbed, seed) -> None:
     draw = random.Random(seed)
     items = clocked(events)
-    # A record may move within its heartbeat interval and one interval later (grace is 1 s).
+    # A record may move within its heartbeat interval and one interval later (words come once a second).
     beats = [i for i, (_, r) in enumerate(items) if isinstance(r, FeedStatus)]
     for low, high in pairwise(beats):
         middle = items[low + 1 : high]

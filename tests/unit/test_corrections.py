@@ -69,7 +69,7 @@ def test_a_removal_after_the_verdict_takes_it_back_by_name() -> None:
     assert (back.verdict, back.reason) == ("retracted", "removed by a reorg")
     assert (back.retracts, back.retracted_verdict) == (first.finding_id, "not_testable")
     assert back.ts_event == first.ts_event
-    assert back.ts_detect == (DUE + 60 + 1 + PARAMS.grace_s) * SECOND
+    assert back.ts_detect == PARAMS.ts_judged(DUE + 60)
     assert back.finding_id != first.finding_id
 
 
@@ -87,7 +87,7 @@ def test_a_correction_after_the_verdict_takes_it_back_and_is_judged_at_once() ->
 def test_a_correction_to_a_later_time_is_judged_after_its_own_window() -> None:
     moved = again(FIRST, DUE + 60, 2, ts_event=(DUE + 30) * SECOND)
     _, _, anew = verdicts(FIRST, moved)
-    assert anew.ts_detect == anew.ts_window_end + (1 + PARAMS.grace_s) * SECOND
+    assert anew.ts_detect == PARAMS.ts_judged(anew.ts_window_end // SECOND)
     assert anew.ts_window_end > moved.ts_recv
 
 
@@ -222,7 +222,7 @@ def test_a_deposit_that_finds_no_room_to_wait_is_told_at_once_and_never_judged_a
     findings = verdicts(*crowd, late)
     refused = [f for f in findings if "wait to be tested" in f.reason and f.verdict != "retracted"]
     assert [f.event_id for f in refused] == ["deposit 1000", "deposit 1001", "deposit 1001"]
-    assert {f.ts_detect for f in refused[:2]} == {(AT + 1 + PARAMS.grace_s) * SECOND}
+    assert {f.ts_detect for f in refused[:2]} == {PARAMS.ts_judged(AT)}
     assert [f.verdict for f in findings if f.event_id == "deposit 1001"] == [
         "not_testable",
         "retracted",

@@ -159,11 +159,14 @@ def test_an_input_whose_word_leapt_ahead_is_waited_for_until_the_others_are_past
     bound = PARAMS.stale_after_s + darkness.SKEW_S
     for second in (0, 1, 1_000):
         engine.step(PARAMS, shard, "bars", alive("rollup", second))
-    left_out = None
+    told_at = left_out = None
     for second in range(2_000):
         for topic in ("liquidations", "whale_transfers"):
             step = engine.step(PARAMS, shard, topic, alive("a", second))
-            if left_out is None and step.findings:
+            if told_at is None and step.findings:
+                told_at = second
+            if left_out is None and darkness.left_out(shard.away):
                 left_out = second
+    assert told_at == 1_000 + PARAMS.stale_after_s
     assert left_out == 1_000 + bound
     assert list(shard.away.dark) == ["bars"]

@@ -192,7 +192,7 @@ def test_what_retention_has_deleted_is_not_read_and_is_told(caplog) -> None:
 def test_a_longer_grace_after_a_restart_opens_no_closed_second_again() -> None:
     part = folded(*believed("a", 9), trade("x", 8))
     again, _ = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
-    take(Params(grace_s=5), Words(), again, written(alive("a", 10))[:1])
+    take(Params(grace_ms=5_000), Words(), again, written(alive("a", 10))[:1])
     assert again.state.frontier == part.state.frontier
 
 

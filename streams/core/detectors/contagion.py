@@ -133,7 +133,7 @@ def _finding(
         phase=phase,
         ts_onset=(state.onset or 0) * SECOND,
         ts_event=second * SECOND,
-        ts_detect=(second + 1 + params.grace_s) * SECOND,
+        ts_detect=params.ts_judged(second),
         assets=list(state.assets),
         excess=excess,
         threshold=threshold,

@@ -118,30 +118,32 @@ def _leave_out(
         clock.dark_since = status.ts_event // SECOND
         state.dark[name] = Dark(clock.dark_since, state.marks[name])
         return False
+    # Its silence is told as any other's; it is waited for a while longer.
     ran_on = _others_run(inputs, state.marks[name], name)
-    if name in state.awaited or ran_on < bound or _has_told_of(inputs, name, bound):
+    if name in state.awaited or ran_on < stale_after_s or _has_told_of(inputs, name, stale_after_s):
         return False
     watermark.stall(clock, stale_after_s)
     since = clock.lead // SECOND if clock.dark_since is None else clock.dark_since
-    state.dark[name] = Dark(since, state.marks[name], left_out=True)
-    return True
+    out = ran_on >= bound and not _has_told_of(inputs, name, bound)
+    state.dark[name] = Dark(since, state.marks[name], left_out=out)
+    return out
 
 
-def frontier(inputs: Clocks, state: Darkness, grace_s: int) -> int:
+def frontier(inputs: Clocks, state: Darkness, grace: int) -> int:
     """Return the first second that may still receive records, 0 when there is none to name."""
     waited_for = [
         name for name in inputs if name not in state.dark or not state.dark[name].left_out
     ]
     return min(
-        (max(inputs[n].frontier(grace_s), state.resumes.get(n, 0)) for n in waited_for), default=0
+        (max(inputs[n].frontier(grace), state.resumes.get(n, 0)) for n in waited_for), default=0
     )
 
 
 def is_late(
-    inputs: Clocks, state: Darkness, topic: str, second: int, grace_s: int, stale_after_s: int
+    inputs: Clocks, state: Darkness, topic: str, second: int, grace: int, stale_after_s: int
 ) -> bool:
     """Return whether a record of `second` comes when its input no longer counts there."""
-    if second < inputs[topic].frontier(grace_s) or second < state.resumes.get(topic, 0):
+    if second < inputs[topic].frontier(grace) or second < state.resumes.get(topic, 0):
         return True
     gone = state.dark.get(topic)
     awaited = topic in state.awaited and not inputs[topic].heard

@@ -105,7 +105,7 @@ def _finding(
         phase=phase,
         ts_onset=onset * SECOND,
         ts_event=second * SECOND,
-        ts_detect=(second + 1 + params.grace_s) * SECOND,
+        ts_detect=params.ts_judged(second),
         stress=score,
         threshold=params.stress.threshold,
         threshold_is_default=params.stress.threshold_is_default,

@@ -83,9 +83,9 @@ class InputClock(msgspec.Struct):
     met: dict[str, int] = {}
     began: int = 0
 
-    def frontier(self, grace_s: int) -> int:
-        """Return the first second that may still receive records."""
-        return self.now // SECOND - grace_s if self.now else 0
+    def frontier(self, grace: int) -> int:
+        """Return the first second that may still receive records; `grace` in microseconds."""
+        return (self.now - grace) // SECOND if self.now else 0
 
     def covered(self, second: int) -> int:
         """Return `second` less all dark time before it: the time that was watched."""
