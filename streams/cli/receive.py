@@ -47,6 +47,8 @@ def receive(port: int, command: tuple[str, ...]) -> None:
             environ = {
                 "WEBHOOK_URLS": f"{url}#{secret}",
                 PREFIX + "WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+                # To see them is what this is for, also those of a night of long ago.
+                PREFIX + "ALERT_MAX_AGE_S": "0",
             }
             if command:
                 code = _run(command, environ)
