@@ -1,6 +1,6 @@
 """Who speaks, who is waited for, and what waits."""
 
-from nights import PARAMS, PRODUCERS, START, Item, word
+from nights import PARAMS, PRODUCERS, START, Item, alive
 
 from schemas.words import SECOND
 from streams.core import attendance, pipeline
@@ -21,7 +21,7 @@ def after(items: list[Item]) -> dict[tuple[str, str], Attendance]:
 def words_until(**last: int) -> list[Item]:
     """A word a second of each producer, named topic/producer with / as __, up to its last."""
     return [
-        (topic, word(producer, second))
+        (topic, alive(producer, second))
         for second in range(max(last.values()) + 1)
         for name, until in last.items()
         for topic, _, producer in [name.partition("__")]
@@ -59,7 +59,7 @@ def test_an_input_nobody_ever_spoke_on_holds_all_back_until_it_is_left_out() -> 
 
 def test_a_producer_that_stopped_is_silent_by_its_word_and_stale_without() -> None:
     items = words_until(liquidations__dies=30, liquidations__lives=150, bars__rollup=150)
-    items += [("bars", word("rollup", 151, "silent"))]
+    items += [("bars", alive("rollup", 151, "silent"))]
     rows = after(items)
     assert rows["liquidations", "dies"].standing == "stale"
     assert rows["liquidations", "lives"].standing == "alive"
@@ -68,7 +68,7 @@ def test_a_producer_that_stopped_is_silent_by_its_word_and_stale_without() -> No
 
 def test_a_word_that_is_not_believed_yet_is_shown_beside_the_last_that_is() -> None:
     items = words_until(**{f"{topic}__{PRODUCERS.get(topic, 'rollup')}": 50 for topic in INPUTS})
-    rows = after([*items, ("liquidations", word("forced", 90_000))])
+    rows = after([*items, ("liquidations", alive("forced", 90_000))])
     forced = rows["liquidations", "forced"]
     assert forced.ts_last == (START + 50) * SECOND
     assert forced.ts_doubted == (START + 90_000) * SECOND

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from nights import NIGHT, PARAMS, PRODUCERS, START, Item, night, play, with_feeds, word
+from nights import NIGHT, PARAMS, PRODUCERS, START, Item, alive, night, play, with_feeds
 
 from schemas.findings import Alert, FeedFinding
 from schemas.market import Liquidation, Trade
@@ -28,7 +28,7 @@ def with_leaps(topic: str, count: int) -> list[Item]:
         items.append((where, record))
         if at % 2_000 == 1_000 and left:
             second = record.ts_event // SECOND - START if isinstance(record, FeedStatus) else 1_000
-            items.append((topic, word(PRODUCERS[topic], second + 86_400)))
+            items.append((topic, alive(PRODUCERS[topic], second + 86_400)))
             left -= 1
     return items
 
@@ -53,7 +53,7 @@ def test_an_input_whose_records_come_too_late_is_told_and_told_again_when_they_d
         (delayed(second, record), 1, where, record) for second, where, record in night()
     ]
     rows += [
-        (START + second, 0, where, word(name, second - 1))
+        (START + second, 0, where, alive(name, second - 1))
         for second in range(1, 2_440)
         for where, name in PRODUCERS.items()
     ]
@@ -82,7 +82,7 @@ def test_a_record_on_another_partition_than_its_key_s_is_told_once_an_hour_with_
     orders = [r for _, _, r in NIGHT if isinstance(r, Liquidation) and r.asset == "BTC"]
     right = partition_of(b"BTC", 4)
     assert misplaced.look("liquidations", orders[0], right, 4) is None
-    assert misplaced.look("liquidations", word("x", 1), right + 1, 4) is None
+    assert misplaced.look("liquidations", alive("x", 1), right + 1, 4) is None
     wrong = [misplaced.look("liquidations", order, (right + 1) % 4, 4) for order in orders]
     assert len({f.finding_id for f in wrong if isinstance(f, FeedFinding)}) == 1
     assert wrong[0] is not None
