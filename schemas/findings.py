@@ -251,6 +251,26 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     orders: Counts = []
 
 
+class SideScore(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
+    """How near an asset's position side is to its next alarm, in one closed second.
+
+    Told of a second in which the score is higher than before in the same ten seconds. Without
+    forced orders there is none, nor before enough was learnt. `log_rate`, `threshold` and
+    `score_name` are as in `CascadeFinding`; at `log_rate` >= `threshold` a cascade is called.
+    """
+
+    asset: Asset
+    position_side: PositionSide
+    ts_event: Micros
+    ts_detect: Micros
+    log_rate: Finite
+    threshold: Finite
+    threshold_is_default: bool
+    score_name: ScoreName
+    feed_class: FeedClass
+    coverage: Coverage
+
+
 class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
     """A producer fell silent (by its word, or without one), is back, or is at fault: an alert.
 

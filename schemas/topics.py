@@ -13,6 +13,7 @@ from schemas.findings import (
     AssetPulse,
     CascadeFinding,
     MarketFinding,
+    SideScore,
     StressFinding,
     WhaleFinding,
 )
@@ -66,6 +67,10 @@ TOPICS: dict[str, Topic] = {
         Topic(
             "cascades", ("asset",), (CascadeFinding, MarketFinding, StressFinding), True, -1,
             "the life of each liquidation episode; stress, where only minute bars tell",
+        ),
+        Topic(
+            "scores", ("asset",), (SideScore,), True, 7 * DAY_MS,
+            "each position side's score beside its threshold",
         ),
         Topic(
             "whale_selling", ("asset",), (WhaleFinding,), True, -1,

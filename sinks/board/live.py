@@ -14,10 +14,11 @@ import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from sinks.board.deliveries import Outbox
 from sinks.board.panels import Ask, Moment, age_s, moment, shared
 from sinks.board.queries import SHARED
 from sinks.board.state import MOVING_S, state
@@ -49,6 +50,13 @@ class Event:
         self.content = f"event: {kind}\n{name}data: ".encode() + orjson.dumps(payload) + b"\n\n"
 
 
+class Source(NamedTuple):
+    """What is told beside the store: the run that is played, and what became of alerts."""
+
+    run: Callable[[], str] = lambda: ""
+    outbox: Outbox = Outbox(None)
+
+
 class Reader:
     """Somebody who listens: events that wait, or `stale` when everything is to be sent anew."""
 
@@ -75,11 +83,12 @@ class Reader:
 class Live:
     """The poller, what it saw last, and its readers; all on one event loop."""
 
-    def __init__(self, ask: Ask, call: Call, run: Callable[[], str] = lambda: "") -> None:
-        """`call` runs a function that blocks elsewhere; `run` names the run that is played."""
+    def __init__(self, ask: Ask, call: Call, source: Source = Source()) -> None:
+        """`call` runs a function that blocks elsewhere."""
         self._ask = ask
         self._call = call
-        self._run = run
+        self._source = source
+        self._delivered: tuple[int, ...] = ()
         self._life = uuid.uuid4().hex[:8]
         #: Of the last event that changed a panel.
         self._number = 1
@@ -135,14 +144,17 @@ class Live:
 
     async def refresh(self) -> None:
         """Poll once: ask, compare, tell; raises QueryError, Cancelled."""
-        run = self._run()
+        run, delivered = self._source.run(), self._source.outbox.stamp()
         seen = await self._call(lambda: moment(self._ask, run))
-        first, changed = not self._polled, seen != self._moment
+        first = not self._polled
+        changed = seen != self._moment or delivered != self._delivered
         if changed and not first and seen.at != self._moment.at:
             self._moved_at = time.monotonic()
-        self._moment = seen
+        self._moment, self._delivered = seen, delivered
         if changed or first:
-            panels: Panels = await self._call(lambda: shared(self._ask, seen.at))
+            panels: Panels = await self._call(
+                lambda: shared(self._ask, seen.at, self._source.outbox)
+            )
         else:
             panels = self.panels
         self._polled = True

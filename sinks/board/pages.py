@@ -22,7 +22,7 @@ from aiohttp import web
 
 from schemas.access import is_allowed
 from sinks.board import login, panels
-from sinks.board.live import Live, Reader
+from sinks.board.live import Live, Reader, Source
 from sinks.board.panels import Ask, BadQuestion
 from sinks.board.queries import PANELS
 from sinks.board.state import state
@@ -75,13 +75,13 @@ class Board:
 
     address = PAGE
 
-    def __init__(self, ask: Ask, token: str, run: Callable[[], str] = lambda: "") -> None:
-        """`token` is asked for unless empty; `run` names the embedded run that is played."""
+    def __init__(self, ask: Ask, token: str, source: Source = Source()) -> None:
+        """`token` is asked for unless empty."""
         self._ask = ask
         self._token = token
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="board")
-        self._live = Live(ask, self._call, run)
-        self._run = run
+        self._live = Live(ask, self._call, source)
+        self._source = source
         self._files = _files()
         self._closing = False
         self._answers: dict[tuple[str, ...], tuple[float, asyncio.Task[bytes]]] = {}
@@ -157,7 +157,10 @@ class Board:
 
     async def _answer(self, name: str, form: str, query: Mapping[str, str]) -> bytes:
         """Return a packed answer; the same question at the same time is asked once."""
-        now = self._live.at or (await self._call(partial(panels.moment, self._ask, self._run()))).at
+        now = (
+            self._live.at
+            or (await self._call(partial(panels.moment, self._ask, self._source.run()))).at
+        )
         if name == "now":
             at = panels.moment_of(query.get("at", "")) or now
             key: tuple[str, ...] = (name, at or "")
@@ -178,7 +181,7 @@ class Board:
         return await asyncio.shield(self._answers[key][1])
 
     def _now(self, at: str | None) -> bytes:
-        rows = panels.shared(self._ask, at)
+        rows = panels.shared(self._ask, at, self._source.outbox)
         judged = state(at, None, False, rows) | {"at": at, "problem": None}
         return orjson.dumps({"state": judged, "panels": rows})
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from sinks.board.deliveries import Outbox
 from sinks.board.queries import PANELS, POINTS, SHARED, as_sql, clock
 
 #: Runs one statement with its values and returns the answer in a format; raises QueryError.
@@ -87,15 +88,21 @@ def answer(ask: Ask, name: str, values: Mapping[str, str], fmt: str) -> bytes:
     return orjson.dumps({"at": values.get("at"), "rows": rows, "step": values.get("step")})
 
 
-def shared(ask: Ask, at: str | None) -> dict[str, list[dict[str, Any]]]:
-    """Return what every reader sees as of `at`, by panel; raises QueryError."""
+def shared(ask: Ask, at: str | None, outbox: Outbox) -> dict[str, list[dict[str, Any]]]:
+    """Return what every reader sees as of `at`, by panel; raises QueryError.
+
+    What became of the alerts is as of now.
+    """
     if at is None:
         return {name: [] for name in SHARED}
     values = {"at": at, "usd": "0"}
-    return {
+    rows = {
         name: rows_of(ask(panel.sql, {v: values[v] for v in panel.values()}, "JSONCompact"))
         for name, panel in SHARED.items()
     }
+    states = outbox.states(rows["alerts"])
+    rows["alerts"] = [row | {"delivery": states[row["alert_id"]]} for row in rows["alerts"]]
+    return rows
 
 
 def age_s(at: str | None, now: datetime) -> float | None:

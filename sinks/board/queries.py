@@ -19,17 +19,20 @@ _SHARED = {
     "episodes": ("episode_id",),
     "changed": ("episode_id",),
     "market": ("episode_id",),
+    "scores": ("asset", "position_side"),
     "totals": ("asset", "venue"),
     "tape": ("event_id",),
     "whales": ("event_id", "venue"),
     "alerts": ("alert_id",),
     "feeds": ("venue",),
     "silent": ("dedup_key",),
+    "gaps": ("producer", "state", "ts_event", "reason"),
     "letters": ("topic", "reason"),
 }
 #: And of those that are asked for by asset or episode.
 _SINGLE = {
     "chart": ("t",),
+    "curve": ("t",),
     "marks": ("episode_id", "phase", "ts_event"),
     "waterfall": ("level_bps",),
 }

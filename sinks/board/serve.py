@@ -1,7 +1,7 @@
 """Where the board's answers come from: the embedded database, or a ClickHouse server."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from aiohttp import web
 from clickhouse_connect.driver import exceptions as driver
 
 from schemas.access import is_loopback, why_not_bound
+from sinks.board.live import Source
 from sinks.board.pages import PAGE, Board
 from sinks.board.panels import Ask
 from sinks.sql import connections
@@ -23,9 +24,9 @@ _LIMITS = {"max_execution_time": 30, "max_memory_usage": 2_000_000_000, "readonl
 class EmbeddedBoard(Board):
     """The board over the embedded database at a path, read beside whoever writes it."""
 
-    def __init__(self, path: Path, token: str, run: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, path: Path, token: str, source: Source = Source()) -> None:
         self._reader = Reader(path, Limits(), 2)
-        super().__init__(embedded(self._reader), token, run)
+        super().__init__(embedded(self._reader), token, source)
 
     async def _close(self, app: web.Application) -> None:
         self._reader.close()

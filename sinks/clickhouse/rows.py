@@ -19,6 +19,7 @@ from schemas.findings import (
     AssetPulse,
     CascadeFinding,
     MarketFinding,
+    SideScore,
     StressFinding,
     WhaleFinding,
 )
@@ -38,6 +39,7 @@ TABLES: dict[type[msgspec.Struct], str] = {
     CascadeFinding: "cascades",
     MarketFinding: "market_cascades",
     StressFinding: "stress",
+    SideScore: "scores",
     WhaleFinding: "whale_selling",
     Alert: "alerts",
     DeadLetter: "dead_letters",
@@ -102,6 +104,7 @@ NAMED_BY: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES.values(), ("event_id
     "cascades": ("finding_id",),
     "market_cascades": ("finding_id",),
     "stress": ("finding_id",),
+    "scores": ("asset", "position_side"),
     "whale_selling": ("finding_id",),
     "alerts": ("alert_id",),
     "dead_letters": ("topic",),

@@ -34,6 +34,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "cascades": ("asset", "position_side", "ts_event", "finding_id"),
     "market_cascades": ("ts_event", "finding_id"),
     "stress": ("asset", "ts_event", "finding_id"),
+    "scores": ("asset", "position_side", "ts_event"),
     "whale_selling": ("asset", "venue", "ts_event", "finding_id"),
     "alerts": ("asset", "ts_event", "alert_id"),
     "dead_letters": ("topic", "partition", "offset"),

@@ -28,6 +28,8 @@ def board(**given: Any) -> None:
     from clickhouse_connect.driver import exceptions as driver
 
     from sinks.board import serve
+    from sinks.board.deliveries import Outbox
+    from sinks.board.live import Source
     from sinks.board.pages import Board
     from sinks.clickhouse.client import chdb_path
     from sinks.sql.endpoint import EndpointError
@@ -38,15 +40,16 @@ def board(**given: Any) -> None:
     settings = settled(**given)
     log_to_stderr(settings)
     path = chdb_path(settings.clickhouse_url, settings.data_dir)
+    source = Source(outbox=Outbox(Path(settings.data_dir).resolve() / "outbox.sqlite"))
     token, stop = settings.http_token, stopping()
     try:
         with contextlib.ExitStack() as stack:
             if path is None:
                 database = stack.enter_context(contextlib.closing(client(settings)))
-                shown = Board(serve.server(database), token)
+                shown = Board(serve.server(database), token, source)
             else:
                 _check(path)
-                shown = serve.EmbeddedBoard(path, token)
+                shown = serve.EmbeddedBoard(path, token, source)
             ops_url = stack.enter_context(health.serving(settings, "board"))
             address = stack.enter_context(
                 serve.serving(shown, settings.board_host, settings.board_port, token)

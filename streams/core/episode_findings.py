@@ -9,7 +9,15 @@ from schemas.findings import CascadeFinding
 from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.words import SECOND, Coverage, FeedClass, Phase, PositionSide
-from streams.core.detectors import branching, darkness, interest, log_rate, reignition, totals
+from streams.core.detectors import (
+    beyond_orders,
+    branching,
+    darkness,
+    interest,
+    log_rate,
+    reignition,
+    totals,
+)
 from streams.core.detectors import episode as episodes
 from streams.core.detectors.recent import Counts
 from streams.core.detectors.totals import Total
@@ -77,10 +85,8 @@ def cascade_finding(
         ts_detect=params.ts_judged(now.second),
         log_rate=now.score,
         threshold=now.threshold,
-        threshold_is_default=(
-            params.flow.thresholds_are_default
-            if "flow" in now.score_name
-            else params.onset.is_default(asset, view.feed_class)
+        threshold_is_default=beyond_orders.threshold_is_default(
+            params, asset, view.feed_class, now.score_name
         ),
         feed_class=view.feed_class,
         coverage=coverage,

@@ -19,6 +19,7 @@ from schemas.findings import (
     CascadeFinding,
     FeedFinding,
     MarketFinding,
+    SideScore,
     StressFinding,
     WhaleFinding,
 )
@@ -85,6 +86,9 @@ def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:
             )
         elif isinstance(finding, WhaleFinding):
             yield "whale_selling", finding
+        elif isinstance(finding, SideScore):
+            yield "scores", finding
+            continue
         alert = alert_of(finding)
         if alert is not None:
             yield "alerts", alert

@@ -6,6 +6,7 @@ from schemas.findings import (
     AssetPulse,
     CascadeFinding,
     FeedFinding,
+    SideScore,
     StressFinding,
     WhaleFinding,
 )
@@ -29,7 +30,7 @@ from streams.core.roster import Roster
 #: Every shard hears these; a second closes when all of them have passed it.
 INPUTS = ("liquidations", "bars", "whale_transfers")
 
-Finding = CascadeFinding | StressFinding | WhaleFinding | AssetPulse | FeedFinding
+Finding = CascadeFinding | StressFinding | WhaleFinding | AssetPulse | FeedFinding | SideScore
 
 
 class SideState(msgspec.Struct):
@@ -38,6 +39,8 @@ class SideState(msgspec.Struct):
     rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
     episode: Episode | None = None
     counts: dict[str, recent.Counts] = {}
+    #: The ten seconds of which a score was told last, and the score.
+    scored: tuple[int, float] = (0, 0.0)
 
 
 class AssetState(msgspec.Struct):

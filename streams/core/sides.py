@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.findings import AssetPulse, CascadeFinding
+from schemas.findings import AssetPulse, CascadeFinding, SideScore
 from schemas.words import SECOND, FeedClass, PositionSide
 from streams.core.detectors import (
     beyond_orders,
@@ -31,6 +31,8 @@ from streams.core.shard import AssetState, Finding, Shard, SideState
 DAY = 86_400
 #: Days for which an onset is remembered: the whale test asks whether one followed.
 ONSETS_KEPT = 46 * DAY
+#: Of the scores within this many seconds those are told that are higher than all before.
+SCORE_S = 10
 #: Closed episodes of an asset that a correction still reaches: of a day, and this many.
 CLOSED_KEPT = 32
 
@@ -69,6 +71,8 @@ def judge(at: AssetSecond) -> list[Finding]:
         if side_state.rate.age < at.params.onset.min_history_s:
             continue
         findings += _followed(at, side, side_state, now, feed_class)
+        if _is_news(side_state, now):
+            findings.append(_score(at, side, side_state, now, feed_class))
         excess = Excess(now.score - now.threshold, side, feed_class)
         if loudest is None or excess.nats > loudest.nats:
             loudest = excess
@@ -157,6 +161,35 @@ def _infer_side(at: AssetSecond, side: PositionSide, episode: Episode) -> None:
 
 def _extremes_before(at: AssetSecond) -> tuple[float | None, float | None]:
     return flow.extremes(at.state.flows, at.second // 60, at.params.episode.reference_min)
+
+
+def _is_news(state: SideState, now: Second) -> bool:
+    """Note a score, and return whether it is higher than those told of the same ten seconds."""
+    stretch = now.second // SCORE_S
+    if stretch == state.scored[0] and now.score <= state.scored[1]:
+        return False
+    state.scored = stretch, now.score
+    return True
+
+
+def _score(
+    at: AssetSecond, side: PositionSide, state: SideState, now: Second, feed_class: FeedClass
+) -> SideScore:
+    silent = darkness.silent_feeds(at.shard.inputs, at.second, at.second)
+    return SideScore(
+        asset=at.asset,
+        position_side=side,
+        ts_event=at.second * SECOND,
+        ts_detect=(at.second + 1 + at.params.grace_s) * SECOND,
+        log_rate=now.score,
+        threshold=now.threshold,
+        threshold_is_default=beyond_orders.threshold_is_default(
+            at.params, at.asset, feed_class, now.score_name
+        ),
+        score_name=now.score_name,
+        feed_class=feed_class,
+        coverage="unknown" if darkness.unseen(silent) else log_rate.coverage(state.rate),
+    )
 
 
 def _pulse(at: AssetSecond, loudest: Excess) -> AssetPulse:

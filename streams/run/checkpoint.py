@@ -20,7 +20,7 @@ from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 6
+FORMAT = 7
 _DIGEST = 16
 
 

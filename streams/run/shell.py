@@ -15,6 +15,8 @@ import msgspec
 import orjson
 
 from schemas.findings import Alert
+from sinks.board.deliveries import Outbox
+from sinks.board.live import Source as BoardSource
 from sinks.board.pages import PAGE
 from sinks.board.serve import EmbeddedBoard
 from sinks.clickhouse.client import DataDirBusy, Writer, chdb_path
@@ -87,7 +89,9 @@ class Embedded:
         listen = Listen(given.sql_host, given.sql_port, given.http_token)
 
         def pages(path: Path) -> EmbeddedBoard:
-            return EmbeddedBoard(path, given.http_token, lambda: self._playing)
+            outbox = self.data_dir.resolve() / "outbox.sqlite" if given.webhook_urls else None
+            source = BoardSource(lambda: self._playing, Outbox(outbox, "no receiver is set"))
+            return EmbeddedBoard(path, given.http_token, source)
 
         store = opened_store(
             given.clickhouse_url, self.data_dir, clickhouse_tls(given), listen, pages

@@ -27,7 +27,7 @@ from schemas.topics import TOPICS
 from streams.core.params import MarketParams, WhaleParams
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBib3RoIHNoZWxscyB0ZXN0"
-FINDINGS = ("cascades", "market_cascades", "whale_selling", "alerts")
+FINDINGS = ("cascades", "market_cascades", "whale_selling", "scores", "alerts")
 WAIT_S = 150
 BAD = {
     "trades": [b'{"type":"trade","price":NaN}', b'{"type":"trade"', b"\xff\xfe", b"[]"],

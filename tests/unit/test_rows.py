@@ -12,6 +12,7 @@ from schemas.findings import (
     AssetPulse,
     CascadeFinding,
     MarketFinding,
+    SideScore,
     StressFinding,
     WhaleFinding,
 )
@@ -80,6 +81,10 @@ SAMPLES: list[tuple[str, msgspec.Struct]] = [
         reason="no taker flow", notional_usd=None, excess_selling_usd=None, statistic=None,
         p_value=None, placebos=0, shared=False, onset_followed=True, onset_placebo_rate=0.1,
         ts_event=T, ts_window_end=T, ts_detect=T, params_version="v1",
+    )),
+    ("scores", SideScore(
+        asset="BTC", position_side="long", ts_event=T, ts_detect=T, log_rate=3.5, threshold=4.3,
+        threshold_is_default=True, score_name="Z30", feed_class="full", coverage="full",
     )),
     ("alerts", Alert(
         alert_id="a1", dedup_key="e1", kind="cascade", tier="cascade", severity="critical",

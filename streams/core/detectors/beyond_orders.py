@@ -5,13 +5,22 @@ a venue complete                ──> Z30 ───────┘
 otherwise                       ──> Z30 as it is: throttled, Z measures duration
 """
 
-from schemas.words import FeedClass, PositionSide
+from schemas.words import FeedClass, PositionSide, ScoreName
 from streams.core.detectors import log_rate, taker, volatility
 from streams.core.detectors.episode import Second
 from streams.core.detectors.log_rate import RateState
 from streams.core.detectors.taker import TakerState
 from streams.core.detectors.volatility import VolatilityState
 from streams.core.params import Params
+
+
+def threshold_is_default(
+    params: Params, asset: str, feed_class: FeedClass, score_name: ScoreName
+) -> bool:
+    """Return whether the threshold of such a score was not fitted for this asset and feeds."""
+    if "flow" in score_name:
+        return params.flow.thresholds_are_default
+    return params.onset.is_default(asset, feed_class)
 
 
 def add_flow(
@@ -33,9 +42,7 @@ def less_volatility(
     with_flow = now.score_name == "Z30+flow"
     if feed_class == "throttled" and not with_flow:
         return
-    default = params.onset.is_default(asset, feed_class)
-    if with_flow:
-        default = params.flow.thresholds_are_default
+    default = threshold_is_default(params, asset, feed_class, now.score_name)
     usual, less = params.volatility, volatility.owed(params.volatility, price, now.second)
     if less is None or not params.counts_volatility(default):
         return

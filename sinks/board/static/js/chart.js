@@ -6,15 +6,17 @@ import {clockOf, date, moment, price, seconds, usd, zone} from "./format.js";
 
 const SIGNS = {onset: "◆", wave: "▲", peak: "●", exhausted: "■", reignited: "◆", watch: "◇"};
 const PLOTS = [
-  {name: "price", label: "price", share: 0.5},
-  {name: "forced", label: "forced USD", share: 0.3},
-  {name: "taker", label: "net taker USD", share: 0.2},
+  {name: "price", share: 0.42},
+  {name: "forced", share: 0.24},
+  {name: "taker", share: 0.14},
+  {name: "score", share: 0.2},
 ];
 
 export class Chart {
   constructor(box) {
     this.box = box;
     this.rows = [];
+    this.curve = [];
     this.marks = {bands: [], signs: [], deposits: []};
     this.plots = [];
     this.range = null;
@@ -23,8 +25,9 @@ export class Chart {
   }
 
   // `range` is [first, last] second; `marks` has bands, signs and deposits in it.
-  show(rows, range, marks) {
+  show(rows, curve, range, marks) {
     this.rows = rows;
+    this.curve = curve;
     this.range = range;
     this.marks = marks;
     if (!this.plots.length) this.build();
@@ -46,6 +49,7 @@ export class Chart {
       [x, of((r) => r.price), of((r) => r.high), of((r) => r.low)],
       [x, of((r) => r.short_usd || null), of((r) => (r.long_usd ? -r.long_usd : null)), of((r) => r.unknown_usd || null)],
       [x, of((r) => (r.buy_usd || r.sell_usd ? r.buy_usd - r.sell_usd : null))],
+      ["t", "long_score", "short_score", "unknown_score", "threshold"].map((name) => this.curve.map((row) => row[name])),
     ];
   }
 
@@ -72,13 +76,13 @@ export class Chart {
       scales: {x: {range: () => this.range}, y: plot.name === "price" ? {} : {range: (u, low, high) => [Math.min(low, 0), Math.max(high, 0) || 1]}},
       axes: [
         {...axis, show: last, size: 28, values: (u, splits) => splits.map((t) => clockOf(t).slice(0, 5))},
-        {...axis, size: 62, values: (u, splits) => splits.map(plot.name === "price" ? price : usd)},
+        {...axis, size: 62, values: (u, splits) => splits.map({price, score: String}[plot.name] || usd)},
       ],
       series: this.series(plot.name),
       hooks: {
         drawClear: [(u) => this.drawBands(u)],
         draw: plot.name === "price" ? [(u) => this.drawSigns(u)] : [],
-        setCursor: index === 0 ? [(u) => this.read(u.cursor.idx)] : [],
+        setCursor: plot.name === "price" ? [(u) => this.read(u.cursor.idx)] : [],
       },
     };
   }
@@ -91,7 +95,9 @@ export class Chart {
     }
     const filled = (colour) => ({fill: this.ink(colour), stroke: this.ink(colour), width: 0, paths: bars, points: {show: false}});
     if (name === "forced") return [{}, filled("short"), filled("long"), filled("soft")];
-    return [{}, filled("taker")];
+    if (name === "taker") return [{}, filled("taker")];
+    const line = (colour, more) => ({stroke: this.ink(colour), width: 1.5, spanGaps: true, points: {show: false}, ...more});
+    return [{}, line("long"), line("short", {dash: [2, 2]}), line("soft"), line("ink", {dash: [8, 4], width: 1})];
   }
 
   size(plot, last) {

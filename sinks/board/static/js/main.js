@@ -3,7 +3,7 @@
 import {Chart, marksOf} from "./chart.js";
 import {$, el, setText} from "./dom.js";
 import {clock, clockOf, date, duration, moment, seconds, zone} from "./format.js";
-import {coverageText, showAlerts, showEpisodes, showFeeds, showTape, showTotals, showWaterfall, showWhales} from "./panels.js";
+import {coverageText, showAlerts, showEpisodes, showFeeds, showScores, showTape, showTotals, showWaterfall, showWhales} from "./panels.js";
 import {dataUrl, go, linkTo, place, readPlace} from "./place.js";
 import {Player} from "./player.js";
 import {Store} from "./store.js";
@@ -69,6 +69,7 @@ function showAll(touched) {
   const has = (...names) => names.some((name) => touched.includes(name));
   const open = store.rows("episodes").some((e) => e.phase !== "closed");
   if (has("episodes", "changed") || open) showEpisodes(store, at(), choose, salt());
+  if (has("scores")) showScores(store, salt());
   if (has("totals")) showTotals(store, salt());
   if (has("totals", "episodes")) showAssets();
   if (has("tape")) showTape(store, Number(place.usd || 0), $("tape-asset").value, salt());
@@ -139,11 +140,11 @@ async function drawChart() {
   chartAt = Date.now();
   const asset = place.asset;
   const values = {asset, span: place.span || $("span").value, at: store.state.at};
-  const [lines, steps] = await Promise.all([ask("chart", values), ask("marks", values)]);
-  if (!lines || !steps || asset !== place.asset) return;
+  const [lines, steps, curve] = await Promise.all(["chart", "marks", "curve"].map((panel) => ask(panel, values)));
+  if (!lines || !steps || !curve || asset !== place.asset) return;
   const end = seconds(lines.at);
   const range = [end - Number(values.span), end];
-  chart.show(lines.rows, range, marksOf(asset, end, store.rows("episodes"), steps.rows, store.rows("whales")));
+  chart.show(lines.rows, curve.rows, range, marksOf(asset, end, store.rows("episodes"), steps.rows, store.rows("whales")));
   chart.read(chart.plots[0]?.cursor.idx);
 }
 

@@ -111,6 +111,35 @@ export function showEpisodes(store, at, choose, salt) {
   if (!same) box.replaceChildren(...shown);
 }
 
+// ---- scores
+
+const scores = new Table($("scores"), "Scores", [
+  ["asset", (r) => r.asset],
+  ["side", (r) => el("span", {class: `side ${r.position_side}`}, SIDES[r.position_side])],
+  ["score of its threshold", meter],
+  ["to go", (r) => figure(r.distance > 0 ? r.distance.toFixed(2) : "reached", r.distance), "number"],
+  ["highest in 10 min", (r) => figure(highest(r.largest_excess), r.largest_excess), "number"],
+  ["at", (r) => clock(r.ts_event)],
+  ["threshold", (r) => `${r.score_name}, ${r.threshold_is_default ? "default" : "fitted"}`],
+  ["coverage", (r) => coverageText(r.coverage)],
+], (r) => `${r.asset}|${r.position_side}`,
+"No score in the last 10 min: no order was forced, or too little is learnt yet. How near the next alarm is, is not known.");
+
+function highest(excess) {
+  return excess >= 0 ? `${excess.toFixed(2)} above` : `${(-excess).toFixed(2)} below`;
+}
+
+function meter(r) {
+  const line = el("span", {class: `fill ${r.position_side}`});
+  line.style.width = `${Math.max(0, Math.min(1, r.log_rate / r.threshold)) * 6}rem`;
+  return el("span", {class: "measure score"}, el("span", {class: "track"}, line),
+    figure(`${r.log_rate.toFixed(2)} of ${r.threshold.toFixed(2)}`, r.log_rate, {"data-threshold": String(r.threshold)}));
+}
+
+export function showScores(store, salt) {
+  scores.show(store.rows("scores"), salt);
+}
+
 // ---- tables
 
 const totals = new Table($("totals"), "Totals of 24 h", [
@@ -201,7 +230,7 @@ const alerts = new Table($("alerts"), "Alerts", [
   ["time", (r) => clock(r.ts_detect)],
   ["severity", (r) => el("span", {class: `severity ${r.severity}`}, r.severity)],
   ["alert", (r) => el("span", {}, el("b", {}, r.title), el("small", {}, ` ${r.text}`))],
-  ["delivered", (r) => r.delivery || "no receiver"],
+  ["delivered", (r) => r.delivery],
 ], (r) => r.alert_id, "Nobody was told anything in the last 24 h of the data.");
 
 export function showAlerts(store, salt) {
@@ -223,6 +252,8 @@ function ago(then, at) {
 export function showFeeds(store, at, salt) {
   feeds.show(store.rows("feeds").map((row) => ({...row, at})), salt);
   $("silent").replaceChildren(...store.rows("silent").map((r) => el("li", {class: "warn"}, `${r.title}, since ${date(r.ts_event)} ${clock(r.ts_event)}: ${r.text}`)));
+  const gaps = store.rows("gaps").map((r) => el("li", {}, `${date(r.ts_event)} ${clock(r.ts_event)} ${r.producer}: ${r.state}${r.reason ? `, ${r.reason}` : ""}`));
+  $("gaps").replaceChildren(...(gaps.length ? gaps : [el("li", {}, "None was told in the last 24 h of the data.")]));
   const letters = store.rows("letters").map((r) => el("li", {}, `${count(Number(r.letters))} of ${r.topic}: ${r.reason}`));
   $("letters").replaceChildren(...(letters.length ? letters : [el("li", {}, "None.")]));
 }

@@ -4,9 +4,9 @@ const KEYS = {
   episodes: ["episode_id"], changed: ["episode_id"], market: ["episode_id"],
   totals: ["asset", "venue"], tape: ["event_id"], whales: ["event_id", "venue"],
   alerts: ["alert_id"], feeds: ["venue"], silent: ["dedup_key"], letters: ["topic", "reason"],
-  scores: ["asset", "position_side"],
+  scores: ["asset", "position_side"], gaps: ["producer", "state", "ts_event", "reason"],
 };
-const BY_TIME = {episodes: "ts_onset", market: "ts_onset", tape: "ts_event", whales: "ts_event", alerts: "ts_detect"};
+const BY_TIME = {episodes: "ts_onset", market: "ts_onset", tape: "ts_event", whales: "ts_event", alerts: "ts_detect", gaps: "ts_event"};
 const BY_SIZE = {totals: "notional_usd", letters: "letters"};
 
 export function keyOf(panel, row) {
@@ -41,6 +41,7 @@ export class Store {
     const time = BY_TIME[name];
     const size = BY_SIZE[name];
     if (time) rows.sort((a, b) => (a[time] < b[time] ? 1 : a[time] > b[time] ? -1 : 0));
+    else if (name === "scores") rows.sort((a, b) => a.distance - b.distance);
     else if (size) rows.sort((a, b) => b[size] - a[size]);
     return rows;
   }
