@@ -4,7 +4,7 @@
 /board/events               server-sent events: `whole`, then `changes`, `state` and `beat`
 /board/data/now.json?at=    every shared panel as of a moment
 /board/data/PANEL.json      one panel; also .csv, and .sql: the statement with its values
-/board/login                takes the token, gives a cookie
+/board/login                says whether data may be read; takes the token, gives a cookie
 """
 
 import asyncio
@@ -91,6 +91,7 @@ class Board:
         app.router.add_get("/board", _to_page)
         app.router.add_get("/board/events", self._events)
         app.router.add_get("/board/data/{name}.{form}", self._data)
+        app.router.add_get("/board/login", self._is_in)
         app.router.add_post("/board/login", self._login)
         app.router.add_get("/board/{path:.*}", self._file)
         app.on_shutdown.append(self._close)
@@ -116,6 +117,11 @@ class Board:
         if request.headers.get("If-None-Match") == file.tag:
             return web.Response(status=304, headers=headers)
         return _sent(request, file.packed, headers | {"Content-Type": file.kind})
+
+    async def _is_in(self, request: web.Request) -> web.Response:
+        allowed = login.may_read(self._token, request.headers, request.cookies)
+        headers = _HEADERS | {"Cache-Control": "no-store"}
+        return web.json_response({"allowed": allowed}, headers=headers)
 
     async def _login(self, request: web.Request) -> web.Response:
         try:

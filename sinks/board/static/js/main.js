@@ -14,7 +14,7 @@ const WORDS = {empty: "No data", cascade: "Cascade", watch: "Watch", calm: "Calm
 
 const store = new Store();
 const chart = new Chart($("chart"));
-const stream = new Stream(hear, linked);
+const stream = new Stream(hear, linked, () => enter());
 const player = new Player({end: () => liveEnd, show: showMoment, live: goLive});
 
 let liveEnd = null;     // seconds: where the data end
@@ -45,13 +45,16 @@ function linked(is) {
   const text = is ? "connected" : "not connected; what is shown is from before. Trying again";
   setText($("link"), text);
   document.body.classList.toggle("unlinked", !is);
-  if (!is) askWhy();
 }
 
-// An EventSource does not say why it failed: a token may be asked for.
-async function askWhy() {
-  const response = await fetch("data/letters.json").catch(() => null);
-  $("login").hidden = response?.status !== 401;
+// Opens the stream, or asks for the token: an EventSource does not say why it failed.
+async function enter() {
+  const response = await fetch("login").catch(() => null);
+  if (!response?.ok) return stream.again();
+  const {allowed} = await response.json();
+  $("login").hidden = allowed;
+  if (allowed) return stream.open();
+  return setText($("link"), "log in to see the data");
 }
 
 // ---- what is shown
@@ -275,12 +278,12 @@ async function logIn(event) {
   const response = await fetch("login", {method: "POST", body}).catch(() => null);
   setText($("login-problem"), response?.ok ? "" : "That is not the token.");
   $("login").hidden = Boolean(response?.ok);
-  if (response?.ok) stream.open();
+  if (response?.ok) enter();
 }
 
 readPlace();
 addSwitches();
 addTools();
-stream.open();
+enter();
 if (place.at) player.start(seconds(place.at.replace("T", " ").replace("Z", "").padEnd(19, ":00")));
 setInterval(showClock, 1000);

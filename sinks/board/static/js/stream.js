@@ -4,9 +4,11 @@ const SILENT_MS = 15_000;
 const AGAIN_MS = [500, 1000, 2000, 5000];
 
 export class Stream {
-  constructor(hear, linked) {
+  // `linked` hears whether it stands; `retry` opens it again when that may be.
+  constructor(hear, linked, retry) {
     this.hear = hear;
     this.linked = linked;
+    this.retry = retry;
     this.last = "";
     this.tries = 0;
     this.heard = 0;
@@ -43,7 +45,7 @@ export class Stream {
     this.linked(false);
     const wait = AGAIN_MS[Math.min(this.tries, AGAIN_MS.length - 1)];
     this.tries += 1;
-    this.timer = setTimeout(() => this.open(), wait);
+    this.timer = setTimeout(this.retry, wait);
   }
 
   check() {
