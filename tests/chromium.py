@@ -36,7 +36,9 @@ def launched() -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, size: Any = WIDE, scheme: Any = "light") -> Iterator[Watched]:
+def opened(
+    browser: Browser, url: str, size: Any = WIDE, scheme: Any = "light"
+) -> Iterator[Watched]:
     """Open a page of its own context."""
     context = browser.new_context(viewport=size, color_scheme=scheme)
     context.set_default_timeout(WAIT_MS)
