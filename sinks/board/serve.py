@@ -1,7 +1,7 @@
 """Where the board's answers come from: the embedded database, or a ClickHouse server."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from aiohttp import web
 from clickhouse_connect.driver import exceptions as driver
 
 from schemas.access import is_loopback, why_not_bound
+from sinks.board.deliveries import Outbox
 from sinks.board.live import Source
 from sinks.board.pages import PAGE, Board
 from sinks.board.panels import Ask
@@ -17,6 +18,8 @@ from sinks.sql.endpoint import EndpointError
 from sinks.sql.protocol import UNKNOWN, Limits, QueryError
 from sinks.sql.reader import Reader
 
+#: An outbox in a data directory.
+OUTBOX = "outbox.sqlite"
 #: What one question of the board may take of a server.
 _LIMITS = {"max_execution_time": 30, "max_memory_usage": 2_000_000_000, "readonly": 2}
 
@@ -31,6 +34,18 @@ class EmbeddedBoard(Board):
     async def _close(self, app: web.Application) -> None:
         self._reader.close()
         await super()._close(app)
+
+
+def beside(
+    data_dir: Path, token: str, has_receivers: bool, run: Callable[[], str] = lambda: ""
+) -> Callable[[Path], EmbeddedBoard]:
+    """Return what makes the board of an embedded database, served beside its SQL endpoint.
+
+    `run` names the run that is played; with receivers the outbox lies in `data_dir`.
+    """
+    outbox = data_dir.resolve() / OUTBOX if has_receivers else None
+    source = Source(run, Outbox(outbox, "no receiver is set"))
+    return lambda path: EmbeddedBoard(path, token, source)
 
 
 def embedded(reader: Reader) -> Ask:

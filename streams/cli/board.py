@@ -40,7 +40,7 @@ def board(**given: Any) -> None:
     settings = settled(**given)
     log_to_stderr(settings)
     path = chdb_path(settings.clickhouse_url, settings.data_dir)
-    source = Source(outbox=Outbox(Path(settings.data_dir).resolve() / "outbox.sqlite"))
+    source = Source(outbox=Outbox(Path(settings.data_dir).resolve() / serve.OUTBOX))
     token, stop = settings.http_token, stopping()
     try:
         with contextlib.ExitStack() as stack:

@@ -15,10 +15,8 @@ import msgspec
 import orjson
 
 from schemas.findings import Alert
-from sinks.board.deliveries import Outbox
-from sinks.board.live import Source as BoardSource
 from sinks.board.pages import PAGE
-from sinks.board.serve import EmbeddedBoard
+from sinks.board.serve import beside
 from sinks.clickhouse.client import DataDirBusy, Writer, chdb_path
 from sinks.clickhouse.retry import Retry
 from sinks.sql.endpoint import EndpointError
@@ -87,12 +85,9 @@ class Embedded:
         self._stack.enter_context(_owned(self.data_dir))
         given = self.settings
         listen = Listen(given.sql_host, given.sql_port, given.http_token)
-
-        def pages(path: Path) -> EmbeddedBoard:
-            outbox = self.data_dir.resolve() / "outbox.sqlite" if given.webhook_urls else None
-            source = BoardSource(lambda: self._playing, Outbox(outbox, "no receiver is set"))
-            return EmbeddedBoard(path, given.http_token, source)
-
+        pages = beside(
+            self.data_dir, given.http_token, bool(given.webhook_urls), lambda: self._playing
+        )
         store = opened_store(
             given.clickhouse_url, self.data_dir, clickhouse_tls(given), listen, pages
         )

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import msgspec
 
+from sinks.board.pages import PAGE
+from sinks.board.serve import beside
 from sinks.clickhouse.client import Intents, Writer
 from sinks.kafka import consumer
 from sinks.sql.store import Listen, opened_store
@@ -105,10 +107,12 @@ def _embedded_sink(
     """Start the sink and the SQL endpoint here when the store is chDB."""
     listen = Listen(settings.sql_host, settings.sql_port, settings.http_token)
     tls, data_dir = clickhouse_tls(settings), Path(settings.data_dir)
-    store = stack.enter_context(opened_store(settings.clickhouse_url, data_dir, tls, listen))
+    pages = beside(data_dir, settings.http_token, bool(settings.webhook_urls))
+    store = stack.enter_context(opened_store(settings.clickhouse_url, data_dir, tls, listen, pages))
     if store.url is None:
         ready(f"clickhouse {store.database} on the server")
         return None
+    ready(f"board      {store.url}{PAGE}")
     ready(f"sql        {store.url}")
     stop = threading.Event()
     thread = threading.Thread(target=_sink, args=(settings, store.client, stop), name="sink")
