@@ -224,7 +224,8 @@ def _query(lead: Alert) -> str:
 
 
 def _link(template: str, lead: Alert) -> str:
-    time = utc(lead.ts_event, "%Y-%m-%dT%H:%M:%SZ")
+    # Not when it happened: the board shows what was known at a moment.
+    time = utc(lead.ts_detect, "%Y-%m-%dT%H:%M:%SZ")
     for name, value in (("episode", lead.dedup_key), ("asset", lead.asset), ("time", time)):
         template = template.replace(f"{{{name}}}", quote(value, safe=""))
     return template

@@ -1,6 +1,6 @@
 """Who is told what: rules in TOML, and what holds without any.
 
-    board = "https://board.example/?episode={episode}&at={time}"
+    board = "https://board.example/board/?episode={episode}&asset={asset}&at={time}"
 
     [[rule]]
     to = ["slack", "relay.example"]     # forms, hosts or names of endpoints; all where not given

@@ -2,6 +2,11 @@
 
 import asyncio
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -195,6 +200,28 @@ def test_a_waterfall_adds_up_to_what_was_forced_in_the_episode(
         f" AND ts_event >= '{row['ts_onset']}' AND ts_event < toDateTime64('{row['ts_end']}', 6, 'UTC') + 1",
     )
     assert sum(level["notional_usd"] for level in levels) == pytest.approx(truth["usd"])
+
+
+def test_on_a_terminal_a_run_ends_by_naming_its_board(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streams.cli", "run", "--hours", "0.1", "--data-dir", str(tmp_path)],
+        env=os.environ | {"UNDERTOW_SQL_PORT": "0"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    said = ""
+    while not re.search(r"serving the board on (\S+); Ctrl-C ends it", said):
+        said += os.read(ours, 4096).decode(errors="replace")
+    url = re.findall(r"serving the board on (\S+);", said)[0]
+    assert url.endswith("/board/")
+    assert get(url)[0] == 200
+    assert json.loads(get(f"{url}data/now.json")[2])["panels"]["totals"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+    os.close(ours)
 
 
 def test_a_value_that_is_none_is_refused_by_name(address: str) -> None:

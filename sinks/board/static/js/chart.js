@@ -155,7 +155,7 @@ export class Chart {
     const traded = row.buy_usd + row.sell_usd;
     const taker = traded ? `taker ${usd(row.buy_usd - row.sell_usd)} net, imbalance ${((row.buy_usd - row.sell_usd) / traded).toFixed(2)}` : "no trades";
     const when = moment(row.t);
-    setText($("reading"), `${date(when)} ${clockOf(row.t)} ${zone.name()}: price ${price(row.price)}; forced ≥ ${forced.join(", ") || "none shown"}; ${taker}`);
+    setText($("reading"), `${date(when)} ${clockOf(row.t)} ${zone.name()}: price ${price(row.price)}; ${forced.length ? `forced at least ${forced.join(", ")}` : "no forced order shown"}; ${taker}`);
   }
 
   step(event) {

@@ -119,7 +119,8 @@ function showAssets() {
   for (const row of store.rows("episodes")) if (!worth.has(row.asset)) worth.set(row.asset, 0);
   const assets = [...worth.keys()].sort((a, b) => worth.get(b) - worth.get(a));
   if (place.asset && !assets.includes(place.asset)) assets.push(place.asset);
-  if (!place.asset && assets.length) go({asset: assets[0]});
+  const linkedTo = store.panels.episodes.get(place.episode);
+  if (!place.asset && assets.length) go({asset: linkedTo ? linkedTo.asset : assets[0]});
   options($("asset"), assets.map((a) => [a, a]), place.asset);
   options($("tape-asset"), [["", "every asset"], ...assets.map((a) => [a, a])], $("tape-asset").value);
 }
@@ -285,5 +286,10 @@ readPlace();
 addSwitches();
 addTools();
 enter();
-if (place.at) player.start(seconds(place.at.replace("T", " ").replace("Z", "").padEnd(19, ":00")));
+if (place.at) {
+  const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(place.at) ? place.at : `${place.at}Z`;
+  const start = Date.parse(zoned) / 1000;
+  if (Number.isFinite(start)) player.start(start);
+  else go({at: ""});
+}
 setInterval(showClock, 1000);
