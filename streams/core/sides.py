@@ -180,7 +180,7 @@ def _score(
         asset=at.asset,
         position_side=side,
         ts_event=at.second * SECOND,
-        ts_detect=(at.second + 1 + at.params.grace_s) * SECOND,
+        ts_detect=at.params.ts_judged(at.second),
         log_rate=now.score,
         threshold=now.threshold,
         threshold_is_default=beyond_orders.threshold_is_default(
