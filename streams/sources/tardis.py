@@ -10,6 +10,7 @@ ORDER's for every venue: Tardis turns position words round, so sell closed a lon
 tardis-node's mappers (src/mappers/*.ts), not run against their service.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,7 +25,7 @@ from streams.feeds.frames import UnreadableFrame
 from streams.feeds.identities import occurring
 from streams.feeds.instruments import Instrument
 from streams.sources.build import Terms, instrument_of, liquidation, trade
-from streams.sources.lines import SourceError, head
+from streams.sources.lines import SourceError, head, row
 from streams.sources.tables import Build, Table, cells_of, column_names
 
 
@@ -89,6 +90,21 @@ class _Ticker(msgspec.Struct, array_like=True, gc=False):
     mark_price: PriceIn | Literal[""]
 
 
+def of_cells(kind: str, cells: Sequence[object]) -> Trade | Liquidation | OpenInterest | None:
+    """Build the record of one message (`trade`, `liquidation`, `derivative_ticker`).
+
+    `cells` stand as in the CSV; of tickers only the columns that are read. Raises UnreadableFrame.
+    """
+    if kind == "derivative_ticker":
+        return _interest(row(cells, _Ticker))
+    x = row(cells, _Row)
+    return _trade(x, _exchange(x.exchange)) if kind == "trade" else _forced_once(x)
+
+
+def _forced_once(x: _Row) -> Liquidation | None:
+    return _liquidation(x, _exchange(x.exchange), {})
+
+
 def _rows(path: Path) -> Build:
     forced = _kind(path) == "liquidations"
     # Liquidations mostly have no id; equal ones of one message count up, as in the live feed.
@@ -112,17 +128,23 @@ def _tickers(path: Path) -> Build:
     latest: dict[str, float] = {}
 
     def build(x: _Ticker) -> OpenInterest | None:
-        venue = _exchange(x.exchange).venue
         # A row repeats what did not change; it is told once.
         if not x.open_interest or latest.get(x.symbol) == x.open_interest:
             return None
         latest[x.symbol] = x.open_interest
-        sides = _OPEN_INTEREST_SIDES.get(venue, "unknown")
-        instrument, times = _instrument(x.exchange, x.symbol), (x.timestamp, x.local_timestamp)
-        price = x.mark_price or None
-        return readings.interest(venue, instrument, x.open_interest, price, sides, times)
+        return _interest(x)
 
     return build
+
+
+def _interest(x: _Ticker) -> OpenInterest | None:
+    venue = _exchange(x.exchange).venue
+    if not x.open_interest:
+        return None
+    sides = _OPEN_INTEREST_SIDES.get(venue, "unknown")
+    instrument, times = _instrument(x.exchange, x.symbol), (x.timestamp, x.local_timestamp)
+    price = x.mark_price or None
+    return readings.interest(venue, instrument, x.open_interest, price, sides, times)
 
 
 def _exchange(name: str) -> _Exchange:

@@ -1,0 +1,1 @@
+"""`undertow bridge`: topics of cryptofeed or tardis-machine, as ours, and what they lost."""
