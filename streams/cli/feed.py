@@ -4,11 +4,13 @@ from typing import Any
 
 import click
 
+from streams.cli.learn import learn
 from streams.cli.options import Refused, option, stopping, watched
 from streams.cli.stage import stage
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@click.pass_context
 @option("venues")
 @option("assets")
 @option("feed_name")
@@ -18,7 +20,7 @@ from streams.cli.stage import stage
 @option("kafka_url")
 @option("data_dir")
 @watched
-def feed(**given: Any) -> None:
+def feed(context: click.Context, **given: Any) -> None:
     """Hear venues live, and write what they tell to Kafka.
 
     A second feed of the same venues, under another --feed-name, may run beside the first: what
@@ -28,6 +30,8 @@ def feed(**given: Any) -> None:
     undertow feed --venues binance,bybit --assets BTC,ETH --kafka-url broker1:9092
     undertow feed --venues binance,bybit --assets all --feed-name second
     """
+    if context.invoked_subcommand:
+        return
     from streams.feed import worker
     from streams.feed.kafka_outlet import NotDelivered
     from streams.feed.listing import Nothing
@@ -42,3 +46,6 @@ def feed(**given: Any) -> None:
             raise Refused(str(problem)) from None
         except NotDelivered as problem:
             raise click.ClickException(str(problem)) from None
+
+
+feed.add_command(learn)

@@ -28,6 +28,8 @@ from streams.feed.recent import Recent
 from streams.feed.rest import Rest
 from streams.feeds.frames import Refusal
 from streams.feeds.instruments import Instruments
+from streams.feeds.learning import Learnt
+from streams.process import learnt_file
 
 log = logging.getLogger("undertow.feed")
 #: Event time runs so far behind receipt: Binance pushes a forced order up to a second late.
@@ -53,6 +55,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     places: dict[str, int] = {}
     cache: Path = Path("data/instruments")
     keep_frame: Callable[[str, bytes, int], None] | None = None
+    learnt: Learnt = Learnt()
 
 
 class VenueFeed:
@@ -82,6 +85,7 @@ class VenueFeed:
         self._rest = Rest(protocol, session, at)
         cache = self.wanted.cache / f"{protocol.venue}.json"
         self._instruments = await listing.listed(self._rest, protocol, cache)
+        learnt_file.apply(self.wanted.learnt, protocol.venue, self._instruments)
         chosen = listing.chosen(protocol, self._instruments, self.wanted.assets)
         self._symbols = [one.venue_symbol for one in chosen]
         connects = Connects(protocol.connects_a_minute, at)

@@ -14,6 +14,8 @@ from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol
 from streams.feed.venue_feed import VenueFeed, Wanted
 from streams.feed.venues import PROTOCOLS
+from streams.feeds.learning import Learnt
+from streams.process import learnt_file
 from streams.process.label_file import LabelsUnreadable
 from streams.process.settings import Settings
 
@@ -56,9 +58,17 @@ def feeds_of(
             places=places(producer),
             cache=Path(settings.data_dir) / "instruments",
             keep_frame=keep_frame,
+            learnt=_learnt(settings),
         )
         feeds.append(VenueFeed(protocol, wanted, outlet, at, burning))
     return feeds
+
+
+def _learnt(settings: Settings) -> Learnt:
+    try:
+        return learnt_file.load(learnt_file.file_of(settings.data_dir))
+    except ValueError as problem:
+        raise Unfit(str(problem)) from None
 
 
 def protocols(settings: Settings) -> list[Protocol]:

@@ -133,6 +133,9 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     if st := order.st or event.st:
         _check_product(instrument, st)
     stream = stream or ALL_MARKET
+    coverage = _coverage(stream, instrument.unit != "base")
+    if coverage == "largest_per_second" and instruments.symbol_stream is not None:
+        coverage = instruments.symbol_stream
     record = forced_order(
         instrument=instrument,
         side=order.S,
@@ -143,7 +146,7 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         ts_event=order.T * 1000,
         ts_recv=ts_recv,
         stream=stream,
-        coverage=_coverage(stream, instrument.unit != "base"),
+        coverage=coverage,
     )
     return Parsed([] if record is None else [record], [])
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from schemas.texts import identity_problem
-from schemas.words import GRID, WHOLE, check_words, grid_usd
+from schemas.words import GRID, WHOLE, Coverage, check_words, grid_usd
 from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
 from streams.feeds.symbols import without_multiplier
 
@@ -56,6 +56,8 @@ class Instruments(dict[str, Instrument]):
 
     #: Which chain the addresses are of, where they are tokens.
     chain: str = "ethereum"
+    #: What Binance's `<symbol>@forceOrder` samples, None where nothing but its page says so.
+    symbol_stream: Coverage | None = None
     #: Which side Gate's WebSocket sign is: the order's or the position's, None until learnt.
     liquidation_sign: Literal["order", "position"] | None = None
 
@@ -77,6 +79,7 @@ class Instruments(dict[str, Instrument]):
         """Return the same instruments for a connection, whose channel numbers are its own."""
         same = Instruments(self.rule, self, self.source, self.date)
         same.liquidation_sign, same.chain = self.liquidation_sign, self.chain
+        same.symbol_stream = self.symbol_stream
         return same
 
     def __missing__(self, symbol: str) -> Instrument:

@@ -11,7 +11,7 @@ costs the last interval alone. Packed otherwise, or not at all, they are read as
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from heapq import merge
 from pathlib import Path
@@ -141,13 +141,19 @@ def recognises(path: Path, head: list[str]) -> bool:
     return bool(head) and _LINE.match(head[0]) is not None
 
 
-def frames_source(path: Path | Sequence[Path]) -> Source:
+#: Has a venue's instruments read its messages in a way of one's own.
+Prepare = Callable[[str, Instruments], None]
+
+
+def frames_source(
+    path: Path | Sequence[Path], prepare: Prepare = lambda venue, instruments: None
+) -> Source:
     """Play recorded frames in the order of receipt; what several connections told counts once.
 
     Raises SourceError when nothing is there.
     """
     files = data_files(path, recognises)
-    player = _Player()
+    player = _Player(prepare)
     parts = [_lazily(file, player) for file in files]
     return Source(
         name=f"raw frames, {len(files)} file{'s' * (len(files) > 1)}",
@@ -166,7 +172,8 @@ def reader_of(path: Path) -> Reader:
 class _Player:
     """Parses frames as the connections did that heard them."""
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Prepare = lambda venue, instruments: None) -> None:
+        self._prepare = prepare
         self._tables: dict[str, Instruments] = {}
         self._connections: dict[tuple[str, str], Instruments] = {}
         self._seen: dict[tuple[str, int], None] = {}
@@ -207,6 +214,7 @@ class _Player:
                 channels = self._connections[venue, connection].channels
                 self._connections[venue, connection] = table.of_connection()
                 self._connections[venue, connection].channels = channels
+                self._prepare(venue, self._connections[venue, connection])
         return []
 
     def _known(self, frame: RawFrame) -> Instruments:
@@ -214,6 +222,7 @@ class _Player:
         if key not in self._connections:
             table = self._tables.get(frame.venue) or registry.bundled(frame.venue)
             self._connections[key] = table.of_connection()
+            self._prepare(frame.venue, self._connections[key])
         return self._connections[key]
 
     def _is_new(self, record: Any) -> bool:
