@@ -31,6 +31,8 @@ log = logging.getLogger("undertow.board")
 EVERY_S, REST = 1.0, 3.0
 #: Events kept for readers that come back, and at most so many bytes of them.
 KEPT, KEPT_BYTES = 600, 16_000_000
+#: ClickHouse's codes for a table or a column that is not there.
+_NO_SUCH = (47, 60)
 #: Events that wait for one reader.
 QUEUED = 256
 
@@ -195,9 +197,13 @@ class Live:
 
     def _fail(self, problem: Exception) -> None:
         log.warning("the board's poll failed: %s", problem)
+        behind = isinstance(problem, QueryError) and problem.code in _NO_SUCH
+        remedy = "; the tables are of an older version: `undertow migrate`" if behind else ""
         self._state = self._state | {
             "level": "unknown",
-            "problem": f"The store does not answer: {problem or type(problem).__name__}"[:300],
+            "problem": f"The store does not answer{remedy}: {problem or type(problem).__name__}"[
+                :300
+            ],
         }
         self._tell(self.head())
 

@@ -19,6 +19,7 @@ _SHARED = {
     "episodes": ("episode_id",),
     "changed": ("episode_id",),
     "market": ("episode_id",),
+    "stress": ("episode_id",),
     "scores": ("asset", "position_side"),
     "totals": ("asset", "venue"),
     "tape": ("event_id",),

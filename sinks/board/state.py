@@ -42,10 +42,12 @@ def state(
     blind = _blindness(panels)
     reasons = [f"market-wide: {', '.join(row['assets'])}" for row in markets]
     reasons += [_named(row) for row in episodes]
+    stressed = [row["asset"] for row in panels["stress"] if row["phase"] != "closed"]
+    reasons += [f"{asset}: stress by minute bars, no liquidations seen" for asset in stressed]
     level: Level = "calm"
     if cascades or markets:
         level = "cascade"
-    elif episodes:
+    elif episodes or stressed:
         level = "watch"
     elif blind:
         level = "unknown"

@@ -12,7 +12,13 @@ EPISODE = {"asset": "BTC", "position_side": "long", "phase": "onset", "tier": "c
 
 
 def judged(age_s: float | None = 5.0, moving: bool = False, **panels: Any) -> dict[str, Any]:
-    rows: dict[str, Any] = {"episodes": [], "market": [], "silent": [], "totals": [TOTAL]}
+    rows: dict[str, Any] = {
+        "episodes": [],
+        "market": [],
+        "stress": [],
+        "silent": [],
+        "totals": [TOTAL],
+    }
     return state(AT, age_s, moving, rows | panels)
 
 
@@ -24,6 +30,13 @@ def test_an_open_episode_is_a_cascade_once_called_and_a_watch_before() -> None:
     assert judged(episodes=[EPISODE])["level"] == "cascade"
     assert judged(episodes=[EPISODE | {"tier": "watch"}])["level"] == "watch"
     assert judged(episodes=[EPISODE | {"phase": "closed"}])["level"] == "calm"
+
+
+def test_stress_by_minute_bars_is_a_watch_and_says_that_no_liquidation_was_seen() -> None:
+    seen = judged(stress=[{"asset": "BTC", "phase": "onset"}])
+    assert seen["level"] == "watch"
+    assert "no liquidations seen" in seen["reasons"][0]
+    assert judged(stress=[{"asset": "BTC", "phase": "closed"}])["level"] == "calm"
 
 
 def test_a_silent_feed_is_never_calm_and_is_named() -> None:

@@ -136,11 +136,16 @@ export class Chart {
       if (x >= bbox.left && x <= bbox.left + bbox.width) ctx.fillText(SIGNS[phase] || "", x, bbox.top + size);
     }
     ctx.fillStyle = this.ink("whale");
+    let free = bbox.left;
     for (const {t, text} of this.marks.deposits) {
       const x = u.valToPos(t, "x", true);
       if (x < bbox.left || x > bbox.left + bbox.width) continue;
       ctx.fillText("▼", x, bbox.top + bbox.height - size);
+      // The table has the verdicts for which there is no room.
+      const half = ctx.measureText(text).width / 2;
+      if (x - half < free) continue;
       ctx.fillText(text, x, bbox.top + bbox.height - 2);
+      free = x + half;
     }
     ctx.restore();
   }
@@ -178,6 +183,7 @@ export function marksOf(asset, end, episodes, steps, whales) {
   const signs = steps.map((s) => ({t: seconds(s.ts_event), phase: s.phase}));
   const deposits = whales
     .filter((w) => w.asset === asset)
-    .map((w) => ({t: seconds(w.ts_event), text: w.verdict.replaceAll("_", " ")}));
+    .map((w) => ({t: seconds(w.ts_event), text: w.verdict.replaceAll("_", " ")}))
+    .sort((a, b) => a.t - b.t);
   return {bands, signs, deposits};
 }

@@ -72,7 +72,7 @@ function showAll(touched) {
   const has = (...names) => names.some((name) => touched.includes(name));
   const open = store.rows("episodes").some((e) => e.phase !== "closed");
   if (has("episodes", "changed") || open) showEpisodes(store, at(), choose, salt());
-  if (has("scores")) showScores(store, salt());
+  if (has("scores", "stress")) showScores(store, salt());
   if (has("totals")) showTotals(store, salt());
   if (has("totals", "episodes")) showAssets();
   if (has("tape")) showTape(store, Number(place.usd || 0), $("tape-asset").value, salt());

@@ -138,6 +138,10 @@ function meter(r) {
 
 export function showScores(store, salt) {
   scores.show(store.rows("scores"), salt);
+  const stress = store.rows("stress").map((r) => el("li", {},
+    `${r.asset} ${r.phase === "closed" ? "over" : r.phase}, since ${date(r.ts_onset)} ${clock(r.ts_onset)}: stress ${r.stress.toFixed(2)} against ` +
+    `${r.threshold.toFixed(2)}${r.threshold_is_default ? " (default)" : ""}; takers ${usd(r.cvd_usd)} net in 3 min, move ${r.move_bps.toFixed(0)} bps in 5 min`));
+  $("stress").replaceChildren(...(stress.length ? stress : [el("li", {}, "None was called in the last 24 h of the data.")]));
 }
 
 // ---- tables

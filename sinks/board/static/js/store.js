@@ -1,12 +1,12 @@
 // What is known: rows by panel and key, as the server tells them.
 
 const KEYS = {
-  episodes: ["episode_id"], changed: ["episode_id"], market: ["episode_id"],
+  episodes: ["episode_id"], changed: ["episode_id"], market: ["episode_id"], stress: ["episode_id"],
   totals: ["asset", "venue"], tape: ["event_id"], whales: ["event_id", "venue"],
   alerts: ["alert_id"], feeds: ["venue"], silent: ["dedup_key"], letters: ["topic", "reason"],
   scores: ["asset", "position_side"], gaps: ["producer", "state", "ts_event", "reason"],
 };
-const BY_TIME = {episodes: "ts_onset", market: "ts_onset", tape: "ts_event", whales: "ts_event", alerts: "ts_detect", gaps: "ts_event"};
+const BY_TIME = {episodes: "ts_onset", market: "ts_onset", stress: "ts_onset", tape: "ts_event", whales: "ts_event", alerts: "ts_detect", gaps: "ts_event"};
 const BY_SIZE = {totals: "notional_usd", letters: "letters"};
 
 export function keyOf(panel, row) {
