@@ -1,9 +1,9 @@
-"""One poller for all readers: what changed since the last poll, to whoever listens.
+"""One poller for all listeners: what changed since the last poll, to whoever listens.
 
-    poll ──> panels ──> what differs ──> ring of the last events ──> a bounded queue a reader
+    poll ──> panels ──> what differs ──> ring of the last events ──> a bounded queue a listener
                                             └── Last-Event-ID: what was missed, or all anew
 
-Nobody looking, nothing is asked. A reader that does not keep up loses its queue and is given
+Nobody looking, nothing is asked. A listener that does not keep up loses its queue and is given
 everything anew; it holds up nobody.
 """
 
@@ -29,11 +29,11 @@ log = logging.getLogger("undertow.board")
 
 #: A poll begins at most so often, seconds; and waits this many times what the last one took.
 EVERY_S, REST = 1.0, 3.0
-#: Events kept for readers that come back, and at most so many bytes of them.
+#: Events kept for listeners that come back, and at most so many bytes of them.
 KEPT, KEPT_BYTES = 600, 16_000_000
 #: ClickHouse's codes for a table or a column that is not there.
 _NO_SUCH = (47, 60)
-#: Events that wait for one reader.
+#: Events that wait for one listener.
 QUEUED = 256
 
 Rows = list[dict[str, Any]]
@@ -59,7 +59,7 @@ class Source(NamedTuple):
     outbox: Outbox = Outbox(None)
 
 
-class Reader:
+class Listener:
     """Somebody who listens: events that wait, or `stale` when everything is to be sent anew."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Reader:
 
 
 class Live:
-    """The poller, what it saw last, and its readers; all on one event loop."""
+    """The poller, what it saw last, and its listeners; all on one event loop."""
 
     def __init__(self, ask: Ask, call: Call, source: Source = Source()) -> None:
         """`call` runs a function that blocks elsewhere."""
@@ -96,7 +96,7 @@ class Live:
         self._number = 1
         self._ring: deque[Event] = deque()
         self._ring_bytes = 0
-        self.readers: set[Reader] = set()
+        self.listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
         self._moment = Moment(None, -1)
         self._moved_at = -MOVING_S
@@ -109,31 +109,31 @@ class Live:
         """The data's own time at the last poll."""
         return self._moment.at
 
-    def join(self, last_id: str) -> Reader:
-        """Add a reader; one that names an event of this process gets what came after it."""
-        reader = Reader()
+    def join(self, last_id: str) -> Listener:
+        """Add a listener; one that names an event of this process gets what came after it."""
+        listener = Listener()
         missed = self._after(last_id)
         if missed is not None:
             for event in missed:
-                reader.put(event)
+                listener.put(event)
         elif self._polled:
-            reader.restart()
-        self.readers.add(reader)
+            listener.restart()
+        self.listeners.add(listener)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._poll_on())
-        return reader
+        return listener
 
-    def leave(self, reader: Reader) -> None:
-        """Take a reader out; with the last one polling ends."""
-        self.readers.discard(reader)
+    def leave(self, listener: Listener) -> None:
+        """Take a listener out; with the last one polling ends."""
+        self.listeners.discard(listener)
 
     async def close(self) -> None:
-        """End polling, and tell every reader's loop to look up."""
+        """End polling, and tell every listener's loop to look up."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for reader in self.readers:
-            reader.news.set()
+        for listener in self.listeners:
+            listener.news.set()
 
     def whole(self) -> Event:
         """Return everything as it is now."""
@@ -168,8 +168,8 @@ class Live:
             self._number += 1
             self._ring.clear()
             self._ring_bytes = 0
-            for reader in self.readers:
-                reader.restart()
+            for listener in self.listeners:
+                listener.restart()
         elif differing:
             self._number += 1
             payload = {"state": self._state, "changes": differing}
@@ -184,7 +184,7 @@ class Live:
         return whole | {"at": self._moment.at, "problem": None}
 
     async def _poll_on(self) -> None:
-        while self.readers:
+        while self.listeners:
             began = time.monotonic()
             try:
                 await self.refresh()
@@ -213,8 +213,8 @@ class Live:
             self._ring_bytes += len(event.content)
             while len(self._ring) > KEPT or self._ring_bytes > KEPT_BYTES:
                 self._ring_bytes -= len(self._ring.popleft().content)
-        for reader in self.readers:
-            reader.put(event)
+        for listener in self.listeners:
+            listener.put(event)
 
     def _after(self, last_id: str) -> Iterable[Event] | None:
         """Return the events behind `last_id`, None where they cannot be told."""

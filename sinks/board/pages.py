@@ -22,7 +22,7 @@ from aiohttp import web
 
 from schemas.access import is_allowed
 from sinks.board import login, panels
-from sinks.board.live import Live, Reader, Source
+from sinks.board.live import Listener, Live, Source
 from sinks.board.panels import Ask, BadQuestion
 from sinks.board.queries import PANELS
 from sinks.board.state import state
@@ -32,8 +32,8 @@ from sinks.sql.reader import Cancelled
 #: Where the page is.
 PAGE = "/board/"
 STATIC = Path(__file__).parent / "static"
-#: Readers at once; one more is told to come back later.
-READERS = 64
+#: Listeners at once; one more is told to come back later.
+LISTENERS = 64
 #: An idle stream says so this often, seconds; one that takes nothing for so long is cut off.
 BEAT_S, STALL_S = 5.0, 30.0
 #: The same question within this is asked once, seconds; answers kept at most.
@@ -194,39 +194,39 @@ class Board:
     async def _events(self, request: web.Request) -> web.StreamResponse:
         if refusal := self._refusal(request):
             return refusal
-        if len(self._live.readers) >= READERS:
-            return _text(503, f"{READERS} readers are connected, come back later")
+        if len(self._live.listeners) >= LISTENERS:
+            return _text(503, f"{LISTENERS} listeners are connected, come back later")
         last_id = request.headers.get("Last-Event-ID") or request.query.get("after", "")
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         response = web.StreamResponse(headers=_HEADERS | headers)
         await response.prepare(request)
-        reader = self._live.join(last_id)
+        listener = self._live.join(last_id)
         try:
-            await self._tell(reader, response)
+            await self._tell(listener, response)
         except (TimeoutError, ConnectionError):
             if isinstance(request.transport, asyncio.Transport):
                 request.transport.abort()
         finally:
-            self._live.leave(reader)
+            self._live.leave(listener)
         return response
 
-    async def _tell(self, reader: Reader, response: web.StreamResponse) -> None:
+    async def _tell(self, listener: Listener, response: web.StreamResponse) -> None:
         await response.write(b"retry: 1000\n\n")
         while not self._closing:
             contents = []
-            if reader.stale:
-                reader.stale = False
+            if listener.stale:
+                listener.stale = False
                 contents.append(self._live.whole().content)
-            while reader.waiting:
-                contents.append(reader.waiting.popleft().content)
+            while listener.waiting:
+                contents.append(listener.waiting.popleft().content)
             contents.append(b"event: beat\ndata: %d\n\n" % time.time())
-            reader.news.clear()
+            listener.news.clear()
             async with asyncio.timeout(STALL_S):
                 for content in contents:
                     await response.write(content)
             try:
                 async with asyncio.timeout(BEAT_S):
-                    await reader.news.wait()
+                    await listener.news.wait()
             except TimeoutError:
                 continue
 

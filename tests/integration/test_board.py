@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +15,17 @@ from typing import Any
 
 import msgspec
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from clickhouse_server import running
 from nights import PARAMS, disturbed_night, write_ndjson
 from runs import OFTEN, run
 
 from sinks.board import live as live_module
 from sinks.board.live import Live
-from sinks.board.serve import EmbeddedBoard, serving
-from sinks.clickhouse.client import chdb_path
+from sinks.board.pages import Board
+from sinks.board.serve import EmbeddedBoard, server, serving
+from sinks.clickhouse.client import chdb_path, open_client
 from sinks.sql.reader import Reader
 
 
@@ -224,6 +229,27 @@ def test_on_a_terminal_a_run_ends_by_naming_its_board(tmp_path: Path) -> None:
     os.close(ours)
 
 
+def test_over_a_server_it_shows_the_same_as_over_the_embedded_database(
+    data_dir: Path, address: str, tmp_path: Path
+) -> None:
+    """The real engine behind ClickHouse's HTTP interface, asked through clickhouse-connect."""
+    shutil.copytree(path_of(data_dir), tmp_path / "clickhouse", symlinks=True)
+    with running(tmp_path / "clickhouse") as server_url:
+        client = open_client(f"{server_url}/undertow", tmp_path)
+        with serving(Board(server(client), ""), "127.0.0.1", 0, "") as url:
+            here, there = shown(address), shown(url)
+            for panels in (here["panels"], there["panels"]):
+                panels.pop("totals")  # sums of floats, in whatever order blocks come
+            assert there == here
+            query = "data/chart.json?asset=BTC&span=3600"
+            assert (
+                json.loads(get(url + query)[2]).keys() == json.loads(get(address + query)[2]).keys()
+            )
+            assert get(f"{url}data/tape.csv")[0] == 200
+            assert events(url)[0][0] == "whole"
+        client.close()
+
+
 def test_a_value_that_is_none_is_refused_by_name(address: str) -> None:
     for query, name in (("at=yesterday", "at="), ("span=0", "span"), ("usd=many", "many")):
         status, _, body = get(f"{address}data/chart.json?asset=BTC&{query}")
@@ -317,7 +343,7 @@ def test_whoever_comes_back_is_told_what_was_missed_once_and_others_all_anew() -
     async def scene() -> None:
         store = _Store()
         board = Live(store.ask, _call)
-        board.readers.add(first := live_module.Reader())
+        board.listeners.add(first := live_module.Listener())
         store.add("a")
         await board.refresh()
         assert first.stale
@@ -347,8 +373,8 @@ def test_a_reader_that_stalls_is_given_everything_anew_and_holds_up_nobody() -> 
     async def scene() -> None:
         store = _Store()
         board = Live(store.ask, _call)
-        stalled, quick = live_module.Reader(), live_module.Reader()
-        board.readers |= {stalled, quick}
+        stalled, quick = live_module.Listener(), live_module.Listener()
+        board.listeners |= {stalled, quick}
         await board.refresh()
         stalled.stale = quick.stale = False
         names = []
