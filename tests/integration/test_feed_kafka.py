@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from confluent_kafka import Consumer, TopicPartition
 from scripted_venues.binance import Binance
 from scripted_venues.bybit import Bybit
 from scripted_venues.ears import Fast, process_urls, until
 from scripted_venues.server import ScriptedVenue, serving
 from scripted_venues.tape import ids
+from scripted_venues.topics import everything
 from stages import running
 
-from schemas.codec import decode_many
 from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
@@ -25,27 +24,6 @@ def environ(
         "UNDERTOW_DATA_DIR": str(tmp_path / "data"),
         "UNDERTOW_VENUE_URLS": process_urls(binance=binance, bybit=bybit),
     }
-
-
-def everything(kafka: str, topic: str) -> list[tuple[int, bytes | None, object]]:
-    """Return each record of a topic with its partition and the key of its message."""
-    consumer = Consumer(
-        {"bootstrap.servers": kafka, "group.id": "test", "enable.partition.eof": True}
-    )
-    parts = consumer.list_topics(topic, 10).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, part, 0) for part in parts])
-    found, ended = [], 0
-    while ended < len(parts):
-        message = consumer.poll(10)
-        assert message is not None, "Kafka does not answer"
-        if message.error():
-            ended += 1
-            continue
-        records, problem = decode_many(topic, message.value())
-        assert problem is None
-        found += [(message.partition(), message.key(), record) for record in records]
-    consumer.close()
-    return found
 
 
 def test_a_feed_writes_records_by_key_and_says_alive_on_every_partition(
