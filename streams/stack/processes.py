@@ -1,6 +1,6 @@
 """Everything on one machine: Kafka, the SQL endpoint, and a process for each stage.
 
-    stack ──┬── kafka (JVM)          rollup ── detect ── sink ── notify
+    stack ──┬── kafka (JVM)          [feed] ── rollup ── detect ── sink ── notify
             └── chDB + SQL endpoint        each a child process of its own
 
 chDB belongs to one process, so the sink runs inside this one; with a ClickHouse server it
@@ -43,8 +43,10 @@ class ChildEnded(Exception):
     """A stage keeps dying; the message names it and its exit code."""
 
 
-def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str], None]) -> None:
-    """Run until `stopping()`; `ready` hears each line worth telling a person.
+def run(
+    settings: Settings, stopping: Callable[[], bool], ready: Callable[[str], None], hears: bool
+) -> None:
+    """Run until `stopping()`; `ready` hears each line for a person; `hears`: venues, live.
 
     Raises local_kafka.CannotStart, topics_admin.TopicMismatch, sql_endpoint.EndpointError,
     clickhouse.DataDirBusy, and ChildEnded when a stage keeps dying.
@@ -59,12 +61,16 @@ def run(settings: Settings, stopping: Callable[[], bool], ready: Callable[[str],
         ready(f"topics     {len(made)} created, {settings.partitions} partitions each")
         sink = _embedded_sink(settings, stack, ready)
         stages = ["rollup", "detect", "notify"] + ([] if sink else ["sink"])
+        stages += ["feed"] if hears else []
         start = {
             name: _starter(name, number, settings, stack) for number, name in enumerate(stages)
         }
         children = {name: start[name]() for name in stages}
         ready(f"processes  {', '.join(f'{n} (pid {c.pid})' for n, c in children.items())}")
-        ready(f"feed it    {command()} replay [SOURCE] --kafka-url {settings.kafka_url}")
+        if hears:
+            ready(f"hears      {settings.venues}: {settings.assets}")
+        else:
+            ready(f"feed it    {command()} replay [SOURCE] --kafka-url {settings.kafka_url}")
         deaths: dict[str, list[float]] = {name: [] for name in stages}
         while not stopping():
             if not sink:  # else its own loop tells
