@@ -125,8 +125,8 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     Raises UnreadableFrame. Source: wire-formats.md 3.3; times in microseconds.
     """
     message, refusals = _LIQUIDATIONS.read(frame)
-    if (reply := _reply(message, "allLiquidation.")) is not None:
-        return reply
+    if message.data is None or not message.topic.startswith("allLiquidation."):
+        return _reply(message, "allLiquidation.")
     stream = seen_stream("topic", message.topic)
 
     def build(item: _Liquidated) -> Liquidation:
@@ -148,10 +148,10 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     3.3; microseconds.
     """
     message, refusals = _PRINTS.read(frame)
-    if message.retCode == 0 and not message.op:
-        return _answer(frame, ts_recv, instruments)
-    if (reply := _reply(message, "publicTrade.")) is not None:
-        return reply
+    if message.data is None or not message.topic.startswith("publicTrade."):
+        if message.retCode == 0 and not message.op:
+            return _answer(frame, ts_recv, instruments)
+        return _reply(message, "publicTrade.")
 
     def build(item: _Printed) -> Trade:
         instrument = instruments[item.s]
@@ -194,8 +194,8 @@ def parse_tickers(frame: bytes, ts_recv: int, instruments: Instruments) -> Parse
         message = _TICKERS.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
-    if (reply := _reply(message, "tickers.")) is not None:
-        return reply
+    if message.data is None or not message.topic.startswith("tickers."):
+        return _reply(message, "tickers.")
     times = message.ts * 1000 if message.ts else ts_recv, ts_recv
 
     def interest(row: _Ticker) -> OpenInterest | None:
@@ -326,12 +326,10 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
     )
 
 
-def _reply(message: _Message[object] | _Tickers, topic: str) -> Parsed | None:
-    """Return what a reply (subscribed, pong, refused) means, None for data of `topic`."""
+def _reply(message: _Message[object] | _Tickers, topic: str) -> Parsed:
+    """Return what a reply (subscribed, pong, refused) means. Raises UnreadableFrame."""
     if message.topic.startswith(topic):
-        if message.data is None:
-            raise UnreadableFrame("data", "missing")
-        return None
+        raise UnreadableFrame("data", "missing")
     if isinstance(message, _Message) and message.retCode:
         return control(Refusal("retCode", f"refused: {message.retCode} {message.retMsg[:200]}"))
     if not message.success:

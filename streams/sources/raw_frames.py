@@ -30,7 +30,7 @@ from streams.sources.lines import Reader, data_files, head, identity_of, items_o
 
 #: The channel under which a venue's metadata stands among its frames.
 METADATA = "@instruments"
-GAP_AFTER_S = 60.0
+GAP_AFTER_S = 600.0
 LEVEL = 1
 #: Bytes that are written before their interval is over.
 MOST_WAITING = 1 << 20

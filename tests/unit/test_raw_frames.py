@@ -8,6 +8,8 @@ from venue_table import TABLE
 from venues import RECV
 
 from streams.feeds import registry
+from streams.simulate.night import night
+from streams.sources.generated import generated_source
 from streams.sources.lines import BREAKS_OFF, head
 from streams.sources.open import open_source
 from streams.sources.raw_frames import METADATA, FrameWriter, RawFrame, of_line, to_line
@@ -177,3 +179,18 @@ def test_bitfinex_channel_numbers_are_those_of_their_own_connection(tmp_path):
     ]
     recorded(tmp_path, frames)
     assert [topic for topic, _ in played(tmp_path)] == ["trades", "liquidations"]
+
+
+def test_a_nights_frames_recorded_give_the_very_records_of_the_night_in_their_order(tmp_path):
+    made = night.generate(7, 0.2)
+    writer = FrameWriter(tmp_path)
+    for ts_recv, venue, channel, raw in made.frames:
+        writer.write(RawFrame(ts_recv, venue, f"{venue}/1", channel, raw))
+    writer.close()
+    live = [record for topic, record in generated_source(7, 0.2).items if topic != "dead_letters"]
+    items = [record for topic, record in played(tmp_path) if topic != "dead_letters"]
+    assert len(live) > 1_000
+    once: dict[tuple[str, int], object] = {}
+    for record in live:
+        once.setdefault((record.event_id, getattr(record, "version", 1)), record)
+    assert items == list(once.values())
