@@ -12,6 +12,9 @@ INSTALL := $(BIN)/pip install $(HASHED)
 UV      := build/uv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
            --no-header --no-annotate
 
+FLINK_KAFKA := https://repo1.maven.org/maven2/org/apache/flink/flink-sql-connector-kafka/5.0.0-2.2/flink-sql-connector-kafka-5.0.0-2.2.jar
+FLINK_KAFKA_SHA256 := 5605c691d11a501382c383fecba37a7a552467da5ab7ba904ef5d6f3d62c5616
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check bench evaluate chaos fuzz stack sbom lock clean
 
@@ -59,6 +62,14 @@ sbom: $(VENV)/.dev ## build/sbom.json: what the image holds, as CycloneDX, from 
 	  --pyproject pyproject.toml .lock/run.txt -o build/sbom.json
 	@echo build/sbom.json
 
+# They take three gigabytes; `make bench` measures those that are there.
+peers: ## csp, Pathway and Flink SQL into build/, as further peers of `make bench`
+	@mkdir -p build && $(PYTHON) -m venv build/peers && $(PYTHON) -m venv build/flink
+	@build/peers/bin/pip install $(HASHED) -r .lock/peers.txt
+	@build/flink/bin/pip install $(HASHED) -r .lock/flink.txt
+	@curl -sfL -o build/flink/flink-sql-connector-kafka.jar $(FLINK_KAFKA)
+	@echo "$(FLINK_KAFKA_SHA256)  build/flink/flink-sql-connector-kafka.jar" | sha256sum --quiet -c
+
 # For every platform and Python that we run on, with the hash of each file of the index. Versions
 # stay as they are unless ARGS="--upgrade" or ARGS="--upgrade-package NAME".
 lock: ## write .lock/*.txt: the versions and hashes of everything that is installed
@@ -68,6 +79,8 @@ lock: ## write .lock/*.txt: the versions and hashes of everything that is instal
 	  $(UV) pyproject.toml .lock/build.in --extra $$extra -c .lock/run.txt -o .lock/$${extra%% *}.txt \
 	    $$(sed -n 's/^\([A-Za-z0-9._-]*\)==.*/--no-emit-package \1/p' .lock/run.txt) $(ARGS) || exit; done
 	@$(UV) tests/bench/quixstreams.in -o .lock/quixstreams.txt $(ARGS)
+	@$(UV) tests/bench/peers.in -o .lock/peers.txt $(ARGS)
+	@$(UV) tests/bench/flink.in -o .lock/flink.txt $(ARGS)
 	@$(UV) tests/clients/go.in -o .lock/go.txt $(ARGS)
 
 clean: ## remove the virtual environment and every cache

@@ -84,7 +84,7 @@ def _measure(figures: dict[str, Any], wanted: list[str], scratch: Path, quick: b
         with rig.broker(scratch / "flood") as url:
             if set(wanted) & {"sink", "flood", "workers"}:
                 # A tenth more than anyone takes: the end of a topic is not a flood.
-                count = int(1.1 * throughput.COUNTS["bare"][0 if quick else 1])
+                count = int(1.1 * throughput.most(quick))
                 size = load.fill(url, count, rig.PARTITIONS)
                 say(f"{count:,} trades of {size:.0f} bytes in Kafka; programs on core {rig.OURS}")
             for name in [n for n in on_kafka if n in wanted]:

@@ -18,7 +18,12 @@ class Bar(NamedTuple):
 
 
 BARS = {
-    "rollup_vs_bare": Bar(0.6, True, "rollup with transactions / bare loop"),
+    "rollup_vs_bare": Bar(1.25, True, "rollup with transactions / bare loop of msgspec"),
+    "rollup_vs_raw": Bar(0.6, True, "rollup / messages taken, nothing looked at"),
+    "rollup_vs_flink": Bar(2, True, "rollup / Flink SQL, warm, exactly once"),
+    "rollup_vs_csp": Bar(3, True, "rollup / csp, 1 s sums"),
+    "rollup_vs_pathway": Bar(5, True, "rollup / Pathway, 1 s sums"),
+    "rollup_spread": Bar(1.25, False, "rollup, fastest round / slowest"),
     "rollup_vs_quixstreams": Bar(5, True, "rollup / quixstreams, 1 s sums"),
     "rollup_vs_bytewax": Bar(4, True, "rollup / bytewax, 1 s sums"),
     "rollup_vs_faust": Bar(40, True, "rollup / plain Faust with a table"),
@@ -54,7 +59,10 @@ def lines(figures: Mapping[str, Any]) -> list[str]:
             made.append(f"{bar.what:<60} {'not measured':>26}   {sign} {bar.bound:g}")
             continue
         reached = figure["median"] >= bar.bound if bar.at_least else figure["median"] <= bar.bound
-        numbers = " ".join(f"{figure[part]:>8.2f}" for part in ("min", "median", "max"))
+        numbers = " ".join(
+            f"{figure[part]:>8.2f}" if part in figure else " " * 8
+            for part in ("min", "median", "max")
+        )
         verdict = "reached" if reached else "NOT reached"
         made.append(f"{bar.what:<60} {numbers}   {sign} {bar.bound:g}  {verdict}")
     return made

@@ -21,6 +21,10 @@ CORES = sorted(os.sched_getaffinity(0))
 OURS, THEIRS = {CORES[-1]}, set(CORES[:-1]) or set(CORES)
 #: Where `make bench` puts quixstreams, which wants an older confluent-kafka than we do.
 QUIX = BUILD / "quixstreams" / "bin" / "python"
+#: And `make peers` those that take gigabytes.
+PEERS = BUILD / "peers" / "bin" / "python"
+FLINK = BUILD / "flink" / "bin" / "python"
+FLINK_KAFKA = BUILD / "flink" / "flink-sql-connector-kafka.jar"
 
 
 class Failed(Exception):
@@ -69,15 +73,16 @@ def program(
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise Failed(f"{name}: not done within {timeout_s:g} s: {_end(folder)}") from None
+            raise Failed(f"{name}: not done within {timeout_s:g} s: {end_of(folder)}") from None
     results = [line for line in done.stdout.splitlines() if line.startswith(b"{")]
     if done.returncode or not results:
-        raise Failed(f"{name}: {_end(folder)}")
+        raise Failed(f"{name}: {end_of(folder)}")
     answer: dict[str, Any] = json.loads(results[-1])
     return answer
 
 
-def _end(folder: Path) -> str:
+def end_of(folder: Path) -> str:
+    """Return the last that a program said."""
     return (folder / "log").read_text(errors="replace")[-600:].strip()
 
 

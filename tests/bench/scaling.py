@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ def _rate(url: str, scratch: Path, wanted: int, workers: int) -> float:
     group = f"scaling-{time.monotonic_ns()}"
     with working(url, scratch / group, group, workers, "rollup"):
         asker = Consumer({"bootstrap.servers": url, "group.id": f"{group}-rollup"})
-        began, at = _when(asker, wanted // 10)
-        ended, done = _when(asker, wanted)
+        began, at = when_committed(asker, wanted // 10)
+        ended, done = when_committed(asker, wanted)
         asker.close()
     return (done - at) / (ended - began)
 
@@ -59,18 +59,20 @@ def all_committed(url: str, group: str, topic: str) -> bool:
     return done
 
 
-def _when(asker: Consumer, wanted: int) -> tuple[float, int]:
+def when_committed(
+    asker: Consumer, wanted: int, runs: Callable[[], bool] = lambda: True
+) -> tuple[float, int]:
     """Wait until the group has committed so many messages; return when, and how many then."""
     places = [TopicPartition("trades", n) for n in range(rig.PARTITIONS)]
     done, deadline = 0, time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and runs():
         # Until the group's coordinator is chosen, there is nobody to ask.
         with contextlib.suppress(KafkaException):
             done = sum(max(0, tp.offset) for tp in asker.committed(places, timeout=10))
         if done >= wanted:
             return time.perf_counter(), done
         time.sleep(0.02)
-    raise rig.Failed(f"rollup: {done:,} of {wanted:,} committed in {PATIENCE_S:g} s")
+    raise rig.Failed(f"{done:,} of {wanted:,} committed, then no more")
 
 
 @contextlib.contextmanager

@@ -36,6 +36,8 @@ def locked(*names: str) -> dict[str, tuple[str, list[str]]]:
         (("run", "dev"), RUN + EXTRAS["dev"] + EXTRAS["stack"]),
         (("run", "bench"), RUN + EXTRAS["bench"]),
         (("quixstreams",), (ROOT / "tests/bench/quixstreams.in").read_text().splitlines()[1:]),
+        (("peers",), (ROOT / "tests/bench/peers.in").read_text().splitlines()[1:]),
+        (("flink",), (ROOT / "tests/bench/flink.in").read_text().splitlines()[1:]),
         (("go",), (ROOT / "tests/clients/go.in").read_text().splitlines()[1:]),
     ],
 )
