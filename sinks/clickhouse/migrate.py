@@ -6,6 +6,8 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from sinks.clickhouse import comments
+
 # What may hide a semicolon: strings, quoted names, comments. An unclosed one runs to the end.
 _PIECE = re.compile(
     r"""
@@ -92,6 +94,8 @@ def migrate(client: Any, database: str) -> list[str]:
             done.append(migration.name)
         elif known != migration.checksum:
             raise MigrationError(migration.name, "was changed after it was applied; add a new one")
+    for statement in comments.statements(client):
+        client.command(statement)
     return done
 
 

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists", "("})
+_STATEMENTS = frozenset({"select", "with", "show", "describe", "explain", "exists", "use", "("})
 #: Table functions that touch nothing but tables here and numbers; every other is refused.
 TABLE_FUNCTIONS = frozenset(
     {"generaterandom", "generateseries", "generate_series", "merge", "null", "numbers"}
