@@ -21,6 +21,9 @@ from schemas.words import (
 class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     """A partial sum over [ts_open, ts_open + width): adding parts gives the whole.
 
+    `open` and `close` are the prices of its first and last trade, told at `ts_first` and
+    `ts_last`: the earliest `ts_first` of all parts has the bar's open, and the latest `ts_last`
+    its close (of equal ones the part that was written later). None in bars of older versions.
     Dollar sums lie on the grid of `words.grid_usd`, so merging is exact;
     (buy_usd + sell_usd) / quantity is the VWAP of fills. The bounds of its sums are those of
     `trades` many of the largest: what can be folded can be read.
@@ -37,6 +40,10 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     buy_usd: SumUsd
     sell_usd: SumUsd
     trades: Count
+    open: Price | None = None
+    close: Price | None = None
+    ts_first: Micros | None = None
+    ts_last: Micros | None = None
 
     def __post_init__(self) -> None:
         check_words(self.venue, self.asset, self.instrument)

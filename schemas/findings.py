@@ -81,6 +81,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     `open_interest_drop`: the share of open positions (in base units, over the instruments with a
     reading before the episode and one since) that are gone, negative where they grew;
     `ts_open_interest`: the oldest reading it rests on. None where no feed tells.
+    `tier`: `watch` until the score has passed the threshold, `cascade` from then on; None in
+    findings of older versions.
     `usual_usd_per_min`: what the venues that speak force in a usual minute of the last days, their
     largest orders cut; None before anything was learnt.
     """
@@ -135,6 +137,7 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     ts_open_interest: Micros | None = None
     missing_share: Probability = 0.0
     usual_usd_per_min: SumUsd | None = None
+    tier: Tier | None = None
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):

@@ -130,6 +130,8 @@ def cascade_finding(
         usual_usd_per_min=log_rate.usual_usd_per_min(rate),
         open_interest_drop=gone.share if gone else None,
         ts_open_interest=gone.second * SECOND if gone else None,
+        # A score may pass both in one second.
+        tier="watch" if phase == "watch" else running.tier,
     )
 
 

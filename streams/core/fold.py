@@ -23,7 +23,7 @@ from streams.core.params import Params
 
 #: Cells (instruments times seconds) up to which sums are laid out without sorting.
 DENSE = 65_536
-#: high, low, quantity, buy_usd, sell_usd, trades, asset
+#: high, low, quantity, buy_usd, sell_usd, trades, open, close, ts_first, ts_last
 Sums = list[float]
 
 
@@ -61,18 +61,29 @@ def fold(state: FoldState, trade: Trade) -> str | None:
     if trade.notional_usd is None:
         return None
     key = (trade.asset, trade.venue, trade.instrument, second)
-    usd = grid_usd(trade.notional_usd)
+    usd, price, ts = grid_usd(trade.notional_usd), trade.price, float(trade.ts_event)
     sums = state.sums.get(key)
     if sums is None:
-        sums = state.sums[key] = [trade.price, trade.price, 0.0, 0.0, 0.0, 0.0]
-    elif trade.price > sums[0]:
-        sums[0] = trade.price
-    elif trade.price < sums[1]:
-        sums[1] = trade.price
+        sums = state.sums[key] = [price, price, 0.0, 0.0, 0.0, 0.0, price, price, ts, ts]
+    elif price > sums[0]:
+        sums[0] = price
+    elif price < sums[1]:
+        sums[1] = price
+    _note_ends(sums, price, ts, price, ts)
     sums[2] += trade.quantity
     sums[3 if trade.aggressor_side == "buy" else 4] += usd
     sums[5] += 1
     return None
+
+
+def _note_ends(
+    sums: Sums, opened: float, ts_first: float, closed: float, ts_last: float
+) -> None:
+    """Note the first and last price of what comes behind the sums so far."""
+    if ts_first < sums[8]:
+        sums[6], sums[8] = opened, ts_first
+    if ts_last >= sums[9]:
+        sums[7], sums[9] = closed, ts_last
 
 
 def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_]) -> list[int]:
@@ -147,7 +158,8 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
     quantity = np.bincount(at, added, size)
     bought = np.bincount(cell, np.where(of.buys, usd, 0.0), size)
     sold = np.bincount(cell, np.where(of.buys, 0.0, usd), size)
-    new = np.stack((high, low, quantity, bought, sold, trades), axis=1)[seen].tolist()
+    ends = _ends(cell, size, of)
+    new = np.stack((high, low, quantity, bought, sold, trades, *ends), axis=1)[seen].tolist()
     if not begun:
         state.sums.update(zip(keys, new, strict=True))
         return
@@ -159,6 +171,22 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
         sums[3] += more[3]
         sums[4] += more[4]
         sums[5] += more[5]
+        _note_ends(sums, more[6], more[8], more[7], more[9])
+
+
+def _ends(cell: NDArray[np.intp], size: int, of: Columns) -> list[NDArray[np.float64]]:
+    """Return open, close, ts_first and ts_last of each cell; of one time the order decides."""
+    ts = of.ts_event
+    first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, -1)
+    np.minimum.at(first, cell, ts)
+    np.maximum.at(last, cell, ts)
+    opened, closed = np.zeros(size), np.zeros(size)
+    # Of rows that go to one cell, the last one stays.
+    begins = np.flatnonzero(ts == first[cell])[::-1]
+    opened[cell[begins]] = of.price[begins]
+    ends = np.flatnonzero(ts == last[cell])
+    closed[cell[ends]] = of.price[ends]
+    return [opened, closed, first.astype(np.float64), last.astype(np.float64)]
 
 
 def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:
@@ -209,6 +237,10 @@ def drain(state: FoldState) -> list[Bar]:
             buy_usd=sums[3],
             sell_usd=sums[4],
             trades=int(sums[5]),
+            open=sums[6],
+            close=sums[7],
+            ts_first=int(sums[8]),
+            ts_last=int(sums[9]),
         )
         for (asset, venue, instrument, second), sums in state.sums.items()
     ]

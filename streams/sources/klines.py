@@ -36,8 +36,10 @@ _WITHOUT_HEADER = (
 
 class _Kline(msgspec.Struct, array_like=True, gc=False):
     open_time: str
+    open: PriceIn
     high: PriceIn
     low: PriceIn
+    close: PriceIn
     volume: SizeOrZero
     quote_volume: SizeOrZero
     count: Annotated[int, Meta(ge=0, le=10**12)]
@@ -97,6 +99,10 @@ def _bar(instrument: Instrument, x: _Kline, opens: int) -> Bar:
             buy_usd=grid_usd(bought),
             sell_usd=grid_usd(worth - bought),
             trades=x.count,
+            open=x.open / multiplier,
+            close=x.close / multiplier,
+            ts_first=opens,
+            ts_last=opens + MINUTE - 1,
         )
     )
 

@@ -327,7 +327,8 @@ def test_bars_add_up_to_seconds_and_minutes(client):
             venue="okx", instrument="BTC-USDT-PERP", asset="BTC",
             ts_open=T + rng.randrange(180) * SECOND, width=SECOND, high=float(rng.randrange(1, 99)),
             low=float(rng.randrange(1, 99)), quantity=rng.randrange(1, 64) / 8, buy_usd=rng.randrange(99) / 64,
-            sell_usd=rng.randrange(99) / 64, trades=rng.randrange(9),
+            sell_usd=rng.randrange(99) / 64, trades=rng.randrange(9), open=float(rng.randrange(1, 99)),
+            close=float(rng.randrange(1, 99)), ts_first=T + rng.randrange(9), ts_last=T + rng.randrange(9),
         )
         for _ in range(900)
     ]  # fmt: skip
@@ -346,8 +347,36 @@ def test_bars_add_up_to_seconds_and_minutes(client):
             assert row["high"] == max(p.high for p in episode_row)
             assert row["low"] == min(p.low for p in episode_row)
             assert row["trades"] == sum(p.trades for p in episode_row)
+            # Of equal times the part that was written later has the close, the earlier the open.
+            assert row["open"] == min(episode_row, key=lambda p: p.ts_first).open
+            assert row["close"] == max(reversed(episode_row), key=lambda p: p.ts_last).close
             assert row["vwap"] == pytest.approx((buy + sell) / sum(p.quantity for p in episode_row))
             assert row["taker_imbalance"] == pytest.approx((buy - sell) / (buy + sell))
+
+
+def test_a_bar_with_a_part_of_an_older_version_has_no_open_and_no_close(client):
+    part = Bar(
+        venue="okx", instrument="BTC-USDT-PERP", asset="BTC", ts_open=T, width=SECOND, high=2.0,
+        low=1.0, quantity=1.0, buy_usd=1.0, sell_usd=0.0, trades=1, open=2.0, close=2.0,
+        ts_first=T, ts_last=T,
+    )  # fmt: skip
+    old = msgspec.structs.replace(part, open=None, close=None, ts_first=None, ts_last=None)
+    insert(client, [part, old])
+    for view in ("bars_1s", "bars_1m"):
+        assert client.query(f"SELECT open, close, high FROM {view}").result_rows == [(None, None, 2)]
+
+
+def test_a_step_has_its_tier_and_an_older_one_what_its_phase_says(client):
+    insert(client, [step("watch", 1, tier="watch"), step("closed", 9, tier="cascade")])
+    client.command(
+        "INSERT INTO cascades (finding_id, episode_id, asset, phase, ts_event) VALUES"
+        " ('a', 'o', 'BTC', 'onset', 9), ('b', 'o', 'BTC', 'closed', 9), ('c', 'o', 'BTC', 'watch', 9)"
+    )
+    told = client.query("SELECT phase, tier FROM cascades ORDER BY episode_id, phase").result_rows
+    assert told == [
+        ("closed", "cascade"), ("watch", "watch"),
+        ("closed", None), ("onset", "cascade"), ("watch", "watch"),
+    ]  # fmt: skip
 
 
 def step(phase, second, **more):

@@ -415,7 +415,6 @@ HARMFUL = [
     "SYSTEM SHUTDOWN",
     "KILL QUERY WHERE 1",
     "BACKUP DATABASE undertow TO File('{out}')",
-    "USE system",
     "SET readonly = 0",
     "SELECT 1 SETTINGS readonly = 0",
     "SELECT aiGenerate('a', 'b')",
@@ -450,6 +449,7 @@ def test_nothing_but_reading_tables_is_allowed(endpoint, tmp_path, sql):
         "SELECT * FROM what_triggered",
         "SELECT 1 FORMAT Null",
         "SHOW CREATE TABLE trades",
+        "USE system",
     ],
 )
 def test_ordinary_questions_are_answered(endpoint, sql):

@@ -146,17 +146,21 @@ def play(messages: list[Message], blows: list[tuple[int, str]]) -> tuple[Log, Pa
     return log, part
 
 
-def bars(log: Log) -> dict[tuple[str, int], list[float]]:
-    sums: dict[tuple[str, int], list[float]] = {}
+def bars(log: Log) -> dict[tuple[str, int], list[Any]]:
+    sums: dict[tuple[str, int], list[Any]] = {}
     for record in (
         one for _, records, _ in log.records if isinstance(records, list) for one in records
     ):
         if isinstance(record, Bar):
-            high, low, *rest = sums.get((record.venue, record.ts_open), [0, 1e9, 0, 0, 0, 0])
+            none = [0, 1e9, (1e18, 0), (0, 0), 0, 0, 0, 0]
+            high, low, opened, closed, *rest = sums.get((record.venue, record.ts_open), none)
+            begin, end = (record.ts_first, record.open), (record.ts_last, record.close)
             more = record.quantity, record.buy_usd, record.sell_usd, record.trades
             sums[record.venue, record.ts_open] = [
                 max(high, record.high),
                 min(low, record.low),
+                begin if begin[0] < opened[0] else opened,
+                end if end[0] >= closed[0] else closed,
                 *(a + b for a, b in zip(rest, more, strict=True)),
             ]
     return sums

@@ -105,6 +105,11 @@ def test_a_finding_names_its_inputs() -> None:
         if isinstance(record, CascadeFinding)
     ]
     onset = next(f for f in findings if f.phase == "onset")
+    tiers: dict[str, list[str | None]] = {}
+    for finding in findings:
+        tiers.setdefault(finding.episode_id, []).append(finding.tier)
+    called = tiers[onset.episode_id]
+    assert called == ["watch"] + ["cascade"] * (len(called) - 1) != ["watch"]
     assert onset.threshold_is_default
     assert onset.feed_class == "mixed"
     assert onset.coverage == "latest_per_second"

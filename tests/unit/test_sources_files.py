@@ -125,6 +125,8 @@ def test_a_kline_is_a_minute_bar_with_the_takers_split(tmp_path):
     assert bar.buy_usd == grid_usd(92_932.51355)
     assert bar.buy_usd + bar.sell_usd == pytest.approx(164_695.83081, abs=1e-4)
     assert (bar.high, bar.low, bar.quantity, bar.trades) == (0.3795, 0.3783, 434_592.5, 558)
+    assert (bar.open, bar.close) == (0.3790, 0.3788)
+    assert (bar.ts_first, bar.ts_last) == (bar.ts_open, bar.ts_close - 1)
 
 
 def test_klines_read_the_same_without_header_in_microseconds_and_zipped(tmp_path):
