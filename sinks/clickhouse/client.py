@@ -41,6 +41,8 @@ _INSERT_SETTINGS = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": MAX_PARTITIONS,
+    # On a cluster: an insert is done when every shard has its rows, under the same token.
+    "distributed_foreground_insert": 1,
 }
 #: Replaced rows go when parts are merged: to look for them in each batch as well was an eighth
 #: of what ClickHouse spent on a trade.

@@ -4,6 +4,8 @@ import tomllib
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from sinks.clickhouse.cluster import LOCAL
+
 
 class Comments(NamedTuple):
     """Comments of tables; of columns by name; and by `table.column` where one says more."""
@@ -14,6 +16,7 @@ class Comments(NamedTuple):
 
     def of_column(self, table: str, column: str) -> str:
         """Return what a column says; empty where nobody wrote it down."""
+        table = table.removesuffix(LOCAL)
         return self.only.get(f"{table}.{column}") or self.columns.get(column, "")
 
 
@@ -29,7 +32,7 @@ def statements(client: Any) -> list[str]:
     changes: dict[str, list[str]] = {}
     query = "SELECT name, comment FROM system.tables WHERE database = currentDatabase()"
     for table, said in client.query(query).result_rows:
-        text = wanted.tables.get(table, "")
+        text = wanted.tables.get(table.removesuffix(LOCAL), "")
         changes[table] = [f"MODIFY COMMENT {_quoted(text)}"] if text not in ("", said) else []
     query = "SELECT table, name, comment FROM system.columns WHERE database = currentDatabase()"
     for table, column, said in client.query(query).result_rows:

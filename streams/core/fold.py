@@ -76,9 +76,7 @@ def fold(state: FoldState, trade: Trade) -> str | None:
     return None
 
 
-def _note_ends(
-    sums: Sums, opened: float, ts_first: float, closed: float, ts_last: float
-) -> None:
+def _note_ends(sums: Sums, opened: float, ts_first: float, closed: float, ts_last: float) -> None:
     """Note the first and last price of what comes behind the sums so far."""
     if ts_first < sums[8]:
         sums[6], sums[8] = opened, ts_first

@@ -136,6 +136,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     clickhouse_key_file: Annotated[
         str, Meta(description="PEM of its key, without a passphrase")
     ] = ""
+    clickhouse_cluster: Annotated[
+        str,
+        Meta(
+            description="cluster of ClickHouse servers that share the tables; empty: one server",
+            pattern=r"^[A-Za-z0-9_.-]{0,100}\Z",
+        ),
+    ] = ""
+    retention: Annotated[
+        str,
+        Meta(description="days kept by table, set by `migrate`: trades=30,bars=400; 0 is for ever"),
+    ] = ""
     sql_host: Annotated[str, Meta(description="address of the SQL endpoint over chDB")] = (
         "127.0.0.1"
     )

@@ -363,7 +363,9 @@ def test_a_bar_with_a_part_of_an_older_version_has_no_open_and_no_close(client):
     old = msgspec.structs.replace(part, open=None, close=None, ts_first=None, ts_last=None)
     insert(client, [part, old])
     for view in ("bars_1s", "bars_1m"):
-        assert client.query(f"SELECT open, close, high FROM {view}").result_rows == [(None, None, 2)]
+        assert client.query(f"SELECT open, close, high FROM {view}").result_rows == [
+            (None, None, 2)
+        ]
 
 
 def test_a_step_has_its_tier_and_an_older_one_what_its_phase_says(client):

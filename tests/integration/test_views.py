@@ -101,7 +101,9 @@ def opened(at_min: float, quantity: float | None, **more: Any) -> OpenInterest:
 def test_every_table_view_and_column_has_a_comment(client: Any) -> None:
     query = "SELECT name FROM system.tables WHERE database = currentDatabase() AND comment = ''"
     assert rows(client, query) == []
-    query = "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''"
+    query = (
+        "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND comment = ''"
+    )
     assert rows(client, query) == []
 
 
@@ -279,7 +281,9 @@ def test_a_complete_feed_is_no_lower_bound_and_no_data_is_no_sentence(client: An
     assert rows(client, "SELECT * FROM press_24h") == []
     insert(client, [liquidation(0, position_side="unknown")])
     [row] = rows(client, "SELECT * FROM press_24h")
-    assert row["sentence"].startswith("In the 24 h to 2025-11-21 00:00 UTC $1M of positions were liq")
+    assert row["sentence"].startswith(
+        "In the 24 h to 2025-11-21 00:00 UTC $1M of positions were liq"
+    )
     assert (row["long_share"], row["is_lower_bound"]) == (None, False)
 
 
