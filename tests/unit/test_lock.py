@@ -77,8 +77,9 @@ def test_nothing_is_installed_but_by_hash():
     ] == []
 
 
-def test_compose_has_no_default_password_and_no_port_beyond_this_machine():
-    text = (ROOT / "docker/compose.yaml").read_text()
+@pytest.mark.parametrize("name", ["compose.yaml", "watch.yaml"])
+def test_compose_has_no_default_password_and_no_port_beyond_this_machine(name):
+    text = (ROOT / "docker" / name).read_text()
     secrets = re.findall(r"\$\{\w*(?:PASSWORD|TOKEN|SECRET|KEY)\w*(.)(.)", text)
     assert secrets
     assert set(secrets) == {(":", "?")}, "a secret is asked for, never made up"
