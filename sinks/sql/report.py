@@ -171,7 +171,7 @@ def _busiest_hours(ask: _Asker) -> list[dict[str, Any]]:
 def _episodes(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
         "SELECT episode_id, e.asset AS asset, e.position_side AS position_side,"
-        " e.ts_onset AS onset, e.ts_detected AS detected, e.ts_peak AS peak, e.ts_end AS end,"
+        " e.ts_onset AS onset, e.ts_detect AS detected, e.ts_peak AS peak, e.ts_end AS end,"
         " e.orders AS orders, e.notional_usd AS notional_usd, e.drawdown_bps AS drawdown_bps,"
         " e.waves AS waves, c.reignitions AS reignitions, c.calls AS calls,"
         " c.is_default AS threshold_is_default, e.coverage AS coverage,"
@@ -180,7 +180,7 @@ def _episodes(ask: _Asker) -> list[dict[str, Any]]:
         " (SELECT episode_id, countIf(phase = 'reignited') AS reignitions,"
         " arraySort(groupArrayIf(ts_detect, phase IN ('onset', 'reignited'))) AS calls,"
         " max(threshold_is_default) AS is_default FROM cascades FINAL GROUP BY episode_id) AS c"
-        " USING episode_id WHERE e.ts_detected IS NOT NULL ORDER BY detected, asset"
+        " USING episode_id WHERE e.ts_detect IS NOT NULL ORDER BY detected, asset"
     )
     times = ("onset", "detected", "peak", "end")
     for row in rows:
@@ -199,7 +199,7 @@ def _market(ask: _Asker) -> list[dict[str, Any]]:
 
 
 def _watches(ask: _Asker) -> int:
-    return int(ask.one("SELECT countIf(ts_detected IS NULL) AS n FROM episodes")["n"])
+    return int(ask.one("SELECT countIf(ts_detect IS NULL) AS n FROM episodes")["n"])
 
 
 def _watched(ask: _Asker) -> list[dict[str, Any]]:

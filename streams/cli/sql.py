@@ -15,7 +15,7 @@ from streams.process.settings import clickhouse_tls
 @option("data_dir")
 @option("clickhouse_url")
 def sql(sql: str, fmt: str | None, **given: Any) -> None:
-    """Ask the stored tables one question: SELECT * FROM board_24h, episodes, what_triggered …
+    """Ask the stored tables one question: SELECT * FROM board_24h, episodes, inflows_before …
 
     \b
     undertow sql "SELECT asset, venue, notional_usd FROM board_24h"

@@ -27,7 +27,7 @@ def folded(*trades: Trade) -> Bar:
     return bar
 
 
-@pytest.mark.parametrize("order", itertools.permutations(range(3)))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_open_and_close_are_of_the_first_and_last_trade_by_time(order: tuple[int, ...]) -> None:
     trades = [trade(n, at, 100.0 + at) for n, at in enumerate((10, 20, 30))]
     bar = folded(*(trades[n] for n in order))
