@@ -81,6 +81,10 @@ def test_a_command_for_a_cluster_is_one_that_we_have(plate: str, line: str) -> N
         elif words and words[0].endswith("undertow"):
             command: Any = main
             while isinstance(command, click.Group):
+                if command.invoke_without_command and words[1:2] not in [
+                    [n] for n in command.commands
+                ]:
+                    break
                 words = words[1:]
                 command = command.commands[words[0]]
             command.make_context(words[0], words[1:], resilient_parsing=True)
