@@ -25,8 +25,6 @@ from streams.core import engine, pipeline
 from streams.core.detectors import log_rate, stress
 from streams.core.params import MarketParams, OnsetParams, Params
 from streams.sources import Item, Source
-from streams.sources.binance_recorder import recorder_source
-from streams.sources.krishna import krishna_source
 from streams.sources.lines import BARS_CLOCKED
 from streams.sources.open import open_source
 from streams.sources.pace import paced
@@ -131,7 +129,7 @@ class Quiet(msgspec.Struct, frozen=True):
 
 def load(data: Path) -> Recording:
     """Read the recording under `data`; raises SourceError where it is not."""
-    source = krishna_source(data / RECORDING)
+    source = open_source(data / RECORDING)
     orders = [r for _, r in source.items if isinstance(r, Liquidation)]
     inside = [r for r in orders if BEGIN <= r.ts_event // SECOND < LAST]
     return Recording(inside, list(open_source(data / BARS).items), source)
@@ -332,7 +330,7 @@ def stress_series(path: Path) -> Scores:
 
 def quiet_day(data: Path) -> Quiet:
     """Play the quiet recording of 2025-12-27 with the shipped parameters."""
-    source = recorder_source(data / QUIET_DAY)
+    source = open_source(data / QUIET_DAY)
     items = [item for item in source.items if item[0] != "dead_letters"]
     state, params = pipeline.State(), Params()
     findings = [

@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, PriceKind
+from schemas.words import Coverage, PriceKind, check_words
 from streams.feeds.binance_frames import Framed, array_in
 from streams.feeds.binance_readings import (
     parse_mark_price,
@@ -299,9 +299,12 @@ def agg_trade(
 def by_name(symbol: str, kind: str = "PERP") -> Instrument:
     """Return what the name says: COIN-M (plain USD) counts contracts, all others coins.
 
-    `kind` is PERP or SPOT for a name without a date. Raises UnreadableFrame("symbol").
+    `kind` is PERP or SPOT for a name without a date. A future in plain USD has an underscore, so
+    BTCTUSD is spot in TUSD whatever is said. Raises UnreadableFrame("symbol").
     """
     asset, instrument, multiplier = split_symbol(symbol, kind)
+    if kind == "PERP" and is_inverse(instrument) and "_" not in symbol:
+        asset, instrument, multiplier = split_symbol(symbol, "SPOT")
     contracts = is_inverse(instrument)
     return Instrument(
         venue_symbol=symbol,
@@ -310,6 +313,7 @@ def by_name(symbol: str, kind: str = "PERP") -> Instrument:
         unit="quote" if contracts else "base",
         size=contract_usd(asset) if contracts else 1.0,
         multiplier=multiplier,
+        in_dollars=check_words("binance", asset, instrument),
     )
 
 

@@ -10,6 +10,14 @@ from streams.feeds.frames import UnreadableFrame
 #: Quotes that count as one dollar each, longest match first; no other quote is split.
 QUOTES = ("FDUSD", "USDT", "USDC", "BUSD", "USD")
 
+#: More of spot, where no quote is plain USD: dollars of other issuers, then coins and currencies.
+_SPOT_QUOTES = (
+    *("PYUSD", "TUSD", "USD1", "USDE", "USDS", "USDP", "DAI"),
+    *("BTC", "ETH", "BNB", "EUR", "EURI", "AEUR", "TRY", "GBP", "BRL", "JPY", "AUD", "ZAR", "PLN"),
+    *("RON", "ARS", "MXN", "CZK", "COP", "IDR", "UAH", "NGN", "RUB", "VAI", "XRP", "TRX", "DOT"),
+    *("DOGE", "SOL"),
+)
+
 # BTCUSD_PERP, BTCUSD_200925, BTCUSDT_230331 (Binance)
 _UNDERSCORED = re.compile(r"([^_]+)_(PERP|[0-9]{6})")
 # BTC-27DEC24 (USDC settled), BTCUSDT-27DEC24 (Bybit)
@@ -64,7 +72,7 @@ def is_inverse(instrument: str) -> bool:
 def _asset_and_quote(venue_symbol: str, pair: str, kind: str) -> tuple[str, str]:
     # Binance and others list names beyond ASCII: 币安人生USDT.
     if 2 <= len(pair) <= 40 and is_letters(pair) and pair not in QUOTES:
-        for quote in QUOTES:
+        for quote in (*QUOTES, *_SPOT_QUOTES) if kind == "SPOT" else QUOTES:
             asset = pair.removesuffix(quote)
             if asset in ("", pair) or (quote == "BUSD" and asset + "B" in _ENDS_IN_B):
                 continue

@@ -10,6 +10,7 @@ sizes have no sign does not tell it and is refused.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -125,14 +126,13 @@ def _signed(line: str) -> bool:
     return cells_of(line)[-1].startswith("-")
 
 
-def _four_numbers(cells: list[str]) -> bool:
+def _four_numbers(cell: Mapping[str, str]) -> bool:
     # Mark prices have four columns too, but no whole number for an id.
-    time, number, price, size = cells
     return (
-        bool(re.fullmatch(r"1[0-9]{9}(\.[0-9]+)?", time))
-        and number.isdigit()
-        and bool(re.fullmatch(r"[0-9.]+", price))
-        and bool(re.fullmatch(r"-?[0-9]+(\.0*)?", size))
+        bool(re.fullmatch(r"1[0-9]{9}(\.[0-9]+)?", cell["time"]))
+        and cell["id"].isdigit()
+        and bool(re.fullmatch(r"[0-9.]+", cell["price"]))
+        and bool(re.fullmatch(r"-?[0-9]+(\.0*)?", cell["size"]))
     )
 
 

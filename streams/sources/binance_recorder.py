@@ -1,15 +1,17 @@
 """The CSV recordings of Binance futures that many hobby recorders write, most without a header.
 
     symbol,side,order_type,tif,orig_qty,price,avg_price,status,last_fill,cum_fill,ms[,usd[,extra]]
-    recv_ms, symbol, agg_id, price, qty, trade_ms, buyer_is_maker[, usd, extra]
+    symbol,side,order_type,orig_qty,price,avg_price,status,ms
+    recv_ms, symbol, agg_id, price, qty[, first_id], trade_ms, buyer_is_maker[, usd, extra]
 
 Worth of a liquidation = cum_fill * avg_price, where avg_price is "None" cum_fill * price
 (the order's limit, labelled so). The files' own `usd` column is not used: it is the
 limit price times the quantity, and for some rows a thousandth or a millionth of it.
-Trades hold only prints of about $15k and more, so their sums are not market totals.
+Trades hold only prints of about $15k and more, so their sums are not market totals. Binance
+pushes at most one order a second and symbol, so two equal rows are one that was written twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -17,112 +19,71 @@ import msgspec
 
 from schemas.market import Liquidation, Trade
 from streams.feeds.binance import agg_trade, by_name, forced_order
-from streams.feeds.checks import Millis, PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
+from streams.feeds.checks import PriceIn, PriceOrZero, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import UnreadableFrame
-from streams.sources import Source
-from streams.sources.lines import data_files, identity_of, loaded, row, span_of
-
-#: These recorders ran for minutes at a time, days apart.
-GAP_AFTER_S = 600.0
+from streams.sources.build import yes
+from streams.sources.tables import Build, Table, stamp
 
 _PRESENT = ("USDT", "USDC", "FDUSD", "BUSD")
 
 
 class _Forced(msgspec.Struct, array_like=True, gc=False):
     symbol: Word
-    side: Literal["BUY", "SELL"]
+    side: str
     order_type: str
-    tif: str
     orig_qty: SizeOrZero
     price: PriceOrZero
-    avg_price: PriceOrZero | None
-    status: str
-    last_fill_qty: SizeOrZero
-    cum_fill_qty: SizeOrZero
-    order_trade_time_ms: Millis
+    avg_price: PriceOrZero | Literal["None", ""]
+    order_trade_time_ms: str
+    cum_fill_qty: SizeOrZero | Literal[""] = ""
 
 
 class _Print(msgspec.Struct, array_like=True, gc=False):
-    recv_ms: Millis
+    recv_ms: str
     symbol: Word
     agg_id: int
     price: PriceIn
     qty: SizeIn
-    trade_ms: Millis
-    buyer_is_maker: bool
+    trade_ms: str
+    buyer_is_maker: str
 
 
-def recorder_source(path: Path | Sequence[Path], keep_repeats: bool = False) -> Source:
-    """Read a folder or file of the family: liquidations and trades, ordered by receipt.
+def _orders(path: Path) -> Build:
+    def build(x: _Forced) -> Liquidation | None:
+        ts_event = stamp(x.order_trade_time_ms, "order_trade_time_ms")
+        filled = x.orig_qty if x.cum_fill_qty == "" else x.cum_fill_qty
+        side = x.side.upper()
+        if side not in ("BUY", "SELL"):
+            raise UnreadableFrame("side", f"{x.side[:40]!r} is neither BUY nor SELL")
+        return forced_order(
+            instrument=by_name(_completed(x.symbol)),
+            side="SELL" if side == "SELL" else "BUY",
+            orig_quantity=x.orig_qty,
+            order_price=x.price,
+            average_price=None if isinstance(x.avg_price, str) else x.avg_price,
+            filled=filled,
+            ts_event=ts_event,
+            ts_recv=ts_event,  # not recorded
+            stream="recorder",
+            coverage="latest_per_second",
+        )
 
-    Rows seen in several files count once, and so do equal rows within one: Binance pushes at
-    most one order a second and symbol, so two of one millisecond are one that the recorder
-    wrote twice. Repeats become dead letters that name the first, unless `keep_repeats`.
-    Times in microseconds. Raises SourceError when nothing is there.
-    """
-    files = data_files(path, recognises)
-    items = loaded(files, lambda _: read_line, keep_repeats)
-    return Source(
-        name=f"Binance recorder, {len(files)} file{'s' * (len(files) > 1)}",
-        identity=identity_of(f"recorder{keep_repeats}", files),
-        items=iter(items),
-        span=span_of(items),
-        gap_after_s=GAP_AFTER_S,
-    )
-
-
-def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file's first lines look like this family's."""
-    if path.suffix not in (".csv", ".gz"):
-        return False
-    return any(_is_forced(x) or _is_print(x) for x in map(_cells, head))
+    return build
 
 
-def read_line(line: str) -> Liquidation | Trade | None:
-    """Read one line of either kind, None for a header; raises UnreadableFrame with the column."""
-    cells = _cells(line)
-    if _is_header(cells):
-        return None
-    if len(cells) in (11, 12, 13):
-        return _liquidation(cells)
-    if 7 <= len(cells) <= 9 and cells[1] not in ("BUY", "SELL"):
-        return _trade(cells)
-    raise UnreadableFrame("", f"{len(cells)} columns; 11 make a liquidation, 7 a trade")
+def _prints(path: Path) -> Build:
+    def build(x: _Print) -> Trade:
+        return agg_trade(
+            by_name(_completed(x.symbol)),
+            x.agg_id,
+            x.price,
+            x.qty,
+            stamp(x.trade_ms, "trade_ms"),
+            yes(x.buyer_is_maker, "buyer_is_maker"),
+            stamp(x.recv_ms, "recv_ms"),
+        )
 
-
-def _liquidation(cells: list[str]) -> Liquidation | None:
-    values: list[object] = list(cells)
-    if cells[6] == "None":  # the recorder found no average price in its message
-        values[6] = None
-    order = row(values, _Forced)
-    symbol = _completed(order.symbol)
-    ts_event = order.order_trade_time_ms * 1000
-    return forced_order(
-        instrument=by_name(symbol),
-        side=order.side,
-        orig_quantity=order.orig_qty,
-        order_price=order.price,
-        average_price=order.avg_price,
-        filled=order.cum_fill_qty,
-        ts_event=ts_event,
-        ts_recv=ts_event,  # not recorded
-        stream="recorder",
-        coverage="latest_per_second",
-    )
-
-
-def _trade(cells: list[str]) -> Trade:
-    x = row(cells, _Print)
-    symbol = _completed(x.symbol)
-    return agg_trade(
-        by_name(symbol),
-        x.agg_id,
-        x.price,
-        x.qty,
-        x.trade_ms * 1000,
-        x.buyer_is_maker,
-        x.recv_ms * 1000,
-    )
+    return build
 
 
 def _completed(symbol: str) -> str:
@@ -139,21 +100,69 @@ def _completed(symbol: str) -> str:
     return symbol if complete else f"{pair}USDT{underscore}{end}"
 
 
-def _cells(line: str) -> list[str]:
-    return [cell.strip() for cell in line.split(",")]
+def _is_order(cell: Mapping[str, str]) -> bool:
+    return cell["side"].upper() in ("BUY", "SELL") and _is_millis(cell["order_trade_time_ms"])
 
 
-def _is_header(cells: list[str]) -> bool:
-    return "symbol" in (cells[0].lower(), cells[1].lower() if len(cells) > 1 else "")
-
-
-def _is_forced(cells: list[str]) -> bool:
-    return len(cells) in (11, 12, 13) and cells[1] in ("BUY", "SELL") and _is_millis(cells[10])
-
-
-def _is_print(cells: list[str]) -> bool:
-    return 7 <= len(cells) <= 9 and _is_millis(cells[0]) and cells[6] in ("True", "False")
+def _is_print(cell: Mapping[str, str]) -> bool:
+    return _is_millis(cell["recv_ms"]) and cell["buyer_is_maker"].lower() in ("true", "false")
 
 
 def _is_millis(text: str) -> bool:
     return len(text) == 13 and text.isdigit()
+
+
+_ORDER = (
+    *("symbol", "side", "order_type", "tif", "orig_qty", "price", "avg_price", "status"),
+    *("last_fill_qty", "cum_fill_qty", "order_trade_time_ms"),
+)
+_SHORT = ("symbol", "side", "order_type", "orig_qty", "price", "avg_price", "status")
+_PRINT = ("recv_ms", "symbol", "agg_id", "price", "qty")
+_END = ("trade_ms", "buyer_is_maker")
+ORDERS = Table(
+    what="Binance recorders: forced orders, with a header or not",
+    columns=_Forced,
+    build=_orders,
+    lacks="the latest order a second and symbol; no receipt",
+    names={
+        "symbol": ("s", "pair"),
+        "order_type": ("type", "o"),
+        "orig_qty": ("original_quantity", "quantity", "qty", "origqty", "q", "amount"),
+        "avg_price": ("average_price", "ap", "avgprice"),
+        "order_trade_time_ms": (
+            *("order_trade_time", "trade_time", "time", "timestamp", "ts", "t", "event_time"),
+        ),
+        "cum_fill_qty": (
+            *("order_filled_accumulated_quantity", "order_filled_accumalated_quantity"),
+            *("accumulated_fill_quantity", "cum_filled_qty", "filled_quantity", "executedqty", "z"),
+        ),
+    },
+    bare=(
+        _ORDER,
+        (*_ORDER, "usd"),
+        (*_ORDER, "usd", "extra"),
+        (*_SHORT, "order_trade_time_ms"),
+    ),
+    looks=_is_order,
+)
+PRINTS = Table(
+    what="Binance recorders: aggTrades, with a header or not",
+    columns=_Print,
+    build=_prints,
+    lacks="the recorder's choice of prints, not all",
+    names={
+        "recv_ms": ("event_time", "recv_time", "local_time", "e"),
+        "agg_id": ("aggregate_trade_id", "agg_trade_id", "trade_id"),
+        "qty": ("quantity", "amount"),
+        "trade_ms": ("trade_time", "transact_time"),
+        "buyer_is_maker": ("is_buyer_maker", "buyer_maker"),
+    },
+    bare=(
+        (*_PRINT, *_END),
+        (*_PRINT, *_END, "usd"),
+        (*_PRINT, *_END, "usd", "extra"),
+        (*_PRINT, "first_id", *_END),
+        (*_PRINT, "first_id", *_END, "usd"),
+    ),
+    looks=_is_print,
+)

@@ -294,7 +294,7 @@ LIQUIDATIONS = Table(
     lacks=f"{_LACKS} a time without a zone is read as UTC",
     names={"t": ("time", "timestamp", "date"), "l": ("long", "longs"), "s": ("short", "shorts")},
     bare=(("t", "l", "s"),),
-    looks=lambda cells: cells[0][:2] in ("20", "16", "17", "18"),
+    looks=lambda cell: cell["t"][:2] in ("20", "16", "17", "18"),
     named=re.compile(r"_PERP\.[A-Z0-9].*liq[^/]*$|\.[A-Z0-9]_liquidation[^/]*$"),
     gap_after_s=_GAP_AFTER_S,
 )
@@ -305,7 +305,7 @@ OPEN_INTEREST = Table(
     lacks="base units; which sides are counted is not told; a time without a zone is UTC",
     names={"t": ("time", "timestamp", "date"), "c": ("close",)},
     bare=(("t", "o", "h", "l", "c"),),
-    looks=lambda cells: cells[0][:2] in ("20", "16", "17", "18"),
+    looks=lambda cell: cell["t"][:2] in ("20", "16", "17", "18"),
     named=re.compile(r"\.[A-Z0-9]_open-interest[^/]*$"),
     gap_after_s=_GAP_AFTER_S,
 )

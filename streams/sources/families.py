@@ -153,14 +153,6 @@ def _each_kept(reader_of: Callable[[Path], Reader], path: Path) -> Reader:
     return read_each
 
 
-def _recorder(files: Sequence[Path], opening: Opening) -> Source:
-    return recorder.recorder_source(files, bool(opening.keep_repeats))
-
-
-def _krishna(files: Sequence[Path], opening: Opening) -> Source:
-    return krishna.krishna_source(files, opening.keep_repeats is not False)
-
-
 def _ndjson(files: Sequence[Path], opening: Opening) -> Source:
     return ndjson.ndjson_source(files, opening.by_the_run)
 
@@ -186,22 +178,7 @@ FAMILIES = (
     *map(_of_table, (tardis.ROWS, tardis.TICKERS)),
     *map(_of_table, (vision.AGG_TRADES, vision.METRICS, vision.SNAPSHOT, vision.TRADES)),
     *map(_of_table, (archives.BYBIT, klines.KLINES)),
-    Family(
-        krishna.recognises,
-        _krishna,
-        "liqs.csv of Krishna5972/liqs",
-        "batches of orders of unknown side, without a price",
-        lambda _: krishna.read_line,
-        _first_line,
-    ),
-    Family(
-        recorder.recognises,
-        _recorder,
-        "forceOrder and aggTrade CSV of Binance recorders, with a header or not",
-        "the latest order a second; trades are the recorder's choice, not all",
-        lambda _: recorder.read_line,
-        _first_line,
-    ),
+    *map(_of_table, (krishna.BATCHES, recorder.ORDERS, recorder.PRINTS)),
     *map(_of_table, (coinalyze.MERGED, coinalyze.LIQUIDATIONS, coinalyze.OPEN_INTEREST)),
     _of_lines(
         coinalyze.recognises_wide,

@@ -9,6 +9,7 @@ which futures files never have: by these they are told apart.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -69,8 +70,9 @@ def symbol_in(path: Path) -> str:
     return matched[1].upper()
 
 
-def _is_row(cells: list[str]) -> bool:
-    return cells[0].isdigit() and len(cells[0]) >= 13 and cells[6].isdigit() and cells[8].isdigit()
+def _is_row(cell: Mapping[str, str]) -> bool:
+    opens = cell["open_time"]
+    return opens.isdigit() and len(opens) >= 13 and cell["count"].isdigit()
 
 
 def _bar(instrument: Instrument, x: _Kline, opens: int) -> Bar:
@@ -79,6 +81,8 @@ def _bar(instrument: Instrument, x: _Kline, opens: int) -> Bar:
         raise UnreadableFrame("low", f"{x.low} is above the high {x.high}")
     if x.taker_buy_quote_volume > x.quote_volume or x.taker_buy_volume > x.volume:
         raise UnreadableFrame("taker_buy_quote_volume", "takers bought more than was traded")
+    if not instrument.in_dollars:
+        raise UnreadableFrame("symbol", f"{instrument.instrument} is not quoted in dollars")
     if instrument.unit == "quote":
         # COIN-M counts volume in contracts and "quote" volume in coins.
         worth, bought = (v * instrument.size for v in (x.volume, x.taker_buy_volume))

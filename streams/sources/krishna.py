@@ -11,10 +11,9 @@ batches happened to fall has no rate of its own on either side. In 2023 Binance 
 the latest forced order of each second and symbol.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
@@ -25,10 +24,8 @@ from schemas.words import grid_usd
 from streams.feeds.checks import Word, checked
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.symbols import split_symbol
-from streams.sources import Source
-from streams.sources.lines import data_files, identity_of, loaded, row, span_of
+from streams.sources.tables import Build, Table
 
-HEADER = "s,liq_amount,S,q,funding_rate,time"
 #: Quiet hours run to two between rows that pass $30k; longer is the recorder's.
 GAP_AFTER_S = 3 * 3600.0
 
@@ -36,47 +33,21 @@ GAP_AFTER_S = 3 * 3600.0
 class _Batch(msgspec.Struct, array_like=True, gc=False):
     s: Word
     liq_amount: Annotated[float, Meta(gt=0, le=1e10)]
-    S: Literal["BUY", "SELL"]
     q: Annotated[int, Meta(ge=1, le=1_000_000)]
     funding_rate: str
     time: str
 
 
-def krishna_source(path: Path | Sequence[Path], keep_repeats: bool = True) -> Source:
-    """Read the recording (a folder or its liqs.csv): batches in dollars, no price.
-
-    Equal rows are as many batches with `keep_repeats`, else one and dead letters. Times in
-    microseconds. Raises SourceError when nothing is there.
-    """
-    files = data_files(path, recognises)
-    items = loaded(files, lambda _: read_line, keep_repeats)
-    return Source(
-        name="Binance liquidations in batches of $30k (Krishna5972)",
-        identity=identity_of(f"krishna{keep_repeats}", files),
-        items=iter(items),
-        span=span_of(items),
-        gap_after_s=GAP_AFTER_S,
-    )
+def _build(path: Path) -> Build:
+    return _liquidation
 
 
-def recognises(path: Path, head: list[str]) -> bool:
-    """Tell whether a file's first line is this recording's header."""
-    return path.suffix in (".csv", ".gz") and head[:1] == [HEADER]
-
-
-def read_line(line: str) -> Liquidation | None:
-    """Read one batch, None for the header; raises UnreadableFrame naming the column."""
-    if line == HEADER:
-        return None
-    cells = line.split(",")
-    if len(cells) != 6:
-        raise UnreadableFrame("", f"{len(cells)} columns, not 6")
-    batch = row(cells, _Batch)
+def _liquidation(batch: _Batch) -> Liquidation:
     asset, instrument, _ = split_symbol(batch.s)
     ts_event = _micros(batch.time)
     return checked(
         lambda: Liquidation(
-            event_id=natural_id("binance", "batch", *cells),
+            event_id=natural_id("binance", "batch", *msgspec.structs.astuple(batch)),
             venue="binance",
             instrument=instrument,
             venue_symbol=batch.s,
@@ -105,3 +76,12 @@ def _micros(text: str) -> int:
         return round(stamp.timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         raise UnreadableFrame("time", f"{text[:60]!r} is not a time with its zone") from None
+
+
+BATCHES = Table(
+    what="liqs.csv of Krishna5972/liqs",
+    columns=_Batch,
+    build=_build,
+    lacks="batches of orders of unknown side, without a price",
+    gap_after_s=GAP_AFTER_S,
+)

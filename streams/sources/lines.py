@@ -1,7 +1,6 @@
 """What every recording shares: files of lines in, ordered items and dead letters out."""
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -16,7 +15,6 @@ from schemas.identity import natural_id
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus, letter
-from schemas.words import MAX_MICROS, MIN_MICROS
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item
 from streams.sources.packed import BROKEN_FILE, text_lines
@@ -126,17 +124,6 @@ def _whole_numbers(shape: type[msgspec.Struct]) -> list[tuple[int, str]]:
     return [(place, f.name) for place, f in enumerate(kinds) if isinstance(f.type, whole)]
 
 
-def micros(stamp: int) -> int:
-    """Return `stamp` in microseconds, given milliseconds or microseconds since 1970.
-
-    Raises UnreadableFrame for a time before 2015 or after 2100.
-    """
-    time = stamp * 1000 if stamp < 100_000_000_000_000 else stamp
-    if not MIN_MICROS <= time <= MAX_MICROS:
-        raise UnreadableFrame("ts_event", f"{time} us is not between 2015 and 2100")
-    return time
-
-
 def time_of(record: Any) -> int:
     """Return when a record was received, microseconds: a bar at its close."""
     if isinstance(record, Bar):
@@ -145,37 +132,9 @@ def time_of(record: Any) -> int:
     return stamp
 
 
-def loaded(
-    files: Iterable[Path], reader_of: Callable[[Path], Reader], keep_repeats: bool = True
-) -> list[Item]:
-    """Read whole files into one list ordered by time of receipt.
-
-    Identity of liquidations, which carry no venue id: the k-th equal row of one file is
-    the k-th of every other file, so recordings of one stream that overlap count once
-    and equal rows within a file stay (with `keep_repeats`). What is dropped is a dead
-    letter that says where the event was first seen.
-    """
-    first_seen: dict[str, str] = {}
-    items: list[Item] = []
-    for path in files:
-        items += items_of(path, reader_of(path), _once(path, first_seen, keep_repeats))
-    items.sort(key=lambda item: time_of(item[1]))
-    return items
-
-
 def merged(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
     """Merge ordered streams by time of receipt; ties keep the streams' order."""
     return heapq.merge(*streams, key=lambda item: time_of(item[1]))
-
-
-def span_of(items: Iterable[Item]) -> tuple[int, int] | None:
-    """Return the first and last event time (microseconds) of `items`."""
-    stamps = [
-        record.ts_open if isinstance(record, Bar) else int(getattr(record, "ts_event", 0))
-        for topic, record in items
-        if topic != "dead_letters"
-    ]
-    return (min(stamps), max(stamps)) if stamps else None
 
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:
@@ -249,24 +208,6 @@ def broken_off(number: int, problem: BaseException) -> Outcome:
     """Return what is said of a file whose bytes end wrongly after line `number`."""
     reason = f"{BREAKS_OFF} after line {number}: {problem}"
     return number, "", UnreadableFrame("", reason)
-
-
-def _once(path: Path, first_seen: dict[str, str], keep_repeats: bool) -> Accept:
-    """Give repeats within the file their own ids, refuse what another file has told."""
-    seen: Counter[str] = Counter()
-
-    def accept(number: int, record: Any) -> Any:
-        event_id = record.event_id
-        if seen[event_id] and keep_repeats and isinstance(record, Liquidation):
-            record = msgspec.structs.replace(record, event_id=natural_id(event_id, seen[event_id]))
-        seen[event_id] += 1
-        if record.event_id in first_seen:
-            where = first_seen[record.event_id]
-            raise UnreadableFrame("event_id", f"duplicate event_id, first seen at {where}")
-        first_seen[record.event_id] = f"{path.name}:{number}"
-        return record
-
-    return accept
 
 
 def _dead(path: Path, waiting: list[tuple[int, UnreadableFrame, str]], ts: int) -> Iterator[Item]:

@@ -30,6 +30,10 @@ from streams.sources.time_order import Order, by_time, looked_at
 WINDOW, LEAST_WINDOW = 10_000, 500
 #: Rows that all windows together hold.
 ROWS = 400_000
+#: Event ids that are remembered, so that what stands in a file again, or in two, counts once.
+REMEMBERED = 20_000
+#: Bad rows that wait for a file's first good one, whose time they take.
+LEADING = 1_000
 #: A file is opened when the others have come so near to its first row.
 NEAR = 10 * MINUTE
 
@@ -83,21 +87,41 @@ def streamed(series: Ordered, of_many: int = 1) -> Iterator[Item]:
     that repeats or goes back in time becomes a dead letter. `of_many` series share the memory.
     """
     last = 0
+    seen = _Seen(REMEMBERED // of_many)
     for ts, number, path, text, got in _merged(series, of_many):
-        if isinstance(got, Bar) and ts <= last:
-            got = UnreadableFrame("ts_open", "not later than the bar before it in this series")
+        if isinstance(got, Bar):
+            if ts <= last:
+                got = UnreadableFrame("ts_open", "not later than the bar before it in this series")
+        elif not isinstance(got, UnreadableFrame):
+            got = seen.once(got, path, number)
         if isinstance(got, UnreadableFrame):
-            place = (path.name, 0, number)
-            yield (
-                "dead_letters",
-                letter(place, got.field, got.reason, text.encode(), ts or EARLIEST),
-            )
+            place, raw = (path.name, 0, number), text.encode()
+            yield "dead_letters", letter(place, got.field, got.reason, raw, ts or EARLIEST)
             continue
         if ts < last:
             got = msgspec.structs.replace(got, ts_recv=last)
         else:
             last = ts
         yield TOPIC_OF_TYPE[type(got)], got
+
+
+class _Seen:
+    """The last event ids, and where each stood."""
+
+    def __init__(self, most: int) -> None:
+        self._most = max(most, LEAST_WINDOW)
+        self._places: dict[str, tuple[Path, int]] = {}
+
+    def once(self, record: Any, path: Path, number: int) -> Any:
+        """Return the record, or the complaint that it stood there before."""
+        event_id = record.event_id
+        if (place := self._places.get(event_id)) is not None:
+            reason = f"duplicate event_id, first seen at {place[0].name}:{place[1]}"
+            return UnreadableFrame("event_id", reason)
+        self._places[event_id] = (path, number)
+        if len(self._places) > self._most:
+            del self._places[next(iter(self._places))]
+        return record
 
 
 _Row = tuple[int, int, Path, str, Any]
@@ -147,10 +171,19 @@ def _in_order(path: Path, series: Ordered, order: Order, window: int) -> Iterato
 
 def _timed(path: Path, read: Reader, lines: Lines) -> Iterator[_Row]:
     latest = 0
+    leading: list[_Row] = []
     for number, text, got in outcomes_of(path, read, lambda _, record: record, lines):
-        if not isinstance(got, UnreadableFrame):
+        if isinstance(got, UnreadableFrame):
+            if not latest and len(leading) < LEADING:
+                leading.append((0, number, path, text, got))
+                continue
+        else:
             latest = time_of(got)
+        for row in leading:
+            yield latest, *row[1:]
+        leading.clear()
         yield latest, number, path, text, got
+    yield from leading
 
 
 def _time(row: _Row) -> int:

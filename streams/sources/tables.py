@@ -37,7 +37,8 @@ class Table(NamedTuple):
     `build`: given a file, returns what makes records of its rows; raises SourceError where the
     file's name must say something and does not. `series`: which files follow each other.
     `names`: other names of a column. `bare`: the column orders that come without a header, each
-    told by `looks`. `named`: what must stand in the file's path. `lacks`: what a row cannot tell.
+    told by `looks` from a row's cells by name. `named`: what must stand in the file's path.
+    `lacks`: what a row cannot tell.
     """
 
     what: str
@@ -46,7 +47,7 @@ class Table(NamedTuple):
     lacks: str
     names: Mapping[str, Sequence[str]] = {}
     bare: Sequence[Sequence[str]] = ()
-    looks: Callable[[list[str]], bool] = lambda _: False
+    looks: Callable[[Mapping[str, str]], bool] = lambda _: False
     named: re.Pattern[str] | None = None
     gap_after_s: float = 600.0
     series: Callable[[Path], str] = lambda _: ""
@@ -79,39 +80,57 @@ def _without_header(table: Table, lines: list[str]) -> Layout | None:
     for line in lines[: _HEADER_WITHIN if table.bare else 0]:
         separator = _separator(line)
         cells = cells_of(line, separator)
-        # pandas puts the row's number first.
-        for index in (False, True):
-            here = cells[1:] if index else cells
-            for names in table.bare:
-                if len(names) == len(here) and table.looks(here):
-                    full = ["", *names] if index else list(names)
-                    wanted = _wanted(table, full)
-                    assert wanted is not None, names
-                    return Layout(separator, (), len(cells), wanted)
+        if (wanted := _of_row(table, cells)) is not None:
+            return Layout(separator, (), len(cells), wanted)
+    return None
+
+
+def _of_row(table: Table, cells: list[str]) -> Callable[[Sequence[str]], Any] | None:
+    """Return what picks the struct's columns out of rows like this one; None for no such row."""
+    # pandas puts the row's number first.
+    for index in (False, True):
+        here = cells[1:] if index else cells
+        for names in table.bare:
+            if len(names) == len(here) and table.looks(dict(zip(names, here, strict=True))):
+                return _wanted(table, ["", *names] if index else list(names))
     return None
 
 
 def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
-    """Return the reader of one file of this kind."""
+    """Return the reader of one file of this kind.
+
+    Rows of another width than the header's are read as far as they look like rows without one.
+    """
     here = layout(table, path, head)
     if here is None:
         raise ValueError(f"{path} is no {table.what}")
-    separator, header, width, wanted = here
+    separator, header, width, usual = here
     shape, build = table.columns, table.build(path)
+    of_width = {width: usual}
     plain = separator == ","
 
     def read(line: str) -> Any:
-        cells = line.split(",") if plain and '"' not in line else cells_of(line, separator)
-        if len(cells) != width:
-            if line.startswith("#"):
+        if plain and '"' not in line and ", " not in line:
+            cells = line.split(",")
+        else:
+            cells = cells_of(line, separator)
+        wanted = of_width.get(len(cells))
+        if wanted is None:
+            if line.startswith("#") or _is_header(table, cells):
                 return None
-            raise UnreadableFrame("", f"{len(cells)} columns, not {width}")
-        if header and cells[0] == header[0] and tuple(cells) == header:
+            if (wanted := _of_row(table, cells)) is None:
+                raise UnreadableFrame("", f"{len(cells)} columns, not {width}")
+            of_width[len(cells)] = wanted
+        elif header and cells[0] == header[0] and tuple(map(str.strip, cells)) == header:
             return None
         cells.append("")
         return build(row(wanted(cells), shape))
 
     return read
+
+
+def _is_header(table: Table, cells: list[str]) -> bool:
+    return _wanted(table, [_plain(cell) for cell in cells]) is not None
 
 
 def evidence(table: Table, path: Path, head: Sequence[str]) -> str:
@@ -138,6 +157,11 @@ def cells_of(line: str, separator: str = ",") -> list[str]:
 def column_names(line: str) -> list[str]:
     """Return a header's names as tables compare them: small letters, _ between words."""
     return [_plain(cell) for cell in cells_of(line, _separator(line))]
+
+
+def row_cells(line: str, header: str) -> list[str]:
+    """Split a row as its header is separated."""
+    return cells_of(line, _separator(header))
 
 
 def stamp(text: str, field: str = "time") -> int:

@@ -26,7 +26,7 @@ from streams.feeds.identities import occurring
 from streams.feeds.instruments import Instrument
 from streams.sources.build import Terms, instrument_of, liquidation, trade
 from streams.sources.lines import SourceError, head, row
-from streams.sources.tables import Build, Table, cells_of, column_names
+from streams.sources.tables import Build, Table, column_names, row_cells
 
 
 class _Exchange(NamedTuple):
@@ -143,6 +143,8 @@ def _interest(x: _Ticker) -> OpenInterest | None:
         return None
     sides = _OPEN_INTEREST_SIDES.get(venue, "unknown")
     instrument, times = _instrument(x.exchange, x.symbol), (x.timestamp, x.local_timestamp)
+    if instrument.unit == "settle":
+        raise UnreadableFrame("symbol", f"the contract size of {x.symbol} is not known")
     price = x.mark_price or None
     return readings.interest(venue, instrument, x.open_interest, price, sides, times)
 
@@ -243,28 +245,32 @@ def _kind(path: Path) -> str:
             return said[0]
         if said:
             # Venues give trades ids, and liquidations none.
-            lines = [*head(path, 2), "", ""]
-            cells = dict(zip(column_names(lines[0]), cells_of(lines[1]), strict=False))
-            return "trades" if cells.get("id") else "liquidations"
+            return "trades" if _first_row(head(path)).get("id") else "liquidations"
     raise SourceError(f"{path}: neither 'trades' nor 'liquidations' in its name or folder")
 
 
 def series(path: Path) -> str:
     """Return which files follow each other: those of one exchange, symbol and kind."""
-    lines = [*head(path, 2), ""]
-    exchange, symbol = [*cells_of(lines[1]), ""][:2]
-    ticker = "open_interest" in lines[0]
-    return f"{exchange} {'ticker' if ticker else _kind(path)} {symbol}"
+    cell = _first_row(head(path))
+    kind = "ticker" if "open_interest" in cell else _kind(path)
+    return f"{cell.get('exchange', '')} {kind} {cell.get('symbol', '')}"
 
 
 def unread(first: list[str]) -> str:
     """Say which exchange a Tardis file is of that is not read; empty for any other file."""
-    if len(first) < 2 or column_names(first[0])[:4] != [
-        *("exchange", "symbol", "timestamp", "local_timestamp")
-    ]:
+    cell = _first_row(first)
+    if not {"exchange", "symbol", "timestamp", "local_timestamp"} <= set(cell):
         return ""
-    exchange = cells_of(first[1])[0]
+    exchange = cell["exchange"]
     return f"Tardis exchange {exchange!r}" if exchange not in EXCHANGES else ""
+
+
+def _first_row(first: list[str]) -> dict[str, str]:
+    """Return a file's first row by its columns' names, empty where there is none."""
+    lines = [line for line in first if line.strip()]
+    if len(lines) < 2:
+        return {}
+    return dict(zip(column_names(lines[0]), row_cells(lines[1], lines[0]), strict=False))
 
 
 #: Tardis writes one file a day and symbol, or a grouped one of many symbols.

@@ -12,7 +12,7 @@ record that is used here.
 """
 
 import re
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -139,12 +139,11 @@ def _snapshots(path: Path) -> Build:
     return build
 
 
-def _numbers(cells: list[str], times: int, flag: int) -> bool:
-    return (
-        cells[0].isdigit()
-        and cells[times].isdigit()
-        and cells[flag].lower() in ("true", "false", "0", "1")
-    )
+def _is_trade(cell: Mapping[str, str]) -> bool:
+    number = cell.get("id") or cell.get("agg_trade_id", "")
+    time = cell.get("time") or cell.get("transact_time", "")
+    said = cell["is_buyer_maker"].lower() in ("true", "false", "0", "1")
+    return number.isdigit() and time.isdigit() and said
 
 
 AGG_TRADES = Table(
@@ -161,7 +160,7 @@ AGG_TRADES = Table(
         "is_best_match": ("isbestmatch", "was_the_trade_the_best_price_match"),
     },
     bare=((*_AGG, "is_buyer_maker"), (*_AGG, "is_buyer_maker", "is_best_match")),
-    looks=partial(_numbers, times=5, flag=6),
+    looks=_is_trade,
     named=re.compile(r"aggTrades", re.IGNORECASE),
     series=lambda path: symbol_in(path),
 )
@@ -177,7 +176,7 @@ TRADES = Table(
         "is_best_match": ("isbestmatch",),
     },
     bare=((*_RAW, "is_buyer_maker"), (*_RAW, "is_buyer_maker", "is_best_match")),
-    looks=partial(_numbers, times=4, flag=5),
+    looks=_is_trade,
     named=re.compile(r"[-/]trades[-/]", re.IGNORECASE),
     series=lambda path: symbol_in(path),
 )
@@ -192,7 +191,7 @@ METRICS = Table(
             *("a", "b", "c", "d"),
         ),
     ),
-    looks=lambda cells: cells[0][:2] == "20" and cells[1].isalnum() and not cells[1].isdigit(),
+    looks=lambda cell: cell["create_time"][:2] == "20" and not cell["symbol"].isdigit(),
     named=re.compile(r"metrics", re.IGNORECASE),
 )
 SNAPSHOT = Table(
@@ -206,7 +205,7 @@ SNAPSHOT = Table(
             *("average_price", "order_status", "last_fill_quantity", "accumulated_fill_quantity"),
         ),
     ),
-    looks=lambda cells: cells[0].isdigit() and cells[1] in ("BUY", "SELL"),
+    looks=lambda cell: cell["time"].isdigit() and cell["side"] in ("BUY", "SELL"),
     named=re.compile(r"liquidationSnapshot", re.IGNORECASE),
     series=lambda path: symbol_in(path),
 )

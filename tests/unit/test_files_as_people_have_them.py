@@ -104,9 +104,10 @@ def test_files_that_overlap_and_rows_out_of_place_count_once_and_in_time(tmp_pat
     rows = vision(range(600)).splitlines(keepends=True)
     (tmp_path / "BTCUSDT-aggTrades-2023-11.csv").write_text("".join(rows))
     (tmp_path / "BTCUSDT-aggTrades-2023-11-14.csv").write_text("".join(rows[400:]))
-    counts, _, _ = read(tmp_path)
+    counts, letters, _ = read(tmp_path)
     assert (counts["Trade"], counts["bars"], counts["late"]) == (600, 600, 0)
-    assert counts["duplicate"] == 200
+    assert len(letters) == 200
+    assert letters[0].reason.startswith("duplicate event_id, first seen at BTCUSDT-aggTrades-2023")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from streams.feeds.binance import by_name
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.symbols import is_inverse, split_symbol
 
@@ -51,8 +52,16 @@ def test_only_plain_usd_quotes_are_inverse():
 
 def test_spot_keeps_its_kind_and_has_no_bare_usd_quote():
     assert split_symbol("BTCUSDT", "SPOT")[1] == "BTC-USDT-SPOT"
+    assert split_symbol("BTCTUSD", "SPOT")[1] == "BTC-TUSD-SPOT"
+    assert split_symbol("ETHBTC", "SPOT")[1] == "ETH-BTC-SPOT"
     with pytest.raises(UnreadableFrame):
-        split_symbol("BTCTUSD", "SPOT")
+        split_symbol("BTCUSD", "SPOT")
+
+
+def test_a_bare_usd_ending_of_binance_is_no_future():
+    instrument = by_name("BTCTUSD")
+    assert (instrument.instrument, instrument.unit) == ("BTC-TUSD-SPOT", "base")
+    assert not by_name("ETHBTC", "SPOT").in_dollars
 
 
 @pytest.mark.parametrize(

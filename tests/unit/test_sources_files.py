@@ -13,7 +13,6 @@ from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
 from schemas.words import MINUTE, SECOND, grid_usd
 from streams.sources import series
-from streams.sources.krishna import krishna_source
 from streams.sources.lines import time_of
 from streams.sources.open import FAMILIES, SUPPORTED, SourceError, open_source
 
@@ -96,7 +95,7 @@ def test_a_dirty_krishna_row_is_a_dead_letter(tmp_path):
 
 @recorded
 def test_krishnas_squeeze_hour_is_63_million_dollars():
-    source = krishna_source(DATA / "binance_liqs_2023-01_krishna")
+    source = open_source(DATA / "binance_liqs_2023-01_krishna")
     start = int(datetime(2023, 1, 14, tzinfo=UTC).timestamp()) * 10**6
     hour = [r for _, r in source.items if start <= r.ts_event < start + 60 * MINUTE]
     assert len(hour) == 757

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas.words import grid_usd
-from streams.sources.binance_recorder import recorder_source
 from streams.sources.lines import time_of
+from streams.sources.open import open_source
 
 OURS = Path(__file__).resolve().parents[1] / "data" / "recorder"
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -17,7 +17,7 @@ recorded = pytest.mark.skipif(not DATA.is_dir(), reason=f"recordings are not at 
 
 
 def read(path, **options):
-    items = list(recorder_source(path, **options).items)
+    items = list(open_source(path, **options).items)
     topics = defaultdict(list)
     for topic, record in items:
         topics[topic].append(record)
@@ -92,9 +92,9 @@ def test_the_identity_follows_the_content_and_not_the_folder(tmp_path):
     copy.mkdir()
     for file in OURS.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
-    assert recorder_source(copy).identity == recorder_source(OURS).identity
+    assert open_source(copy).identity == open_source(OURS).identity
     (copy / "binance.csv").write_text("X,SELL")
-    assert recorder_source(copy).identity != recorder_source(OURS).identity
+    assert open_source(copy).identity != open_source(OURS).identity
 
 
 @recorded
