@@ -24,6 +24,8 @@ from streams.sources.build import Terms, instrument_of, taker, trade
 from streams.sources.lines import SourceError, head
 from streams.sources.tables import Build, Table, cells_of, stamp
 
+#: Rows of which one of either side is to be expected.
+_ENOUGH = 20
 _OKX = re.compile(r"([A-Z0-9]+-[A-Z0-9]+(?:-SWAP|-\d{6})?)-(?:agg)?trades?\b", re.IGNORECASE)
 _GATE = re.compile(r"^([A-Z0-9]+_USDT?)-\d{6,8}")
 _BYBIT_SPOT = re.compile(r"^([A-Z0-9]+(?:USDT|USDC))[-_]\d{4}-\d\d")
@@ -109,7 +111,8 @@ def _gate(path: Path) -> Build:
     if matched is None:
         raise SourceError(f"{path.name}: its name says no contract, as BTC_USDT-202401 does")
     instrument = instrument_of("gate", matched[1])
-    if not any(_signed(line) for line in head(path)):
+    rows = head(path)
+    if len(rows) >= _ENOUGH and not any(map(_signed, rows)):
         raise SourceError(f"{path.name}: no size has a sign, so the takers' side is not told")
 
     def build(x: _Gate) -> Trade | None:
@@ -142,6 +145,7 @@ BYBIT = Table(
     build=_bybit,
     lacks="no receipt; all prints; no liquidations are archived",
     names={"trdmatchid": ("trade_id", "execid")},
+    time="timestamp",
 )
 BYBIT_SPOT = Table(
     what="Bybit's public archive: spot trades, SYMBOL_DATE",
@@ -156,6 +160,7 @@ OKX = Table(
     build=_okx,
     lacks="no receipt; aggtrades have ids of their own, so beside trades each is counted twice",
     names={"created_time": ("timestamp", "ts"), "size": ("sz", "qty"), "price": ("px",)},
+    time="created_time",
 )
 GATE = Table(
     what="Gate's archive: futures trades, CONTRACT-YYYYMM",
@@ -165,4 +170,5 @@ GATE = Table(
     bare=(("time", "id", "price", "size"),),
     looks=_four_numbers,
     named=re.compile(r"/[A-Z0-9]+_USDT?-\d{6,8}[^/]*$"),
+    time="time",
 )

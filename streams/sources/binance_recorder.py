@@ -165,4 +165,5 @@ PRINTS = Table(
         (*_PRINT, "first_id", *_END, "usd"),
     ),
     looks=_is_print,
+    time="recv_ms",
 )

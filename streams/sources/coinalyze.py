@@ -211,14 +211,17 @@ def answer_reader(path: Path) -> Reader:
 
 
 def _width(lines: Sequence[str]) -> int:
-    """Return how wide the intervals are, microseconds: by the first two of them."""
+    """Return how wide the intervals are, microseconds: by the first of them; a date is a day."""
     times = []
     for line in lines:
+        text = cells_of(line)[0]
         try:
-            times.append(stamp(cells_of(line)[0]))
+            times.append(stamp(text))
         except UnreadableFrame:
             continue
-    steps = [b - a for a, b in pairwise(times) if b > a]
+        if len(text) == len("2022-01-02"):
+            return _DAY
+    steps = [b - a for a, b in pairwise(sorted(times)) if b > a]
     return max(MINUTE, min(steps, default=_HOUR))
 
 

@@ -70,7 +70,7 @@ def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Sour
     untimed = {str(topic_of(file)) for file in files} - timed
     paced = BARS_CLOCKED if without_trades else RAW_TOPICS
     name = f"dump of {', '.join(sorted(str(topic_of(file)) for file in files))}"
-    if few := sorted(str(topic_of(f)) for f, o in orders.items() if o.words and not o.has_words):
+    if few := sorted(str(topic_of(f)) for f, o in orders.items() if o.has_few):
         name += f"; too few words on time in {', '.join(few)}: paced by their own records"
     if timed and untimed:
         name += f"; no words on time in {', '.join(sorted(untimed))}: paced by their own records"

@@ -92,3 +92,10 @@ def seen(path: Path, first: list[str]) -> str:
     if len(names) > 1:
         return f"columns {', '.join(names[:8])[:120]}{', …' if len(names) > 8 else ''}"
     return f"begins {line[:40]!r}"
+
+
+def rows_in(first: list[str]) -> bool:
+    """Return whether lines look like rows of a table or like JSON, and not like prose."""
+    lines = [line for line in first if line.strip()]
+    rows = sum(len(cells_of(line)) > 2 or line.lstrip()[:1] in ("{", "[") for line in lines)
+    return len(lines) > 1 and rows > len(lines) / 2

@@ -91,7 +91,7 @@ def _recognised(file: Path, alone: bool) -> Taken:
         return Taken(file, None, "concluded from records", False)
     if why := no_record.why(file, first):
         return Taken(file, None, why, False)
-    if file.suffix.lower() in (".md", ".txt") and not alone:
+    if file.suffix.lower() in (".md", ".txt") and not alone and not no_record.rows_in(first):
         return Taken(file, None, "notes", False)
     return Taken(file, None, no_record.seen(file, first), True)
 
@@ -115,7 +115,7 @@ def _once(taken: list[Taken]) -> list[Taken]:
 
 def _nothing(path: Path, others: Sequence[Taken]) -> str:
     if others and not any(one.lost for one in others):
-        if len(others) == 1:
+        if len(others) == 1 and others[0].path == path:
             return f"{path}: holds no record: {others[0].reason}"
         named = "; ".join(_named(one) for one in others[:6])
         return f"{path}: holds no record: {named}{'; …' * (len(others) > 6)}"

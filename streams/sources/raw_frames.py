@@ -26,7 +26,16 @@ from streams.feeds import registry
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instruments
 from streams.sources import Item, Source
-from streams.sources.lines import Reader, data_files, head, identity_of, items_of, time_of
+from streams.sources.lines import (
+    Reader,
+    data_files,
+    head,
+    identity_of,
+    items_of,
+    numbered,
+    time_of,
+)
+from streams.sources.time_order import by_time, looked_at
 
 #: The channel under which a venue's metadata stands among its frames.
 METADATA = "@instruments"
@@ -247,9 +256,16 @@ def _lazily(path: Path, player: _Player) -> Iterator[tuple[int, Item | None]]:
     except (IndexError, UnreadableFrame):
         latest = 0
     yield latest, None
-    for topic, record in items_of(path, player.records, lambda _, record: record):
+    goes_back = looked_at(path, _receipt).goes_back
+    lines = (lambda file: by_time(numbered(file), _receipt)) if goes_back else numbered
+    for topic, record in items_of(path, player.records, lambda _, record: record, None, lines):
         latest = max(latest, time_of(record))
         yield latest, (topic, record)
+
+
+def _receipt(line: str) -> int | None:
+    stamp = line[:16]
+    return int(stamp) if stamp.isdigit() and int(stamp) >= MIN_MICROS else None
 
 
 def _in_a_line(raw: bytes) -> bytes:

@@ -58,7 +58,8 @@ def ordered(
     files: Iterable[Path], reader_of: Callable[[Path], Reader], lines: Lines = numbered
 ) -> Ordered:
     """Look at each file of a series: where it begins, and whether its rows go back in time."""
-    looked = [(path, looked_at(path, times_by(reader_of(path)))) for path in files]
+    # What is out of place by less than the window needs no closer look.
+    looked = [(path, looked_at(path, times_by(reader_of(path)), closely=False)) for path in files]
     return Ordered(looked, reader_of, lines)
 
 
@@ -114,13 +115,14 @@ class _Seen:
 
     def once(self, record: Any, path: Path, number: int) -> Any:
         """Return the record, or the complaint that it stood there before."""
-        event_id = record.event_id
-        if (place := self._places.get(event_id)) is not None:
-            reason = f"duplicate event_id, first seen at {place[0].name}:{place[1]}"
-            return UnreadableFrame("event_id", reason)
-        self._places[event_id] = (path, number)
-        if len(self._places) > self._most:
-            del self._places[next(iter(self._places))]
+        places, event_id = self._places, record.event_id
+        if event_id in places:
+            name, line = places[event_id][0].name, places[event_id][1]
+            return UnreadableFrame("event_id", f"duplicate event_id, first seen at {name}:{line}")
+        places[event_id] = (path, number)
+        if len(places) > 2 * self._most:
+            for old in list(islice(places, self._most)):
+                del places[old]
         return record
 
 

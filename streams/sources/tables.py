@@ -38,7 +38,8 @@ class Table(NamedTuple):
     file's name must say something and does not. `series`: which files follow each other.
     `names`: other names of a column. `bare`: the column orders that come without a header, each
     told by `looks` from a row's cells by name. `named`: what must stand in the file's path.
-    `lacks`: what a row cannot tell.
+    `lacks`: what a row cannot tell. `time`: the column by which rows are put in order, where a
+    quick look at it is all that it takes.
     """
 
     what: str
@@ -51,6 +52,7 @@ class Table(NamedTuple):
     named: re.Pattern[str] | None = None
     gap_after_s: float = 600.0
     series: Callable[[Path], str] = lambda _: ""
+    time: str = ""
 
 
 class Layout(NamedTuple):
@@ -126,6 +128,19 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
         cells.append("")
         return build(row(wanted(cells), shape))
 
+    def time_in(line: str) -> int | None:
+        cells = line.split(",") if plain else cells_of(line, separator)
+        if len(cells) != width:
+            return None
+        cells.append("")
+        try:
+            return stamp(usual(cells)[place].strip())
+        except UnreadableFrame:
+            return None
+
+    if table.time:
+        place = shape.__struct_fields__.index(table.time)
+        read.time_in = time_in  # type: ignore[attr-defined]
     return read
 
 

@@ -281,6 +281,7 @@ ROWS = Table(
     lacks="liquidations: prices of OKX, Bybit and BitMEX are bankruptcy prices; of HTX and"
     " Bitfinex none is known; sides are the order's",
     series=series,
+    time="local_timestamp",
 )
 TICKERS = Table(
     what="Tardis CSV: derivative_ticker, its open interest",

@@ -8,7 +8,8 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from heapq import merge
-from itertools import islice
+from itertools import islice, pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from statistics import median
 from typing import IO, NamedTuple
@@ -20,11 +21,15 @@ from streams.sources.packed import BROKEN_FILE, opened, packing, text_lines
 PLACES, TOGETHER = 256, 16
 WHOLE = 8 << 20
 #: A packed file is unpacked once for this, and so many of its bytes are one place.
-BLOCK = 1 << 18
+BLOCK = 1 << 16
+#: Parts of a long file, most of which have words on time if any are to pace it.
+PARTS = 16
 #: Going back by more is not lateness.
 BACK = 10 * SECOND
-#: Lines sorted in memory at a time.
-RUN = 200_000
+#: Nor is a file in order of which so many of the steps from line to line go back by a second.
+SHUFFLED = 1 / 8
+#: Lines sorted in memory at a time; so few are not written to disk.
+RUN, FEW = 100_000, 10_000
 _TIME = re.compile(r'"ts_(?:event|open)"\s*:\s*(\d{1,18})')
 _WORD = b'"feed_status"'
 
@@ -34,12 +39,12 @@ TimeIn = Callable[[str], int | None]
 
 
 class Order(NamedTuple):
-    """What a file is like: its lines go back in time; it begins at; its words on time pace it."""
+    """What a file is like: it goes back in time; it begins at; it has words on time, or too few."""
 
     goes_back: bool = False
     begins: int = 0
     has_words: bool = False
-    words: int = 0
+    has_few: bool = False
 
 
 def time_told(line: str) -> int | None:
@@ -48,33 +53,53 @@ def time_told(line: str) -> int | None:
     return int(matched[1]) if matched else None
 
 
-def looked_at(path: Path, time_in: TimeIn = time_told) -> Order:
-    """Look at a file's lines at places of it; short ones whole."""
-    packed, words = "", 0
-    highest, begins, goes_back = 0.0, 0, False
+def looked_at(path: Path, time_in: TimeIn = time_told, closely: bool = True) -> Order:
+    """Look at a file's lines at places of it; `closely`, at all lines of a short one."""
+    look = _Look()
     try:
         packed = packing(path)
         size, so_far = path.stat().st_size, 0
         for block in _blocks(path, packed, size):
-            words += block.count(_WORD)
+            look.words += block.count(_WORD)
             so_far += len(block)
-            for lines in _places_in(block, so_far <= WHOLE and (bool(packed) or size <= WHOLE)):
-                times = [ts for line in lines if (ts := time_in(line)) is not None]
-                if not times:
-                    continue
-                middle = median(times)
-                begins = min(begins or min(times), min(times))
-                goes_back = goes_back or middle < highest - BACK
-                highest = max(highest, middle)
+            short = so_far <= WHOLE and (bool(packed) or size <= WHOLE)
+            for lines in _places_in(block, closely and short):
+                look.at([ts for line in lines if (ts := time_in(line)) is not None])
+        if time_in is time_told and not packed and size > WHOLE:
+            anywhere, mostly = _spread(path, _WORD)
+            return Order(look.goes_back(), look.begins, mostly, anywhere and not mostly)
     except BROKEN_FILE:
         pass  # whoever reads the lines tells where the file breaks off
-    else:
-        if not packed and size > WHOLE:
-            words = _counted(path, _WORD)
-    spans = max(highest - begins, 0) / SECOND
-    # A word each second is the rule. A lone one is no clock.
-    has_words = words > 0 and words >= min(spans / 10, 6 + spans / 60)
-    return Order(goes_back, begins, has_words, words)
+    has_words = look.has_words()
+    return Order(look.goes_back(), look.begins, has_words, look.words > 0 and not has_words)
+
+
+class _Look:
+    """What was seen of a file's times at its places, and of words on time."""
+
+    def __init__(self) -> None:
+        self.words = self.begins = 0
+        self._highest, self._back, self._steps, self._backward = 0.0, False, 0, 0
+
+    def at(self, times: list[int]) -> None:
+        """Take in the times of lines that stand together."""
+        if not times:
+            return
+        middle, least = median(times), min(times)
+        self._steps += len(times) - 1
+        self._backward += sum(b < a - SECOND for a, b in pairwise(times))
+        self.begins = min(self.begins or least, least)
+        self._back = self._back or middle < self._highest - BACK
+        self._highest = max(self._highest, middle)
+
+    def goes_back(self) -> bool:
+        """Return whether places, or many of the lines, go back in time."""
+        return self._back or self._backward > max(SHUFFLED * self._steps, 1)
+
+    def has_words(self) -> bool:
+        """Return whether there are words enough: one each second is the rule, a lone one none."""
+        spans = max(self._highest - self.begins, 0) / SECOND
+        return self.words > 0 and self.words >= min(spans / 10, 6 + spans / 60)
 
 
 def by_time(lines: Iterator[Line], time_in: TimeIn = time_told) -> Iterator[Line]:
@@ -89,7 +114,7 @@ def by_time(lines: Iterator[Line], time_in: TimeIn = time_told) -> Iterator[Line
                     latest = ts
                 keyed.append((latest, number, text))
             keyed.sort()
-            if len(part) < RUN and not runs:
+            if len(part) <= FEW and not runs:
                 for _, number, text in keyed:
                     yield number, text
                 return
@@ -146,10 +171,12 @@ def _places_in(block: bytes, whole: bool) -> Iterator[list[str]]:
         yield together
 
 
-def _counted(path: Path, text: bytes) -> int:
-    rest, count = b"", 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            count += (rest + block).count(text)
-            rest = block[1 - len(text) :]
-    return count
+def _spread(path: Path, text: bytes) -> tuple[bool, bool]:
+    """Return whether a file holds `text` anywhere, and whether in most parts of it."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        size = len(content)
+        parts = [
+            content.find(text, size * part // PARTS, size * (part + 1) // PARTS) >= 0
+            for part in range(PARTS)
+        ]
+    return any(parts), sum(parts) > PARTS // 2

@@ -163,6 +163,7 @@ AGG_TRADES = Table(
     looks=_is_trade,
     named=re.compile(r"aggTrades", re.IGNORECASE),
     series=lambda path: symbol_in(path),
+    time="transact_time",
 )
 TRADES = Table(
     what="Binance Vision trades: SYMBOL-trades-DATE",
@@ -179,6 +180,7 @@ TRADES = Table(
     looks=_is_trade,
     named=re.compile(r"[-/]trades[-/]", re.IGNORECASE),
     series=lambda path: symbol_in(path),
+    time="time",
 )
 METRICS = Table(
     what="Binance Vision metrics: open interest each 5 min",
