@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from schemas.onchain import WhaleTransfer
 from schemas.words import Identity, OwnerKind, Probability
-from streams.feeds.whale_alert import EXCHANGES, owner_slug
+from streams.feeds.whale_alert_owners import EXCHANGES, owner_slug
 
 Family = Literal["evm", "bitcoin", "other"]
 Day = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]

@@ -4,7 +4,6 @@ Format: reference/wire-formats.md 3.13. Alerts are capped per hour, so this feed
 transfers exactly when there are many; a deposit into an exchange is not a sale.
 """
 
-import re
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -12,7 +11,7 @@ from msgspec import Meta
 
 from schemas.identity import natural_id
 from schemas.onchain import WhaleTransfer
-from schemas.words import OwnerKind, TransferKind, grid_usd
+from schemas.words import TransferKind, grid_usd
 from streams.feeds.checks import SizeIn, Word, checked
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -25,43 +24,12 @@ from streams.feeds.frames import (
     unreadable,
 )
 from streams.feeds.instruments import Instrument, Instruments, Parser
-
-PROVIDER = "whale_alert"
+from streams.feeds.whale_alert_blocks import parse_blocks
+from streams.feeds.whale_alert_owners import PROVIDER, Party, address_of, owner_of, owner_slug
 
 _TYPES_OF_REPLY = frozenset(
     {"subscribed_alerts", "unsubscribed_alerts", "subscribed_socials", "subscriptions", "pong"}
 )
-
-#: Labels for owners that nobody has labelled.
-_UNLABELLED = re.compile(r"|unknown\b.*|multiple[ -]addresses", re.DOTALL)
-
-_HEX_ADDRESS = re.compile(r"(0[xX])?[0-9a-fA-F]{40}")
-#: "Multiple Addresses" is written in the place of one.
-_ADDRESS = re.compile(r"[A-Za-z0-9:._-]{8,120}")
-
-#: Where the provider's name for a venue is not the venue's name here.
-_VENUE_NAMES = {"okex": "okx", "huobi": "htx", "gate-io": "gate", "gate.io": "gate"}
-
-#: Used only when the alert carries no owner_type for the label.
-EXCHANGES = frozenset(
-    """
-    binance binance-us bitfinex bitflyer bitget bithumb bitmex bitpanda bitso bitstamp bittrex
-    btcturk bybit ceffu coinbase coinbase-institutional coincheck coinone crypto.com cryptocom
-    deribit gate gemini hashkey hitbtc htx hyperliquid korbit kraken kucoin lbank mercado-bitcoin
-    mexc okcoin okx paribu phemex poloniex robinhood upbit whitebit xt.com
-    """.split()  # noqa: SIM905 - forty names read better without quotes
-)
-
-_KIND_OF_OWNER_TYPE: dict[str, OwnerKind] = {
-    "exchange": "exchange",
-    "unknown": "unknown",
-    "": "unknown",
-    "defi": "defi",
-    "dex": "defi",
-    "fund": "fund",
-    "issuer": "issuer",
-    "treasury": "issuer",
-}
 
 Seconds = Annotated[int, Meta(ge=1_420_070_400, le=4_102_444_800)]
 
@@ -75,16 +43,10 @@ class _Amount(msgspec.Struct):
     value_usd: Annotated[float, Meta(ge=0, le=1e10)] | None = None
 
 
-class _Party(msgspec.Struct):
-    owner: str | None = None
-    owner_type: str | None = None
-    address: str | None = None
-
-
 class _SubTransaction(msgspec.Struct):
     symbol: str | None = None
-    inputs: list[_Party] | None = None
-    outputs: list[_Party] | None = None
+    inputs: list[Party] | None = None
+    outputs: list[Party] | None = None
 
 
 class _Transaction(msgspec.Struct):
@@ -115,8 +77,8 @@ class _Row(msgspec.Struct):
     hash: Word
     timestamp: Seconds
     amount: SizeIn
-    to: _Party
-    from_: _Party = msgspec.field(name="from")
+    to: Party
+    from_: Party = msgspec.field(name="from")
     amount_usd: Annotated[float, Meta(ge=0, le=1e10)] | None = None
 
 
@@ -154,8 +116,8 @@ def parse_alert(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     subs = alert.transaction.sub_transactions or []
     sources = [party for sub in subs for party in sub.inputs or []]
     targets = [party for sub in subs for party in sub.outputs or []]
-    from_owner, from_kind = _owner(alert.from_, sources)
-    to_owner, to_kind = _owner(alert.to, targets)
+    from_owner, from_kind = owner_of(alert.from_, sources)
+    to_owner, to_kind = owner_of(alert.to, targets)
     chain, tx_hash = owner_slug(alert.blockchain), alert.transaction.hash
 
     def leg_of(numbered: tuple[int, _Amount]) -> WhaleTransfer:
@@ -178,8 +140,8 @@ def parse_alert(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
             notional_usd=None if amount.value_usd is None else grid_usd(amount.value_usd),
             ts_event=alert.timestamp * 1_000_000,
             ts_recv=ts_recv,
-            from_address=_address(from_owner, [p for sub in of_asset for p in sub.inputs or []]),
-            to_address=_address(to_owner, [p for sub in of_asset for p in sub.outputs or []]),
+            from_address=address_of(from_owner, [p for sub in of_asset for p in sub.inputs or []]),
+            to_address=address_of(to_owner, [p for sub in of_asset for p in sub.outputs or []]),
         )
         return checked(lambda: transfer)
 
@@ -207,8 +169,8 @@ def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> 
         chain = owner_slug(row.blockchain)
         leg = seen_rows.get((chain, row.hash), 0)
         seen_rows[chain, row.hash] = leg + 1
-        from_owner, from_kind = _owner(row.from_.owner, [row.from_])
-        to_owner, to_kind = _owner(row.to.owner, [row.to])
+        from_owner, from_kind = owner_of(row.from_.owner, [row.from_])
+        to_owner, to_kind = owner_of(row.to.owner, [row.to])
         transfer = WhaleTransfer(
             event_id=natural_id(PROVIDER, chain, row.hash, leg),
             provider=PROVIDER,
@@ -225,8 +187,8 @@ def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> 
             notional_usd=None if row.amount_usd is None else grid_usd(row.amount_usd),
             ts_event=row.timestamp * 1_000_000,
             ts_recv=ts_recv,
-            from_address=_address(from_owner, [row.from_]),
-            to_address=_address(to_owner, [row.to]),
+            from_address=address_of(from_owner, [row.from_]),
+            to_address=address_of(to_owner, [row.to]),
         )
         return checked(lambda: transfer)
 
@@ -235,47 +197,13 @@ def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     return parsed
 
 
-def owner_slug(label: str) -> str:
-    """Return `label` as a name here: '#Binance' -> 'binance', 'OKEx' -> 'okx'."""
-    slug = re.sub(r"[^a-z0-9.]+", "-", label.lower()).strip("-.")
-    return _VENUE_NAMES.get(slug, slug) or "unnamed"
-
-
-def _address(owner: str, parties: list[_Party]) -> str | None:
-    """Return the one address of `owner` among `parties`; None where there are none or several."""
-    addresses = {
-        party.address.strip()
-        for party in parties
-        if party.address and _owner(party.owner, [])[0] == owner
-    }
-    if len(addresses) != 1:
-        return None
-    address = addresses.pop()
-    # Hexadecimal digits in capitals are a checksum, not another address.
-    if _HEX_ADDRESS.fullmatch(address):
-        return "0x" + address.lower().removeprefix("0x")
-    return address if _ADDRESS.fullmatch(address) else None
-
-
-def _owner(label: str | None, parties: list[_Party]) -> tuple[str, OwnerKind]:
-    """Name and kind of the owner `label`: by the provider's owner_type, else by the table."""
-    text = (label or "").strip().lower()
-    if _UNLABELLED.fullmatch(text):
-        return ("multiple-addresses" if text.startswith("multiple") else "unknown"), "unknown"
-    name = owner_slug(text)[:100]
-    for party in parties:
-        if party.owner_type is not None and owner_slug(party.owner or "") == name:
-            return name, _KIND_OF_OWNER_TYPE.get(party.owner_type.strip().lower(), "other")
-    if name in EXCHANGES:
-        return name, "exchange"
-    return name, "issuer" if "treasury" in name else "other"
-
-
 def route(frame: bytes) -> str:
     """Return `alert` for an alert, "" for control. Raises UnreadableFrame."""
     said = _type(frame)
     if not said.type and said.result:
         return "transactions"
+    if not said.type and b'"sub_transactions"' in frame:
+        return "transactions_v2"
     kind = said.type
     if kind in _TYPES_OF_REPLY or kind == "error":
         return ""
@@ -294,7 +222,11 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
     return by_name(symbol)
 
 
-CHANNELS: dict[str, Parser] = {"alert": parse_alert, "transactions": parse_transactions}
+CHANNELS: dict[str, Parser] = {
+    "alert": parse_alert,
+    "transactions": parse_transactions,
+    "transactions_v2": parse_blocks,
+}
 
 
 def _type(frame: bytes) -> _Type:

@@ -5,7 +5,7 @@ import json
 import pytest
 from venues import FIXTURES, parsed, records, refused
 
-from streams.feeds.whale_alert import owner_slug
+from streams.feeds.whale_alert_owners import owner_slug
 
 RECV = 1_686_582_740_000_000
 
