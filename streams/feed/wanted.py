@@ -9,6 +9,7 @@ from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed
 from streams.feed.chains.chosen import CHAINS, Overhearing, chain_feed
 from streams.feed.chains.ledger import Prices
+from streams.feed.chains.whale_blocks_feed import WhaleBlocksFeed
 from streams.feed.connection import Time
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol
@@ -19,7 +20,7 @@ from streams.process import learnt_file
 from streams.process.label_file import LabelsUnreadable
 from streams.process.settings import Settings
 
-Feed = VenueFeed | ChainFeed | BitcoinFeed
+Feed = VenueFeed | ChainFeed | BitcoinFeed | WhaleBlocksFeed
 
 
 class Unfit(Exception):

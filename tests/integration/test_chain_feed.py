@@ -247,3 +247,74 @@ def test_a_chain_without_an_endpoint_is_refused_with_the_setting_that_is_missing
 ):
     with pytest.raises(Unfit, match=missing):
         feeds_of(Settings(data_dir=str(tmp_path), **settings), Kept(), Time(), lambda producer: {})
+
+
+def test_whale_alerts_rest_v2_is_followed_page_by_page_and_through_an_outage():
+    asked: list[str] = []
+    away: list[int] = []
+
+    def transaction(number: int, usd: float = 5e6) -> dict:
+        party = {"owner": "", "owner_type": "unknown"}
+        return {
+            "height": number, "timestamp": int(time.time()) - 60, "hash": f"0x{number:064x}",
+            "sub_transactions": [{
+                "symbol": "usdt", "transaction_type": "transfer", "unit_price_usd": 1.0,
+                "inputs": [{"address": WHALE, "amount": str(usd), **party}],
+                "outputs": [{"address": HOT, "amount": str(usd), **party}],
+            }],
+        }  # fmt: skip
+
+    async def rest(request: web.Request) -> web.Response:
+        asked.append(request.path_qs)
+        if away:
+            return web.Response(status=away.pop())
+        if request.query.get("api_key") != "secret-key":
+            return web.Response(status=401)
+        if request.path == "/ethereum/status":
+            return web.json_response({"end_height": 100})
+        start = int(request.query["start_height"])
+        if start >= 103:
+            rows, after = [], start
+        else:
+            rows, after = [transaction(start), transaction(1_000 + start, usd=99_000.0)], start + 1
+            if start == 100:
+                away.extend([503, 429])
+        return web.json_response(
+            {"transactions": rows, "next": f"/ethereum/transactions?start_height={after}"}
+        )
+
+    async def play(data_dir: Path):
+        app = web.Application()
+        app.router.add_get("/{path:.*}", rest)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]
+        settings = Settings(
+            data_dir=str(data_dir), venues="whale_alert", whale_alert_key="secret-key",
+            venue_urls=f"whale_alert.rest=http://127.0.0.1:{port}/ethereum",
+        )  # fmt: skip
+        label_file.save(label_file.file_of(settings.data_dir), LABELS)
+        kept = Kept()
+        quick = Time(sleep=lambda seconds: asyncio.sleep(min(seconds, 0.05)))
+        [feed] = feeds_of(settings, kept, quick, lambda producer: {})
+        async with aiohttp.ClientSession() as session:
+            task = asyncio.create_task(feed.run(session))
+            await until(lambda: len(transfers(kept)) == 3 and kept.alive("whale_transfers"))
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await runner.cleanup()
+        return kept
+
+    with tempfile.TemporaryDirectory() as folder:
+        kept = asyncio.run(play(Path(folder)))
+    assert [record.tx_hash for record in transfers(kept)] == [
+        f"0x{n:064x}" for n in (100, 101, 102)
+    ]
+    assert {(r.chain, r.to_owner, r.notional_usd) for r in transfers(kept)} == {
+        ("ethereum", "binance", 5e6)
+    }
+    assert asked[0].startswith("/ethereum/status")
+    assert kept.states("gap") == []
+    assert kept.letters == []

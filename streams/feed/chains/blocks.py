@@ -77,7 +77,7 @@ class Esplora:
             raise Unanswered(f"/block/{block}: {problem}") from None
 
     async def _get(self, path: str) -> bytes:
-        return await _asked(self._session, "GET", self._url + path, None)
+        return await asked(self._session, "GET", self._url + path, None)
 
 
 class _CoreHead(msgspec.Struct):
@@ -130,7 +130,7 @@ class Core:
 
     async def _post(self, method: str, *params: object) -> bytes:
         call = {"jsonrpc": "1.0", "id": "b", "method": method, "params": params}
-        return await _asked(self._session, "POST", self._url, msgspec.json.encode(call))
+        return await asked(self._session, "POST", self._url, msgspec.json.encode(call))
 
 
 def _as(kind: Any, answer: bytes) -> Any:
@@ -140,9 +140,8 @@ def _as(kind: Any, answer: bytes) -> Any:
         raise Unanswered(str(problem)) from None
 
 
-async def _asked(
-    session: aiohttp.ClientSession, method: str, url: str, body: bytes | None
-) -> bytes:
+async def asked(session: aiohttp.ClientSession, method: str, url: str, body: bytes | None) -> bytes:
+    """Return what an HTTP request is answered with. Raises Unanswered."""
     timeout = aiohttp.ClientTimeout(total=ANSWERED_WITHIN_S)
     try:
         async with session.request(method, url, data=body, timeout=timeout) as response:

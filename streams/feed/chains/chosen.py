@@ -12,6 +12,7 @@ from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
 from streams.feed.chains.ledger import Ledger, Prices
 from streams.feed.chains.whale import WhaleAlertDialogue
+from streams.feed.chains.whale_blocks_feed import Asking, WhaleBlocksFeed
 from streams.feed.connection import Time
 from streams.feed.outlet import Outlet
 from streams.feeds import registry
@@ -37,7 +38,7 @@ POOLS = {
 CHAINS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NATIVE, ("node",)),
     "bitcoin": ("esplora", "rpc", "ws", "zmq"),
-    "whale_alert": ("ws",),
+    "whale_alert": ("ws", "rest"),
 }
 _WHALE_ALERT = "wss://leviathan.whale-alert.io/ws"
 
@@ -53,13 +54,17 @@ def chain_feed(
     outlet: Outlet,
     at: Time,
     prices: Prices,
-) -> ChainFeed | BitcoinFeed:
+) -> ChainFeed | BitcoinFeed | WhaleBlocksFeed:
     """Return a chain's feed, unconnected; `urls` are by the names in CHAINS.
 
     Raises NoEndpoint, and label_file.LabelsUnreadable.
     """
     labels = label_file.load(label_file.file_of(settings.data_dir))
     producer = f"{settings.feed_name}-{chain}" if settings.feed_name else chain
+    if chain == "whale_alert" and settings.whale_alert_key and urls.get("rest"):
+        least_usd = settings.transfer_least_usd
+        asking = Asking(urls["rest"], settings.whale_alert_key, labels, least_usd)
+        return WhaleBlocksFeed(asking, producer, outlet, at)
     if chain == "whale_alert":
         source = _whale_alert(settings, urls.get("ws") or _WHALE_ALERT, labels)
         return ChainFeed(source, producer, outlet, at)
