@@ -16,8 +16,9 @@ from schemas.onchain import WhaleTransfer
 from schemas.words import SECOND, PositionSide, grid_usd
 from streams.core.detectors import log_rate
 
-#: A transfer told later than this is late: a file's time of receipt may be that of its import.
-TOLD_WITHIN = 3_600 * SECOND
+#: A transfer told later than this is late: a file's receipt may be the time of its import. Six
+#: blocks of Bitcoin take less.
+TOLD_WITHIN = 3 * 3_600 * SECOND
 DataRecord = Liquidation | OpenInterest | Bar | WhaleTransfer
 
 

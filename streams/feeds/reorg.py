@@ -209,8 +209,8 @@ def _settle(chain: Chain, ts_recv: int, step: Step) -> None:
     for block in reversed(within):
         for name, record in block.records.items():
             known = chain.tellings.get(name)
-            if known is None:
-                latest = record
+            if known is None:  # it may have waited for its confirmations
+                latest = msgspec.structs.replace(record, ts_recv=max(record.ts_recv, ts_recv))
             elif known.record.removed:
                 version = known.record.version
                 latest = _again(msgspec.structs.replace(record, version=version), ts_recv, False)

@@ -239,16 +239,16 @@ def test_verdicts_of_one_second_come_in_the_order_in_which_they_were_due() -> No
     assert [f.event_id for f in findings] == ["b", "a", "c"]
 
 
-@pytest.mark.parametrize("behind_s", [30, 600, 3_000])
+@pytest.mark.parametrize("behind_s", [30, 600, 9_000])
 def test_a_transfer_told_long_after_it_was_sent_is_judged_all_the_same(behind_s: int) -> None:
     late = deposit(AT, ts_recv=(AT + behind_s) * SECOND)
-    [finding] = verdicts(late)
+    [finding] = verdicts(late, until=AT + 4 * 3_600)
     assert (finding.event_id, finding.version) == (late.event_id, 1)
     assert finding.ts_event == late.ts_event
 
 
-def test_a_transfer_told_by_a_file_of_long_ago_belongs_to_its_own_hour() -> None:
+def test_a_transfer_told_by_a_file_of_long_ago_belongs_to_its_own_time() -> None:
     imported = deposit(AT, ts_recv=(AT + 30 * 86_400) * SECOND)
     shard = Shard()
-    tell(shard, AT + 7_200)
+    tell(shard, AT + 4 * 3_600)
     assert engine.step(PARAMS, shard, "whale_transfers", imported).refused == "late"

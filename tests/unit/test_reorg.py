@@ -176,6 +176,19 @@ def test_with_confirmations_a_short_reorg_is_never_heard_of():
     assert node.standing() == {"r:0", "r:1", "b1:0", "b1:1"}
 
 
+def test_what_waited_for_its_confirmations_is_received_when_it_is_told():
+    node = Node(FORK, confirmations=2)
+    node.heads("r", "a1")
+    for name, at in (("a2", RECV + 30 * SECOND), ("a3", RECV + 60 * SECOND)):
+        step = reorg.hear_head(node.chain, node.blocks[name], at)
+        step.records += reorg.hear_records(node.chain, name, [], True, at).records
+        node.take(step)
+    assert {r.event_id: r.ts_recv for r in node.told} == {
+        "r:0": RECV + 30 * SECOND, "r:1": RECV + 30 * SECOND,
+        "a1:0": RECV + 60 * SECOND, "a1:1": RECV + 60 * SECOND,
+    }  # fmt: skip
+
+
 def test_what_was_missed_while_away_is_asked_for_block_by_block():
     blocks = [
         ("r", 100, "q"),
