@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from streams.cli.options import say
 from streams.sources.open import SUPPORTED
 
 FORMS = "\b\nSOURCE may be a file or a folder of:\n" + SUPPORTED
@@ -42,4 +43,4 @@ def open_named(
 
     if source is None:
         return generated_source(seed, hours)
-    return open_source(source, by_the_run, keep_repeats)
+    return open_source(source, by_the_run, keep_repeats, say)

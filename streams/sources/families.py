@@ -29,6 +29,10 @@ from streams.sources import (
 from streams.sources import binance_recorder as recorder
 from streams.sources.lines import BARS_CLOCKED, Reader, head, identity_of, merged, numbered
 from streams.sources.series import Lines, ordered, streamed
+from streams.sources.time_order import span
+
+#: Bytes from which on people are told that a file is looked at.
+LARGE = 50 << 20
 
 
 class Opening(NamedTuple):
@@ -36,11 +40,12 @@ class Opening(NamedTuple):
 
     `by_the_run`: our own dumps give trades as columns where many follow each other.
     `keep_repeats`: rows that are equal are as many orders, not one written twice; None: as the
-    form has it.
+    form has it. `tell` hears that a large file is looked at before it is read.
     """
 
     by_the_run: bool = False
     keep_repeats: bool | None = None
+    tell: Callable[[str], None] = lambda _: None
 
 
 class Family(NamedTuple):
@@ -121,6 +126,7 @@ def _source(
     groups = [[one[-1] for one in group] for _, group in groupby(keyed, key=lambda one: one[0])]
     if opening.keep_repeats:
         reader_of = partial(_each_kept, reader_of)
+    _tell_large(files, opening)
     looked = [ordered(group, reader_of, lines) for group in groups]
     form = what.partition(":")[0]
     name = f"{form}, {len(files)} file{'s' * (len(files) > 1)}"
@@ -131,10 +137,17 @@ def _source(
         name=name,
         identity=identity_of(f"{form}{opening.keep_repeats or ''}", files),
         items=merged([streamed(one, len(looked)) for one in looked]),
-        span=None,
+        span=span(order for one in looked for _, order in one.files),
         gap_after_s=gap_after_s,
         **options,
     )
+
+
+def _tell_large(files: Sequence[Path], opening: Opening) -> None:
+    large = [path.name for path in files if path.stat().st_size > LARGE]
+    if large:
+        names = ", ".join(large[:3]) + ", …" * (len(large) > 3)
+        opening.tell(f"looking whether the rows follow the order of time: {names}")
 
 
 def _each_kept(reader_of: Callable[[Path], Reader], path: Path) -> Reader:
@@ -154,6 +167,7 @@ def _each_kept(reader_of: Callable[[Path], Reader], path: Path) -> Reader:
 
 
 def _ndjson(files: Sequence[Path], opening: Opening) -> Source:
+    _tell_large(files, opening)
     return ndjson.ndjson_source(files, opening.by_the_run)
 
 

@@ -27,7 +27,7 @@ from streams.sources.lines import (
     with_dead_letters,
 )
 from streams.sources.packed import packing
-from streams.sources.time_order import by_time, looked_at
+from streams.sources.time_order import by_time, looked_at, span
 
 #: Topics that are input; the rest of a dump is what was concluded from them.
 READ = (*RAW_TOPICS, "bars")
@@ -80,7 +80,7 @@ def ndjson_source(path: Path | Sequence[Path], by_the_run: bool = False) -> Sour
         name=name,
         identity=identity_of("ndjson", files),
         items=(item for _, item in merge(*parts, key=lambda pair: pair[0])),
-        span=None,
+        span=span(orders.values()),
         gap_after_s=GAP_AFTER_S,
         clocked=tuple(sorted(untimed)) if timed else paced,
         timed=tuple(sorted(timed)),

@@ -1,6 +1,6 @@
 """Opens whatever recording a path holds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -27,14 +27,19 @@ class Taken(NamedTuple):
     lost: bool = False
 
 
-def open_source(path: Path, by_the_run: bool = False, keep_repeats: bool | None = None) -> Source:
+def open_source(
+    path: Path,
+    by_the_run: bool = False,
+    keep_repeats: bool | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Source:
     """Open a recording (a file, or a folder of them) as one stream ordered by receipt.
 
     Forms may be mixed in a folder: they merge by time. Files of no known form beside
     known ones are named in the source's `name`. `by_the_run`: our own dumps give trades as
     `schemas.scan.columns.Trades` where many follow each other. `keep_repeats`: equal rows are as
-    many orders, None as each form has it. Raises SourceError, one line, when nothing is there or
-    nothing is recognised.
+    many orders, None as each form has it. `tell` hears of work that takes long before the first
+    record. Raises SourceError, one line, when nothing is there or nothing is recognised.
     """
     taken = taken_for(path)
     chosen: dict[Family, list[Path]] = {}
@@ -44,7 +49,7 @@ def open_source(path: Path, by_the_run: bool = False, keep_repeats: bool | None 
     others = [one for one in taken if one.family is None]
     if not chosen:
         raise SourceError(_nothing(path, others))
-    opening = Opening(by_the_run, keep_repeats)
+    opening = Opening(by_the_run, keep_repeats, tell)
     source = _together([family.source(files, opening) for family, files in chosen.items()])
     lost = [_named(one) for one in others if one.lost]
     silent = [_named(one) for one in others if not one.lost]

@@ -6,7 +6,7 @@ lone line out of place is no such thing; most lines around it go on.
 
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from heapq import merge
 from itertools import islice, pairwise
 from mmap import ACCESS_READ, mmap
@@ -39,12 +39,13 @@ TimeIn = Callable[[str], int | None]
 
 
 class Order(NamedTuple):
-    """What a file is like: it goes back in time; it begins at; it has words on time, or too few."""
+    """What a file is like: goes back in time; begins and ends at; has words on time, or few."""
 
     goes_back: bool = False
     begins: int = 0
     has_words: bool = False
     has_few: bool = False
+    ends: int = 0
 
 
 def time_told(line: str) -> int | None:
@@ -67,11 +68,13 @@ def looked_at(path: Path, time_in: TimeIn = time_told, closely: bool = True) -> 
                 look.at([ts for line in lines if (ts := time_in(line)) is not None])
         if time_in is time_told and not packed and size > WHOLE:
             anywhere, mostly = _spread(path, _WORD)
-            return Order(look.goes_back(), look.begins, mostly, anywhere and not mostly)
+            few = anywhere and not mostly
+            return Order(look.goes_back(), look.begins, mostly, few, look.ends)
     except BROKEN_FILE:
         pass  # whoever reads the lines tells where the file breaks off
     has_words = look.has_words()
-    return Order(look.goes_back(), look.begins, has_words, look.words > 0 and not has_words)
+    few = look.words > 0 and not has_words
+    return Order(look.goes_back(), look.begins, has_words, few, look.ends)
 
 
 class _Look:
@@ -91,6 +94,11 @@ class _Look:
         self.begins = min(self.begins or least, least)
         self._back = self._back or middle < self._highest - BACK
         self._highest = max(self._highest, middle)
+
+    @property
+    def ends(self) -> int:
+        """The latest time at any place, strays left out."""
+        return int(self._highest)
 
     def goes_back(self) -> bool:
         """Return whether places, or many of the lines, go back in time."""
@@ -180,3 +188,11 @@ def _spread(path: Path, text: bytes) -> tuple[bool, bool]:
             for part in range(PARTS)
         ]
     return any(parts), sum(parts) > PARTS // 2
+
+
+def span(orders: Iterable[Order]) -> tuple[int, int] | None:
+    """Return the first and last time of several files, None where none tells any."""
+    known = [order for order in orders if order.begins]
+    if not known:
+        return None
+    return min(order.begins for order in known), max(order.ends for order in known)
