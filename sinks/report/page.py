@@ -14,7 +14,8 @@ h1{font-size:1.9rem;margin-bottom:.2rem}h2{margin-top:2.4rem;border-bottom:2px s
 table{border-collapse:collapse;margin:.8rem 0 .4rem;font:13px/1.4 system-ui,sans-serif;width:100%}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
 th,td{padding:.28rem .55rem;border-bottom:1px solid #d5d5d5;text-align:left;vertical-align:top}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}td.n,td.t{white-space:nowrap}
+figure{margin:1rem 0}
 img{max-width:100%;height:auto;margin:.6rem 0}.note{color:#555;font-size:14px}
 .unknown{color:#8a3c00}.lead{font-size:1.15rem}.wide{overflow-x:auto}
 details{font:12px/1.4 system-ui,sans-serif;margin:0 0 1.2rem}
@@ -48,14 +49,17 @@ _HEADS_OF = {
     ("verdicts", "ts_detect"): "judged", ("told", "ts_detect"): "told",
     ("coverage", "notional_usd"): "seen",
 }  # fmt: skip
-_TEXTS = ("asset", "venue", "coverage", "verdict", "reason", "kind", "title", "severity")
+_TEXTS = (
+    *("asset", "assets", "tier", "began_as", "from_owner", "to_owner", "topic", "why", "producer"),
+    *("venue", "coverage", "verdict", "reason", "kind", "title", "severity"),
+)
 
 
 def page(night: Night, pictures: Mapping[str, bytes]) -> str:
     """Return the whole page, with its pictures in it."""
-    since, until = night.window.since[:19], night.window.until[:19]
+    since, until = night.window.since[:19], _clock(night.window.until, day_of(night))
     parts = [
-        f"<h1>Liquidations, {escape(since)} to {escape(until)} UTC</h1>",
+        f"<h1>Liquidations, {escape(since)} to {until} UTC</h1>",
         *_summary(night),
         "<h2>What happened, in order</h2>",
         _picture(pictures, "timeline.png", _timeline_in_words(night)),
@@ -132,11 +136,13 @@ def _episode(night: Night, pictures: Mapping[str, bytes]) -> list[str]:
     if night.episode is None:
         return []
     asset, side = night.episode.asset, night.episode.position_side
+    onset, last = (
+        _clock(t, day_of(night)) for t in (night.episode.ts_onset, night.episode.ts_last)
+    )
     return [
         f"<h2>The cascade looked at most closely: {escape(asset)}, {escape(side)}s</h2>",
-        f"<p>Its onset was at {_clock(night.episode.ts_onset)}, its last step at"
-        f" {_clock(night.episode.ts_last)}. The picture shows how much was forced while the market"
-        " stood at each price: levels are a tenth of a percent apart, and darker ones were reached"
+        f"<p>Its onset was at {onset}, its last step at {last}. The picture shows how much was"
+        " forced while the market stood at each price: levels are a tenth of a percent apart, and darker ones were reached"
         " later. It is where the market was, not the price at which an order was filled.</p>",
         _picture(pictures, "waterfall.png", f"Forced dollars of {asset} by price level."),
         _sql("The levels", night.answers["waterfall"]),
@@ -228,7 +234,7 @@ def _table(night: Night, name: str, caption: str, nothing: str) -> str:
     )
     body = "\n".join(
         "<tr>" + "".join(
-            f"<td{_kind(column)}>{shown(column, value)}</td>"
+            f"<td{_kind(column)}>{shown(column, value, day_of(night))}</td>"
             for column, value in zip(answer.columns, row, strict=True)
         ) + "</tr>"
         for row in answer.rows
@@ -260,12 +266,20 @@ def _head(name: str, column: str) -> str:
 
 
 def _kind(column: str) -> str:
-    is_text = column in _TEXTS or column.startswith(("ts_", "lead_", "position_"))
+    if column.startswith("ts_"):
+        return " class='t'"
+    is_text = column in _TEXTS or column.startswith(("lead_", "position_"))
     return "" if is_text and column != "lead_p_value" else " class='n'"
 
 
-def shown(column: str, value: Any) -> str:
-    """Write a value of a column for people, as HTML."""
+def day_of(night: Night) -> str:
+    """Return the day that all of a window lies on; empty where it is more than one."""
+    day = night.window.since[:10]
+    return day if night.window.until.startswith(day) else ""
+
+
+def shown(column: str, value: Any, day: str = "") -> str:
+    """Write a value of a column for people, as HTML; times of `day` without it."""
     if value is None or value == "" or value == []:
         return ""
     if isinstance(value, bool):
@@ -273,7 +287,7 @@ def shown(column: str, value: Any) -> str:
     if isinstance(value, list):
         return escape(", ".join(map(str, value)))
     if column.startswith("ts_"):
-        return _clock(str(value))
+        return _clock(str(value), day)
     if isinstance(value, int | float):
         return _number(column, value)
     return escape(str(value).replace("_", " ") if column in ("verdict", "coverage") else str(value))
@@ -295,9 +309,9 @@ def _number(column: str, value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
-def _clock(text: str) -> str:
-    """Write a time without its day's century, to the second."""
-    return escape(text[:19])
+def _clock(text: str, day: str) -> str:
+    """Write a time to the second, without the day where that goes without saying."""
+    return escape(text[:19].removeprefix(f"{day} "))
 
 
 def _many(number: int, what: str) -> str:

@@ -16,7 +16,7 @@ from runs import run, write_recording
 
 from sinks.report import charts, questions
 from sinks.report.night import Night, NothingThere, read
-from sinks.report.page import page, shown
+from sinks.report.page import day_of, page, shown
 from sinks.sql.endpoint import serve
 from sinks.sql.reader import Reader
 from streams.cli import main
@@ -103,7 +103,10 @@ def differing(night: Night, reader: Reader) -> list[str]:
         answer = json.loads(reader.run(night.answers[name].sql, "JSONCompact").body)
         columns = [column["name"] for column in answer["meta"]]
         wanted = [
-            [html.unescape(shown(name, value)) for name, value in zip(columns, row, strict=True)]
+            [
+                html.unescape(shown(column, value, day_of(night)))
+                for column, value in zip(columns, row, strict=True)
+            ]
             for row in answer["data"]
         ]
         if rows[1:] != wanted:
@@ -161,6 +164,12 @@ def test_a_value_is_written_for_people_and_none_is_never_zero(
     column: str, value: Any, text: str
 ) -> None:
     assert shown(column, value) == text
+
+
+def test_a_day_that_goes_without_saying_is_left_out() -> None:
+    moment = "2025-11-21 07:34:18.123456"
+    assert shown("ts_onset", moment, "2025-11-21") == "07:34:18"
+    assert shown("ts_onset", moment, "2025-11-20") == "2025-11-21 07:34:18"
 
 
 def test_the_same_night_gives_the_same_bytes(data_dir: Path, tmp_path: Path) -> None:
