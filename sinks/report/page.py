@@ -110,9 +110,11 @@ def _summary(night: Night) -> list[str]:
         calls += f" From onset to the call it took {soonest:.0f} to {latest:.0f} seconds."
     watched = [one["notional_usd"] for one in rises if one["tier"] != "cascade"]
     if watched:
+        what = "One more was" if len(watched) == 1 else f"{len(watched)} more were"
+        forced = "it forced" if len(watched) == 1 else "the largest forced"
         calls += (
-            f" {_many(len(watched), 'rise')} more {'was' if len(watched) == 1 else 'were'} only"
-            f" watched, as the threshold was not passed: {usd(max(watched))} at most."
+            f" {what} only watched, as the score never passed the threshold;"
+            f" {forced} {usd(max(watched))}."
         )
     return [
         f"<p class='lead'>{escape(text)}</p>",
@@ -142,8 +144,9 @@ def _episode(night: Night, pictures: Mapping[str, bytes]) -> list[str]:
     return [
         f"<h2>The cascade looked at most closely: {escape(asset)}, {escape(side)}s</h2>",
         f"<p>Its onset was at {onset}, its last step at {last}. The picture shows how much was"
-        " forced while the market stood at each price: levels are a tenth of a percent apart, and darker ones were reached"
-        " later. It is where the market was, not the price at which an order was filled.</p>",
+        " forced while the market stood at each price: levels are a tenth of a percent apart, and"
+        " darker ones were reached later. It is where the market was, not the price at which an"
+        " order was filled.</p>",
         _picture(pictures, "waterfall.png", f"Forced dollars of {asset} by price level."),
         _sql("The levels", night.answers["waterfall"]),
         _table(night, "waves", "Its waves", ""),
