@@ -44,6 +44,9 @@ NAMED = {
     "state": "if(number % 2 = 0, 'silent', 'recovered')",
     "phase": "if(number % 2 = 0, 'closed', 'onset')",
     "open_interest.asset": "concat('é\"\\\\', char(9), toString(intDiv(number, 2)))",
+    "open_interest.venue": "'okx'",
+    "open_interest.instrument": "'P'",
+    "open_interest.quantity": "number + 1.5",
     "open_interest.ts_event": f"fromUnixTimestamp64Micro(toInt64({NOW}123456 - intDiv(number, 2) * 1000003 + if(number % 2 = 0, -1, 1) * 5000000), 'UTC')",
 }
 #: What no table of ours has today, and what spans several blocks.
