@@ -106,7 +106,7 @@ def parse_transactions(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     parsed = Parsed([], [])
     for place, raw in enumerate(transactions):
         try:
-            parsed.records += _transfers(_TRANSACTION.decode(raw), ts_recv)
+            parsed.records += _transfers(_TRANSACTION.decode(raw), ts_recv, instruments)
         except (ValueError, OverflowError, *NOT_A_FRAME) as problem:
             why = problem if isinstance(problem, UnreadableFrame) else unreadable(problem)
             parsed.refusals.append(Refusal(f"[{place}].{why.field}", why.reason))
@@ -131,7 +131,8 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     block = answer.result
 
     def build(raw: msgspec.Raw) -> list[WhaleTransfer]:
-        return _transfers(_of_core(_CORE_TRANSACTION.decode(raw), block.time), ts_recv)
+        transaction = _of_core(_CORE_TRANSACTION.decode(raw), block.time)
+        return _transfers(transaction, ts_recv, instruments)
 
     parsed = built(block.tx, build, path="result.tx")
     parsed.records = [transfer for transfers in parsed.records for transfer in transfers]
@@ -196,7 +197,9 @@ def _opened(frame: bytes) -> list[msgspec.Raw] | Parsed:
     raise UnreadableFrame("", "neither transactions nor a word of control")
 
 
-def _transfers(transaction: _Transaction, ts_recv: int) -> list[WhaleTransfer]:
+def _transfers(
+    transaction: _Transaction, ts_recv: int, instruments: Instruments
+) -> list[WhaleTransfer]:
     if not transaction.status.confirmed:
         return []
     if transaction.status.block_time is None:
@@ -207,6 +210,8 @@ def _transfers(transaction: _Transaction, ts_recv: int) -> list[WhaleTransfer]:
         if spent.prevout is not None and spent.prevout.scriptpubkey_address
     }
     payer = next(iter(payers)) if len(payers) == 1 else None
+    if len(payers) > 1 and instruments.payer is not None:
+        payer = instruments.payer(frozenset(payers))
     mined = any(spent.is_coinbase for spent in transaction.vin)
     return [
         WhaleTransfer(

@@ -56,6 +56,8 @@ class Instruments(dict[str, Instrument]):
 
     #: Which chain the addresses are of, where they are tokens.
     chain: str = "ethereum"
+    #: Which of several addresses that paid together stands for all, None where nobody knows.
+    payer: Callable[[frozenset[str]], str | None] | None = None
     #: What Binance's `<symbol>@forceOrder` samples, None where nothing but its page says so.
     symbol_stream: Coverage | None = None
     #: Which side Gate's WebSocket sign is: the order's or the position's, None until learnt.
@@ -79,7 +81,7 @@ class Instruments(dict[str, Instrument]):
         """Return the same instruments for a connection, whose channel numbers are its own."""
         same = Instruments(self.rule, self, self.source, self.date)
         same.liquidation_sign, same.chain = self.liquidation_sign, self.chain
-        same.symbol_stream = self.symbol_stream
+        same.symbol_stream, same.payer = self.symbol_stream, self.payer
         return same
 
     def __missing__(self, symbol: str) -> Instrument:

@@ -74,6 +74,16 @@ class Labels:
         by_source = self._labels.get((family_of(address), normal(address)), {})
         return sorted(by_source.values(), key=lambda x: (-x.confidence, _newest(x), x.source))
 
+    def payer(self, addresses: Iterable[str]) -> str | None:
+        """Return the address that stands for all that paid together: they are one owner's.
+
+        The surest labelled one; None where none is labelled, or they name several owners.
+        """
+        owners = {address: owner for address in addresses if (owner := self.owner(address))}
+        if len({owner.owner for owner in owners.values()}) != 1:
+            return None
+        return min(owners, key=lambda address: (-owners[address].confidence, address))
+
     def owner(self, address: str | None) -> Owner | None:
         """Return whose an address is, None where nobody says so surely enough."""
         said = self.of(address) if address else []

@@ -11,7 +11,7 @@ from schemas.words import SECOND
 from streams.cli import main
 from streams.core.detectors.inflow_kind import inflow_kind
 from streams.core.params import WhaleParams
-from streams.feeds import deposits
+from streams.feeds import deposits, registry
 from streams.feeds.deposits import MOST, Owners
 from streams.feeds.label_sets import About, SetProblem, read
 from streams.feeds.labels import Label, Labels, classified, family_of, owner_of
@@ -227,3 +227,23 @@ def test_the_public_sets_are_read_whole():
         labels, problems = label_file.read_set(DATA / path, TOLD)
         assert (len(labels), problems) == (count, [])
         assert any(x.kind == "exchange" and x.owner == "okx" for x in labels)
+
+
+def test_addresses_that_pay_together_are_one_owners_so_consolidating_is_internal():
+    cold = "bc1qc4q0xpeyc6fn77y4nk9hvgg5ulu8akgrswkdpa677vttl4mrrj6sv7qznw"
+    hot, other = "bc1qwn2dcq7jc9svum4kxz095jfrrq5ksyqmzjcv4f", "bc1qpayer00000"
+    labels = Labels([label(cold), label(hot)])
+    known = registry.bundled("bitcoin").of_connection()
+    known.payer = labels.payer
+    spent = [{"prevout": {"scriptpubkey_address": a, "value": 10**11}} for a in (other, hot)]
+    frame = json.dumps([{
+        "txid": "ab" * 32, "vin": spent, "vout": [{"scriptpubkey_address": cold, "value": 10**11}],
+        "status": {"confirmed": True, "block_time": START},
+    }]).encode()  # fmt: skip
+    [transfer] = registry.parse("bitcoin", "transactions", frame, known, START * SECOND).records
+    assert transfer.from_address == hot
+    [told] = deposits.step(Owners(), labels, transfer)
+    assert (told.from_owner, inflow_kind(PARAMS, told)) == ("binance", "change")
+    labels.add(label(other, owner="okx"))
+    assert labels.payer([hot, other]) is None  # two owners: a mixed payment is nobody's
+    assert labels.payer(["bc1qnobody00000", other]) == other

@@ -19,6 +19,7 @@ from streams.feed.connection import LinkStatus, Time
 from streams.feed.outages import Outages, Spoken, moment
 from streams.feed.outlet import Outlet
 from streams.feed.recent import Recent
+from streams.feeds import registry
 from streams.feeds.frames import Refusal
 from streams.feeds.reorg import Ask
 
@@ -51,7 +52,9 @@ class BitcoinFeed:
         reader: Callable[..., Blocks] = Core if self._urls.get("rpc") else Esplora
         url = self._urls.get("rpc") or self._urls["esplora"]
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(reader(url, session, self._at)))
+            known = registry.bundled("bitcoin").of_connection()
+            known.payer = self._ledger.labels.payer
+            tasks.create_task(self._follow(reader(url, session, self._at, known)))
             tasks.create_task(self._speak())
             if ws := self._urls.get("ws"):
                 tasks.create_task(wakes.websocket(session, ws, self._woken, self._at))

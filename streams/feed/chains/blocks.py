@@ -8,6 +8,7 @@ import msgspec
 from streams.feed.connection import Time
 from streams.feeds import registry
 from streams.feeds.frames import Parsed
+from streams.feeds.instruments import Instruments
 from streams.feeds.reorg import Head
 
 #: Transactions of a page, and bytes of a block as bitcoind tells it, at most.
@@ -43,7 +44,10 @@ class _EsploraHead(msgspec.Struct):
 class Esplora:
     """An Esplora or mempool server: GET /blocks/tip/hash, /block/H, /block/H/txs/N."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, at: Time) -> None:
+    def __init__(
+        self, url: str, session: aiohttp.ClientSession, at: Time, known: Instruments
+    ) -> None:
+        self._known = known
         self._url = url.rstrip("/")
         self._session = session
         self._at = at
@@ -60,12 +64,11 @@ class Esplora:
     async def records(self, block: str) -> Parsed:
         """Return all payments of a block, page after page."""
         whole = Parsed([], [])
-        known = registry.bundled("bitcoin")
         count = (await self._described(block)).tx_count
         for start in range(0, count, PAGE):
             page = await self._get(f"/block/{block}/txs/{start}")
             now = self._at.micros()
-            parsed = registry.parse("bitcoin", "transactions", page, known, now)
+            parsed = registry.parse("bitcoin", "transactions", page, self._known, now)
             whole.records += parsed.records
             whole.refusals += parsed.refusals
         return whole
@@ -95,7 +98,10 @@ class _CoreAnswer(msgspec.Struct):
 class Core:
     """bitcoind: getbestblockhash, getblockheader, and getblock with what inputs spent."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession, at: Time) -> None:
+    def __init__(
+        self, url: str, session: aiohttp.ClientSession, at: Time, known: Instruments
+    ) -> None:
+        self._known = known
         self._url = url
         self._session = session
         self._at = at
@@ -113,8 +119,7 @@ class Core:
     async def records(self, block: str) -> Parsed:
         """Return all payments of a block."""
         frame = await self._post("getblock", block, 3)
-        known = registry.bundled("bitcoin")
-        parsed = registry.parse("bitcoin", "block", frame, known, self._at.micros())
+        parsed = registry.parse("bitcoin", "block", frame, self._known, self._at.micros())
         if parsed.control:
             raise Unanswered(f"getblock: {parsed.refusals[0].reason}")
         return parsed

@@ -58,7 +58,7 @@ class Ledger:
     ) -> None:
         self.chain = chain
         self.gaps: list[Gap] = []
-        self._labels = labels or Labels()
+        self.labels = labels or Labels()
         self._price = price
         self._least_usd = least_usd
         self._owners = Owners()
@@ -89,7 +89,7 @@ class Ledger:
         records: list[Any] = []
         for record in step.records:
             if isinstance(record, WhaleTransfer):
-                records += deposits.step(self._owners, self._labels, record)
+                records += deposits.step(self._owners, self.labels, record)
             else:
                 records.append(record)
         return records, step.asks
