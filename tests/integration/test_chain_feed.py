@@ -10,8 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from scripted_venues.ears import Kept
+from scripted_venues.binance import Binance
+from scripted_venues.ears import Fast, Kept, process_urls
 from scripted_venues.node import HOT, WHALE, Node, hash_of
+from scripted_venues.server import serving
 
 from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
@@ -318,3 +320,33 @@ def test_whale_alerts_rest_v2_is_followed_page_by_page_and_through_an_outage():
     assert asked[0].startswith("/ethereum/status")
     assert kept.states("gap") == []
     assert kept.letters == []
+
+
+def test_coins_are_worth_what_the_venue_beside_them_printed_last(tmp_path):
+    async def play():
+        node, kept = Node(began()), Kept()
+        node.add("r", 100, "q", usdt=1.0, ether=50.0)
+        with serving(Binance()) as binance:
+            async with node.serving() as url, aiohttp.ClientSession() as session:
+                settings = Settings(
+                    data_dir=str(tmp_path), venues="binance,ethereum", assets="BTC,ETH",
+                    venue_urls=f"{process_urls(binance=binance)} ethereum.node={url}",
+                )  # fmt: skip
+                feeds = feeds_of(settings, kept, Time(), lambda producer: {})
+                tasks = [asyncio.create_task(feed.run(session)) for feed in feeds]
+                clock = Fast(1)
+                await until(lambda: binance.subscribed("ethusdt@aggTrade") and node.clients)
+                await asyncio.sleep(0.3)
+                await asyncio.to_thread(binance.emit, clock.event("trade", "ETHUSDT", 7))
+                await until(lambda: kept.ids("trades"))
+                await node.tell("r")
+                await until(lambda: transfers(kept))
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        [trade] = kept.records_of["trades"]
+        [one] = transfers(kept)
+        assert (one.asset, one.quantity) == ("ETH", 50.0)
+        assert one.notional_usd == 50.0 * trade.price
+
+    asyncio.run(play())
