@@ -350,3 +350,38 @@ def test_coins_are_worth_what_the_venue_beside_them_printed_last(tmp_path):
         assert one.notional_usd == 50.0 * trade.price
 
     asyncio.run(play())
+
+
+def test_a_node_that_answers_and_gives_no_heads_is_silent_and_not_calm():
+    async def play():
+        node, kept, clock = Node(began()), Kept(), Fast(60)
+        for number in range(100, 110):
+            node.add(f"c{number}", number, f"c{number - 1}")
+        ledger, tokens = Ledger(Chain(), LABELS), registry.bundled("ethereum")
+        async with node.serving() as url, aiohttp.ClientSession() as session:
+            source = Source(
+                "ethereum", url, lambda: EvmDialogue("ethereum", tokens, (), False, ledger), ledger
+            )
+            feed = ChainFeed(source, "ethereum", kept, clock.time())
+            task = asyncio.create_task(feed.run(session))
+            await until(lambda: node.clients)
+            await asyncio.sleep(0.3)
+            await node.tell("c100")
+            await until(lambda: transfers(kept) and kept.alive("whale_transfers"))
+            heard_at = clock.micros()
+            await until(lambda: kept.states("silent"), 20)
+            [silent] = kept.states("silent")
+            spoken = len(kept.alive("whale_transfers"))
+            await asyncio.sleep(0.2)
+            assert (
+                len(kept.alive("whale_transfers")) == spoken
+            )  # no word on time of what is not heard
+            await until(lambda: node.clients)
+            await node.tell("c101")
+            await until(lambda: kept.states("recovered"), 20)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        assert silent.reason == "the node gives no heads"
+        assert abs(silent.ts_event - heard_at) < 120 * 1_000_000
+
+    asyncio.run(play())

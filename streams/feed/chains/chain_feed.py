@@ -25,6 +25,8 @@ log = logging.getLogger("undertow.feed")
 TOPICS = ("whale_transfers", "liquidations")
 #: Words run so far behind receipt, and what was missed is waited for so long.
 LAG, FILLED_WITHIN_S = SECOND, 15.0
+#: A chain without a head for so long is silent; no chain here waits so long for a block.
+HEADS_WITHIN_US = 90 * SECOND
 _TOPIC_OF: dict[type, str] = {WhaleTransfer: "whale_transfers", Liquidation: "liquidations"}
 
 
@@ -80,9 +82,21 @@ class ChainFeed:
         yield self._link.status
 
     async def _speak(self) -> None:
+        began = self._at.micros()
         while True:
-            self._say(self._outages.each_second(self._at.micros(), LAG))
+            now = self._at.micros()
+            if self._source.ledger is not None:
+                self._judge(self._source.ledger.ts_head or began, now)
+            self._say(self._outages.each_second(now, LAG))
             await self._at.sleep(1.0)
+
+    def _judge(self, ts_head: int, now: int) -> None:
+        """Say that a chain is silent whose node gives no heads, whatever else it answers."""
+        for topic in self._source.speaks:
+            if now - ts_head >= HEADS_WITHIN_US:
+                self._outages.mute(topic, ts_head, "the node gives no heads")
+            else:
+                self._outages.unmute(topic, now)
 
     def _say(self, words: Iterator[Spoken]) -> None:
         for spoken in words:

@@ -47,7 +47,10 @@ class Prices:
 
 
 class Ledger:
-    """A chain's blocks and owners; `gaps` are spans that nobody told of, to be read and cleared."""
+    """A chain's blocks and owners; `gaps` are spans that nobody told of, to be read and cleared.
+
+    `ts_head` is when a head was last heard, microseconds.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Ledger:
     ) -> None:
         self.chain = chain
         self.gaps: list[Gap] = []
+        self.ts_head: int | None = None
         self.labels = labels or Labels()
         self._price = price
         self._least_usd = least_usd
@@ -65,6 +69,7 @@ class Ledger:
 
     def head(self, head: Head, ts_recv: int) -> tuple[list[Any], list[Ask]]:
         """Take in a head; return records to tell, and what to ask the node."""
+        self.ts_head = max(self.ts_head or 0, ts_recv)
         return self._after(reorg.hear_head(self.chain, head, ts_recv))
 
     def block(
