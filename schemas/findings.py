@@ -14,6 +14,7 @@ from schemas.words import (
     FeedNews,
     Finite,
     Identity,
+    MarketScore,
     Micros,
     Name,
     NotionalUsd,
@@ -55,7 +56,8 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     `saturated`: throttled venues whose order a second came every second, so that `log_rate` is
     a floor and measures duration. `side_reason` is given where the orders' side is not told:
     what `position_side` was read from, or why not.
-    `score_name` says what `log_rate` and `threshold` are of; `threshold_is_default`: that one
+    `score_name` says what `log_rate` and `threshold` are of (`Z60`: a minute's rates are some ten
+    times an assumed mean for minutes, called while `young`); `threshold_is_default`: that one
     was not fitted for this asset and class of feed. `estimate_usd` adds what throttled feeds
     left out, with its 95 % interval, and what silent venues usually show beside the others; None
     where a silent feed is no known venue's or a coverage is not known. `venue_…` are the same
@@ -85,6 +87,9 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     findings of older versions.
     `usual_usd_per_min`: what the venues that speak force in a usual minute of the last days, their
     largest orders cut; None before anything was learnt.
+    `history_s`: watched seconds that the usual was learnt from, of the venue known longest. Before
+    seven days of it an assumed usual of assets alike is mixed in, the more the less there is;
+    `young`: it is under an hour.
     """
 
     finding_id: Identity
@@ -138,11 +143,19 @@ class CascadeFinding(msgspec.Struct, frozen=True, kw_only=True, tag="cascade"):
     missing_share: Probability = 0.0
     usual_usd_per_min: SumUsd | None = None
     tier: Tier | None = None
+    history_s: Count = 0
+    young: bool = False
 
 
 class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
-    """Onset (or end) of a market-wide cascade: the second largest excess decides.
+    """A market-wide cascade of one position side begins (`onset`), widens (`wave`) or is over.
 
+    `score_name`: which score decided. `breadth`: assets forced at once and their USD, against a
+    usual minute; `majors`: the second largest excess of the majors over their own thresholds.
+    `excess` is that score in nats, from the first `wave` on its largest since onset.
+    `assets`: those that took part since onset; a `wave` is told when they are twice as many as
+    were told last. `notional_usd`: what was seen forced of them since onset, in seconds in which
+    each was far above its own usual: a lower bound.
     `coverage` is that of the least complete asset's evidence, `silent` all their silent feeds.
     `lead_assets`, when `closed`: those of `assets` whose venues are all complete, in the order in
     which their orders rose and fell, from 5 min before onset to 10 min after it at most;
@@ -166,6 +179,9 @@ class MarketFinding(msgspec.Struct, frozen=True, kw_only=True, tag="market"):
     silent: Identities = []
     lead_assets: Assets = []
     lead_p_value: Probability | None = None
+    position_side: PositionSide = "unknown"
+    score_name: MarketScore = "majors"
+    notional_usd: SumUsd | None = None
 
 
 class StressFinding(msgspec.Struct, frozen=True, kw_only=True, tag="stress"):
@@ -239,10 +255,12 @@ class WhaleFinding(msgspec.Struct, frozen=True, kw_only=True, tag="whale_selling
 
 
 class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
-    """One asset's largest excess (log-rate minus threshold) in one closed second.
+    """One asset's largest excess (score minus threshold) over its sides in one closed second.
 
-    `orders`: forced orders of each second since the last pulse, of 300 at most, up to this one;
-    empty where not every venue is complete, or one was silent.
+    `forced_usd`: what was forced of that side in it, where its Z30 says that far more is than
+    usual; else 0.
+    `orders`, of majors: forced orders of each second since the last pulse, of 300 at most, up to
+    this one; empty where not every venue is complete, or one was silent.
     """
 
     asset: Asset
@@ -252,6 +270,8 @@ class AssetPulse(msgspec.Struct, frozen=True, kw_only=True, tag="pulse"):
     coverage: Coverage = "unknown"
     silent: Identities = []
     orders: Counts = []
+    position_side: PositionSide = "unknown"
+    forced_usd: SumUsd = 0.0
 
 
 class SideScore(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
@@ -334,3 +354,4 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, tag="alert"):
     cvd_usd: Finite | None = None
     move_bps: Finite | None = None
     replayed: bool = False
+    history_s: Count | None = None

@@ -62,7 +62,7 @@ TOPICS: dict[str, Topic] = {
         ),
         Topic(
             "market_evidence", (), (AssetPulse, FeedStatus), False, 7 * DAY_MS,
-            "each asset's excess, for the market-wide detector",
+            "each asset's forced seconds, for the market-wide detector",
         ),
         Topic(
             "cascades", ("asset",), (CascadeFinding, MarketFinding, StressFinding), True, -1,

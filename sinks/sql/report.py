@@ -191,7 +191,8 @@ def _episodes(ask: _Asker) -> list[dict[str, Any]]:
 def _market(ask: _Asker) -> list[dict[str, Any]]:
     rows = ask.rows(
         "SELECT episode_id, min(t.ts_onset) AS onset, min(t.ts_detect) AS detected,"
-        " maxOrNullIf(t.ts_event, t.phase = 'closed') AS end, any(t.assets) AS assets"
+        " maxOrNullIf(t.ts_event, t.phase = 'closed') AS end,"
+        " argMax(t.assets, (length(t.assets), t.ts_event)) AS assets"
         " FROM market_cascades AS t FINAL"
         " GROUP BY episode_id ORDER BY onset"
     )

@@ -152,16 +152,23 @@ def _show(made: Any, console: Console) -> None:
         f"{made.weeks:.1f} weeks watched, {made.silent_hours:.1f} h silent left out;"
         f" at most {made.budget:g} alarms a week and asset"
     )
-    table = Table("", "feed", "orders", "threshold", "95 %", "alarms/week", "was", title=title)
-    for one in (*made.assets, *([made.market] if made.market else [])):
+    table = Table(
+        "", "feed", "orders", "threshold", "95 %", "alone", "alarms/week", "was", title=title
+    )
+    for one in (*made.assets, *(one for one in (made.market, made.breadth) if one)):
         threshold = one.threshold
         table.add_row(
             one.asset, one.feed_class, f"{one.orders:,}", f"{threshold.value:.2f}",
-            f"{threshold.low:.2f} to {threshold.high:.2f}", f"{threshold.false_a_week:.2f}",
+            f"{threshold.low:.2f} to {threshold.high:.2f}", f"{one.plain:.2f}",
+            f"{threshold.false_a_week:.2f}",
             f"{one.before:.2f}",
         )  # fmt: skip
     console.print(table)
     if made.market is None:
-        console.print("market-wide onset keeps its default: eight weeks of two majors are needed")
+        console.print("the majors' market-wide threshold keeps its default: two of them are needed")
+    console.print(
+        "Each lies between what was shipped and what this history alone says, the nearer to the"
+        " latter the longer it is; the interval says how little is known."
+    )
     if made.unpriced:
         console.print(f"{made.unpriced:,} orders without a worth were left out")

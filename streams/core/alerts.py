@@ -40,7 +40,7 @@ _TITLES: dict[Phase, str] = {
 _SHARED = (
     "ts_onset", "position_side", "venues", "coverage", "silent", "threshold_is_default", "orders",
     "notional_usd", "estimate_usd", "estimate_low_usd", "estimate_high_usd", "usual_usd_per_min",
-    "price_before", "price_worst", "drawdown_bps", "reignition_probability",
+    "price_before", "price_worst", "drawdown_bps", "reignition_probability", "history_s",
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def alert_of(finding: msgspec.Struct) -> Alert | None:
     """Return what people are told of a finding; waves, peaks and doubt are not told."""
     if isinstance(finding, CascadeFinding):
         return _cascade(finding)
-    if isinstance(finding, MarketFinding):
+    if isinstance(finding, MarketFinding) and finding.phase != "wave":
         return _market(finding)
     if isinstance(finding, StressFinding):
         return _stress(finding)
@@ -239,6 +239,8 @@ def _notes(finding: CascadeFinding | MarketFinding | WhaleFinding) -> str:
         notes += f"; {_few(finding.saturated)} at its limit of one order a second"
     if isinstance(finding, CascadeFinding) and finding.missing_share:
         notes += f"; venues that usually show {finding.missing_share:.0%} of it tell nothing"
+    if isinstance(finding, CascadeFinding) and finding.young:
+        notes += f"; young: what is usual rests on {finding.history_s // 60} min and on a guess"
     if finding.silent:
         notes += f"; silent: {_few(finding.silent)}"
     return notes

@@ -26,9 +26,9 @@ from streams.core.detectors import (
     faults,
     flow,
     interest,
-    log_rate,
     stress,
     taker,
+    venue_rates,
     volatility,
     watermark,
 )
@@ -95,7 +95,7 @@ def _has_room(state: AssetState, record: DataRecord, second: int) -> bool:
     """Return whether an asset's venues and instruments may be one more, if this is a new one."""
     cell = state.open.cells.get(second)
     if isinstance(record, Liquidation):
-        stream = log_rate.stream_of(record.venue, record.instrument, record.coverage)
+        stream = venue_rates.stream_of(record.venue, record.instrument, record.coverage)
         side = state.sides.get(record.position_side)
         known = side.rate.venues if side is not None else {}
         opened = cell.orders.get(record.position_side, {}) if cell is not None else {}

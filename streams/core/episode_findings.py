@@ -17,6 +17,7 @@ from streams.core.detectors import (
     log_rate,
     reignition,
     totals,
+    venue_rates,
 )
 from streams.core.detectors import episode as episodes
 from streams.core.detectors.recent import Counts
@@ -64,7 +65,7 @@ def cascade_finding(
     silent = sorted({*view.silent, *(darkness.FORCED + venue for venue in running.mute)})
     unseen = darkness.unseen(silent)
     coverage: Coverage = "unknown" if unseen else log_rate.coverage(rate)
-    venues = sorted({log_rate.venue_of(stream) for stream in rate.venues})
+    venues = sorted({venue_rates.venue_of(stream) for stream in rate.venues})
     whole, parts = _totals(params, running, unseen, venues)
     known = [part for part in parts if part.estimate is not None]
     estimated = known if len(known) == len(parts) else []
@@ -128,6 +129,8 @@ def cascade_finding(
         lead_p_value=running.lead.p_value if running.lead else None,
         missing_share=round(running.missing_share, 4),
         usual_usd_per_min=log_rate.usual_usd_per_min(rate),
+        history_s=log_rate.history_s(rate),
+        young=log_rate.history_s(rate) < params.onset.min_history_s,
         open_interest_drop=gone.share if gone else None,
         ts_open_interest=gone.second * SECOND if gone else None,
         # A score may pass both in one second.
@@ -155,7 +158,7 @@ def _totals(
     parts = [
         totals.total(
             params.totals,
-            (s for name, s in streams if log_rate.venue_of(name) == venue),
+            (s for name, s in streams if venue_rates.venue_of(name) == venue),
             None if unseen else 0.0,
         )
         for venue in venues

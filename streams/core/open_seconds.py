@@ -14,7 +14,7 @@ from schemas.bars import Bar
 from schemas.market import Liquidation, OpenInterest
 from schemas.onchain import WhaleTransfer
 from schemas.words import SECOND, PositionSide, grid_usd
-from streams.core.detectors import log_rate
+from streams.core.detectors import venue_rates
 
 #: A transfer told later than this is late: a file's receipt may be the time of its import. Six
 #: blocks of Bitcoin take less.
@@ -26,7 +26,7 @@ class OpenSecond(msgspec.Struct):
     """What has arrived for a second that may still receive records."""
 
     ids: set[str] = set()
-    orders: dict[PositionSide, dict[str, log_rate.VenueSecond]] = {}
+    orders: dict[PositionSide, dict[str, venue_rates.VenueSecond]] = {}
     bars: list[Bar] = []
     transfers: list[WhaleTransfer] = []
     open_interest: list[OpenInterest] = []
@@ -127,10 +127,10 @@ def put(cell: OpenSecond, record: DataRecord) -> bool:
         cell.corrections.append(record)
         return True
     venues = cell.orders.setdefault(record.position_side, {})
-    stream = log_rate.stream_of(record.venue, record.instrument, record.coverage)
+    stream = venue_rates.stream_of(record.venue, record.instrument, record.coverage)
     seen = venues.get(stream)
     if seen is None:
-        seen = venues[stream] = log_rate.VenueSecond(coverage=record.coverage)
+        seen = venues[stream] = venue_rates.VenueSecond(coverage=record.coverage)
     worth = None if record.notional_usd is None else grid_usd(record.notional_usd)
     seen.entries.append((record.orders, worth))
     return True

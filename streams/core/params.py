@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 
 from schemas.identity import natural_id
-from schemas.words import SECOND, FeedClass
+from schemas.words import SECOND, FeedClass, MarketScore
+from streams.core.detectors.prior import PriorParams
 
 #: detection.md 8.1: start thresholds from a simulator at about one false alarm a week
 #: and asset. They are defaults, not truth: findings say so until they are calibrated.
@@ -19,6 +20,9 @@ DEFAULT_CASCADE: dict[str, dict[str, float]] = {
 DEFAULT_FLOW: dict[str, float] = {"BTC": 7.6, "ETH": 7.7, "*": 7.3}
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
+#: METHOD.md, "Market-wide": full and mixed from simulated markets of three assets, throttled from
+#: a recording of 151 (one venue's batches): one other alarm in 9.6 days.
+DEFAULT_BREADTH: dict[str, float] = {"full": 4.0, "mixed": 4.0, "throttled": 4.5}
 #: Fitted on simulator seeds 171, 172 under the rules of each class of feed.
 DEFAULT_REIGNITION: dict[str, tuple[float, float, float, float, float]] = {
     "full": (-0.3303, -0.01, -1.3033, -0.7195, 0.3969),
@@ -63,8 +67,15 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: A venue that has shown nothing while so many orders were to be expected of it by what the
     #: others show (at most one a second) is out, though no feed says so.
     mute_orders: float = 20.0
-    #: No tier is called before the baseline has seen this much covered time.
+    #: Until the baseline has seen this much covered time findings say that it is `young`;
+    #: nothing is called before `least_history_s`.
     min_history_s: int = 3_600
+    least_history_s: int = 300
+    #: While it is young, ten times the assumed mean rate for so long is called too: a mean is four
+    #: times the usual, from which bursts are cut (simulator seed 171), and a minute's memory
+    #: reaches 27 of those 40 times within three minutes.
+    young_nats: float = 3.3
+    young_hold_s: int = 180
     cascade: dict[str, dict[str, float]] = msgspec.field(
         default_factory=lambda: {k: dict(v) for k, v in DEFAULT_CASCADE.items()}
     )
@@ -156,17 +167,30 @@ class ReignitionParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Market-wide onset: the second largest excess over the majors."""
+    """Market-wide onset: breadth over all assets, or the second largest excess over the majors.
+
+    `threshold` is of the majors' excess, `breadth` of the other; nats. An asset is forced in a
+    second in which it has orders and its Z30 is at least `forced_nats`.
+    """
 
     majors: tuple[str, ...] = MAJORS
     threshold: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_MARKET))
+    breadth: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_BREADTH))
+    forced_nats: float = 1.5
+    baseline_min: int = 7 * 1440
+    min_history_min: int = 60
+    #: What one ordinary forced order is worth, USD.
+    order_usd: float = 2_500.0
     pulse_floor: float = -1.0
     rearm_s: int = 300
     thresholds_are_default: bool = True
     calibrated: tuple[FeedClass, ...] = ()
+    breadth_calibrated: tuple[FeedClass, ...] = ()
 
-    def is_default(self, feed_class: FeedClass) -> bool:
-        """Return whether this threshold was never fitted to anybody's history."""
+    def is_default(self, score: MarketScore, feed_class: FeedClass) -> bool:
+        """Return whether a score's threshold was never fitted to anybody's history."""
+        if score == "breadth":
+            return feed_class not in self.breadth_calibrated
         return self.thresholds_are_default or bool(
             self.calibrated and feed_class not in self.calibrated
         )
@@ -229,6 +253,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     onset: OnsetParams = OnsetParams()
     flow: FlowParams = FlowParams()
     volatility: VolatilityParams = VolatilityParams()
+    prior: PriorParams = PriorParams()
     episode: EpisodeParams = EpisodeParams()
     reignition: ReignitionParams = ReignitionParams()
     market: MarketParams = MarketParams()

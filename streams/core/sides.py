@@ -10,7 +10,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.findings import AssetPulse, CascadeFinding, SideScore
-from schemas.words import SECOND, FeedClass, PositionSide
+from schemas.words import SECOND, FeedClass, PositionSide, grid_usd
 from streams.core.detectors import (
     beyond_orders,
     darkness,
@@ -20,6 +20,7 @@ from streams.core.detectors import (
     lead,
     log_rate,
     recent,
+    venue_rates,
 )
 from streams.core.detectors import episode as episodes
 from streams.core.detectors.episode import Episode, Second
@@ -68,19 +69,19 @@ def judge(at: AssetSecond) -> list[Finding]:
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         side_state = state.sides.setdefault(side, SideState())
         now, feed_class = _scored(at, side, side_state)
-        if side_state.rate.age < at.params.onset.min_history_s:
+        if side_state.rate.age < at.params.onset.least_history_s:
             continue
         findings += _followed(at, side, side_state, now, feed_class)
         if _is_news(side_state, now):
             findings.append(_score(at, side, side_state, now, feed_class))
+        if side_state.rate.age < at.params.onset.min_history_s:
+            continue
         excess = Excess(now.score - now.threshold, side, feed_class)
         if loudest is None or excess.nats > loudest.nats:
             loudest = excess
     state.active = any(one.episode for one in state.sides.values())
-    market = at.params.market
-    if loudest and at.asset in market.majors and loudest.nats > market.pulse_floor:
-        findings.append(_pulse(at, loudest))
-        state.pulsed = (loudest.side, at.second)
+    if loudest is not None and (pulse := _pulse(at, loudest)) is not None:
+        findings.append(pulse)
     return findings
 
 
@@ -91,9 +92,10 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
     born = clock.began // SECOND
     since = state.rate.at or min(born or second, second) - 1
     elapsed = max(1, clock.covered(second) - clock.covered(since))
-    after = {log_rate.venue_of(stream): born - 1 for stream in shown}
+    after = {venue_rates.venue_of(stream): born - 1 for stream in shown}
     away = darkness.absences(clock, after | dict.fromkeys(state.rate.usual, since), second)
-    score = log_rate.step(params.onset, state.rate, second, elapsed, shown, away)
+    priors = params.prior.of(at.asset)
+    score = log_rate.step(params.onset, state.rate, second, elapsed, shown, away, priors)
     recent.step(state.counts, second, shown)
     feed_class = log_rate.feed_class(state.rate)
     if state.episode is not None and elapsed < second - since:
@@ -109,6 +111,7 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
     )
     beyond_orders.add_flow(params, at.asset, side, at.state.tape, state.rate, now)
     beyond_orders.less_volatility(params, at.asset, at.state.price, feed_class, now)
+    beyond_orders.of_young(params, state.rate, now)
     return now, feed_class
 
 
@@ -192,12 +195,20 @@ def _score(
     )
 
 
-def _pulse(at: AssetSecond, loudest: Excess) -> AssetPulse:
-    """Return the market detector's evidence, with the orders since the last pulse.
+def _pulse(at: AssetSecond, loudest: Excess) -> AssetPulse | None:
+    """Return the market detector's evidence, None where there is none.
 
-    Those only where every venue shows them all, and showed them all that time.
+    A major's has its orders since the last pulse, where every venue shows them all, and showed
+    them all that time.
     """
-    state, inputs = at.state.sides[loudest.side], at.shard.inputs
+    state, inputs, market = at.state.sides[loudest.side], at.shard.inputs, at.params.market
+    shown = at.cell.orders.get(loudest.side, {})
+    is_forced = state.rate.score >= market.forced_nats
+    worths = (worth or 0.0 for venue in shown.values() for _, worth in venue.entries)
+    forced_usd = sum(map(grid_usd, worths)) if is_forced else 0.0
+    is_major = at.asset in market.majors
+    if not forced_usd and not (is_major and loudest.nats > market.pulse_floor):
+        return None
     silent = darkness.silent_feeds(inputs, at.second, at.second)
     pulse = AssetPulse(
         asset=at.asset,
@@ -206,8 +217,13 @@ def _pulse(at: AssetSecond, loudest: Excess) -> AssetPulse:
         feed_class=loudest.feed_class,
         coverage="unknown" if darkness.unseen(silent) else log_rate.coverage(state.rate),
         silent=silent,
+        position_side=loudest.side,
+        forced_usd=forced_usd,
     )
+    if not is_major:
+        return pulse
     side, pulsed_at = at.state.pulsed
+    at.state.pulsed = (loudest.side, at.second)
     first = at.second - lead.BEFORE_S + 1
     if side == loudest.side:
         first = max(first, pulsed_at + 1)

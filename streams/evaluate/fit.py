@@ -1,5 +1,10 @@
 """Thresholds from a user's own history: the lowest that keep a budget of false alarms.
 
+    h = (k * shipped + weeks * fitted) / (k + weeks)        and an interval of both's errors
+
+A week's fit has an error of some .6 nats, and shipped thresholds are off by some .5, so that
+they weigh as much as k = 1.4 weeks: by six weeks of history four fifths are its own.
+
 Nobody labels a live history, so every alarm counts as false but those in spans that the user
 names (cascades known to be real, in the form of truth.ndjson): without them the thresholds
 come out too high, never too low. Both sides of an asset share its budget, as they share its
@@ -13,16 +18,28 @@ import numpy as np
 
 from schemas.words import SECOND, FeedClass
 from streams.core.params import Params
-from streams.evaluate import market_wide, recorded
+from streams.evaluate import fit_breadth, market_wide, recorded
 from streams.evaluate.calibrate import Threshold, threshold
-from streams.evaluate.events import SKIP, WEEK, Ints, Truth, Watch
+from streams.evaluate.events import (
+    REARM_S,
+    SKIP,
+    WEEK,
+    Ints,
+    Truth,
+    Watch,
+    alarms,
+    false_alarms,
+)
 from streams.evaluate.labelled import Cascade, Grey, Line
 from streams.evaluate.protocol import rows
 from streams.evaluate.recorded import Cuts, Recording
 from streams.evaluate.scores import Floats32, z30
 
-#: So many alarms must be expected in the history before their rate says anything.
-LEAST_ALARMS = 4
+#: Days of history without which nothing is fitted, the first one included.
+LEAST_DAYS = 7
+#: Error of a threshold from one week, nats (METHOD.md: two seeds, 34 weeks, fix one to .1), and of
+#: a shipped one elsewhere (the one real tape that a class has: 3.57 where 4.1 is shipped).
+WEEK_ERROR, SHIPPED_ERROR = 0.6, 0.5
 #: An asset with fewer forced orders keeps the thresholds of "*".
 LEAST_ORDERS = 1_000
 #: Every feed silent for so long, in seconds, is taken for an outage.
@@ -34,20 +51,25 @@ class TooLittle(Exception):
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """One threshold: whose, on which feeds, from how many orders, and what it was before."""
+    """One threshold: whose, on which feeds, from how many orders, and what it was before.
+
+    `plain` is what this history alone says, without the shipped one's weight.
+    """
 
     asset: str
     feed_class: FeedClass
     orders: int
     threshold: Threshold
     before: float
+    plain: float = float("nan")
 
 
 class Fit(msgspec.Struct, frozen=True):
-    """What was fitted, from how much; `market` None where the history was too short for it."""
+    """What was fitted, from how much; `market` None without two majors."""
 
     assets: tuple[Fitted, ...]
     market: Fitted | None
+    breadth: Fitted | None
     weeks: float
     silent_hours: float
     unpriced: int
@@ -62,7 +84,7 @@ def fit(recording: Recording, known: Sequence[Line], budget: float, params: Para
     """
     cuts = recorded.silences(recording, SILENCE_S) if recording.orders else recorded.UNCUT
     length = (recording.last - recording.first) // SECOND + 1 - int(cuts.lost.sum())
-    watch = _watch(length, budget)
+    watch = _watch(length)
     excess: dict[str, tuple[Truth, Floats32]] = {}
     fitted = []
     for asset in sorted({asset for asset, _ in recording.orders}):
@@ -74,28 +96,52 @@ def fit(recording: Recording, known: Sequence[Line], budget: float, params: Para
             continue
         feed_class = recorded.feed_class(recording, asset)
         made = _threshold(series, budget / len(series), params.onset.rearm_below, watch)
-        made = msgspec.structs.replace(made, false_a_week=made.false_a_week * len(series))
         before = params.onset.threshold(asset, feed_class)
-        fitted.append(Fitted(asset, feed_class, orders, made, before))
-        either = np.maximum.reduce([score for _, score in series]) - np.float32(made.value)
+        drawn = shrunk(made, before, (length - watch.skip) / WEEK)
+        rate = _rate(series, drawn.value, params.onset.rearm_below, watch)
+        drawn = msgspec.structs.replace(drawn, false_a_week=rate * len(series))
+        fitted.append(Fitted(asset, feed_class, orders, drawn, before, made.value))
+        either = np.maximum.reduce([score for _, score in series]) - np.float32(drawn.value)
         excess[asset] = (_both(series), either)
     if not fitted:
         raise TooLittle(f"no asset has {LEAST_ORDERS:,} forced orders in this history")
     whole = _market(fitted, excess, params, watch, length)
+    broad = _breadth(recording, known, params, watch, cuts, length)
     return Fit(
-        tuple(fitted), whole, (length - watch.skip) / WEEK, float(cuts.lost.sum()) / 3600,
-        recording.unpriced, budget, _params(params, fitted, whole),
+        tuple(fitted), whole, broad, (length - watch.skip) / WEEK, float(cuts.lost.sum()) / 3600,
+        recording.unpriced, budget, _params(params, fitted, whole, broad),
     )  # fmt: skip
 
 
-def _watch(length: int, budget: float) -> Watch:
-    weeks, needed = (length - SKIP) / WEEK, LEAST_ALARMS / budget
-    if weeks < needed:
-        raise TooLittle(
-            f"this history has {max(weeks, 0) * 7:.1f} watched days after its first; a budget of"
-            f" {budget:g} a week needs {needed * 7:.0f} (a larger budget needs fewer)"
-        )
-    return Watch(SKIP, (length - SKIP) // max(1, round(weeks)))
+def _watch(length: int) -> Watch:
+    days = round(length / SKIP, 1)
+    if days < LEAST_DAYS:
+        raise TooLittle(f"this history has {days:.1f} watched days; {LEAST_DAYS} are the least")
+    return Watch(SKIP, (length - SKIP) // max(1, round((length - SKIP) / WEEK)))
+
+
+def shrunk(made: Threshold, shipped: float, weeks: float) -> Threshold:
+    """Return a threshold drawn towards the shipped one, with a 95 % interval of what it may be.
+
+    The interval holds the error of weeks like these and of the shipped one, but at least what
+    resampling these very weeks gave.
+    """
+    own, other = weeks / WEEK_ERROR**2, 1 / SHIPPED_ERROR**2
+    value = (own * made.value + other * shipped) / (own + other)
+    half = max(1.96 / (own + other) ** 0.5, (made.high - made.low) / 2)
+    return msgspec.structs.replace(made, value=value, low=value - half, high=value + half)
+
+
+def _rate(
+    series: Sequence[tuple[Truth, Floats32]], at: float, rearm_below: float, watch: Watch
+) -> float:
+    """Return the false alarms a week and series at a threshold."""
+    weeks = (len(series[0][1]) - watch.skip) / WEEK
+    false = sum(
+        len(false_alarms(truth, alarms(score, at, rearm_below, REARM_S), watch))
+        for truth, score in series
+    )
+    return false / weeks / len(series)
 
 
 def _threshold(
@@ -137,8 +183,7 @@ def _market(
     watch: Watch, length: int,
 ) -> Fitted | None:  # fmt: skip
     majors = [one for one in fitted if one.asset in params.market.majors]
-    needed = LEAST_ALARMS / market_wide.BUDGET
-    if len(majors) < 2 or (length - watch.skip) / WEEK < needed:
+    if len(majors) < 2:
         return None
     of = [excess[one.asset] for one in majors]
     pooled = market_wide.second_largest([score for _, score in of])
@@ -149,10 +194,39 @@ def _market(
     classes: tuple[FeedClass, ...] = ("throttled", "mixed", "full")
     feed_class = next(c for c in classes if c in {one.feed_class for one in majors})
     orders = sum(one.orders for one in majors)
-    return Fitted("market", feed_class, orders, made, params.market.threshold[feed_class])
+    before = params.market.threshold[feed_class]
+    drawn = shrunk(made, before, (length - watch.skip) / WEEK)
+    return Fitted("market", feed_class, orders, drawn, before, made.value)
 
 
-def _params(params: Params, fitted: Sequence[Fitted], whole: Fitted | None) -> Params:
+def _breadth(
+    recording: Recording, known: Sequence[Line], params: Params, watch: Watch, cuts: Cuts,
+    length: int,
+) -> Fitted | None:  # fmt: skip
+    """Fit the threshold of breadth; both sides share the market's budget."""
+    by_side = fit_breadth.series(recording, params.market, cuts, length)
+    spans = np.array(
+        [(x.t0, x.end) for x in known if isinstance(x, Cascade | Grey)], np.int64
+    ).reshape(-1, 2)
+    truth = Truth(rows([], 3), _seconds(recording, cuts, spans), np.zeros(length + 1))
+    of = [(truth, score) for score in by_side.values() if score.max() > fit_breadth.NOTHING]
+    if not of:
+        return None
+    weekly = market_wide.BUDGET / len(of)
+    made = _threshold(of, weekly, market_wide.REARM_BELOW, watch)
+    classes = {recorded.feed_class(recording, asset) for asset, _ in recording.orders}
+    feed_class = next(c for c in ("throttled", "mixed", "full") if c in classes)
+    before = params.market.breadth[feed_class]
+    drawn = shrunk(made, before, (length - watch.skip) / WEEK)
+    rate = _rate(of, drawn.value, market_wide.REARM_BELOW, watch) * len(of)
+    drawn = msgspec.structs.replace(drawn, false_a_week=rate)
+    orders = sum(sum(orders_of.orders) for orders_of in recording.orders.values())
+    return Fitted("breadth", feed_class, orders, drawn, before, made.value)
+
+
+def _params(
+    params: Params, fitted: Sequence[Fitted], whole: Fitted | None, broad: Fitted | None
+) -> Params:
     """Return `params` with what was fitted in place; all else stays marked as default."""
     cascade = {asset: dict(by_class) for asset, by_class in params.onset.cascade.items()}
     calibrated: dict[str, tuple[FeedClass, ...]] = {}
@@ -168,5 +242,10 @@ def _params(params: Params, fitted: Sequence[Fitted], whole: Fitted | None) -> P
         limits = pooled.threshold | {whole.feed_class: round(whole.threshold.value, 3)}
         pooled = msgspec.structs.replace(
             pooled, threshold=limits, calibrated=(whole.feed_class,), thresholds_are_default=False
+        )
+    if broad is not None:
+        limits = pooled.breadth | {broad.feed_class: round(broad.threshold.value, 3)}
+        pooled = msgspec.structs.replace(
+            pooled, breadth=limits, breadth_calibrated=(broad.feed_class,)
         )
     return msgspec.structs.replace(params, onset=onset, market=pooled)

@@ -22,7 +22,7 @@ from schemas.findings import AssetPulse, CascadeFinding, MarketFinding
 from schemas.market import Liquidation
 from schemas.words import SECOND
 from streams.core import engine, pipeline
-from streams.core.detectors import log_rate, stress
+from streams.core.detectors import log_rate, stress, venue_rates
 from streams.core.params import MarketParams, OnsetParams, Params
 from streams.sources import Item, Source
 from streams.sources.lines import BARS_CLOCKED
@@ -124,6 +124,7 @@ class Quiet(msgspec.Struct, frozen=True):
     liquidations: int
     watches: int
     cascades: int
+    market_wide: int
     limits: str = "one throttled venue; the first hour of it only feeds the baseline"
 
 
@@ -151,8 +152,8 @@ def squeeze(recording: Recording) -> Squeeze:
     return Squeeze(
         assets=ranked,
         market=market,
-        onsets={asset: _iso(inside[asset].ts_detect) for asset in ranked if asset in inside},
-        market_onset=_iso(first.ts_detect) if first else None,
+        onsets={asset: iso(inside[asset].ts_detect) for asset in ranked if asset in inside},
+        market_onset=iso(first.ts_detect) if first else None,
         sides={a: (f.position_side, f.side_reason) for a, f in inside.items() if a in ranked},
         saturated={a: f.saturated for a, f in inside.items() if a in ranked},
     )
@@ -171,11 +172,11 @@ def rank(recording: Recording, asset: str) -> Ranked:
 def scores(orders: Iterable[Liquidation]) -> Scores:
     """Return (second, Z30) of one asset where it has rows, and after them while Z is high."""
     params, state = OnsetParams(), log_rate.RateState()
-    shown: dict[int, dict[str, log_rate.VenueSecond]] = defaultdict(dict)
+    shown: dict[int, dict[str, venue_rates.VenueSecond]] = defaultdict(dict)
     for order in orders:
-        stream = log_rate.stream_of(order.venue, order.instrument, order.coverage)
+        stream = venue_rates.stream_of(order.venue, order.instrument, order.coverage)
         cell = shown[order.ts_event // SECOND]
-        seen = cell.setdefault(stream, log_rate.VenueSecond(coverage=order.coverage))
+        seen = cell.setdefault(stream, venue_rates.VenueSecond(coverage=order.coverage))
         seen.entries.append((order.orders, order.notional_usd))
     scored: Scores = []
     at = BEGIN
@@ -291,7 +292,7 @@ def _standing(series: Scores) -> tuple[int, float, str]:
     event = best.pop(SQUEEZE[0] // HOUR)
     other = max(best, key=lambda hour: best[hour])
     place = 1 + sum(score > event for score in best.values())
-    return place, round(event - best[other], 3), _iso(other * HOUR * SECOND)[:13]
+    return place, round(event - best[other], 3), iso(other * HOUR * SECOND)[:13]
 
 
 def stress_record(data: Path) -> Stress:
@@ -314,7 +315,7 @@ def stress_record(data: Path) -> Stress:
         quiet_weeks=round(calm, 1),
         quiet_alarms=counts,
         quiet_a_week=round(sum(counts.values()) / calm, 2),
-        crash_alarms=[_iso(second * SECOND) for second in crash],
+        crash_alarms=[iso(second * SECOND) for second in crash],
     )
 
 
@@ -328,24 +329,26 @@ def stress_series(path: Path) -> Scores:
     ]
 
 
-def quiet_day(data: Path) -> Quiet:
-    """Play the quiet recording of 2025-12-27 with the shipped parameters."""
-    source = open_source(data / QUIET_DAY)
+def quiet_day(data: Path, folder: str = QUIET_DAY) -> Quiet:
+    """Play a quiet recording, that of 2025-12-27, with the shipped parameters."""
+    source = open_source(data / folder)
     items = [item for item in source.items if item[0] != "dead_letters"]
     state, params = pipeline.State(), Params()
     findings = [
         record
         for topic, item in paced(replace(source, items=iter(items)), 2**53)
         for _, record in pipeline.step(params, state, topic, item).outputs
-        if isinstance(record, CascadeFinding)
+        if isinstance(record, CascadeFinding | MarketFinding)
     ]
+    cascades = [f for f in findings if isinstance(f, CascadeFinding)]
     orders = [r for _, r in items if isinstance(r, Liquidation)]
     minutes = {r.ts_recv // (60 * SECOND) for r in orders}
     return Quiet(
         hours=round(len(minutes) / 60, 1),
         liquidations=len(orders),
-        watches=sum(f.phase == "watch" for f in findings),
-        cascades=sum(f.phase == "onset" for f in findings),
+        watches=sum(f.phase == "watch" for f in cascades),
+        cascades=sum(f.phase == "onset" for f in cascades),
+        market_wide=sum(isinstance(f, MarketFinding) and f.phase == "onset" for f in findings),
     )
 
 
@@ -354,7 +357,7 @@ def _received(item: Item) -> int:
     return int(getattr(record, "ts_recv", 0) or getattr(record, "ts_close", 0))
 
 
-def _iso(micros: int) -> str:
+def iso(micros: int) -> str:
     return datetime.fromtimestamp(micros // SECOND, UTC).isoformat()[:19] + "Z"
 
 

@@ -4,14 +4,17 @@ Equals streams/core/detectors/log_rate.py stepped second by second (a test holds
 Without a silence it is `scores.z30`, which is cheaper.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import msgspec
 import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from schemas.words import FeedClass
 from streams.core.detectors.log_rate import LEAST_SHARE, LONG
+from streams.core.detectors.prior import Prior
 from streams.core.params import OnsetParams
 from streams.evaluate.scores import DAY, Bytes, Either, Flags, Floats, Floats32, Ints, Shown, k_of
 
@@ -20,7 +23,7 @@ _WINSOR, _MEMORY = OnsetParams().winsor_orders, OnsetParams().mean_order_memory
 #: Columns of a venue's row: orders 30 s, their active share; USD 10 s, its active share; at 60 s.
 _FADES = (30.0, 30.0, 10.0, 10.0, 60.0, 60.0, 60.0)
 #: Feed classes as numbers, the more complete the lower.
-CLASSES = ("full", "mixed", "throttled")
+CLASSES: tuple[FeedClass, ...] = ("full", "mixed", "throttled")
 
 
 class Silence(NamedTuple):
@@ -44,8 +47,9 @@ class Judged(NamedTuple):
 
 
 def z30(
-    feed: Shown, silences: Sequence[Silence], told: bool, kind: type[np.floating] = np.float32
-) -> Judged:
+    feed: Shown, silences: Sequence[Silence], told: bool, kind: type[np.floating] = np.float32,
+    priors: Mapping[FeedClass, Prior] = {},
+) -> Judged:  # fmt: skip
     """Return Z30 of a feed; `told`: the venues' own words say that they are silent."""
     away = np.zeros((len(feed.throttled), feed.seconds), np.bool_)
     if told:
@@ -53,9 +57,10 @@ def z30(
             away[list(silence.venues), silence.start : silence.stop] = True
     score, active = np.empty(feed.seconds, kind), np.empty(feed.seconds, np.float32)
     feed_class, latest = np.empty(feed.seconds, np.int8), np.empty(feed.seconds, np.bool_)
+    rows = [msgspec.structs.astuple(priors[c]) if c in priors else (0.0,) * 5 for c in CLASSES]
     _stepped(
-        feed.at, feed.venue, feed.usd, feed.throttled, feed.latest, away, score, feed_class,
-        active, latest,
+        feed.at, feed.venue, feed.usd, feed.throttled, feed.latest, away, np.array(rows), score,
+        feed_class, active, latest,
     )  # fmt: skip
     return Judged(score, feed_class, active, latest)
 
@@ -63,8 +68,8 @@ def z30(
 @nb.njit(cache=True, nogil=True)
 def _stepped(
     at: Ints, venue: Bytes, usd: Floats, throttled: Flags, latest: Flags,
-    away: npt.NDArray[np.bool_], out: Either, out_class: Bytes, out_active: Floats32,
-    out_latest: Flags,
+    away: npt.NDArray[np.bool_], priors: Floats, out: Either, out_class: Bytes,
+    out_active: Floats32, out_latest: Flags,
 ) -> None:  # fmt: skip
     n = len(throttled)
     rate, keep = np.zeros((n, 7)), 1 - 1 / np.array(_FADES)
@@ -91,6 +96,12 @@ def _stepped(
         active += (j > i) / 30
         cap = _WINSOR * mean
         spoken = j > i
+        if spoken and not seen and priors[0, 3]:
+            first = 2
+            for v in range(n):
+                first = 0 if flags[v, 2] and not throttled[v] else first
+            mean, seen = priors[first, 2], int(priors[first, 4])
+            cap = _WINSOR * mean
         while i < j:
             v = venue[i]
             total, count = 0.0, 0
@@ -105,9 +116,9 @@ def _stepped(
         if spoken and n > 1:
             _miss(rate, throttled, usual, flags)
         _learn(rate, throttled, usual, back, flags, away[:, t], mean)
-        out[t] = _score(rate, throttled, usual, back, flags, mean)
         out_active[t] = active
         out_class[t], out_latest[t] = _kinds(throttled, latest, flags)
+        out[t] = _score(rate, throttled, usual, back, flags, mean, priors[out_class[t]])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -203,7 +214,7 @@ def _learn(
 @nb.njit(cache=True, nogil=True)
 def _score(
     rate: Floats, throttled: Flags, usual: Floats, back: npt.NDArray[np.int64], flags: Flags,
-    mean: float,
+    mean: float, prior: Floats,
 ) -> float:  # fmt: skip
     oldest = usual[:, 2].max()
     rate_n = rate_w = base_n = base_w = 0.0
@@ -215,6 +226,10 @@ def _score(
         base_n += usual[v, 0] * (1.0 if back[v] < 0 else 1 - (1 - 1 / 30) ** (back[v] + 1))
         base_w += usual[v, 1] * (1.0 if back[v] < 0 else 1 - (1 - 1 / 10) ** (back[v] + 1))
     share_n, share_w = _shares(usual, flags)
+    weight = prior[3] * max(0.0, 1 - oldest / (7 * DAY))
+    if weight:
+        base_n = (base_n * oldest + prior[0] / DAY * share_n * weight) / (oldest + weight)
+        base_w = (base_w * oldest + prior[1] / DAY * share_w * weight) / (oldest + weight)
     floor_n, floor_w = max(share_n, LEAST_SHARE) / 30, max(share_w, LEAST_SHARE) * mean / 10
     breadth = np.log((rate_n + floor_n) / (base_n + floor_n))
     worth = np.log((rate_w + floor_w) / (base_w + floor_w)) if floor_w > 0 else 0.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.evaluate import real
+from streams.evaluate import pooled, real
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(
@@ -50,5 +50,28 @@ def test_stress_is_seen_before_the_crash_and_seldom_in_quiet_months() -> None:
     assert record.quiet_a_week <= 1.3
 
 
-def test_a_quiet_day_calls_nothing() -> None:
-    assert real.quiet_day(DATA).cascades == 0
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "binance_ws_2025-12_riftfern",
+        "binance_ws_2024-08_bandsthobaby",
+        "binance_ws_2025-01_paulius",
+    ],
+)
+def test_a_quiet_recording_calls_nothing(folder: str) -> None:
+    """That of 2025-01-27 is a restless half hour after an onset that nobody recorded."""
+    quiet = real.quiet_day(DATA, folder)
+    assert quiet.liquidations > 100
+    assert (quiet.cascades, quiet.market_wide) == (0, 0)
+
+
+def test_the_market_is_called_no_later_than_by_pooled_rules_at_fewer_false_alarms() -> None:
+    """With shipped thresholds; they were chosen with this recording in view."""
+    called = pooled.compared(real.load(DATA))
+    ours = called.pop("undertow")
+    for rule in called.values():
+        assert ours.event is not None
+        assert rule.event is not None
+        assert ours.event <= rule.event
+        assert ours.elsewhere < rule.elsewhere
+    assert ours.elsewhere == 1

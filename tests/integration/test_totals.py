@@ -8,8 +8,8 @@ from nights import START, liquidation
 from schemas.words import SECOND
 from sinks.clickhouse.client import Batch, Writer, open_client
 from sinks.clickhouse.migrate import migrate
-from streams.core.detectors.log_rate import unthrottle
 from streams.core.detectors.totals import Seen, add, total
+from streams.core.detectors.venue_rates import unthrottle
 from streams.core.params import TotalsParams
 
 

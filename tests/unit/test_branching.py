@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from streams.core.detectors import branching, recent
-from streams.core.detectors.log_rate import VenueSecond
 from streams.core.detectors.recent import Counts
+from streams.core.detectors.venue_rates import VenueSecond
 
 BEFORE_S = 120
 

@@ -41,13 +41,13 @@ def history(days: int, bursts: list[int], assets: tuple[str, ...] = ("SOL",)) ->
 BURSTS = [24 * day + 7 for day in range(2, 42, 3)]
 
 
-def test_the_fitted_threshold_keeps_the_budget_and_no_lower_one_would() -> None:
+def test_what_the_history_alone_says_keeps_the_budget_and_no_lower_one_would() -> None:
     recording = history(43, BURSTS)
     [one] = fit(recording, [], 1.0, Params()).assets
     score = z30(recorded.feed(recording, ("SOL", "long")))
     weeks = (len(score) - DAY) / (7 * DAY)
-    assert len(alarms(score, one.threshold.value, 1.4, 300)) <= weeks
-    assert len(alarms(score, one.threshold.value - 0.2, 1.4, 300)) > weeks
+    assert len(alarms(score, one.plain, 1.4, 300)) <= weeks
+    assert len(alarms(score, one.plain - 0.2, 1.4, 300)) > weeks
     assert one.threshold.low <= one.threshold.value <= one.threshold.high
     assert one.feed_class == "full"
 
@@ -61,10 +61,32 @@ def test_alarms_near_cascades_that_are_known_are_not_counted() -> None:
     assert fitted.threshold.value < plain.threshold.value - 0.1
 
 
-def test_a_history_too_short_for_the_budget_is_refused_and_says_what_would_do() -> None:
-    with pytest.raises(TooLittle, match=r"needs 28 \(a larger budget needs fewer\)"):
-        fit(history(20, BURSTS[:5]), [], 1.0, Params())
-    assert fit(history(20, BURSTS[:5]), [], 2.0, Params()).assets
+def test_a_history_under_a_week_is_refused() -> None:
+    with pytest.raises(TooLittle, match=r"has 6\.0 watched days; 7 are the least"):
+        fit(history(6, BURSTS[:2]), [], 1.0, Params())
+
+
+def test_the_shorter_the_history_the_nearer_to_what_is_shipped_and_the_less_is_known() -> None:
+    shipped = Params().onset.threshold("SOL", "full")
+    of = [fit(history(days, BURSTS[: days // 3]), [], 1.0, Params()) for days in (7, 29, 43)]
+    shares, widths = [], []
+    for [one] in (made.assets for made in of):
+        assert one.before == shipped
+        assert one.threshold.low < min(one.threshold.value, one.threshold.high)
+        shares.append((one.threshold.value - shipped) / (one.plain - shipped))
+        widths.append(one.threshold.high - one.threshold.low)
+    assert shares == sorted(shares)
+    assert 0.3 < shares[0] < 0.5 < 0.7 < shares[2] < 1
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_breadth_is_fitted_on_any_assets_but_never_on_one() -> None:
+    assert fit(history(30, BURSTS[:9]), [], 1.0, Params()).breadth is None
+    made = fit(history(30, BURSTS[:9], ("SOL", "PEPE", "WIF")), [], 1.0, Params())
+    assert made.breadth is not None
+    assert made.params.market.breadth["full"] == round(made.breadth.threshold.value, 3)
+    assert not made.params.market.is_default("breadth", "full")
+    assert made.params.market.is_default("breadth", "throttled")
 
 
 def test_only_what_was_fitted_stops_being_called_default() -> None:
@@ -75,8 +97,8 @@ def test_only_what_was_fitted_stops_being_called_default() -> None:
     assert onset.is_default("SOL", "full")
     assert onset.cascade["BTC"]["throttled"] == Params().onset.cascade["BTC"]["throttled"]
     assert made.market is not None
-    assert not market.is_default("full")
-    assert market.is_default("throttled")
+    assert not market.is_default("majors", "full")
+    assert market.is_default("majors", "throttled")
     assert Params().onset.is_default("BTC", "full")
 
 

@@ -54,7 +54,7 @@ def test_the_same_event_twice_is_a_duplicate() -> None:
 
 
 def test_no_tier_is_called_before_the_baseline_has_its_history() -> None:
-    patient = Params(onset=OnsetParams(min_history_s=86_400))
+    patient = Params(onset=OnsetParams(min_history_s=86_400, least_history_s=86_400))
     state = pipeline.State()
     findings = [
         record

@@ -52,9 +52,9 @@ def test_a_branching_ratio_needs_every_venue_complete_and_enough_orders(
     whole: list[CascadeFinding], throttled: list[CascadeFinding]
 ) -> None:
     assert {f.branching_ratio for f in throttled} == {None}
-    # Of BTC there is a watch only, of which nothing is told.
-    assert {f.branching_ratio for f in whole if f.asset == "BTC"} == {None}
-    for finding in (f for f in whole if f.asset == "ETH"):
+    # Of a watch nothing is told.
+    assert {f.branching_ratio for f in whole if f.phase == "watch"} == {None}
+    for finding in whole:
         if finding.phase in ("peak", "exhausted", "closed"):
             assert finding.branching_ratio is not None
             assert finding.branching_low is not None
@@ -139,12 +139,15 @@ def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() 
         for topic in INPUTS:
             cascade_findings = engine.step(PARAMS, shard, topic, feed_status).findings
             pulses += [finding for finding in cascade_findings if isinstance(finding, AssetPulse)]
-    first = pulses[0].ts_event // SECOND
-    assert [p.ts_event // SECOND for p in pulses] == list(range(first, first + len(pulses)))
+    told: dict[int, int] = {}
+    for pulse in pulses:
+        first = pulse.ts_event // SECOND - len(pulse.orders) + 1
+        for second, count in enumerate(pulse.orders, first):
+            assert second not in told
+            told[second] = count
     assert len(pulses[0].orders) == lead.BEFORE_S
-    counts = [count for pulse in pulses for count in pulse.orders]
-    begin = first - lead.BEFORE_S + 1
-    assert counts == [forced[second] for second in range(begin, begin + len(counts))]
+    assert told == {second: forced[second] for second in told}
+    assert sum(told.values()) > 0.9 * sum(forced.values())
 
 
 def read(second: int, quantity: float, venue: str = "binance") -> Event:

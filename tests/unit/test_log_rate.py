@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from streams.core.detectors import log_rate
-from streams.core.detectors.log_rate import Absence, RateState, VenueSecond
+from streams.core.detectors import log_rate, venue_rates
+from streams.core.detectors.log_rate import Absence, RateState
+from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import OnsetParams
 
 PARAMS = OnsetParams()
@@ -48,9 +49,9 @@ def test_on_a_throttled_feed_sixty_active_seconds_are_more_than_sixty_orders() -
 def test_unthrottling_undoes_one_order_a_second_exactly() -> None:
     for rate in (0.01, 0.5, 2.0):
         active = 1 - math.exp(-rate)
-        assert active * log_rate.unthrottle(active, 1_000_000) == pytest.approx(rate)
-    assert log_rate.unthrottle(0.0, 30) == 1.0
-    assert log_rate.unthrottle(1.0, 30) < 4.3
+        assert active * venue_rates.unthrottle(active, 1_000_000) == pytest.approx(rate)
+    assert venue_rates.unthrottle(0.0, 30) == 1.0
+    assert venue_rates.unthrottle(1.0, 30) < 4.3
 
 
 def test_the_order_of_orders_within_a_second_does_not_matter() -> None:
@@ -85,7 +86,7 @@ def test_empty_seconds_need_no_step_of_their_own() -> None:
     ],
 )
 def test_the_feed_class_follows_the_venues_coverage(coverages: list[str], expected: str) -> None:
-    venues = {str(i): log_rate.VenueRate(coverage=c) for i, c in enumerate(coverages)}  # type: ignore[arg-type]
+    venues = {str(i): venue_rates.VenueRate(coverage=c) for i, c in enumerate(coverages)}  # type: ignore[arg-type]
     assert log_rate.feed_class(RateState(venues=venues)) == expected
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streams.core.detectors import log_rate, taker
+from streams.core.detectors import log_rate, taker, venue_rates
 from streams.core.params import FlowParams, OnsetParams
 from streams.evaluate import scores
 
@@ -26,10 +26,10 @@ def random_feed(seed: int, seconds: int, coverage: tuple[str, ...]) -> scores.Sh
 def stepped(feed: scores.Shown, coverage: tuple[str, ...]) -> np.ndarray:
     state, series, i = log_rate.RateState(), [], 0
     for second in range(feed.seconds):
-        seen: dict[str, log_rate.VenueSecond] = {}
+        seen: dict[str, venue_rates.VenueSecond] = {}
         while i < len(feed.at) and feed.at[i] == second:
             v = int(feed.venue[i])
-            entry = seen.setdefault(VENUES[v], log_rate.VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
+            entry = seen.setdefault(VENUES[v], venue_rates.VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
             entry.entries.append((1, float(feed.usd[i])))
             i += 1
         series.append(log_rate.step(OnsetParams(), state, second, 1, seen))
@@ -75,9 +75,9 @@ def test_the_batch_z30_with_flow_is_the_detector_stepped_second_by_second() -> N
     batch = scores.z30_flow(feed, net) - scores.z30(feed)
     params, tape, rate, i = FlowParams(), taker.TakerState(at=-1), log_rate.RateState(), 0
     for second in range(20_000):
-        seen: dict[str, log_rate.VenueSecond] = {}
+        seen: dict[str, venue_rates.VenueSecond] = {}
         while i < len(feed.at) and feed.at[i] == second:
-            seen[VENUES[feed.venue[i]]] = log_rate.VenueSecond("latest_per_second", [(1, 1e3)])
+            seen[VENUES[feed.venue[i]]] = venue_rates.VenueSecond("latest_per_second", [(1, 1e3)])
             i += 1
         log_rate.step(OnsetParams(), rate, second, 1, seen)
         taker.step(params, tape, second, float(net[second]))

@@ -6,8 +6,8 @@ from nights import PARAMS, clocked, night
 
 from schemas.findings import CascadeFinding
 from streams.core import pipeline
-from streams.core.detectors.log_rate import unthrottle
 from streams.core.detectors.totals import Seen, add, total
+from streams.core.detectors.venue_rates import unthrottle
 from streams.core.params import TotalsParams
 
 PARAMS_T = TotalsParams()

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from streams.core.detectors import log_rate
-from streams.core.detectors.log_rate import Absence, VenueSecond
+from streams.core.detectors.log_rate import Absence
+from streams.core.detectors.prior import PriorParams
+from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import OnsetParams
 from streams.evaluate import scores, venue_scores
 from streams.evaluate.venue_scores import Silence
@@ -33,7 +35,7 @@ def feed(seed: int, coverage: tuple[str, ...], gone: list[Silence]) -> scores.Sh
     return scores.shown(at.astype(np.int32), venue.astype(np.int8), usd, coverage, SECONDS)  # type: ignore[arg-type]
 
 
-def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence]):  # type: ignore[no-untyped-def]
+def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence], priors):  # type: ignore[no-untyped-def]
     state, series, i = log_rate.RateState(), [], 0
     missed = np.zeros(3, int)
     for second in range(shown.seconds):
@@ -49,7 +51,7 @@ def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence])
         for v in range(3):
             if VENUES[v] not in state.usual and v not in gone and missed[v]:
                 away[VENUES[v]] = Absence(int(missed[v]), False)
-        log_rate.step(OnsetParams(), state, second, 1, seen, away)
+        log_rate.step(OnsetParams(), state, second, 1, seen, away, priors)
         series.append((state.score, log_rate.feed_class(state), log_rate.only_latest(state)))
     return series
 
@@ -57,13 +59,14 @@ def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence])
 @pytest.mark.parametrize(
     "coverage", [("full",) * 3, ("latest_per_second", "full", "full"), ("latest_per_second",) * 3]
 )
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(("told", "asset"), [(True, None), (False, "BTC"), (True, "SMALL")])
 def test_the_batch_form_under_silences_is_the_detector_stepped_second_by_second(
-    coverage: tuple[str, ...], told: bool
+    coverage: tuple[str, ...], told: bool, asset: str | None
 ) -> None:
     shown = feed(5, coverage, SILENCES)
-    batch = venue_scores.z30(shown, SILENCES, told, np.float64)
-    by_second = stepped(shown, coverage, SILENCES if told else [])
+    priors = PriorParams().of(asset) if asset else {}
+    batch = venue_scores.z30(shown, SILENCES, told, np.float64, priors)
+    by_second = stepped(shown, coverage, SILENCES if told else [], priors)
     first = int(shown.at[0])
     score = np.array([row[0] for row in by_second])
     assert np.abs(batch.score - score)[first:].max() < 1e-9

@@ -3,6 +3,7 @@
 every stream latest, tape there ──> Z30+flow ──┬── price there ──> -vol
 a venue complete                ──> Z30 ───────┘
 otherwise                       ──> Z30 as it is: throttled, Z measures duration
+a young baseline, ten times an assumed mean for minutes ──> Z60
 """
 
 from schemas.words import FeedClass, PositionSide, ScoreName
@@ -51,3 +52,11 @@ def less_volatility(
         now.threshold, now.score_name = now.threshold - usual.lower, "Z30-vol"
     else:
         now.threshold, now.score_name = now.threshold - usual.lower_with_flow, "Z30+flow-vol"
+
+
+def of_young(params: Params, rate: RateState, now: Second) -> None:
+    """Take a minute's rates instead where, on a young baseline, they alone have long been high."""
+    young = log_rate.history_s(rate) < params.onset.min_history_s
+    if young and rate.above_s >= params.onset.young_hold_s and now.score < now.threshold:
+        now.score, now.threshold = rate.minute_score, params.onset.young_nats
+        now.score_name = "Z60"

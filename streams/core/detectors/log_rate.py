@@ -20,24 +20,16 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.words import THROTTLED, Coverage, FeedClass, least_complete
+from streams.core.detectors.prior import Prior, shrunk
+from streams.core.detectors.venue_rates import (
+    VenueRate,
+    VenueSecond,
+    by_venue,
+    decay,
+    gain_over,
+    venue_of,
+)
 from streams.core.params import OnsetParams
-
-
-class VenueRate(msgspec.Struct):
-    """One venue's exponential sums a second: orders n, winsorised USD w, active share b.
-
-    `idle` is watched time since it last showed anything, seconds.
-    """
-
-    coverage: Coverage
-    n30: float = 0.0
-    w10: float = 0.0
-    n60: float = 0.0
-    w60: float = 0.0
-    b30: float = 0.0
-    b10: float = 0.0
-    b60: float = 0.0
-    idle: int = 0
 
 
 class Usual(msgspec.Struct):
@@ -69,6 +61,8 @@ class RateState(msgspec.Struct):
     """One asset and position side. `at` is the last second folded in, `age` in seconds.
 
     `venues` are streams by name, as `stream_of` gives it, `usual` the baselines of venues;
+    `minute_score` is Z over 60 s on both halves, kept while the baseline is young, and `above_s`
+    for how long it has not been below `young_nats`;
     `active` is the share of seconds in which any of them showed an order (30 s memory).
     """
 
@@ -80,26 +74,8 @@ class RateState(msgspec.Struct):
     age: int = 0
     score: float = 0.0
     active: float = 0.0
-
-
-class VenueSecond(msgspec.Struct):
-    """What one venue showed in one second: each entry (orders, USD of all or None)."""
-
-    coverage: Coverage
-    entries: list[tuple[int, float | None]] = []
-
-
-def stream_of(venue: str, instrument: str, coverage: Coverage) -> str:
-    """Return what is counted as one: a venue, or where it is throttled one of its instruments.
-
-    Venues show one order a second of each instrument, not of each coin.
-    """
-    return f"{venue}:{instrument}" if coverage in THROTTLED else venue
-
-
-def venue_of(stream: str) -> str:
-    """Return the venue of a stream."""
-    return stream.partition(":")[0]
+    minute_score: float = 0.0
+    above_s: int = 0
 
 
 def feed_class(state: RateState) -> FeedClass:
@@ -134,6 +110,11 @@ def usual_usd_per_min(state: RateState) -> float | None:
     """Return what the venues that speak force in a usual minute, winsorised USD; None unlearnt."""
     speaking = [usual.usd for usual in state.usual.values() if not usual.out and usual.age]
     return round(60.0 * sum(speaking), 2) if any(speaking) else None
+
+
+def history_s(state: RateState) -> int:
+    """Return for how many seconds the baselines of the venues that speak were watched, at most."""
+    return max((usual.age for usual in state.usual.values() if not usual.out), default=state.age)
 
 
 def mute(params: OnsetParams, state: RateState) -> list[str]:
@@ -172,15 +153,6 @@ def saturated(params: OnsetParams, state: RateState) -> list[str]:
     )
 
 
-def unthrottle(active_share: float, tau_s: int) -> float:
-    """Return k(b) = -ln(1-b)/b, which undoes "one order a second" until b nears 1.
-
-    If a venue shows at most one order a second, P(a second is active) = 1-exp(-rate).
-    """
-    b = min(active_share, 1.0 - 0.5 / tau_s)
-    return -math.log1p(-b) / b if b > 1e-9 else 1.0
-
-
 def step(
     params: OnsetParams,
     state: RateState,
@@ -188,26 +160,37 @@ def step(
     elapsed_s: int,
     shown: Mapping[str, VenueSecond],
     away: Mapping[str, Absence] = {},
+    priors: Mapping[FeedClass, Prior] = {},
 ) -> float:
     """Fold one closed second in and return the score Z (nats).
 
     `elapsed_s` is watched time since the last folded second (dark time left out); empty
     seconds in between need no step of their own. `away` are venues whose feed was silent in
-    that time; of one never met, the seconds are all those since `state` was begun.
+    that time; of one never met, the seconds are all those since `state` was begun. `priors`
+    say what to expect by class of feed while baselines are young.
     """
     if elapsed_s > 1:
         _learn_empty(params, state, elapsed_s - 1, away)
-    _decay(params, state, elapsed_s)
+    decay(params, state.venues, elapsed_s)
+    state.active *= (1.0 - 1.0 / params.tau_count_s) ** elapsed_s
     _come_and_go(params, state, elapsed_s, shown, away)
     if shown:
         state.active += 1.0 / params.tau_count_s
+    if priors and shown and not state.orders_seen:
+        throttled = all(seen.coverage != "full" for seen in shown.values())
+        if first := priors.get("throttled" if throttled else "full"):
+            state.mean_order_usd, state.orders_seen = first.order_usd, first.weight_orders
     cap = params.winsor_orders * state.mean_order_usd
     for stream in sorted(shown):
         _add(params, state, stream, shown[stream], cap)
     _miss(params, state, shown)
-    _learn(params, state, _by_venue(params, state, "60"), 1, away)
+    _learn(params, state, by_venue(params, state.venues, "60"), 1, away)
     state.at = second
-    state.score = _score(params, state)
+    state.score = _score(params, state, priors)
+    if priors and history_s(state) < params.min_history_s:
+        state.minute_score = _minute_score(params, state, priors)
+        is_above = state.minute_score >= params.young_nats
+        state.above_s = state.above_s + elapsed_s if is_above else 0
     return state.score
 
 
@@ -258,7 +241,7 @@ def _miss(params: OnsetParams, state: RateState, shown: Mapping[str, VenueSecond
     if len(state.usual) < 2 or not shown:
         return
     speaking = {venue_of(stream) for stream in shown}
-    rates = _by_venue(params, state, "onset")
+    rates = by_venue(params, state.venues, "onset")
     for venue, usual in state.usual.items():
         if venue in speaking or usual.batched:
             continue
@@ -293,8 +276,8 @@ def _add(params: OnsetParams, state: RateState, stream: str, seen: VenueSecond, 
         active = min(orders, over)
         state.usual[venue_of(stream)].batched = True
     rate.idle = 0
-    gain30, gain10 = _gain(params.tau_count_s, over), _gain(params.tau_usd_s, over)
-    gain60 = _gain(params.tau_baseline_input_s, over)
+    gain30, gain10 = gain_over(params.tau_count_s, over), gain_over(params.tau_usd_s, over)
+    gain60 = gain_over(params.tau_baseline_input_s, over)
     rate.n30 += orders * gain30
     rate.n60 += orders * gain60
     rate.w10 += usd * gain10
@@ -302,44 +285,6 @@ def _add(params: OnsetParams, state: RateState, stream: str, seen: VenueSecond, 
     rate.b30 += active * gain30
     rate.b10 += active * gain10
     rate.b60 += active * gain60
-
-
-def _gain(tau: int, over_s: int) -> float:
-    """Return what is left of a unit that came evenly over the last `over_s` seconds."""
-    return 1.0 / tau if over_s == 1 else (1.0 - (1.0 - 1.0 / tau) ** over_s) / over_s
-
-
-def _decay(params: OnsetParams, state: RateState, seconds: int) -> None:
-    q30 = (1.0 - 1.0 / params.tau_count_s) ** seconds
-    q10 = (1.0 - 1.0 / params.tau_usd_s) ** seconds
-    q60 = (1.0 - 1.0 / params.tau_baseline_input_s) ** seconds
-    state.active *= q30
-    for rate in state.venues.values():
-        rate.idle += seconds
-        rate.n30 *= q30
-        rate.b30 *= q30
-        rate.w10 *= q10
-        rate.b10 *= q10
-        rate.n60 *= q60
-        rate.w60 *= q60
-        rate.b60 *= q60
-
-
-def _by_venue(params: OnsetParams, state: RateState, window: str) -> dict[str, tuple[float, float]]:
-    """Return (orders, USD) a second of each venue, its streams undone of their throttle."""
-    rates: dict[str, tuple[float, float]] = {}
-    for name in sorted(state.venues):
-        rate = state.venues[name]
-        throttled = rate.coverage in THROTTLED
-        if window == "60":
-            k_n = k_w = unthrottle(rate.b60, params.tau_baseline_input_s) if throttled else 1.0
-            orders, usd = rate.n60 * k_n, rate.w60 * k_w
-        else:
-            orders = rate.n30 * (unthrottle(rate.b30, params.tau_count_s) if throttled else 1.0)
-            usd = rate.w10 * (unthrottle(rate.b10, params.tau_usd_s) if throttled else 1.0)
-        before = rates.get(venue_of(name), (0.0, 0.0))
-        rates[venue_of(name)] = before[0] + orders, before[1] + usd
-    return rates
 
 
 def _learn(
@@ -381,13 +326,13 @@ def _learn_empty(
     """Let `seconds` empty seconds pass: the 60 s rates fade, the baselines average them."""
     q = 1.0 - 1.0 / params.tau_baseline_input_s
     mean_fade = q * (1 - q**seconds) / (1 - q) / seconds
-    rates = _by_venue(params, state, "60")
+    rates = by_venue(params, state.venues, "60")
     faded = {venue: (n * mean_fade, w * mean_fade) for venue, (n, w) in rates.items()}
     _learn(params, state, faded, seconds, away)
 
 
-def _score(params: OnsetParams, state: RateState) -> float:
-    rates = _by_venue(params, state, "onset")
+def _score(params: OnsetParams, state: RateState, priors: Mapping[FeedClass, Prior]) -> float:
+    rates = by_venue(params, state.venues, "onset")
     oldest = max((usual.age for usual in state.usual.values()), default=0)
     rate_n = rate_w = usual_n = usual_w = 0.0
     for venue in sorted(state.usual):
@@ -401,13 +346,40 @@ def _score(params: OnsetParams, state: RateState) -> float:
         usual_n += usual.orders * _heard(usual, params.tau_count_s)
         usual_w += usual.usd * _heard(usual, params.tau_usd_s)
     # The floor of one order a window is shared by the venues: those out take theirs along.
-    share_n, share_w = (max(share, LEAST_SHARE) for share in _speaking_shares(state))
+    shares = _speaking_shares(state)
+    if prior := priors.get(feed_class(state)):
+        usual_n, usual_w = shrunk(prior, (usual_n, usual_w), shares, oldest, params.baseline_s)
+    share_n, share_w = (max(share, LEAST_SHARE) for share in shares)
     floor_n = share_n / params.tau_count_s
     breadth = math.log((rate_n + floor_n) / (usual_n + floor_n))
     floor_w = share_w * state.mean_order_usd / params.tau_usd_s
     if floor_w <= 0.0:
         return 0.5 * breadth
     return 0.5 * breadth + 0.5 * math.log((rate_w + floor_w) / (usual_w + floor_w))
+
+
+def _minute_score(
+    params: OnsetParams, state: RateState, priors: Mapping[FeedClass, Prior]
+) -> float:
+    """Return Z with a minute's memory in both halves; like `_score`, but all are heard in full.
+
+    A tenth of an order is its floor: where a prior is expected, one would hide ten times it.
+    """
+    rates, tau = by_venue(params, state.venues, "60"), params.tau_baseline_input_s
+    speaking = [venue for venue, usual in state.usual.items() if not usual.out]
+    seen = (sum(rates[v][i] for v in speaking if v in rates) for i in (0, 1))
+    usual = (
+        sum(state.usual[v].orders for v in speaking),
+        sum(state.usual[v].usd for v in speaking),
+    )
+    if prior := priors.get(feed_class(state)):
+        usual = shrunk(prior, usual, _speaking_shares(state), history_s(state), params.baseline_s)
+    floors = (0.1 / tau, 0.1 * state.mean_order_usd / tau)
+    return 0.5 * sum(
+        math.log((now + floor) / (before + floor))
+        for now, before, floor in zip(seen, usual, floors, strict=True)
+        if floor > 0.0
+    )
 
 
 #: Of a smaller rest a single order would stand for so many that it passed a threshold.

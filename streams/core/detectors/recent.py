@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.core.detectors.log_rate import VenueSecond
+from streams.core.detectors.venue_rates import VenueSecond
 
 KEEP_S = 900
 

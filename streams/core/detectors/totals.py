@@ -1,6 +1,6 @@
 """What throttled feeds left out: a coverage-corrected total beside what was seen.
 
-    hidden = sum over shown orders of (k(b30) - 1) * USD                 (log_rate.unthrottle)
+    hidden = sum over shown orders of (k(b30) - 1) * USD                 (venue_rates.unthrottle)
     estimate = seen + hidden * middle        interval: seen + hidden * (low, high)
 
 `seen` is certain: nothing was liquidated less. The multipliers, by rule and by hidden / seen,
