@@ -12,6 +12,8 @@ messages() {
     --group "$group" --from-beginning --isolation-level read_committed
 }
 messages |
-  jq --unbuffered -rR 'fromjson? | select(.type == "cascade")
-    | [.finding_id, .asset, .position_side, .phase, (.notional_usd | round)] | @tsv' |
-  awk -F '\t' '!seen[$1]++ { print; fflush() }'
+  jq --unbuffered -nrR 'foreach (inputs | fromjson? | select(.type == "cascade")) as $step
+    ({seen: {}}; if .seen[$step.finding_id] then .step = null
+      else .seen[$step.finding_id] = true | .step = $step end;
+      .step | select(.)
+        | [.finding_id, .asset, .position_side, .phase, (.notional_usd | round)] | @tsv)'

@@ -36,6 +36,7 @@ _WHY: dict[Why, str] = {
     "goes on": "Still going on: ",
     "over": "Over: ",
     "unheard": "Unheard of for a day: ",
+    "daily": "The last day: ",
 }
 
 
@@ -43,7 +44,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A notification in words: a title, then lines, the most important first.
 
     `key` is the same for all that is told of one event; `query` asks the store what lies behind
-    it, `link` leads to it on a board, empty without one.
+    it, `link` leads to it on a board, `picture` to an image of it, each empty without one.
     """
 
     notification_id: str
@@ -54,6 +55,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     lines: list[str]
     query: str
     link: str
+    picture: str = ""
     ts_first: int
     ts_event: int
     asset: str
@@ -61,8 +63,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
-def message_of(notification: Notification, link: str = "") -> Message:
-    """Return `notification` in words; `link` may hold {episode}, {asset} and {time}."""
+def message_of(notification: Notification, link: str = "", picture: str = "") -> Message:
+    """Return `notification` in words; `link`, `picture` may hold {episode}, {asset} and {time}."""
     lead = _lead(notification)
     title = _title(notification, lead)
     before = _WHY.get(notification.why, "")
@@ -75,6 +77,7 @@ def message_of(notification: Notification, link: str = "") -> Message:
         lines=[line for line in _lines(notification, lead) if line],
         query=_query(lead),
         link=_link(link, lead),
+        picture=_link(picture, lead) if _is_cascade(lead) else "",
         ts_first=notification.ts_first,
         ts_event=notification.ts_event,
         asset=lead.asset,
@@ -122,6 +125,8 @@ def _lead(notification: Notification) -> Alert:
 
 
 def _title(notification: Notification, lead: Alert) -> str:
+    if notification.action == "digest":
+        return _counted(notification)
     cascades = _cascades(notification)
     if not cascades and not _is_market(notification):
         return lead.title or lead.kind
@@ -135,7 +140,24 @@ def _title(notification: Notification, lead: Alert) -> str:
     return f"{_listed(list(dict.fromkeys(names)), 3)} liquidated"
 
 
+def _counted(notification: Notification) -> str:
+    number = notification.open_members
+    events = f"{number} event{'' if number == 1 else 's'}"
+    largest = [a for a in _cascades(notification) if a.notional_usd][:1]
+    return events + "".join(f", the largest {a.asset} {usd(a.notional_usd or 0)}" for a in largest)
+
+
+def _of_day(notification: Notification) -> list[str]:
+    cascades = _cascades(notification)
+    others = [alert.title for alert in notification.members if not _is_cascade(alert)]
+    lines = [_forced(alert, is_over=True) for alert in cascades[:NAMED]] + others[:NAMED]
+    left = notification.open_members - len(lines)
+    return lines + ([f"And {left} smaller."] if left > 0 else [])
+
+
 def _lines(notification: Notification, lead: Alert) -> list[str]:
+    if notification.action == "digest":
+        return _of_day(notification)
     if not _is_cascade(lead):
         return [lead.text]
     others = _cascades(notification)[1:]
@@ -234,6 +256,8 @@ def _link(template: str, lead: Alert) -> str:
 def _data(notification: Notification) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(notification)
     data["episodes"] = len(data["members"])
+    if notification.action == "digest":
+        data["episodes"] = notification.open_members
     data["members"] = data["members"][:GIVEN]
     del data["wait_us"]
     return data

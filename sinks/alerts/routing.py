@@ -22,9 +22,18 @@ from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.words import SECOND, Severity
 
-Action = Literal["trigger", "update", "resolve", "reminder"]
+Action = Literal["trigger", "update", "resolve", "reminder", "digest"]
 Why = Literal[
-    "begins", "worse", "market-wide", "grown", "calmed", "flares up", "goes on", "over", "unheard"
+    "begins",
+    "worse",
+    "market-wide",
+    "grown",
+    "calmed",
+    "flares up",
+    "goes on",
+    "over",
+    "unheard",
+    "daily",
 ]
 
 #: A cascade that begins this soon before or after another of an open event belongs to it.
@@ -77,10 +86,21 @@ class Event(msgspec.Struct):
     waiting_ids: list[str] = []
 
 
+class Digest(msgspec.Struct):
+    """What a channel is told once a day, at `ts_due`: all of its episodes, the largest in full."""
+
+    ts_due: int = 0
+    ts_first: int = 0
+    keys: list[str] = []
+    alert_ids: list[str] = []
+    largest: dict[str, Alert] = {}
+
+
 class State(msgspec.Struct):
-    """The open events of one channel, by key."""
+    """The open events of one channel, by key, and its digest of the day (`digest.step`)."""
 
     events: dict[str, Event] = {}
+    digest: Digest = msgspec.field(default_factory=Digest)
 
 
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +108,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
 
     `wait_us`: event time until it is due; while it is not sent, a later one of the same id is
     sent instead. `alert_ids`: what it tells that none before it did; `why`: why it is told now.
-    `members` are the latest alerts of each episode, the open ones first.
+    `members` are the latest alerts of each episode, the open ones first, `open_members` how many
+    are open; of a digest the largest, and how many there were.
     """
 
     notification_id: str

@@ -1,6 +1,7 @@
 """Who is told what: rules in TOML, and what holds without any.
 
     board = "https://board.example/board/?episode={episode}&asset={asset}&at={time}"
+    picture = "https://board.example/{episode}.png"     # shown by Slack, Discord and PagerDuty
 
     [[rule]]
     to = ["slack", "relay.example"]     # forms, hosts or names of endpoints; all where not given
@@ -10,11 +11,13 @@
     venues = ["binance"]                # one of them shows it
     least_severity = "critical"
     least_usd = 1e6                     # forced so far, or a minute at that pace
+    least_confidence = "medium"         # low, medium or high: fitted threshold, every order seen
     fitted_thresholds_only = true
     replayed = true                     # also what was concluded long after it happened
     quiet = "22:00-07:00 UTC"           # in these hours what is not critical waits for their end
     escalate_to = ["pagerduty"]         # told of what is critical and still open, and taken by
     escalate_after_min = 10             # nobody (`undertow alerts ack`), after this
+    digest = "08:00 UTC"                # all of it once a day, but what another rule tells at once
 
 An endpoint is told what any of the rules that name it lets pass; one that no rule names is told
 what DEFAULT does. Every key but `to` narrows a rule.
@@ -24,7 +27,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -32,8 +35,11 @@ from msgspec import Meta
 from schemas.findings import Alert
 from schemas.words import Asset, Name, PositionSide, Severity
 
+Confidence = Literal["low", "medium", "high"]
 _RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
+_SURE: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d) UTC")
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d) UTC")
 _MINUTE_US = 60_000_000
 _DAY_MIN = 1_440
 
@@ -52,15 +58,19 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     venues: list[Name] = []
     least_severity: Severity = "info"
     least_usd: float = 0.0
+    least_confidence: Confidence = "low"
     fitted_thresholds_only: bool = False
     replayed: bool = False
     quiet: str = ""
     escalate_to: list[str] = []
     escalate_after_min: Annotated[float, Meta(ge=0, le=1_440)] = 10.0
+    digest: str = ""
 
     def __post_init__(self) -> None:
         if self.quiet and not _QUIET.fullmatch(self.quiet):
             raise ValueError('quiet is not like "22:00-07:00 UTC"')
+        if self.digest and not _TIME.fullmatch(self.digest):
+            raise ValueError('digest is not like "08:00 UTC"')
 
     def passes(self, alert: Alert) -> bool:
         """Say whether `alert` may pass. A size asks only of what begins: an end has to follow."""
@@ -72,9 +82,16 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             and (not self.venues or not alert.venues or bool({*alert.venues} & {*self.venues}))
             and (not begins or _RANK[alert.severity] >= _RANK[self.least_severity])
             and (not begins or _size_usd(alert) >= self.least_usd)
+            and (not begins or _SURE[confidence(alert)] >= _SURE[self.least_confidence])
             and not (self.fitted_thresholds_only and alert.threshold_is_default)
             and (self.replayed or not alert.replayed)
         )
+
+    @property
+    def digest_min(self) -> int | None:
+        """Return the minute of the UTC day at which all is told at once; None: as it comes."""
+        time = _TIME.fullmatch(self.digest)
+        return int(time[1]) * 60 + int(time[2]) if time else None
 
     def wait_us(self, severity: Severity, ts_event: int) -> int:
         """Return how long what is told at `ts_event` waits for the end of the quiet hours."""
@@ -88,14 +105,24 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return length_us - since_begin if since_begin < length_us else 0
 
 
+def confidence(alert: Alert) -> Confidence:
+    """Return how sure an alert is: every forced order was seen, its threshold was fitted, or both.
+
+    What has no threshold, a feed or a deposit, is as sure as what was seen.
+    """
+    sure = (alert.coverage in (None, "full")) + (not alert.threshold_is_default)
+    return ("low", "medium", "high")[sure]
+
+
 def _size_usd(alert: Alert) -> float:
     return max(alert.notional_usd or 0.0, alert.pace_usd_per_min or 0.0)
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules; `board` is a link that may hold {episode}, {asset} and {time}."""
+    """All rules; `board` and `picture` are links that may hold {episode}, {asset} and {time}."""
 
     board: str = ""
+    picture: str = ""
     rule: list[Rule] = []
 
     def of(self, names: Iterable[str]) -> list[Rule]:

@@ -12,13 +12,16 @@ import msgspec
 from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.words import Severity
-from sinks.alerts import routing
+from sinks.alerts import digest, routing
 from sinks.alerts.message import Message, message_of
 from sinks.alerts.routing import Notification
 from sinks.alerts.rules import Rule, Rules
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.writing import Writing
+
+#: Whoever is told something there has an incident open: no place for what is told once a day.
+_PAGERS = ("pagerduty", "alertmanager")
 
 _DECODER = msgspec.msgpack.Decoder(routing.State)
 
@@ -39,7 +42,7 @@ class Notifier:
         self.names = frozenset(endpoint.name for endpoint in endpoints)
         self._alone = [e for e in endpoints if e.target == "every"]
         self._channels: dict[str, Channel] = {}
-        self._board = rules.board
+        self._links = (rules.board, rules.picture)
         self._endpoints = tuple(endpoints)
         for endpoint in endpoints:
             if endpoint.target != "every":
@@ -68,8 +71,12 @@ class Notifier:
         state = _DECODER.decode(kept) if kept else routing.State()
         for alert in alerts:
             passing = [rule for rule in channel.rules if rule.passes(alert)]
+            at_once = [rule for rule in passing if rule.digest_min is None]
+            if passing and not at_once:
+                self._gather(writing, channel, state, alert, passing[0])
+            passing = at_once
             for notification in routing.step(state, alert) if passing else ():
-                message = message_of(notification, self._board)
+                message = message_of(notification, *self._links)
                 later = _later(notification, passing)
                 for endpoint in channel.endpoints:
                     body = endpoint.body(message)
@@ -77,6 +84,16 @@ class Notifier:
                 for rule in passing:
                     self._escalate(writing, rule, notification, message)
         writing.keep_routing(channel.name, msgspec.msgpack.encode(state))
+
+    def _gather(
+        self, writing: Writing, channel: Channel, state: routing.State, alert: Alert, rule: Rule
+    ) -> None:
+        """Put an alert into what the channel is told once a day."""
+        notification = digest.step(state.digest, alert, rule.digest_min or 0)
+        message = message_of(notification, *self._links)
+        for endpoint in channel.endpoints:
+            if endpoint.target not in _PAGERS:
+                writing.tell(notification, endpoint.name, endpoint.body(message))
 
     def _escalate(
         self, writing: Writing, rule: Rule, notification: Notification, message: Message

@@ -20,6 +20,7 @@ from schemas.findings import Alert
 from schemas.kafka_failures import is_left_behind
 from schemas.topic_identity import TopicWatch, is_of_other, marked
 from sinks.kafka.membership import check
+from sinks.webhooks import turn
 from sinks.webhooks.history import History
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
@@ -37,23 +38,38 @@ def run(
     stopping: Callable[[], bool],
     each_round: Callable[[Consumer], object] = lambda _: None,
 ) -> None:
-    """Move alerts from Kafka into the outbox until `stopping()`, as one member of the group.
+    """Move alerts from Kafka into the outbox until `stopping()`, as the group's one member.
 
-    Raises sqlite3.Error, and KafkaException or TopicChanged, after which a new run may do:
-    whoever calls knows (`streams.kafka.rejoin`).
+    While another is at work this one stands by (`turn`). Raises sqlite3.Error, and KafkaException
+    or TopicChanged, after which a new run may do: whoever calls knows (`streams.kafka.rejoin`).
     """
+    while not stopping():
+        turn.wait(conf, stopping)
+        _work(conf, notifier, outbox, stopping, each_round)
+
+
+def _work(
+    conf: dict[str, Any],
+    notifier: Notifier,
+    outbox: Outbox,
+    stopping: Callable[[], bool],
+    each_round: Callable[[Consumer], object],
+) -> None:
+    """Work until `stopping()`, or until it is another's turn."""
+    ours = turn.Turn()
     watch = TopicWatch(conf, ["alerts"], stopping)
     topic_id = watch.began["alerts"].topic_id
     consumer = Consumer(conf)
     noted_at = 0.0
     try:
         history = History(conf)
-        consumer.subscribe(["alerts"], on_assign=partial(_assigned, topic_id))
-        while not stopping():
+        on_assign = partial(_assigned, topic_id, ours)
+        consumer.subscribe(["alerts"], on_assign=on_assign, on_revoke=ours.revoked)
+        while not stopping() and not ours.must_leave:
             each_round(consumer)
             # Not consume alone, which would hold the first alert until more have come.
             first = consumer.poll(0.5)
-            if first is not None:
+            if first is not None and ours.is_whole:
                 messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
                 _put(messages, history, notifier, outbox)
                 # Alerts have identities, their offsets only within the topic that they are of.
@@ -98,13 +114,16 @@ def _alert(message: Message) -> Alert | None:
     return alert
 
 
-def _assigned(topic_id: str, consumer: Consumer, parts: list[TopicPartition]) -> None:
+def _assigned(
+    topic_id: str, ours: turn.Turn, consumer: Consumer, parts: list[TopicPartition]
+) -> None:
     for tp in consumer.committed(parts, timeout=30):
         if is_of_other(tp.metadata, topic_id):
             log.error("alerts[%d] was made anew: read from its beginning", tp.partition)
             tp.offset = OFFSET_BEGINNING
         parts[parts.index(TopicPartition(tp.topic, tp.partition))].offset = tp.offset
     consumer.assign(parts)
+    ours.assigned(consumer, parts)
 
 
 def _commit(consumer: Consumer, messages: list[Message], topic_id: str) -> None:

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 from aiohttp import web
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from nights import an_alert
 
 from schemas import codec
@@ -44,11 +45,20 @@ def alert(name):
     )
 
 
-def send(kafka, alerts, written_ms=None):
+def members(kafka):
+    group = "undertow-notify"
+    asked = AdminClient({"bootstrap.servers": kafka}).describe_consumer_groups([group])
+    try:
+        return len(asked[group].result().members)
+    except KafkaException:
+        return 0
+
+
+def send(kafka, alerts, written_ms=None, partition=0):
     to = Producer({"bootstrap.servers": kafka})
     for record in alerts:
         when = {"timestamp": written_ms} if written_ms else {}
-        to.produce("alerts", value=codec.encode(record), partition=0, **when)
+        to.produce("alerts", value=codec.encode(record), partition=partition, **when)
     assert to.flush(30) == 0
 
 
@@ -203,3 +213,44 @@ def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
         send(clean_topics, [alert("now")], now_ms - 365 * 86_400_000)
         until(lambda: committed(clean_topics) == 4 and not outbox.pending())
     assert requests == ["today", "newest", "now"]
+
+
+def test_of_two_notifies_one_tells_all_and_the_other_takes_over_when_it_ends(
+    clean_topics, tmp_path, caplog
+):
+    requests = []
+    with receiver(requests) as endpoint:
+        first = Outbox(tmp_path / "first.sqlite")
+        second = Outbox(tmp_path / "second.sqlite")
+        with notifying(clean_topics, [endpoint], second):
+            until(lambda: members(clean_topics) == 1)
+            with notifying(clean_topics, [endpoint], first):
+                until(lambda: "stands by" in caplog.text)
+                for partition in range(4):
+                    send(clean_topics, [alert(f"a{partition}")], partition=partition)
+                until(lambda: len(requests) == 4)
+                assert first.counts() == {}
+                assert members(clean_topics) == 1
+        send(clean_topics, [alert("b")])
+        with notifying(clean_topics, [endpoint], first):
+            until(lambda: "b" in requests)
+        assert sorted(requests) == ["a0", "a1", "a2", "a3", "b"]
+
+
+def test_one_that_hears_only_some_partitions_tells_nobody(clean_topics, tmp_path, caplog):
+    """As a notify of an older version would have it, which does not stand by."""
+    other = Consumer(conf(clean_topics))
+    other.subscribe(["alerts"])
+    until(lambda: (other.poll(0.1), other.assignment())[1])
+    requests = []
+    with receiver(requests) as endpoint:
+        outbox = Outbox(tmp_path / "outbox.sqlite")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("sinks.webhooks.turn.wait", lambda *_: None)
+            with notifying(clean_topics, [endpoint], outbox):
+                until(lambda: (other.poll(0.1), "tells nobody" in caplog.text)[1])
+                send(clean_topics, [alert("a")])
+                until(lambda: (other.poll(0.1), other.assignment())[1])
+                assert outbox.counts() == {}
+                other.close()
+                until(lambda: requests == ["a"])

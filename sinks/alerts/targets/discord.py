@@ -9,6 +9,7 @@ Source: discord.com/developers/docs, resources/message, "Embed Limits".
 """
 
 import re
+from typing import Any
 
 import orjson
 
@@ -28,7 +29,7 @@ def body(message: Message) -> bytes:
     query = clip(message.query.replace("`", "'"), QUERY)
     code = f"\n```sql\n{query}\n```" if query else ""
     text = clip_escaped("\n".join(message.lines), DESCRIPTION - units(code), _SPECIAL, _BY)
-    embed = {
+    embed: dict[str, Any] = {
         "title": clip_escaped(message.title, TITLE, _SPECIAL, _BY),
         "description": text + code,
         "color": color,
@@ -36,4 +37,6 @@ def body(message: Message) -> bytes:
     }
     if message.link:
         embed["url"] = message.link
+    if message.picture:
+        embed["image"] = {"url": message.picture}
     return orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})

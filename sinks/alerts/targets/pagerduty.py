@@ -42,5 +42,6 @@ def _event(message: Message, routing_key: str, data: dict[str, Any]) -> dict[str
             "custom_details": data,
         },
         "links": links,
+        "images": [{"src": message.picture, "alt": "the episode"}] if message.picture else [],
         "client": "undertow",
     }

@@ -15,7 +15,7 @@ import orjson
 from sinks.alerts.message import Message
 from sinks.alerts.targets.clip import clip, clip_escaped, units
 
-HEADER, SECTION, QUERY = 150, 3_000, 500
+HEADER, SECTION, QUERY, LINK = 150, 3_000, 500, 3_000
 _SIGN = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 # & < > make mentions and links; the others bold and the like, which nothing escapes: they are
 # kept apart from the word that they would mark.
@@ -33,6 +33,7 @@ def body(message: Message) -> bytes:
     query = clip_escaped(message.query.replace("`", "'"), QUERY, _SPECIAL, _BY_IN_CODE)
     code = f"\n```{query}```" if query else ""
     text = clip_escaped("\n".join(lines), SECTION - units(code), _SPECIAL, _BY) + code
+    pictures = [{"type": "image", "image_url": message.picture, "alt_text": clip(title, HEADER)}]
     return orjson.dumps(
         {
             # Shown where blocks are not: in notifications.
@@ -46,6 +47,7 @@ def body(message: Message) -> bytes:
                     "type": "section",
                     "text": {"type": "mrkdwn", "verbatim": True, "text": text},
                 },
+                *(pictures if 0 < len(message.picture) <= LINK else []),
             ],
         }
     )
