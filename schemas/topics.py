@@ -18,6 +18,7 @@ from schemas.findings import (
     WhaleFinding,
 )
 from schemas.market import Liquidation, OpenInterest, Trade
+from schemas.notifications import NotificationStep
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 
@@ -77,6 +78,10 @@ TOPICS: dict[str, Topic] = {
             "verdicts on transfers into an exchange, and what takes them back",
         ),
         Topic("alerts", ("asset",), (Alert,), True, 60 * DAY_MS, "findings told to people"),
+        Topic(
+            "notifications", ("notification_id",), (NotificationStep,), True, 60 * DAY_MS,
+            "what people were told of alerts: decided, delivered, given up, kept back",
+        ),
         Topic(
             "feed_status", ("producer",), (FeedStatus,), True, 60 * DAY_MS,
             "feeds falling silent and coming back",

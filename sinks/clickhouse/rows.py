@@ -24,6 +24,7 @@ from schemas.findings import (
     WhaleFinding,
 )
 from schemas.market import Liquidation, OpenInterest, Trade
+from schemas.notifications import NotificationStep
 from schemas.onchain import WhaleTransfer
 from schemas.scan.columns import Columns
 from schemas.status import DeadLetter, FeedStatus
@@ -43,6 +44,7 @@ TABLES: dict[type[msgspec.Struct], str] = {
     WhaleFinding: "whale_selling",
     Alert: "alerts",
     DeadLetter: "dead_letters",
+    NotificationStep: "notifications",
 }
 #: Records that only carry evidence from one detector to the next.
 NOT_STORED: frozenset[type[msgspec.Struct]] = frozenset({AssetPulse})
@@ -58,9 +60,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     table: fields + KAFKA_COLUMNS for table, fields in _FIELDS.items()
 }
 #: The time by which a table is partitioned, and whether by day or month (a test compares them).
-PARTITIONED_BY: dict[str, tuple[str, Literal["D", "M"]]] = dict.fromkeys(
-    TABLES.values(), ("ts_event", "M")
-) | {"trades": ("ts_event", "D"), "bars": ("ts_open", "M"), "dead_letters": ("ts_recv", "M")}
+PARTITIONED_BY: dict[str, tuple[str, Literal["D", "M"]]] = (
+    dict.fromkeys(TABLES.values(), ("ts_event", "M"))
+    | {"trades": ("ts_event", "D"), "bars": ("ts_open", "M"), "dead_letters": ("ts_recv", "M")}
+    | {"notifications": ("ts_noted", "M")}
+)
 _GETTERS = {table: [attrgetter(name) for name in fields] for table, fields in _FIELDS.items()}
 
 
@@ -108,6 +112,7 @@ NAMED_BY: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES.values(), ("event_id
     "whale_selling": ("finding_id",),
     "alerts": ("alert_id",),
     "dead_letters": ("topic",),
+    "notifications": ("notification_id", "endpoint"),
 }
 
 

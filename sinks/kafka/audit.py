@@ -38,6 +38,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "whale_selling": ("asset", "venue", "ts_event", "finding_id"),
     "alerts": ("asset", "ts_event", "alert_id"),
     "dead_letters": ("topic", "partition", "offset"),
+    "notifications": ("notification_id", "endpoint", "state", "ts_noted"),
 }
 CHUNK = 50_000
 POLL = 5_000

@@ -62,7 +62,13 @@ class Notifier:
             silences = writing.silences()
             in_event_time = sorted(alerts, key=lambda alert: alert.ts_event)
             fresh = [alert for alert in in_event_time if writing.is_new(alert)]
-            heard = [a for a in fresh if not any(silence.holds(a) for silence in silences)]
+            heard = []
+            for alert in fresh:
+                held_by = next((silence for silence in silences if silence.holds(alert)), None)
+                if held_by is None:
+                    heard.append(alert)
+                elif self._channels:
+                    writing.hold(alert, held_by)
             for channel in self._channels.values() if heard else ():
                 self._route(writing, channel, heard)
 
@@ -80,7 +86,7 @@ class Notifier:
                 later = _later(notification, passing)
                 for endpoint in channel.endpoints:
                     body = endpoint.body(message)
-                    writing.tell(later, endpoint.name, body)
+                    writing.tell(later, endpoint.name, body, message.title, endpoint.target)
                 for rule in passing:
                     self._escalate(writing, rule, notification, message)
         writing.keep_routing(channel.name, msgspec.msgpack.encode(state))
@@ -93,7 +99,8 @@ class Notifier:
         message = message_of(notification, *self._links)
         for endpoint in channel.endpoints:
             if endpoint.target not in _PAGERS:
-                writing.tell(notification, endpoint.name, endpoint.body(message))
+                body = endpoint.body(message)
+                writing.tell(notification, endpoint.name, body, message.title, endpoint.target)
 
     def _escalate(
         self, writing: Writing, rule: Rule, notification: Notification, message: Message
@@ -110,11 +117,11 @@ class Notifier:
             if notification.action == "trigger" and notification.severity == "critical":
                 wait_us = int(rule.escalate_after_min * 60_000_000)
                 later = msgspec.structs.replace(escalated, action="reminder", wait_us=wait_us)
-                writing.tell(later, endpoint.name, body)
+                writing.tell(later, endpoint.name, body, message.title, endpoint.target)
             elif notification.action == "resolve" and not writing.withdraw(
                 notification.key, endpoint.name
             ):
-                writing.tell(escalated, endpoint.name, body)
+                writing.tell(escalated, endpoint.name, body, message.title, endpoint.target)
 
 
 def names_of(endpoint: Endpoint) -> list[str]:

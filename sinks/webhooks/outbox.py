@@ -27,10 +27,12 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from schemas.findings import Alert
+from schemas.notifications import NotificationStep
+from schemas.texts import plain
 from schemas.topics import DAY_MS, TOPICS
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox_file import open_file
-from sinks.webhooks.writing import State, Writing
+from sinks.webhooks.writing import State, Writing, note
 
 DAY_US = DAY_MS * 1000
 #: Delivered rows stay as long as the topic could redeliver their alert, and a day.
@@ -40,6 +42,8 @@ KEEP_UNSENT_US = 30 * DAY_US
 #: Of those, and of the delivered, this many stay for each endpoint.
 MOST_UNSENT = 10_000
 MOST_DELIVERED = 100_000
+#: Steps of notifications that wait for Kafka or the store.
+MOST_STEPS = 100_000
 #: The most that a restart adds to outbox time, longer than any pause between attempts.
 LONGEST_GAP_US = 2 * DAY_US
 
@@ -143,7 +147,7 @@ class Outbox:
     def writing(self) -> Iterator[Writing]:
         """Yield what writes several things in one transaction: all are in or none is."""
         with self._lock, self._db:
-            yield Writing(self._db, self._note_time(), self._disabled())
+            yield Writing(self._db, self._note_time(), self._wall(), self._disabled())
 
     def due(self, endpoint: str) -> Delivery | None:
         """Return the next delivery due to `endpoint` (its name), new alerts before retries.
@@ -239,6 +243,9 @@ class Outbox:
                 oldest_us = now_us - KEEP_US
                 self._db.execute(f"DELETE FROM {table} WHERE outbox_us < ?", (oldest_us,))
             self._db.execute("DELETE FROM silences WHERE until_us < ?", (now_us,))
+            self._db.execute(
+                "DELETE FROM steps WHERE step <= (SELECT max(step) FROM steps) - ?", (MOST_STEPS,)
+            )
         if gone:
             with self._lock:
                 self._db.execute("PRAGMA incremental_vacuum").fetchall()
@@ -264,6 +271,18 @@ class Outbox:
                 "(SELECT endpoint FROM endpoints WHERE disabled <> '')",
                 (self.now_us(), webhook_id, endpoint),
             ).rowcount
+
+    def steps(self, after: int, most: int) -> list[tuple[int, bytes]]:
+        """Return the number and record of steps of notifications that are still to be stored."""
+        with self._lock:
+            return self._db.execute(
+                "SELECT step, record FROM steps WHERE step > ? ORDER BY step LIMIT ?", (after, most)
+            ).fetchall()
+
+    def forget_steps(self, numbers: Iterable[int]) -> None:
+        """Delete steps that are stored elsewhere."""
+        with self._lock, self._db:
+            self._db.executemany("DELETE FROM steps WHERE step = ?", ((n,) for n in numbers))
 
     def disabled(self) -> dict[str, str]:
         """Return why each disabled endpoint is, by its name."""
@@ -330,6 +349,16 @@ class Outbox:
 
     def _mark(self, delivery: Delivery, state: State, wait_us: int, error: str) -> None:
         now_us = self._note_time()
+        if state != "pending":
+            step = NotificationStep(
+                notification_id=delivery.webhook_id,
+                endpoint=delivery.endpoint,
+                state=state,
+                ts_noted=self._wall(),
+                attempts=delivery.attempts + 1,
+                error=plain(error, 300),
+            )
+            note(self._db, step)
         self._db.execute(
             "UPDATE deliveries SET state = ?, attempts = ?, next_attempt_us = ?, changed_us = ?, "
             "last_error = ? WHERE webhook_id = ? AND endpoint = ?",

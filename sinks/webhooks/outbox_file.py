@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 #: How long a write waits for another process's.
 BUSY_S = 30.0
 
-_VERSION = 3
+_VERSION = 4
 #: "UTOW": says that the file is ours, from version 2 on.
 _APPLICATION_ID = 0x55544F57
 _CLOCK = """
@@ -38,6 +38,7 @@ CREATE INDEX of_event ON deliveries (endpoint, event) WHERE event <> '' AND stat
 CREATE TABLE routing (channel TEXT PRIMARY KEY, state BLOB NOT NULL);
 CREATE TABLE routed (alert_id TEXT PRIMARY KEY, outbox_us INTEGER NOT NULL);
 CREATE TABLE taken (event TEXT PRIMARY KEY, outbox_us INTEGER NOT NULL);
+CREATE TABLE steps (step INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
 CREATE TABLE silences (
     silence TEXT PRIMARY KEY,
     asset TEXT NOT NULL,
@@ -80,6 +81,12 @@ UPDATE deliveries SET body = x'' WHERE state = 'delivered';
 COMMIT;
 """,
     2: f"BEGIN IMMEDIATE; {_EVENTS} COMMIT;",
+    3: f"""
+BEGIN IMMEDIATE;
+CREATE TABLE steps (step INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
+PRAGMA user_version = {_VERSION};
+COMMIT;
+""",
 }
 _OURS = {"deliveries", "endpoints"}
 _STATES = ("pending", "delivered", "dead")
@@ -100,6 +107,7 @@ _BESIDE: dict[str, dict[str, type]] = {
     "routing": {"channel": str, "state": bytes},
     "routed": {"alert_id": str, "outbox_us": int},
     "taken": {"event": str, "outbox_us": int},
+    "steps": {"step": int, "record": bytes},
 }
 
 

@@ -4,14 +4,42 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from schemas.findings import Alert
+import msgspec
+
+from schemas import codec
+from schemas.findings import MOST, Alert
 from schemas.identity import natural_id
+from schemas.notifications import NotificationStep
+from schemas.texts import plain
 from sinks.alerts.routing import Notification
 from sinks.webhooks.body import payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.signing import check_webhook_id
 
 State = Literal["pending", "delivered", "dead"]
+
+
+def note(db: sqlite3.Connection, step: NotificationStep) -> None:
+    """Keep a step of a notification, within the transaction of what it tells."""
+    db.execute("INSERT INTO steps (record) VALUES (?)", (codec.encode(step),))
+
+
+def decided(notification: Notification, wall_us: int) -> NotificationStep:
+    """Return the step at which `notification` was decided, for a receiver yet to be named."""
+    return NotificationStep(
+        notification_id=notification.notification_id,
+        endpoint="",
+        state="waiting",
+        ts_noted=wall_us,
+        ts_due=wall_us + notification.wait_us,
+        key=notification.key,
+        action=notification.action,
+        why=notification.why,
+        severity=notification.severity,
+        alert_ids=notification.alert_ids[-MOST:],
+        episodes=notification.open_members,
+        ts_event=notification.ts_event,
+    )
 
 
 class Silence(NamedTuple):
@@ -30,10 +58,17 @@ class Silence(NamedTuple):
 class Writing:
     """A transaction under way, at `now_us` of outbox time; `Outbox.writing` makes it."""
 
-    def __init__(self, db: sqlite3.Connection, now_us: int, disabled: dict[str, str]) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, now_us: int, wall_us: int, disabled: dict[str, str]
+    ) -> None:
         self._db = db
         self._now_us = now_us
+        self._wall_us = wall_us
         self._disabled = disabled
+
+    def note(self, step: NotificationStep) -> None:
+        """Keep a step until it is in Kafka or the store (`Outbox.steps`)."""
+        note(self._db, step)
 
     def put(self, alerts: Iterable[Alert], endpoints: Iterable[Endpoint]) -> int:
         """Add each alert alone for each endpoint, once however often it is put; return new rows.
@@ -53,7 +88,14 @@ class Writing:
             rows,
         ).rowcount
 
-    def tell(self, notification: Notification, endpoint: str, body: bytes) -> None:
+    def tell(
+        self,
+        notification: Notification,
+        endpoint: str,
+        body: bytes,
+        title: str = "",
+        target: str = "",
+    ) -> None:
         """Add what `endpoint` (its name) is told, in the place of what still waits under its id.
 
         What waits of the same event is due now, so that it goes before; at the end of an event
@@ -68,11 +110,14 @@ class Writing:
         due_us = self._now_us + notification.wait_us
         of_event = (notification.key, notification.action, notification.why)
         values = (body, state, due_us, self._now_us, error, *of_event)
-        if self._upsert(notification.notification_id, endpoint, values):
-            return
-        # What it should have replaced is on its way: what is new is told after it.
-        later = natural_id(notification.notification_id, *notification.alert_ids[-1:])
-        self._upsert(later, endpoint, values)
+        webhook_id = notification.notification_id
+        if not self._upsert(webhook_id, endpoint, values):
+            # What it should have replaced is on its way: what is new is told after it.
+            webhook_id = natural_id(webhook_id, *notification.alert_ids[-1:])
+            self._upsert(webhook_id, endpoint, values)
+        step = decided(notification, self._wall_us)
+        named = {"notification_id": webhook_id, "endpoint": endpoint, "target": target}
+        self.note(msgspec.structs.replace(step, title=plain(title, 300), **named))
 
     def _upsert(self, webhook_id: str, endpoint: str, values: tuple[object, ...]) -> bool:
         return bool(
@@ -101,6 +146,23 @@ class Writing:
                 (endpoint, notification.key),
             )
             self._db.execute("DELETE FROM taken WHERE event = ?", (notification.key,))
+
+    def hold(self, alert: Alert, silence: Silence) -> None:
+        """Note that nobody is told of `alert`."""
+        self.note(
+            NotificationStep(
+                notification_id=alert.alert_id,
+                endpoint="",
+                state="held",
+                ts_noted=self._wall_us,
+                key=alert.dedup_key,
+                why=f"silence {silence.silence}",
+                severity=alert.severity,
+                title=alert.title,
+                alert_ids=[alert.alert_id],
+                ts_event=alert.ts_event,
+            )
+        )
 
     def is_new(self, alert: Alert) -> bool:
         """Say whether `alert` is routed for the first time, and note that it is."""

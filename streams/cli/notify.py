@@ -1,5 +1,6 @@
 """`undertow notify`: alerts to webhooks."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def notify(**given: Any) -> None:
     from sinks.webhooks import notify as notifying
     from sinks.webhooks.outbox import Outbox
     from sinks.webhooks.outbox_file import explained
+    from sinks.webhooks.steps import Steps
     from sinks.webhooks.worker import delivering
     from streams.kafka import clients, lag, worker_names
     from streams.kafka.rejoin import rejoining
@@ -40,13 +42,20 @@ def notify(**given: Any) -> None:
         stop = stopping()
         try:
             endpoints, notifier = receivers(settings)
-            with Outbox(path) as outbox, delivering(endpoints, outbox) as check:
+            with (
+                Outbox(path) as outbox,
+                contextlib.ExitStack() as stack,
+                delivering(endpoints, outbox) as check,
+            ):
                 worker = worker_names.claim(settings.data_dir, "notify")
                 conf = clients.consumer_conf(settings, "notify", worker)
+
+                steps = stack.enter_context(contextlib.closing(Steps(conf, outbox)))
 
                 def each_round(consumer: Any) -> None:
                     check()
                     lag.each_round(consumer)
+                    steps.each_round()
 
                 def session() -> None:
                     notifying.run(conf, notifier, outbox, stop, each_round)

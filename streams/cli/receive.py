@@ -47,6 +47,8 @@ def receive(port: int, command: tuple[str, ...]) -> None:
             environ = {
                 "WEBHOOK_URLS": f"{url}#{secret}",
                 PREFIX + "WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+                # A night of long ago is told too: this is to be seen.
+                PREFIX + "ALERT_MAX_AGE_S": "0",
                 # To see them is what this is for, also those of a night of long ago.
                 PREFIX + "ALERT_MAX_AGE_S": "0",
             }

@@ -164,7 +164,9 @@ class Embedded:
             notify = _aloud(keep, ears.say) if source.begin else keep
             outlets = Outlets(rows, notify, self.settings.alert_max_age_s)
             every_s = self.settings.checkpoint_s
-            return drive(self.params, source, run, outlets, ears, speed, every_s)
+            whole = drive(self.params, source, run, outlets, ears, speed, every_s)
+        webhooks.store_steps(self.settings, self.data_dir, Writer(self.client, self._retry()))
+        return whole
 
     def _retry(self) -> Retry:
         if chdb_path(self.settings.clickhouse_url, self.data_dir) is None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from schemas.findings import Alert
 from sinks.alerts.rules import load_rules
+from sinks.clickhouse.client import Writer
+from sinks.webhooks import steps
 from sinks.webhooks.endpoints import Endpoint, parse_endpoints
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
@@ -23,6 +25,14 @@ def receivers(settings: Settings) -> tuple[list[Endpoint], Notifier]:
     allowed = settings.webhook_allow_private.replace(",", " ").split()
     endpoints = parse_endpoints(settings.webhook_urls, allowed)
     return endpoints, Notifier(endpoints, load_rules(settings.alert_rules))
+
+
+def store_steps(settings: Settings, data_dir: Path, writer: Writer) -> None:
+    """Write into the store what people were told; raises as `kept` does."""
+    path = data_dir / "outbox.sqlite"
+    if settings.webhook_urls and path.exists():
+        with Outbox(path) as outbox:
+            steps.store(outbox, writer)
 
 
 @contextlib.contextmanager

@@ -79,7 +79,7 @@ UNUSABLE = {
     "torn page": (torn_page, "not a whole outbox .* rescue"),
     "foreign": (foreign, r"another program's SQLite file \(cookies\); give --data-dir"),
     "named alike": (named_alike, "another program's SQLite file"),
-    "newer": (newer, r"newer undertow \(version 9, this one reads 3\); start that one"),
+    "newer": (newer, r"newer undertow \(version 9, this one reads 4\); start that one"),
     "folder": (lambda path: path.mkdir(), "cannot be opened .* --data-dir another place"),
 }  # fmt: skip
 
@@ -159,10 +159,21 @@ CLOCK = """
 CREATE TABLE clock (one INTEGER PRIMARY KEY, outbox_us INTEGER NOT NULL, wall_us INTEGER NOT NULL);
 PRAGMA user_version = 2;
 """
+EVENTS = """
+ALTER TABLE deliveries ADD COLUMN event TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN action TEXT NOT NULL DEFAULT '';
+ALTER TABLE deliveries ADD COLUMN why TEXT NOT NULL DEFAULT '';
+CREATE TABLE routing (channel TEXT PRIMARY KEY, state BLOB NOT NULL);
+CREATE TABLE routed (alert_id TEXT PRIMARY KEY, outbox_us INTEGER NOT NULL);
+CREATE TABLE taken (event TEXT PRIMARY KEY, outbox_us INTEGER NOT NULL);
+CREATE TABLE silences (silence TEXT PRIMARY KEY, asset TEXT, kind TEXT, until_us INTEGER);
+PRAGMA application_id = 0x55544F57;
+PRAGMA user_version = 3;
+"""
 YEAR_US = 365 * 86_400 * 1_000_000
 
 
-@pytest.mark.parametrize("schema", [OLD, OLD + CLOCK])
+@pytest.mark.parametrize("schema", [OLD, OLD + CLOCK, OLD + CLOCK + EVENTS])
 def test_a_file_of_an_older_version_is_brought_up_to_date_and_its_far_times_do_not_silence(
     tmp_path: Path, schema: str
 ) -> None:
@@ -170,7 +181,8 @@ def test_a_file_of_an_older_version_is_brought_up_to_date_and_its_far_times_do_n
     with closing(sqlite3.connect(path)) as db, db:
         db.executescript(schema)
         db.execute(
-            "INSERT INTO deliveries VALUES ('a', ?, x'7b7d', 'pending', 1, ?, ?, '')",
+            "INSERT INTO deliveries (webhook_id, endpoint, body, state, attempts, next_attempt_us,"
+            " changed_us) VALUES ('a', ?, x'7b7d', 'pending', 1, ?, ?)",
             (A.name, T + YEAR_US, T),
         )
         db.execute("INSERT INTO endpoints VALUES (?, ?, '')", (A.name, T + YEAR_US))

@@ -17,6 +17,7 @@ from schemas.findings import (
     WhaleFinding,
 )
 from schemas.market import Liquidation, OpenInterest, Trade
+from schemas.notifications import NotificationStep
 from schemas.onchain import WhaleTransfer
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import TOPICS
@@ -93,6 +94,10 @@ SAMPLES: list[tuple[str, msgspec.Struct]] = [
     ("dead_letters", DeadLetter(
         topic="trades", partition=3, offset=-1, field="price", reason="too small", raw="{",
         ts_recv=T,
+    )),
+    ("notifications", NotificationStep(
+        notification_id="n1", endpoint="a.example-12345678", state="waiting", ts_noted=T,
+        alert_ids=["a1"], severity="critical", ts_due=T, ts_event=None,
     )),
 ]  # fmt: skip
 
