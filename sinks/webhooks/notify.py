@@ -45,7 +45,8 @@ def run(
     """
     while not stopping():
         turn.wait(conf, stopping)
-        _work(conf, notifier, outbox, stopping, each_round)
+        if not stopping():
+            _work(conf, notifier, outbox, stopping, each_round)
 
 
 def _work(
