@@ -69,7 +69,7 @@ def test_a_run_stores_what_it_told_and_a_view_has_a_row_for_each(tmp_path: Path)
         ids = {headers["webhook-id"] for headers, _ in receivers.came["/hook"]}
     query = (
         "SELECT notification_id, target, action, why, title, length(alert_ids) AS alerts,"
-        " ts_delivered >= ts_decided AS came FROM told WHERE state = 'delivered'"
+        " ts_delivered >= ts_decided AS came FROM deliveries WHERE state = 'delivered'"
     )
     asked = CliRunner().invoke(
         main, ["sql", query, "--format", "JSONEachRow", "--data-dir", str(tmp_path)]

@@ -29,7 +29,7 @@ SETTINGS non_replicated_deduplication_window = 10000;
 
 -- Each notification and receiver: what it says, how many alerts and of them put off, and when it
 -- was decided, due and taken. The latest decision has what was told in the end.
-CREATE OR REPLACE VIEW told AS
+CREATE OR REPLACE VIEW deliveries AS
 SELECT
     notification_id,
     endpoint,
