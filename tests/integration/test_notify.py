@@ -47,9 +47,11 @@ def alert(name):
 
 def members(kafka):
     group = "undertow-notify"
-    asked = AdminClient({"bootstrap.servers": kafka}).describe_consumer_groups([group])
+    # Kept: a client that is gone never answers.
+    admin = AdminClient({"bootstrap.servers": kafka})
+    asked = admin.describe_consumer_groups([group], request_timeout=20)
     try:
-        return len(asked[group].result().members)
+        return len(asked[group].result(30).members)
     except KafkaException:
         return 0
 
