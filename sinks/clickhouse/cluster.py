@@ -19,6 +19,7 @@ SHARDED_BY = {
     "feed_status": "producer",
     "market_cascades": "finding_id",
     "dead_letters": "topic",
+    "notifications": "notification_id",
 }
 _OTHERS = "asset"
 #: On every node whole.
