@@ -3,6 +3,7 @@
 import json
 import re
 
+import jsonschema_rs
 import msgspec
 import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
@@ -149,6 +150,92 @@ def test_no_form_loses_a_message_to_its_words(message):
     assert message.title
     for form in targets.FORMS:
         assert targets.body(form, message, "PARAMETER") == targets.body(form, message, "PARAMETER")
+
+
+def _text(most: int, least: int = 1) -> dict:
+    return {"type": "string", "minLength": least, "maxLength": most}
+
+
+def _object(required: str, **properties: object) -> dict:
+    names = required.split()
+    return {"type": "object", "required": names, "properties": properties, "additionalProperties": False}  # fmt: skip
+
+
+_TIME = {"type": "string", "format": "date-time"}
+_URI = {"type": "string", "pattern": "^https://", "maxLength": 3_000}
+_PLAIN = _object(
+    "type text", type={"const": "plain_text"}, text=_text(150), emoji={"type": "boolean"}
+)
+_MARKED = _object("type text", type={"const": "mrkdwn"}, text=_text(3_000), verbatim={"type": "boolean"})  # fmt: skip
+#: As their documentation has it on 2026-11-27, written by hand.
+DOCUMENTED = {
+    # docs.slack.dev, reference/block-kit/blocks: header, section, image; reference/messaging/payload.
+    "slack": _object(
+        "blocks", text=_text(4_000),
+        blocks={"type": "array", "maxItems": 50, "items": {"oneOf": [
+            _object("type text", type={"const": "header"}, text=_PLAIN),
+            _object("type text", type={"const": "section"}, text=_MARKED),
+            _object("type image_url alt_text", type={"const": "image"}, image_url=_URI, alt_text=_text(2_000)),
+        ]}},
+    ),
+    # discord.com/developers/docs, resources/webhook "Execute Webhook", resources/message "Embed Object".
+    "discord": _object(
+        "embeds allowed_mentions",
+        allowed_mentions=_object("parse", parse={"type": "array", "maxItems": 0}),
+        embeds={"type": "array", "maxItems": 10, "items": _object(
+            "title", title=_text(256), description=_text(4_096), timestamp=_TIME, url=_URI,
+            color={"type": "integer", "minimum": 0, "maximum": 0xFFFFFF}, image=_object("url", url=_URI),
+        )},
+    ),
+    # core.telegram.org/bots/api, sendMessage.
+    "telegram": _object(
+        "chat_id text", chat_id=_text(100), text=_text(4_096), disable_notification={"type": "boolean"},
+        entities={"type": "array", "items": _object(
+            "type offset length", type={"enum": ["bold"]}, offset={"type": "integer", "minimum": 0},
+            length={"type": "integer", "minimum": 1},
+        )},
+        link_preview_options=_object("is_disabled", is_disabled={"type": "boolean"}),
+    ),
+    # developer.pagerduty.com, docs/events-api-v2/trigger-events.
+    "pagerduty": _object(
+        "routing_key event_action payload", routing_key=_text(100), dedup_key=_text(255),
+        event_action={"enum": ["trigger", "acknowledge", "resolve"]}, client=_text(255), client_url=_URI,
+        payload=_object(
+            "summary source severity", summary=_text(1_024), source=_text(255), component=_text(255),
+            severity={"enum": ["critical", "error", "warning", "info"]}, timestamp=_TIME, group=_text(255),
+            custom_details={"type": "object"}, **{"class": _text(255)},
+        ),
+        links={"type": "array", "items": _object("href", href=_URI, text=_text(255))},
+        images={"type": "array", "items": _object("src", src=_URI, href=_URI, alt=_text(255))},
+    ),
+    # github.com/prometheus/alertmanager, api/v2/openapi.yaml: postableAlerts.
+    "alertmanager": {"type": "array", "items": _object(
+        "labels", startsAt=_TIME, endsAt=_TIME, generatorURL=_URI,
+        labels={"type": "object", "additionalProperties": {"type": "string"}, "propertyNames": {"pattern": "^[a-zA-Z_][a-zA-Z0-9_]*$"}},
+        annotations={"type": "object", "additionalProperties": {"type": "string"}},
+    )},
+    # standardwebhooks.com, spec "Payload structure".
+    "webhook": _object("type timestamp data", type=_text(100), timestamp=_TIME, data={"type": "object"}),
+}  # fmt: skip
+PICTURED = st.builds(
+    message_of,
+    NOTIFICATION,
+    st.just("https://board.example/?{episode}"),
+    st.sampled_from(["", "https://board.example/{episode}.png"]),
+)
+
+
+@pytest.mark.parametrize("form", DOCUMENTED)
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(PICTURED)
+def test_every_form_is_what_its_documentation_allows(form, message):
+    validator = jsonschema_rs.validator_for(DOCUMENTED[form], validate_formats=True)
+    validator.validate(made(form, message))
+
+
+def test_a_form_beyond_what_its_documentation_allows_would_be_seen():
+    body = {"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]}
+    assert not jsonschema_rs.validator_for(DOCUMENTED["slack"]).is_valid(body)
 
 
 def test_the_first_line_has_no_internal_name_and_says_how_big_against_the_usual():
