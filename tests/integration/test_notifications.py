@@ -63,7 +63,11 @@ def test_what_a_silence_keeps_back_and_what_a_receiver_refuses_is_noted(tmp_path
 def test_a_run_stores_what_it_told_and_a_view_has_a_row_for_each(tmp_path: Path) -> None:
     with receiving() as receivers:
         urls = " ".join(f"{form}+{receivers.url}{FORMS[form]}" for form in ("slack", "webhook"))
-        environ = OFTEN | {"WEBHOOK_URLS": urls, "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1"}
+        environ = OFTEN | {
+            "WEBHOOK_URLS": urls,
+            "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+            "UNDERTOW_ALERT_MAX_AGE_S": "0",
+        }
         code, said = run(tmp_path, environ, "--no-serve", "--hours", "8")
         assert code == 0, said
         ids = {headers["webhook-id"] for headers, _ in receivers.came["/hook"]}
