@@ -3,14 +3,31 @@
 alert ──> digest, due at 08:00 ──> replaced by what comes until then ──> told at 08:00
 """
 
+from collections.abc import Sequence
+
 from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.words import SECOND
-from sinks.alerts.routing import Digest, Notification
+from sinks.alerts import routing
+from sinks.alerts.routing import Digest, Notification, State
+from sinks.alerts.rules import Rule
 
 DAY_US = 86_400 * SECOND
 #: Episodes that are kept with their numbers, the largest.
 MOST = 20
+
+
+def notifications(state: State, rules: Sequence[Rule], alert: Alert) -> list[Notification]:
+    """Return what follows from `alert` for a channel of `rules`, changing `state`.
+
+    Nothing where no rule lets it pass; the day's digest where all that do gather for one.
+    """
+    passing = [rule for rule in rules if rule.passes(alert)]
+    if not passing:
+        return []
+    if (at_min := passing[0].digest_min) is not None and all(r.digest for r in passing):
+        return [step(state.digest, alert, at_min)]
+    return routing.step(state, alert)
 
 
 def step(digest: Digest, alert: Alert, at_min: int) -> Notification:

@@ -76,31 +76,17 @@ class Notifier:
         kept = writing.routing_of(channel.name)
         state = _DECODER.decode(kept) if kept else routing.State()
         for alert in alerts:
-            passing = [rule for rule in channel.rules if rule.passes(alert)]
-            at_once = [rule for rule in passing if rule.digest_min is None]
-            if passing and not at_once:
-                self._gather(writing, channel, state, alert, passing[0])
-            passing = at_once
-            for notification in routing.step(state, alert) if passing else ():
+            passing = [r for r in channel.rules if not r.digest and r.passes(alert)]
+            for notification in digest.notifications(state, channel.rules, alert):
                 message = message_of(notification, *self._links)
                 later = _later(notification, passing)
                 for endpoint in channel.endpoints:
-                    body = endpoint.body(message)
-                    writing.tell(later, endpoint.name, body, message.title, endpoint.target)
+                    if notification.action != "digest" or endpoint.target not in _PAGERS:
+                        body = endpoint.body(message)
+                        writing.tell(later, endpoint.name, body, message.title, endpoint.target)
                 for rule in passing:
                     self._escalate(writing, rule, notification, message)
         writing.keep_routing(channel.name, msgspec.msgpack.encode(state))
-
-    def _gather(
-        self, writing: Writing, channel: Channel, state: routing.State, alert: Alert, rule: Rule
-    ) -> None:
-        """Put an alert into what the channel is told once a day."""
-        notification = digest.step(state.digest, alert, rule.digest_min or 0)
-        message = message_of(notification, *self._links)
-        for endpoint in channel.endpoints:
-            if endpoint.target not in _PAGERS:
-                body = endpoint.body(message)
-                writing.tell(notification, endpoint.name, body, message.title, endpoint.target)
 
     def _escalate(
         self, writing: Writing, rule: Rule, notification: Notification, message: Message
@@ -130,8 +116,11 @@ def names_of(endpoint: Endpoint) -> list[str]:
 
 
 def _later(notification: Notification, rules: list[Rule]) -> Notification:
-    """Return `notification` after the quiet hours, if every rule that lets it pass has such."""
+    """Return `notification` after the quiet hours, if every rule that lets it pass has such.
+
+    No rule has one that gathers for a day: it knows its hour.
+    """
     severity: Severity = notification.severity
     due_us = notification.ts_event + notification.wait_us
-    quiet_us = min(rule.wait_us(severity, due_us) for rule in rules)
+    quiet_us = min((rule.wait_us(severity, due_us) for rule in rules), default=0)
     return msgspec.structs.replace(notification, wait_us=notification.wait_us + quiet_us)

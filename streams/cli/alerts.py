@@ -37,7 +37,7 @@ def preview(form: str, last: int, as_json: bool, **given: Any) -> None:
     By the same rules, in event time, as if each had come in time: a replay of the same alerts is
     told the same.
     """
-    from sinks.alerts import routing, rules, targets
+    from sinks.alerts import digest, routing, rules, targets
     from sinks.alerts.message import message_of, utc
 
     settings = settled(**given)
@@ -52,13 +52,14 @@ def preview(form: str, last: int, as_json: bool, **given: Any) -> None:
     state = routing.State()
     for stored in _stored(settings):
         alert = msgspec.structs.replace(stored, replayed=False)
-        if any(rule.passes(alert) for rule in passing):
-            notifications |= {n.notification_id: n for n in routing.step(state, alert)}
+        for one in digest.notifications(state, passing, alert):
+            notifications[one.notification_id] = one
     shown = [n for n in notifications.values() if n.action != "reminder"]
     if as_json:
-        click.echo(msgspec.json.encode([message_of(one, loaded.board) for one in shown[-last:]]))
+        messages = [message_of(one, loaded.board, loaded.picture) for one in shown[-last:]]
+        click.echo(msgspec.json.encode(messages))
     for one in () if as_json else shown[-last:]:
-        message = message_of(one, loaded.board)
+        message = message_of(one, loaded.board, loaded.picture)
         if form:
             click.echo(targets.body(form, message, "PARAMETER"))
             continue
