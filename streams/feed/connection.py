@@ -80,6 +80,7 @@ class Connection:
         self.reason = ""
         self.refused_for_s = 0.0
         self.settled_at = 0
+        self._socket = where.name
         self._where = where
         self._dialogue = dialogue
         self._listener = listener
@@ -100,6 +101,7 @@ class Connection:
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
             ) as ws:
                 self._status.connects += 1
+                self._socket = f"{self._where.name}#{self._status.connects}"
                 await self._converse(ws)
         except aiohttp.WSServerHandshakeError as problem:
             self.reason = f"refused: HTTP {problem.status}"
@@ -195,7 +197,7 @@ class Connection:
         now, ts_recv = self._at.steady(), self._at.micros()
         status, name = self._status, self._where.name
         status.frames += 1
-        self._listener.frame(name, frame, ts_recv)
+        self._listener.frame(self._socket, frame, ts_recv)
         heard = self._dialogue.hear(frame, ts_recv, now)
         if heard.missed:
             self._listener.lost(name, self._status.ts_frame, heard.missed)

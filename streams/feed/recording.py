@@ -1,6 +1,7 @@
 """The loop of `undertow record`: venues connected, their raw frames in files, until a signal."""
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -56,13 +57,14 @@ async def _run(
     at = Time()
     described: set[str] = set()
 
-    def keep_frame(link: str, frame: bytes, ts_recv: int) -> None:
-        venue = link.partition("/")[0]
+    def keep_frame(socket: str, frame: bytes, ts_recv: int) -> None:
+        # Numbers that a venue gives its channels are each socket's own, and each process's.
+        venue, connection = socket.partition("/")[0], f"{socket}@{os.getpid()}"
         if venue not in described:
             described.add(venue)
             for document in _listing(settings, venue):
-                writer.write(RawFrame(ts_recv, venue, link, METADATA, document))
-        writer.write(RawFrame(ts_recv, venue, link, "", frame))
+                writer.write(RawFrame(ts_recv, venue, connection, METADATA, document))
+        writer.write(RawFrame(ts_recv, venue, connection, "", frame))
 
     feeds = feeds_of(settings, _Nowhere(), at, lambda producer: {}, keep_frame)
     async with aiohttp.ClientSession() as session:

@@ -47,7 +47,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue is asked for, by which name it speaks, and where it was left.
 
     `assets` None: all. `places`: by topic, everything before this time was written by an earlier
-    process of this name, microseconds. `keep_frame` hears raw frames: (link, frame, ts_recv).
+    process of this name, microseconds. `keep_frame` hears raw frames: (socket, frame, ts_recv).
     """
 
     producer: str

@@ -27,7 +27,7 @@ class Unfit(Exception):
     """What is asked for cannot be fed; the message is one clear line."""
 
 
-#: Hears raw frames: (link, frame, ts_recv).
+#: Hears raw frames: (socket, frame, ts_recv); a socket is named venue/route#number.
 KeepFrame = Callable[[str, bytes, int], None]
 
 
