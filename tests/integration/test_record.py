@@ -1,43 +1,58 @@
-"""`undertow record` beside a feed of the same venue: what is played has the identities of live."""
+"""`undertow record` of every venue, killed: what is played has the identities of live."""
 
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from scripted_venues.binance import Binance
-from scripted_venues.bybit import Bybit
+from scripted_venues import SCRIPTS
 from scripted_venues.ears import Fast, process_urls, until
 from scripted_venues.server import serving
 from scripted_venues.tape import ids
 
+from streams.feed.venues import PROTOCOLS
 from streams.sources.open import open_source
+
+#: Hyperliquid tells of no forced orders.
+KINDS = dict.fromkeys(PROTOCOLS, ("trade", "liquidation")) | {"hyperliquid": ("trade",)}
 
 
 def test_frames_that_a_killed_recorder_left_are_played_with_the_identities_of_live(
     tmp_path: Path,
 ) -> None:
     clock, folder = Fast(1), tmp_path / "frames"
-    with serving(Binance()) as binance, serving(Bybit()) as bybit:
+    with ExitStack() as stack:
+        servers = {venue: stack.enter_context(serving(SCRIPTS[venue]())) for venue in PROTOCOLS}
         command = [
-            sys.executable, "-m", "streams.cli", "record", str(folder), "--venues", "binance,bybit",
-            "--data-dir", str(tmp_path / "data"),
-            "--venue-urls", process_urls(binance=binance, bybit=bybit),
+            sys.executable, "-m", "streams.cli", "record", str(folder),
+            "--venues", ",".join(PROTOCOLS), "--assets", "BTC,ETH",
+            "--data-dir", str(tmp_path / "data"), "--venue-urls", process_urls(**servers),
         ]  # fmt: skip
-        recorder = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        recorder = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         try:
-            until(lambda: binance.subscribed("btcusdt@aggTrade"), "binance subscribed", 40)
-            until(lambda: bybit.subscribed("allLiquidation.ETHUSDT"), "bybit subscribed", 40)
-            for number in range(30):
-                binance.emit(clock.event("trade", "BTCUSDT", number))
-                bybit.emit(clock.event("trade", "ETHUSDT", number))
-                bybit.emit(clock.event("liquidation", "ETHUSDT", number, "buy"))
+            for venue, server in servers.items():
+                symbol = server.script.symbols[0]
+                names = [server.script.frame(clock.event(k, symbol, 0))[0] for k in KINDS[venue]]
+                until(lambda: all(map(server.subscribed, names)), f"{venue}: {names}", 60)  # noqa: B023
+            for number in range(1, 11):
+                for venue, server in servers.items():
+                    symbol = server.script.symbols[0]
+                    server.emit(*(clock.event(kind, symbol, number) for kind in KINDS[venue]))
             time.sleep(3)  # more than an interval: what was heard is on disk
         finally:
             recorder.kill()
             recorder.wait()
-        expected = ids("binance", Binance(), binance.tape) + ids("bybit", Bybit(), bybit.tape)
+        expected = {
+            event_id
+            for v, server in servers.items()
+            for event_id in ids(v, SCRIPTS[v](), server.tape)
+        }
     source = open_source(folder)
-    heard = [record.event_id for topic, record in source.items if topic != "dead_letters"]
-    assert sorted(heard) == sorted(expected)
+    heard = [
+        record.event_id for topic, record in source.items if topic in ("trades", "liquidations")
+    ]
+    assert len(expected) >= 10 * len(PROTOCOLS)
+    assert {name for name in heard if "open_interest" not in name} == expected
+    assert len(heard) == len(set(heard))
     assert source.name == "raw frames, 1 file"
