@@ -60,9 +60,15 @@ def _timeline(night: Night) -> bytes:
         records = night.answers["forced"].records()
         at = [(row["second"] - start) / hour for row in records]
         width = night.step_s / hour
-        for side, colour, sign in (("long", LONG, -1), ("short", SHORT, 1)):
+        for side, colour, sign, words in (
+            ("long", LONG, -1, "longs closed"), ("short", SHORT, 1, "shorts closed"),
+            ("unknown", WATCHED, -1, "side not known"),
+        ):  # fmt: skip
             usd = [sign * (row[f"{side}_usd"] or 0.0) / 1e6 for row in records]
-            forced.bar(at, usd, width, align="edge", color=colour, label=f"{side}s closed")
+            if any(usd):
+                below = [-(row["long_usd"] or 0.0) / 1e6 for row in records]
+                bottom = below if side == "unknown" else None
+                forced.bar(at, usd, width, bottom, align="edge", color=colour, label=words)
         forced.axhline(0, color=LINE, linewidth=0.8)
         forced.set_ylabel(f"forced, $M in {_span(night.step_s)}")
         forced.set_xlabel(

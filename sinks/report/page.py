@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from sinks.alerts.message import usd
+from sinks.report import questions
 from sinks.report.night import Answer, Night
 
 _CSS = """
@@ -70,8 +71,8 @@ def page(night: Night, pictures: Mapping[str, bytes]) -> str:
             "Cascades that were called, and what was only watched",
             "Nothing was called, and nothing watched.",
         ),
-        _table(night, "assets", "By asset", ""),
-        _table(night, "venues", "By venue", ""),
+        _table(night, "assets", f"By asset, {questions.MOST} at most", ""),
+        _table(night, "venues", f"By venue, {questions.MOST} at most", ""),
         *_episode(night, pictures),
         *_who_led(night, pictures),
         *_deposits(night),
@@ -94,7 +95,9 @@ def _summary(night: Night) -> list[str]:
     called = [one for one in rises if one["tier"] == "cascade"]
     at_least = "at least " if row["coverage"] != "full" or row["rows_without_usd"] else ""
     known = (row["long_usd"] or 0.0) + (row["short_usd"] or 0.0)
-    sided = f", {100 * (row['long_usd'] or 0.0) / known:.1f} % of it longs" if known else ""
+    of_what = ", and of what has a known side" if row["unknown_usd"] else ", of which"
+    longs = 100 * (row["long_usd"] or 0.0) / known if known else 0.0
+    sided = f"{of_what} {longs:.1f} % were longs" if known else ""
     text = (
         f"Positions worth {at_least}{usd(row['notional_usd'] or 0.0)} were liquidated{sided}:"
         f" {row['orders']:,} forced orders in {_many(row['assets'], 'asset')} on"
@@ -102,7 +105,8 @@ def _summary(night: Night) -> list[str]:
     )
     if row["largest_order_usd"]:
         text += f" The largest single order was {usd(row['largest_order_usd'])}."
-    calls = f"{_many(len(called), 'cascade')} {'was' if len(called) == 1 else 'were'} called."
+    number = _many(len(called), "cascade") if called else "No cascade"
+    calls = f"{number} {'were' if len(called) > 1 else 'was'} called."
     if called:
         soonest, latest = (
             f(one["delay_s"] for one in called if one["delay_s"] is not None) for f in (min, max)

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from clickhouse_connect.driver.binding import format_str
 
+#: Assets and venues that a table names.
+MOST = 12
+
 
 class Window(NamedTuple):
     """A stretch of event time, `2025-11-21 07:20:00.000000` UTC, both ends in."""
@@ -73,6 +76,7 @@ def totals(window: Window) -> str:
         "SELECT sum(l.orders) AS orders, round(sum(l.notional_usd), 2) AS notional_usd,"
         " round(sumIf(l.notional_usd, position_side = 'long'), 2) AS long_usd,"
         " round(sumIf(l.notional_usd, position_side = 'short'), 2) AS short_usd,"
+        " round(sumIf(l.notional_usd, position_side = 'unknown'), 2) AS unknown_usd,"
         " maxOrNullIf(l.notional_usd, l.orders = 1) AS largest_order_usd,"
         " countIf(l.notional_usd IS NULL) AS rows_without_usd,"
         " arrayStringConcat(arraySort(groupUniqArray(toString(l.coverage))), ', ') AS coverage,"
@@ -89,7 +93,7 @@ def by(column: str, window: Window) -> str:
         " position_side IN ('long', 'short')), 0), 4) AS long_share,"
         " maxOrNullIf(l.notional_usd, l.orders = 1) AS largest_order_usd"
         f" FROM liquidations AS l FINAL WHERE NOT removed AND {window.holds('ts_event')}"
-        f" GROUP BY {column} ORDER BY notional_usd DESC, {column} LIMIT 12"
+        f" GROUP BY {column} ORDER BY notional_usd DESC, {column} LIMIT {MOST}"
     )
 
 
@@ -265,8 +269,9 @@ def forced(window: Window, asset: str, step_s: int) -> str:
     """Ask for the forced USD of an asset by side, a point a step."""
     return (
         f"SELECT toUnixTimestamp(toStartOfInterval(ts_event, INTERVAL {step_s} SECOND)) AS second,"
-        " round(sumIf(l.notional_usd, position_side != 'short'), 2) AS long_usd,"
-        " round(sumIf(l.notional_usd, position_side = 'short'), 2) AS short_usd"
+        " round(sumIf(l.notional_usd, position_side = 'long'), 2) AS long_usd,"
+        " round(sumIf(l.notional_usd, position_side = 'short'), 2) AS short_usd,"
+        " round(sumIf(l.notional_usd, position_side = 'unknown'), 2) AS unknown_usd"
         " FROM liquidations AS l FINAL"
         f" WHERE NOT removed AND asset = {format_str(asset)} AND {window.holds('ts_event')}"
         " GROUP BY second ORDER BY second"

@@ -9,11 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from nights import disturbed_night, night, write_ndjson
 from runs import run, write_recording
 
+from schemas.market import Liquidation
 from sinks.report import charts, questions
 from sinks.report.night import Night, NothingThere, read
 from sinks.report.page import day_of, page, shown
@@ -257,6 +259,26 @@ def test_over_http_it_is_the_same_page(data_dir: Path, tmp_path: Path) -> None:
         endpoint.stop()
     inside, outside = ((tmp_path / n / "report.html").read_bytes() for n in ("inside", "outside"))
     assert inside == outside
+
+
+def test_orders_of_unknown_side_are_neither_longs_nor_shorts(tmp_path: Path) -> None:
+    unsided = [
+        (second, topic, msgspec.structs.replace(record, position_side="unknown", order_side=None))
+        if isinstance(record, Liquidation) and record.asset == "ETH"
+        else (second, topic, record)
+        for second, topic, record in night()
+    ]
+    data = stored(tmp_path / "unsided", of=unsided)
+    reader = Reader(data / "clickhouse")
+    try:
+        told = read(lambda sql: reader.run(sql, "JSONCompact").body.decode())
+    finally:
+        reader.close()
+    [row] = told.answers["totals"].records()
+    assert row["unknown_usd"] == pytest.approx(row["notional_usd"] - row["long_usd"], abs=0.02)
+    assert row["unknown_usd"] > 0
+    assert "and of what has a known side 100.0 % were longs" in page(told, {})
+    assert charts.charts(told)["timeline.png"]
 
 
 @pytest.mark.parametrize(

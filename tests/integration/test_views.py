@@ -123,6 +123,13 @@ def test_comments_come_back_after_somebody_changed_them(client: Any) -> None:
     assert comments.statements(client) == []
 
 
+def test_every_view_answers_where_nothing_is_stored(client: Any) -> None:
+    query = "SELECT name FROM system.tables WHERE database = currentDatabase() AND engine = 'View'"
+    views = {name for (name,) in client.query(query).result_rows}
+    with_rows = {view for view in views if client.query(f"SELECT * FROM {view}").result_rows}
+    assert with_rows == {"known_nights", "compare_nights", "hidden_multipliers"}
+
+
 # ---- episodes and their waves
 
 
