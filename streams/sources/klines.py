@@ -22,11 +22,12 @@ from streams.feeds.binance import by_name
 from streams.feeds.checks import PriceIn, SizeOrZero, checked
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instrument
-from streams.sources.lines import SourceError
+from streams.sources.lines import SourceError, head
 from streams.sources.tables import Build, Table, stamp
 
 _NAME = re.compile(r"([^\W_][^-._]*(?:_PERP|_[0-9]{6})?)(?=[-_.])")
 _FUTURES = re.compile(r"[-_/](um|cm|futures|perp|usdm|coinm)[-_/]", re.IGNORECASE)
+_SPOT = re.compile(r"[-_/]spot[-_/]", re.IGNORECASE)
 _IN_MICROS = 100_000_000_000_000
 #: Binance Vision's own column order; its older files have no header.
 _WITHOUT_HEADER = (
@@ -51,23 +52,51 @@ class _Kline(msgspec.Struct, array_like=True, gc=False):
 def _build(path: Path) -> Build:
     symbol = symbol_in(path)
     says_futures = _FUTURES.search(path.as_posix()) is not None
-    says_spot = re.search(r"[-_/]spot[-_/]", path.as_posix(), re.IGNORECASE) is not None
+    says_spot = _says_spot(path)
 
     def build(kline: _Kline) -> Bar:
         opens = stamp(kline.open_time, "open_time")
-        in_micros = kline.open_time.isdigit() and int(kline.open_time) >= _IN_MICROS
-        spot = says_spot or (not says_futures and in_micros)
+        spot = says_spot or (not says_futures and _in_micros(kline.open_time))
         return _bar(by_name(symbol, "SPOT" if spot else "PERP"), kline, opens)
 
     return build
 
 
 def symbol_in(path: Path) -> str:
-    """Return the symbol that a file's name says; raises SourceError."""
+    """Return the symbol that a file's or its folder's name says; raises SourceError."""
     matched = _NAME.match(path.name)
+    names = [matched[1].upper()] if matched else []
+    names += [parent.name for parent in list(path.parents)[:3]]
+    for name in names:
+        if _is_symbol(name):
+            return name
     if matched is None:
         raise SourceError(f"{path.name}: its name does not say the symbol, as BTCUSDT-1m-… does")
-    return matched[1].upper()
+    return names[0]
+
+
+def _is_symbol(name: str) -> bool:
+    for kind in ("PERP", "SPOT"):
+        try:
+            by_name(name, kind)
+        except UnreadableFrame:
+            continue
+        return True
+    return False
+
+
+def _says_spot(path: Path) -> bool:
+    return _SPOT.search(path.as_posix()) is not None
+
+
+def _series(path: Path) -> str:
+    """Return which files follow each other: those of one symbol, spot and futures apart."""
+    spot = _says_spot(path) or any(_in_micros(line.split(",", 1)[0]) for line in head(path, 2))
+    return f"{symbol_in(path)} {'spot' if spot else ''}"
+
+
+def _in_micros(text: str) -> bool:
+    return text.isdigit() and int(text) >= _IN_MICROS
 
 
 def _is_row(cell: Mapping[str, str]) -> bool:
@@ -115,7 +144,8 @@ KLINES = Table(
     what="Binance klines with the taker split: SYMBOL-1m-DATE",
     columns=_Kline,
     build=_build,
-    lacks="sums of a minute, no single prints",
+    lacks="sums of a minute, no single prints; spot before 2025 looks like futures unless its path"
+    " says spot",
     names={
         "open_time": ("timestamp", "open_timestamp", "opentime", "time", "date", "datetime"),
         "quote_volume": (
@@ -138,5 +168,5 @@ KLINES = Table(
     bare=(_WITHOUT_HEADER,),
     looks=_is_row,
     named=re.compile(r"[-_.]1m(in)?[-_.][^/]*$|/1m/[^/]*$"),
-    series=symbol_in,
+    series=_series,
 )

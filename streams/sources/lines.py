@@ -1,6 +1,7 @@
 """What every recording shares: files of lines in, ordered items and dead letters out."""
 
 import heapq
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -44,6 +45,7 @@ _EDGE = 1 << 20
 _MAX_WAITING = 1000
 #: So begins what is said of a file whose end is missing.
 BREAKS_OFF = "the file breaks off"
+_WHOLE = re.compile(r"-?[0-9]+\.0+")
 #: Lines by which a file is recognised.
 HEAD = 40
 
@@ -105,8 +107,12 @@ def row(cells: Sequence[object], shape: type[Row]) -> Row:
     """
     for place, name in _whole_numbers(shape):
         cell = cells[place] if place < len(cells) else ""
-        if isinstance(cell, str) and "e" in cell.lower():
+        if not isinstance(cell, str) or cell.isdigit():
+            continue
+        if "e" in cell.lower():
             raise UnreadableFrame(name, f"{cell[:40]!r}: in exponent form its last digits are gone")
+        if _WHOLE.fullmatch(cell):  # pandas turns whole numbers beside gaps into 7.0
+            cells = [*cells[:place], cell.partition(".")[0], *cells[place + 1 :]]
     try:
         return msgspec.convert(cells, shape, strict=False)
     except msgspec.ValidationError as problem:

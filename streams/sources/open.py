@@ -124,9 +124,8 @@ def _nothing(path: Path, others: Sequence[Taken]) -> str:
             return f"{path}: holds no record: {others[0].reason}"
         named = "; ".join(_named(one) for one in others[:6])
         return f"{path}: holds no record: {named}{'; …' * (len(others) > 6)}"
-    forms = "; ".join(family.what for family in FAMILIES)
     named = _some([_named(one) for one in others])
-    return f"{path}: not a recording in a known form ({named}); looked for {forms}"
+    return f"{path}: not a recording in a known form ({named}); `undertow run --help` lists them"
 
 
 def _named(one: Taken) -> str:

@@ -26,7 +26,9 @@ _HEADER_WITHIN = 5
 _SEPARATORS = ",;\t|"
 _INDEX = re.compile(r"|unnamed:_0|index")
 _DIGITS = re.compile(r"[0-9]{9,20}")
+_WHOLE = re.compile(r"([0-9]{12,20})\.0+")
 _DECIMAL = re.compile(r"([0-9]{9,11})\.([0-9]{1,9})[0-9]*")
+_COMMA = re.compile(r"(-?[0-9]+),([0-9]+)")
 _ZONE = re.compile(r"\s*(?:UTC|GMT)$")
 
 
@@ -110,6 +112,8 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
     shape, build = table.columns, table.build(path)
     of_width = {width: usual}
     plain = separator == ","
+    # Where a comma stands before decimals, something else stands between columns.
+    decimal_commas = not plain
 
     def read(line: str) -> Any:
         if plain and '"' not in line and ", " not in line:
@@ -125,6 +129,8 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
             of_width[len(cells)] = wanted
         elif header and cells[0] == header[0] and tuple(map(str.strip, cells)) == header:
             return None
+        if decimal_commas:
+            cells = [_COMMA.sub(r"\1.\2", c) if _COMMA.fullmatch(c) else c for c in cells]
         cells.append("")
         return build(row(wanted(cells), shape))
 
@@ -187,6 +193,8 @@ def stamp(text: str, field: str = "time") -> int:
     """
     if len(text) == 13 and text.isdigit() and text[0] in "123":
         return _bounded(int(text) * 1000, text, field)
+    if whole := _WHOLE.fullmatch(text):
+        text = whole[1]
     if _DIGITS.fullmatch(text):
         number = int(text)
         # 2015 to 2100 is 1.4e9 to 4.1e9 seconds, and so on by thousands.

@@ -246,7 +246,7 @@ def _kind(path: Path) -> str:
         if said:
             # Venues give trades ids, and liquidations none.
             return "trades" if _first_row(head(path)).get("id") else "liquidations"
-    raise SourceError(f"{path}: neither 'trades' nor 'liquidations' in its name or folder")
+    raise SourceError(f"{path.name}: neither 'trades' nor 'liquidations' in its name or folder")
 
 
 def series(path: Path) -> str:

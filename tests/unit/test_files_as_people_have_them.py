@@ -174,3 +174,46 @@ def test_a_folder_of_an_unknown_exchange_alone_is_refused_in_words(tmp_path: Pat
     )
     with pytest.raises(SourceError, match="not a recording in a known form"):
         open_source(tmp_path)
+
+
+def test_decimal_commas_and_whole_numbers_with_a_point_are_numbers(tmp_path: Path) -> None:
+    header = (
+        "agg_trade_id;price;quantity;first_trade_id;last_trade_id;transact_time;is_buyer_maker\n"
+    )
+    rows = "".join(f"{n}.0;100,5;1,25;{n};{n};{(START + n) * 1000}.0;false\n" for n in range(60))
+    (tmp_path / "BTCUSDT-aggTrades-2023-11-14.csv").write_text(header + rows)
+    counts, letters, _ = read(tmp_path)
+    assert (counts["Trade"], counts["bars"], letters) == (60, 60, [])
+    assert counts["usd"] == 60 * 126  # 100.5 x 1.25, each rounded
+
+
+def test_klines_of_spot_and_of_futures_in_two_folders_are_two_series(tmp_path: Path) -> None:
+    for folder in ("spot", "um"):
+        (tmp_path / folder).mkdir()
+        rows = "".join(
+            f"{(START // 60 * 60 + 60 * n) * 1000},1,2,1,2,10,0,15,3,4,6,0\n" for n in range(30)
+        )
+        (tmp_path / folder / "BTCUSDT-1m-2023-11.csv").write_text(rows)
+    counts, letters, _ = read(tmp_path)
+    assert (counts["Bar"], letters) == (60, [])
+
+
+def test_a_parquet_file_of_any_known_table_is_read(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    times = pa.array([(START + n) * 10**9 for n in range(60)], pa.timestamp("ns", tz="UTC"))
+    table = pa.table(
+        {
+            "agg_trade_id": range(60), "price": [100.5] * 60, "quantity": [1.0] * 60,
+            "transact_time": times, "is_buyer_maker": [False] * 60, "nested": [[1]] * 60,
+            "text": ['with "quotes", and commas'] * 60,
+        }
+    )  # fmt: skip
+    path = tmp_path / "BTCUSDT-aggTrades-2023-11-14.csv"  # whatever it is called
+    pq.write_table(table, path)
+    counts, letters, _ = read(tmp_path)
+    assert (counts["Trade"], counts["bars"], letters) == (60, 60, [])
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match="cannot be unpacked"):
+        open_source(tmp_path)
