@@ -26,8 +26,7 @@ from streams.sources.lines import SourceError, head
 from streams.sources.tables import Build, Table, stamp
 
 _NAME = re.compile(r"([^\W_][^-._]*(?:_PERP|_[0-9]{6})?)(?=[-_.])")
-_FUTURES = re.compile(r"[-_/](um|cm|futures|perp|usdm|coinm)[-_/]", re.IGNORECASE)
-_SPOT = re.compile(r"[-_/]spot[-_/]", re.IGNORECASE)
+_MARKET = re.compile(r"[-_/](?:(um|cm|futures|perp|usdm|coinm)|(spot))(?=[-_/.])", re.IGNORECASE)
 _IN_MICROS = 100_000_000_000_000
 #: Binance Vision's own column order; its older files have no header.
 _WITHOUT_HEADER = (
@@ -51,12 +50,11 @@ class _Kline(msgspec.Struct, array_like=True, gc=False):
 
 def _build(path: Path) -> Build:
     symbol = symbol_in(path)
-    says_futures = _FUTURES.search(path.as_posix()) is not None
-    says_spot = _says_spot(path)
+    said = _said_market(path)
 
     def build(kline: _Kline) -> Bar:
         opens = stamp(kline.open_time, "open_time")
-        spot = says_spot or (not says_futures and _in_micros(kline.open_time))
+        spot = said == "spot" or (not said and _in_micros(kline.open_time))
         return _bar(by_name(symbol, "SPOT" if spot else "PERP"), kline, opens)
 
     return build
@@ -85,14 +83,18 @@ def _is_symbol(name: str) -> bool:
     return False
 
 
-def _says_spot(path: Path) -> bool:
-    return _SPOT.search(path.as_posix()) is not None
+def _said_market(path: Path) -> str:
+    """Return "spot" or "futures" as the path says last of its parts, "" where it says neither."""
+    said = _MARKET.findall("/" + "/".join(path.parts[-5:]))
+    return "" if not said else "spot" if said[-1][1] else "futures"
 
 
 def _series(path: Path) -> str:
     """Return which files follow each other: those of one symbol, spot and futures apart."""
-    spot = _says_spot(path) or any(_in_micros(line.split(",", 1)[0]) for line in head(path, 2))
-    return f"{symbol_in(path)} {'spot' if spot else ''}"
+    said = _said_market(path)
+    if not said and any(_in_micros(line.split(",", 1)[0]) for line in head(path, 2)):
+        said = "spot"
+    return f"{symbol_in(path)} {said if said == 'spot' else ''}"
 
 
 def _in_micros(text: str) -> bool:
