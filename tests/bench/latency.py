@@ -1,11 +1,11 @@
 """From a liquidation on Kafka to the webhook and to its row, under trades in the background.
 
-    feed ── trades at a steady rate, ten onsets a second in assets never seen, a word a second
+    feed ── trades at a steady rate, ten onsets a second in assets never seen, ten words a second
       └──> Kafka ──> `undertow stack` (rollup, detect, notify, sink) ──> webhook, row
 
-Both include what the design waits for: a second is judged one to two seconds after it began
-to be told (the feed's word comes once a second, grace is one). A level at which a stage fell
-behind is named saturated: its latencies are those of a queue, and grow with its length.
+Both include what the design waits for: a second is judged 0.3 s after its end, up to 1.3 s after
+what happened in it (the feed's words come ten times a second, grace is 250 ms). A level at which a
+stage fell behind is named saturated: its latencies are those of a queue, and grow with its length.
 """
 
 import json
@@ -30,7 +30,7 @@ from schemas.identity import natural_id
 from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.topics import RAW_TOPICS
-from schemas.words import SECOND
+from schemas.words import SECOND, WORD_EVERY
 
 LEVELS = {"1k": 1_000, "20k": 20_000, "100k": 100_000}
 TICK_S = 0.02
@@ -243,10 +243,11 @@ class Feed:
             self._put("liquidations", asset, codec.encode(order))
 
     def _say(self, now: float) -> None:
-        if int(now) == self._said:
+        spoken = int(now * SECOND) // WORD_EVERY * WORD_EVERY
+        if spoken == self._said:
             return
-        self._said = int(now)
-        feed_status = FeedStatus(producer="bench", state="alive", ts_event=self._said * SECOND)
+        self._said = spoken
+        feed_status = FeedStatus(producer="bench", state="alive", ts_event=spoken)
         for topic in RAW_TOPICS:
             for partition in range(rig.PARTITIONS):
                 self._to.produce(topic, value=codec.encode(feed_status), partition=partition)

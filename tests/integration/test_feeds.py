@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Producer
-from nights import night, write_ndjson
+from confluent_kafka import Consumer, Producer, TopicPartition
+from nights import START, night, write_ndjson
 from runs import OFTEN, run
 from stages import running, undertow, until
 from test_ops import get, served
@@ -108,6 +108,9 @@ def test_a_run_tells_who_spoke_in_it_once_it_is_done(tmp_path: Path) -> None:
     }  # fmt: skip
     shown = undertow({}, "feeds", "--data-dir", str(tmp_path / "a"))
     assert "at its end" in shown.stdout
+    late = undertow({}, "feeds", "--lateness", "--json", "--data-dir", str(tmp_path / "a"))
+    assert json.loads(late.stdout)["grace_ms"] == 250
+    assert {row["venue"] for row in json.loads(late.stdout)["venues"]} >= {"bybit", "binance"}
     assert undertow({}, "feeds", "--data-dir", str(tmp_path / "b")).returncode == 2
 
 
@@ -128,3 +131,44 @@ def test_an_old_file_is_not_replayed_onto_a_live_cluster_unless_that_is_asked_fo
     assert refused.stdout == ""
     asked = undertow({}, *call, "--onto-live")
     assert (asked.returncode, "trades" in asked.stdout) == (0, True)
+
+
+def test_orders_under_librdkafka_s_own_partitioner_are_noticed_and_the_mend_is_told(
+    clean_topics: str, tmp_path: Path
+) -> None:
+    environ = {"UNDERTOW_KAFKA_URL": clean_topics, "UNDERTOW_DATA_DIR": str(tmp_path)}
+    by_crc = Producer({"bootstrap.servers": clean_topics})
+    orders = [r for _, topic, r in night(seconds=400) if topic == "liquidations"]
+    with running(environ, "detect", log=tmp_path / "detect"):
+        until(lambda: served(tmp_path / "detect"), "its address")
+        url = str(served(tmp_path / "detect"))
+        for second in range(10):
+            speak(by_crc, ("liquidations", "bars", "whale_transfers"), START - 10 + second)
+        for order in orders:
+            by_crc.produce("liquidations", codec.encode(order), key=order.asset)
+        assert by_crc.flush(10) == 0
+        until(lambda: "partitioner=murmur2_random" in (tmp_path / "detect").read_text(), "a line")
+        until(lambda: "undertow_misplaced_total{" in get(f"{url}/metrics")[1], "a metric")
+    alerts = records_of(clean_topics, "alerts")
+    [misplaced] = {
+        alert.alert_id: alert for alert in alerts if alert.kind == "feed.misplaced"
+    }.values()
+    assert "liquidations" in misplaced.title
+
+
+def records_of(bootstrap: str, topic: str) -> list[Any]:
+    """Every record of a topic that the broker holds, of all partitions."""
+    reader = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "t", "enable.partition.eof": True}
+    )
+    try:
+        reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+        values, ended = [], 0
+        while ended < PARTITIONS:
+            for message in reader.consume(100, 5):
+                if message.error() is None:
+                    values.append(codec.decode(topic, message.value()))
+                ended += message.error() is not None
+        return values
+    finally:
+        reader.close()
