@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.status import FeedStatus
-from schemas.words import SECOND, FeedState
+from schemas.words import SECOND, WORD_EVERY, FeedState
 
 #: Nothing is said for so long while a link is away, and while its history is asked for.
 AWAY = 5 * SECOND
@@ -115,10 +115,10 @@ class Outages:
             state.mute_since = None
             self._say((topic,), "recovered", now, "")
 
-    def each_second(self, now: int, behind: int) -> Iterator[Spoken]:
+    def words_at(self, now: int, behind: int) -> Iterator[Spoken]:
         """Yield what there is to say; `behind` is how long after an event it may still come."""
         yield from self._spoken()
-        at = (now - behind) // SECOND * SECOND
+        at = (now - behind) // WORD_EVERY * WORD_EVERY
         speaking = list(self._others)
         for topic, state in self._topics.items():
             if self._is_waited_for(state, now):

@@ -14,7 +14,7 @@ from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.metrics import FEED
 from schemas.status import letter
 from schemas.topics import RAW_TOPICS
-from schemas.words import SECOND
+from schemas.words import SECOND, WORD_EVERY
 from streams.feed import listing
 from streams.feed.burning import LEAST, WINDOW_S, Burning
 from streams.feed.connection import LinkStatus, Listener, Time, Where
@@ -144,9 +144,9 @@ class VenueFeed:
             self._publish()
             self._tell_set_aside()
             self._judge_calm()
-            for spoken in self._outages.each_second(self._at.micros(), LAG):
+            for spoken in self._outages.words_at(self._at.micros(), LAG):
                 self._outlet.say(spoken)
-            await self._at.sleep(1.0)
+            await self._at.sleep(WORD_EVERY / SECOND)
 
     async def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
         self._emit(heard.records)

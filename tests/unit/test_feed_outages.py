@@ -8,7 +8,7 @@ START = 1_791_600_000 * SECOND
 
 def said(outages: Outages, second: float) -> list[tuple[str, int, tuple[str, ...]]]:
     now = START + int(second * SECOND)
-    return [brief(spoken) for spoken in outages.each_second(now, SECOND)]
+    return [brief(spoken) for spoken in outages.words_at(now, SECOND)]
 
 
 def brief(spoken: Spoken) -> tuple[str, int, tuple[str, ...]]:
@@ -22,7 +22,7 @@ def live() -> Outages:
 BOTH = ("whale_transfers", "liquidations")
 
 
-def test_a_live_producer_says_alive_once_a_second_behind_what_may_still_come() -> None:
+def test_a_live_producer_says_alive_behind_what_may_still_come() -> None:
     outages = live()
     assert said(outages, 10.2) == [("alive", 9, BOTH)]
     assert said(outages, 11.2) == [("alive", 10, BOTH)]
@@ -57,7 +57,7 @@ def test_a_gap_names_its_bounds_and_alive_is_never_said_of_it() -> None:
     outages.back("a", START + 12 * SECOND)
     assert said(outages, 12.5) == [("alive", 11, ("whale_transfers",))]
     outages.close("a", "liquidations", "no history", START + 13 * SECOND)
-    spoken = list(outages.each_second(START + 13 * SECOND, SECOND))
+    spoken = list(outages.words_at(START + 13 * SECOND, SECOND))
     states = [brief(one)[:2] for one in spoken if one.topics != ("whale_transfers",)]
     assert states == [("gap", 10), ("silent", 10), ("recovered", 12)]
     assert "2026-10-10T02:40:12.000000+00:00" in spoken[0].status.reason

@@ -87,7 +87,7 @@ class ChainFeed:
             now = self._at.micros()
             if self._source.ledger is not None:
                 self._judge(self._source.ledger.ts_head or began, now)
-            self._say(self._outages.each_second(now, LAG))
+            self._say(self._outages.words_at(now, LAG))
             await self._at.sleep(1.0)
 
     def _judge(self, ts_head: int, now: int) -> None:
