@@ -70,8 +70,12 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     late = second < shard.frontier or darkness.is_late(
         shard.inputs, shard.away, topic, second, params.grace, params.stale_after_s
     )
-    faults.count(shard.away.late_shares.setdefault(topic, faults.LateShare()), 1, int(late))
+    late_share = shard.away.late_shares.get(topic)
+    if late_share is None:
+        late_share = shard.away.late_shares[topic] = faults.LateShare()
+    late_share.records += 1
     if late:
+        late_share.late += 1
         shard.late[topic] = shard.late.get(topic, 0) + 1
         return Step([], "late")
     state = shard.assets.get(record.asset)
