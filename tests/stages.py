@@ -1,13 +1,18 @@
 """Stages of ours as real processes, for the tests that need them."""
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 #: What the README promises of SIGTERM, seconds.
@@ -53,3 +58,27 @@ def until(true: Callable[[], object], what: str, seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
         time.sleep(0.2)
+
+
+def get(url: str, **headers: str) -> tuple[int, str]:
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as problem:
+        with closing(problem):
+            return problem.code, problem.read().decode()
+
+
+def served(log: Path) -> str | None:
+    """The address that a process told in its log."""
+    address = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
+    return address[1] if address else None
+
+
+def rows(data_dir: Path, sql: str) -> list[dict[str, Any]]:
+    """Ask the endpoint of a stack or run in this data directory."""
+    url = json.loads((data_dir / "endpoint.json").read_bytes())["url"]
+    asked = f"{sql} FORMAT JSONEachRow".encode()
+    with urllib.request.urlopen(url, data=asked, timeout=30) as answer:
+        return [json.loads(line) for line in answer.read().splitlines()]

@@ -8,8 +8,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from nights import START, night, write_ndjson
 from runs import OFTEN, run
-from stages import running, undertow, until
-from test_ops import get, served
+from stages import get, running, served, undertow, until
 
 from schemas import codec
 from schemas.status import FeedStatus

@@ -5,15 +5,12 @@ import re
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from stages import running, undertow, until
+from stages import get, running, served, undertow, until
 
 from schemas import metrics
 from sinks.sql import endpoint
@@ -29,16 +26,6 @@ def _gauges() -> Iterator[None]:
     metrics.LAST_ROUND_STEADY.set(0)
     metrics.READY.set(0)
     health.note_inputs("")
-
-
-def get(url: str, **headers: str) -> tuple[int, str]:
-    request = urllib.request.Request(url, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as problem:
-        with closing(problem):
-            return problem.code, problem.read().decode()
 
 
 def test_health_follows_the_loop_and_readiness_the_work() -> None:
@@ -214,12 +201,6 @@ def test_a_stage_that_waits_for_kafka_ends_in_order_too(tmp_path: Path) -> None:
     with running(environ, "rollup", log=log):
         until(lambda: served(log), "its address in the log")
         assert get(f"{served(log)}/readyz")[0] == 503
-
-
-def served(log: Path) -> str | None:
-    """The address that a process told in its log."""
-    address = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
-    return address[1] if address else None
 
 
 def test_stack_watches_its_stages_on_the_next_ports_and_ends_in_order(

@@ -1,12 +1,15 @@
-"""Minute klines through both shells: the same stress findings, stored, reported, and paged to nobody."""
+"""Minute klines through both shells: the same stress findings, stored, reported, paged to nobody."""
 
 import json
 from pathlib import Path
 
-from test_both_shells import Stack, columns, embedded_rows, undertow
-from test_stress import START_MIN, crash
+from minutes import START_MIN, crash
+from runs import OFTEN, run
+from stages import rows, running, undertow, until
 
 from schemas.words import MINUTE
+
+ROWS = "SELECT * EXCEPT (kafka_topic, kafka_partition, kafka_offset) FROM stress ORDER BY ts_event"
 
 
 def write_klines(folder: Path) -> None:
@@ -30,24 +33,24 @@ def test_a_crash_in_klines_is_the_same_stress_in_both_shells(
     clean_topics: str, tmp_path: Path
 ) -> None:
     write_klines(tmp_path / "klines")
-    environ = {"UNDERTOW_SQL_PORT": "0"}
-    source = ("--source", str(tmp_path / "klines"), "--data-dir", str(tmp_path / "a"))
-    ran = undertow("run", "--no-serve", *source, **environ)
-    assert ran.returncode == 0, ran.stderr
-    assert "Stress by minute bars, no liquidation: 1 times" in ran.stdout
+    here = ("--data-dir", str(tmp_path / "a"))
+    code, said = run(tmp_path / "a", OFTEN, "--no-serve", "--source", str(tmp_path / "klines"))
+    assert code == 0, said
     report = json.loads((tmp_path / "a" / "run.json").read_text())
     assert [row["asset"] for row in report["stress"]] == ["BTC"]
     assert report["episodes"] == report["watched"] == []
-    here = embedded_rows(tmp_path / "a", "stress")
-    assert [row["phase"] for row in here] == ["onset", "closed"]
-    shown = undertow("alerts", "preview", "--data-dir", str(tmp_path / "a"))
-    assert "stress" not in shown.stdout
-    stack = Stack(tmp_path / "b", environ | {"KAFKA_URL": clean_topics})
-    try:
-        fed = undertow("replay", str(tmp_path / "klines"), "--kafka-url", clean_topics)
+    asked = undertow({}, "sql", ROWS, "--format", "JSONEachRow", *here)
+    embedded = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert [row["phase"] for row in embedded] == ["onset", "closed"]
+    assert "stress" not in undertow({}, "alerts", "preview", *here).stdout
+    environ = {
+        "KAFKA_URL": clean_topics,
+        "UNDERTOW_SQL_PORT": "0",
+        "UNDERTOW_DATA_DIR": str(tmp_path / "b"),
+    }
+    with running(environ, "stack", log=tmp_path / "log"):
+        until(lambda: "feed it" in (tmp_path / "log").read_text(), "the stack to be up", 120)
+        fed = undertow({}, "replay", str(tmp_path / "klines"), "--kafka-url", clean_topics)
         assert fed.returncode == 0, fed.stderr
-        stack.wait_for("stress", "SELECT toInt32(count()) AS n FROM stress", [2])
-        assert stack.rows(columns("stress")) == here
-    finally:
-        code = stack.stop()
-    assert code == 0
+        until(lambda: len(rows(tmp_path / "b", ROWS)) == 2, "stress to be stored", 120)
+        assert rows(tmp_path / "b", ROWS) == embedded
