@@ -160,7 +160,7 @@ class WhaleBlocksFeed:
 
     async def _speak(self) -> None:
         while True:
-            self._say(self._outages.each_second(self._at.micros(), LAG))
+            self._say(self._outages.words_at(self._at.micros(), LAG))
             await self._at.sleep(1.0)
 
     def _say(self, words: Iterator[Spoken]) -> None:
