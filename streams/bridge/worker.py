@@ -45,10 +45,14 @@ class _Voice:
     """What was said of one venue, and up to when; microseconds."""
 
     def __init__(self, now: int) -> None:
-        self.received = 0
+        self.received: dict[str, int] = {}
         self.heard_at = now
         self.ts_alive = 0
         self.is_silent = False
+
+    def last(self) -> int:
+        """Return when its last message was received."""
+        return max(self.received.values(), default=0)
 
 
 class Bridge:
@@ -65,13 +69,16 @@ class Bridge:
         self._parts = {name: len(known[name].partitions) for name in TOPICS if name in known}
         self._voices: dict[str, _Voice] = {}
         self._failed = ""
+        self._spoke = 0
 
     def take(self, messages: list[Message]) -> None:
         """Write what messages hold, and the words that follow; commit behind it."""
         now = now_us()
         for message in messages:
             self._take(message, now)
-        self._speak(now, is_caught_up=len(messages) < BATCH)
+        if now - self._spoke >= SECOND:
+            self._spoke = now
+            self._speak(now, is_caught_up(self._consumer))
         if self._producer.flush(30) or self._failed:
             raise Failed(self._failed or "no answer within 30 s")
         if messages:
@@ -98,22 +105,25 @@ class Bridge:
             return
         for record in records:
             voice = self._voices.setdefault(record.venue, _Voice(now))
-            voice.received, voice.heard_at = max(voice.received, record.ts_recv), now
+            voice.received[topic] = max(voice.received.get(topic, 0), record.ts_recv)
+            voice.heard_at = now
             send(self._producer, TOPIC_OF_TYPE[type(record)], record, on_delivery=self._delivered)
             self.counts["records"] += 1
 
-    def _speak(self, now: int, is_caught_up: bool) -> None:
+    def _speak(self, now: int, has_all: bool) -> None:
+        """Say how far each venue has come; `has_all`: nothing waits to be read."""
         for venue, voice in self._voices.items():
             if now - voice.heard_at >= SILENT_AFTER and not voice.is_silent:
                 voice.is_silent = True
-                at = max(voice.ts_alive, voice.received)
+                at = max(voice.ts_alive, voice.last())
                 self._say(venue, "silent", at, "nothing comes on its topics")
             if voice.is_silent and now - voice.heard_at < SILENT_AFTER:
                 voice.is_silent = False
-                self._say(venue, "recovered", max(voice.ts_alive, voice.received - LAG))
-            # What waits in the foreign topic is of the past: a replay's time is its own.
-            is_live = is_caught_up and now - voice.received < SILENT_AFTER
-            at = ((now if is_live else voice.received) - LAG) // SECOND * SECOND
+                self._say(venue, "recovered", max(voice.ts_alive, voice.last() - LAG))
+            # What waits in foreign topics is of the past, and each of them is read at its own pace.
+            is_live = has_all and now - voice.last() < SILENT_AFTER
+            behind = voice.last() if has_all else min(voice.received.values())
+            at = ((now if is_live else behind) - LAG) // SECOND * SECOND
             if at > voice.ts_alive and not voice.is_silent:
                 voice.ts_alive = at
                 self._say(venue, "alive", at)
@@ -130,6 +140,21 @@ class Bridge:
     def _delivered(self, error: Any, message: Message) -> None:
         if error is not None:
             self._failed = self._failed or f"{message.topic()}: {error}"
+
+
+def is_caught_up(consumer: Consumer) -> bool:
+    """Say whether every message that Kafka has for us was read, as far as is known here."""
+    for place in consumer.position(consumer.assignment()):
+        _, end = consumer.get_watermark_offsets(place, cached=True)
+        # Nothing was read of it yet, so that where it ends is not known: it may be empty.
+        if place.offset < 0 or end < 0:
+            _, end = consumer.get_watermark_offsets(place, timeout=5.0)
+            begun = consumer.committed([place], timeout=5.0)[0].offset
+            if end > max(begun, 0):
+                return False
+        elif place.offset < end:
+            return False
+    return True
 
 
 def run(settings: Settings, source: str, topics: list[str], stopping: Callable[[], bool]) -> None:
