@@ -18,7 +18,7 @@ import numpy as np
 
 from schemas.words import SECOND, FeedClass
 from streams.core.params import Params
-from streams.evaluate import fit_breadth, market_wide, recorded
+from streams.evaluate import breadth_scores, market_wide, recorded
 from streams.evaluate.calibrate import Threshold, threshold
 from streams.evaluate.events import (
     REARM_S,
@@ -204,12 +204,12 @@ def _breadth(
     length: int,
 ) -> Fitted | None:  # fmt: skip
     """Fit the threshold of breadth; both sides share the market's budget."""
-    by_side = fit_breadth.series(recording, params.market, cuts, length)
+    by_side = breadth_scores.of_recording(recording, params.market, cuts, length)
     spans = np.array(
         [(x.t0, x.end) for x in known if isinstance(x, Cascade | Grey)], np.int64
     ).reshape(-1, 2)
     truth = Truth(rows([], 3), _seconds(recording, cuts, spans), np.zeros(length + 1))
-    of = [(truth, score) for score in by_side.values() if score.max() > fit_breadth.NOTHING]
+    of = [(truth, score) for score in by_side.values() if score.max() > breadth_scores.NOTHING]
     if not of:
         return None
     weekly = market_wide.BUDGET / len(of)

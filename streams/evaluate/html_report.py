@@ -213,9 +213,9 @@ def _market(market: Row) -> str:
     head = ("feed", *(n for n, _ in _COLUMNS), "delay p25/p50/p75")
     return (
         "<p>Two or more assets cascading at once; onset is the second one's. The score is the"
-        " second largest excess over the assets' own thresholds, with a threshold of its own for"
-        f" {market['budget']} false alarms a week over the whole market. A cascade of one asset"
-        " alone counts neither way.</p>" + _table(head, rows)
+        " larger of breadth and of the second largest excess over the assets' own thresholds,"
+        f" each with a threshold of its own for half of {market['budget']} false alarms a week."
+        " A cascade of one asset alone counts neither way.</p>" + _table(head, rows)
     )
 
 

@@ -1,4 +1,6 @@
-"""Market-wide onset: the second largest excess over own thresholds, calibrated by itself.
+"""Market-wide onset: breadth, or the second largest excess over own thresholds.
+
+Each is fitted to half of the market's budget; the larger excess over both decides.
 
 BTC   ─────[t0 ─────── end]──────────
 ETH   ──────────[t0 ──────────]──────   market cascade: t0 of the second, t95 of the last
@@ -9,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from streams.core.params import MarketParams
+from streams.evaluate import breadth_scores
 from streams.evaluate.calibrate import Threshold, threshold
 from streams.evaluate.events import Figures, Truth, Weeks, alarms, figures, judge
 from streams.evaluate.protocol import Found, History, Score, rows, seen
@@ -65,21 +69,38 @@ def evaluate(
     score: Score,
     by_own: Sequence[Found],
     budget: float = BUDGET,
-) -> tuple[Threshold, Weeks, Figures]:
-    """Judge the pooled score; histories by seed, each all assets, and `by_own` by asset."""
+) -> tuple[dict[str, Threshold], Weeks, Figures]:
+    """Judge both scores; histories by seed, each all assets, and `by_own` by asset.
 
-    def pooled(seed: Sequence[History]) -> tuple[Truth, Floats32]:
+    Thresholds are by name of the score.
+    """
+
+    def both(seed: Sequence[History]) -> tuple[Truth, Floats32, Floats32]:
+        views = [seen(market, h, rule, False) for h in seed]
         excess = [
-            score.parts[0](seen(market, h, rule, False)) - np.float32(one.threshold.value)
-            for h, one in zip(seed, by_own, strict=True)
+            score.parts[0](view) - np.float32(one.threshold.value)
+            for view, one in zip(views, by_own, strict=True)
         ]
-        return truth([h.truth for h in seed]), second_largest(excess)
+        feeds = {market.assets[n].asset: view.feed for n, view in enumerate(views)}
+        broad = breadth_scores.of_feeds(feeds, MarketParams(), len(excess[0]))
+        return truth([h.truth for h in seed]), second_largest(excess), broad
 
-    made = threshold([pooled(seed) for seed in calibration], budget, REARM_BELOW, REARM_S)
+    known = [both(seed) for seed in calibration]
+    series_of = {
+        "majors": [(pooled, majors) for pooled, majors, _ in known],
+        "breadth": [(pooled, broad) for pooled, _, broad in known],
+    }
+    made = {
+        name: threshold(series, budget / 2, REARM_BELOW, REARM_S)
+        for name, series in series_of.items()
+    }
     truths, called = [], []
     for n, seed in enumerate(test):
-        pooled_truth, series = pooled(seed)
-        truths.append((n, pooled_truth))
-        called.append(alarms(series, made.value, REARM_BELOW, REARM_S))
+        pooled, majors, broad = both(seed)
+        series = np.maximum(
+            majors - np.float32(made["majors"].value), broad - np.float32(made["breadth"].value)
+        )
+        truths.append((n, pooled))
+        called.append(alarms(series, 0.0, REARM_BELOW, REARM_S))
     weeks = judge(truths, called)
     return made, weeks, figures(weeks)
