@@ -188,7 +188,8 @@ class Live:
             began = time.monotonic()
             try:
                 await self.refresh()
-            except (QueryError, Cancelled, OSError) as problem:
+            except Exception as problem:
+                # Whatever it is: listeners are told that nothing is known, and it is tried again.
                 self._fail(problem)
             took = time.monotonic() - began
             await asyncio.sleep(max(EVERY_S, REST * took))
@@ -196,7 +197,8 @@ class Live:
         self._polled = False
 
     def _fail(self, problem: Exception) -> None:
-        log.warning("the board's poll failed: %s", problem)
+        expected = isinstance(problem, QueryError | Cancelled | OSError)
+        log.warning("the board's poll failed: %s", problem, exc_info=not expected)
         behind = isinstance(problem, QueryError) and problem.code in _NO_SUCH
         remedy = "; the tables are of an older version: `undertow migrate`" if behind else ""
         self._state = self._state | {

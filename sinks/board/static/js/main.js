@@ -2,14 +2,15 @@
 
 import {Chart, marksOf} from "./chart.js";
 import {$, el, setText} from "./dom.js";
-import {clock, clockOf, date, duration, moment, seconds, zone} from "./format.js";
+import {clock, date, duration, moment, seconds, zone} from "./format.js";
 import {coverageText, showAlerts, showEpisodes, showFeeds, showScores, showTape, showTotals, showWaterfall, showWhales} from "./panels.js";
-import {dataUrl, go, linkTo, place, readPlace} from "./place.js";
+import {dataUrl, go, place, readPlace} from "./place.js";
 import {Player} from "./player.js";
 import {Store} from "./store.js";
 import {Stream} from "./stream.js";
 
 const CHART_EVERY_MS = 2000;
+const LIVE_S = 120;
 const WORDS = {empty: "No data", cascade: "Cascade", watch: "Watch", calm: "Calm", unknown: "Unknown"};
 
 const store = new Store();
@@ -84,7 +85,7 @@ function showAll(touched) {
 }
 
 function showState() {
-  const state = store.state;
+  const state = judgedNow(store.state);
   document.body.dataset.level = state.level;
   const then = state.tense === "ended" || state.tense === "past" ? "Then: " : "";
   setText($("state-word"), then + WORDS[state.level]);
@@ -101,11 +102,22 @@ function showState() {
   showClock();
 }
 
+// Data that were live and do not come any more: nothing is known now.
+function judgedNow(state) {
+  if (state.tense !== "live" || age() < LIVE_S) return state;
+  return {...state, tense: "stale", then: state.level, level: "unknown"};
+}
+
+function age() {
+  return Math.max(0, (Date.now() + serverAhead) / 1000 - at());
+}
+
 function showClock() {
-  const state = store.state;
-  if (!state?.at) return setText($("clock"), "No data yet");
+  if (!store.state?.at) return setText($("clock"), "No data yet");
+  const state = judgedNow(store.state);
+  if (state !== store.state && document.body.dataset.level !== "unknown") return showState();
   const when = `${date(state.at)} ${clock(state.at)} ${zone.name()}`;
-  const old = duration(Math.max(0, (Date.now() + serverAhead) / 1000 - at()));
+  const old = duration(age());
   const words = {
     live: `Data end ${old} ago, ${when}`, replay: `Replay, now at ${when}`, past: `As of ${when}`,
     stale: `Data ended ${old} ago, ${when}`, ended: `Data end ${when}, ${old} ago`,
@@ -160,7 +172,6 @@ async function ask(panel, values) {
 // ---- episodes
 
 function choose(episode) {
-  const end = seconds(episode.ts_end) || at();
   const spans = [...$("span").options].map((o) => Number(o.value));
   const age = at() - seconds(episode.ts_onset) + 600;
   const span = spans.find((s) => s >= age) || spans.at(-1);
@@ -170,7 +181,6 @@ function choose(episode) {
   chosen = null;
   followEpisode();
   drawChart();
-  return end;
 }
 
 async function followEpisode() {

@@ -1,7 +1,7 @@
 // The tables and cards, each from the rows of its panel.
 
 import {$, el, figure, setText} from "./dom.js";
-import {atLeast, between, clock, count, date, duration, p, percent, price, seconds, share, UNKNOWN, usd} from "./format.js";
+import {atLeast, between, clock, count, date, duration, moment, p, percent, price, seconds, share, UNKNOWN, usd} from "./format.js";
 import {linkTo} from "./place.js";
 import {Table} from "./table.js";
 
@@ -80,13 +80,15 @@ function card(e, at, changed, choose) {
       el("button", {type: "button", class: "link", onclick: () => choose(e)}, `${e.asset} ${SIDES[e.position_side]}`),
       el("span", {class: "phase"}, ` ${e.tier === "watch" ? "watch: " : ""}${phaseOf(e, at)}`)),
     el("p", {class: "note"}, `onset ${date(e.ts_onset)} ${clock(e.ts_onset)}, ${detected}; coverage ${coverageText(e.coverage)} `,
-      el("a", {href: linkTo({episode: e.episode_id, asset: e.asset, at: iso(e.ts_end || e.ts_peak || e.ts_onset)})}, "link")),
+      el("a", {href: linkTo({episode: e.episode_id, asset: e.asset, at: momentOf(e, at)})}, "link")),
     el("dl", {}, ...list),
     ...notes.map((note) => el("p", {class: "warn"}, note)));
 }
 
-function iso(moment) {
-  return `${moment.slice(0, 19).replace(" ", "T")}Z`;
+// A link leads to when all of it was known: a minute after its end, or to now.
+function momentOf(e, at) {
+  const epoch = e.ts_end ? Math.min(at, seconds(e.ts_end) + 60) : at;
+  return `${moment(epoch).replace(" ", "T")}Z`;
 }
 
 const cards = new Map();
