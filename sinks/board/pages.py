@@ -198,6 +198,7 @@ class Board:
             return _text(503, f"{LISTENERS} listeners are connected, come back later")
         last_id = request.headers.get("Last-Event-ID") or request.query.get("after", "")
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        headers["X-Accel-Buffering"] = "no"  # a proxy before us would wait for more
         response = web.StreamResponse(headers=_HEADERS | headers)
         await response.prepare(request)
         listener = self._live.join(last_id)

@@ -26,6 +26,7 @@ from sinks.board.live import Live
 from sinks.board.pages import Board
 from sinks.board.serve import EmbeddedBoard, server, serving
 from sinks.clickhouse.client import chdb_path, open_client
+from sinks.sql.protocol import QueryError
 from sinks.sql.reader import Reader
 
 
@@ -385,5 +386,40 @@ def test_a_reader_that_stalls_is_given_everything_anew_and_holds_up_nobody() -> 
         assert len(names) == live_module.QUEUED + 10
         assert stalled.stale
         assert not stalled.waiting
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    "problem", [KeyError("a bug"), OSError("gone"), QueryError(60, "no table")]
+)
+def test_a_poll_that_fails_is_told_as_not_known_and_tried_again(
+    problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "EVERY_S", 0.0)
+    monkeypatch.setattr(live_module, "REST", 0.0)
+
+    async def scene() -> None:
+        store = _Store()
+        fails = True
+
+        def ask(sql: str, values: Any, fmt: str) -> bytes:
+            if fails:
+                raise problem
+            return store.ask(sql, values, fmt)
+
+        board = Live(ask, _call)
+        listener = board.join("")
+        while not listener.waiting:
+            await asyncio.sleep(0.001)
+        told = json.loads(listener.waiting[-1].content.split(b"data: ")[1])
+        assert told["level"] == "unknown"
+        assert "does not answer" in told["problem"]
+        assert ("undertow migrate" in told["problem"]) == isinstance(problem, QueryError)
+        fails = False
+        while not listener.stale:
+            await asyncio.sleep(0.001)
+        assert json.loads(board.whole().content.split(b"data: ")[1])["state"]["problem"] is None
+        await board.close()
 
     asyncio.run(scene())
