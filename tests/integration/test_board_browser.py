@@ -186,7 +186,7 @@ def test_all_that_a_board_must_have_is_there(browser: Browser, played: Night, si
             assert words in totals, words
         assert "largest $" in text_of(page, "#totals-note")
         tape = text_of(page, "#tape")
-        for words in ("bybit", "▼ longs", "latest a second", "full"):
+        for words in ("bybit", "longs", "latest a second", "full"):
             assert words in tape, words
         assert "imbalance" in text_of(page, "#reading")
         assert "awaited" in text_of(page, "#whales")
