@@ -100,8 +100,10 @@ def shared(ask: Ask, at: str | None, outbox: Outbox) -> dict[str, list[dict[str,
         name: rows_of(ask(panel.sql, {v: values[v] for v in panel.values()}, "JSONCompact"))
         for name, panel in SHARED.items()
     }
-    states = outbox.states(rows["alerts"])
-    rows["alerts"] = [row | {"delivery": states[row["alert_id"]]} for row in rows["alerts"]]
+    # Beside a run the outbox knows sooner than the store.
+    states = outbox.states([row for row in rows["alerts"] if not row["delivery"]])
+    for row in rows["alerts"]:
+        row["delivery"] = row["delivery"] or states[row["alert_id"]]
     return rows
 
 
