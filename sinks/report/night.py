@@ -51,7 +51,8 @@ def read(ask: Ask, since: str = "", until: str = "", episode_id: str = "") -> Ni
         name: _asked(ask, question(window))
         for name, question in (
             ("totals", questions.totals), ("episodes", questions.episodes),
-            ("led", questions.led), ("market", questions.market), ("verdicts", questions.verdicts),
+            ("led", questions.led), ("market", questions.market),
+            ("hidden", questions.hidden), ("verdicts", questions.verdicts),
             ("inflows", questions.inflows), ("coverage", questions.coverage),
             ("gaps", questions.gaps), ("known_then", questions.known_then),
             ("told", questions.told), ("letters", questions.letters),

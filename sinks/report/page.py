@@ -28,7 +28,8 @@ _CSP = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _HEADS = {
     "position_side": "closed", "ts_onset": "onset", "ts_detect": "called", "ts_end": "end",
     "delay_s": "seconds to the call", "notional_usd": "seen, at least",
-    "estimate_low_usd": "in all, low", "estimate_high_usd": "in all, high",
+    "estimate_usd": "in all", "estimate_low_usd": "in all, low",
+    "estimate_high_usd": "in all, high",
     "drawdown_bps": "move", "long_share": "longs", "largest_order_usd": "largest order",
     "began_as": "began as", "ts_begin": "began", "price_from": "from", "price_to": "to",
     "ts_first": "first order", "ts_last": "last order", "after_onset_s": "seconds after onset",
@@ -121,13 +122,29 @@ def _summary(night: Night) -> list[str]:
             f" {forced} {usd(max(watched))}."
         )
     return [
-        f"<p class='lead'>{escape(text)}</p>",
+        f"<p class='lead'>{escape(text)} {escape(_in_all(night))}</p>",
         f"<p class='lead'>{escape(calls)}</p>",
         "<p class='note'>Times are UTC, of the events themselves. &ldquo;At least&rdquo; stands"
         " where a venue shows only some of its orders, or an order without its worth. An empty"
         " cell was not known: it is never zero. Under each table is the query that gave it.</p>",
         _sql("These figures", night.answers["totals"]),
     ]
+
+
+def _in_all(night: Night) -> str:
+    """Say what it was with what throttled venues hid; their errors are held for one."""
+    venues = night.answers["hidden"].records()
+    low, high = (
+        [row[name] for row in venues] for name in ("estimate_low_usd", "estimate_high_usd")
+    )
+    if None in low + high:
+        return "How much was hidden from us cannot be told of every venue."
+    if sum(high) <= 1.001 * sum(row["notional_usd"] for row in venues):
+        return ""
+    return (
+        f"With what throttled venues hid it was between {usd(sum(low))} and {usd(sum(high))},"
+        " by what such throttles hide in simulated markets."
+    )
 
 
 def _timeline_in_words(night: Night) -> str:
@@ -195,6 +212,7 @@ def _coverage(night: Night) -> list[str]:
         " per second</em>: one order a second and instrument at most, so that the worst minutes"
         " show least. <em>unknown</em>: nobody can tell.</p>",
         _table(night, "coverage", "What each venue showed", ""),
+        _table(night, "hidden", "Seen, and in all with what throttled venues hid", ""),
         _table(night, "gaps", "Silent feeds", "No feed said that it was silent."),
         _table(night, "letters", "What could not be read", "Everything that came could be read."),
     ]

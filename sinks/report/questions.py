@@ -210,6 +210,31 @@ def coverage(window: Window) -> str:
     )
 
 
+def hidden(window: Window) -> str:
+    """Ask what it was in all, with what throttled venues hid, as `totals_24h` does for a day.
+
+    In whole half minutes: the window's first one counts from its beginning.
+    """
+    figures = ", ".join(
+        f"if(countIf(t.hidden IS NULL) > 0, NULL, round(sum(t.usd + t.hidden * m.{name}), 2))"
+        f" AS {column}"
+        for name, column in (
+            ("middle", "estimate_usd"), ("low", "estimate_low_usd"), ("high", "estimate_high_usd"),
+        )
+    )  # fmt: skip
+    return (
+        f"SELECT t.venue AS venue, round(sum(t.usd), 2) AS notional_usd, {figures}"
+        " FROM (SELECT asset, venue, coverage, sum(usd) AS usd,"
+        " if(countIf(hidden_usd IS NULL) > 0, NULL, sum(hidden_usd)) AS hidden,"
+        " toFloat64(ifNull(hidden / nullIf(usd, 0), 0)) AS share FROM shown_and_hidden"
+        f" WHERE ts >= toStartOfInterval({_time(window.since)}, INTERVAL 30 SECOND)"
+        f" AND ts <= {_time(window.until)} GROUP BY asset, venue, coverage, instrument) AS t"
+        " ASOF LEFT JOIN hidden_multipliers AS m"
+        " ON t.coverage = m.coverage AND t.share >= m.from_share"
+        " GROUP BY t.venue ORDER BY notional_usd DESC, venue"
+    )
+
+
 def gaps(window: Window) -> str:
     """Ask when feeds were silent."""
     return (

@@ -16,6 +16,7 @@ from nights import disturbed_night, night, write_ndjson
 from runs import run, write_recording
 
 from schemas.market import Liquidation
+from sinks.alerts.message import usd
 from sinks.report import charts, questions
 from sinks.report.night import Night, NothingThere, read
 from sinks.report.page import day_of, page, shown
@@ -137,12 +138,29 @@ def test_the_sums_are_those_of_the_orders(told: Night) -> None:
     assert totals["orders"] == len(orders)
     assert totals["notional_usd"] == pytest.approx(sum(o.notional_usd for o in orders), abs=0.01)
     by_asset = {row["asset"]: row["notional_usd"] for row in told.answers["assets"].records()}
-    for asset, usd in by_asset.items():
+    for asset, worth in by_asset.items():
         of_asset = [o.notional_usd for o in orders if o.asset == asset]
-        assert usd == pytest.approx(sum(of_asset), abs=0.01)
+        assert worth == pytest.approx(sum(of_asset), abs=0.01)
     text = page(told, {})
     assert f"at least ${totals['notional_usd'] / 1e6:,.1f}M were liquidated" in text
     assert f"{totals['orders']:,} forced orders" in text
+
+
+def test_what_throttles_hid_is_what_the_view_of_the_last_day_says(
+    told: Night, reader: Reader
+) -> None:
+    columns = ("notional_usd", "estimate_usd", "estimate_low_usd", "estimate_high_usd")
+    sums = ", ".join(f"sum({column})" for column in columns)
+    answer = reader.run(f"SELECT venue, {sums} FROM totals_24h GROUP BY venue", "JSONCompact")
+    by_venue = {row[0]: row[1:] for row in json.loads(answer.body)["data"]}
+    hidden = told.answers["hidden"].records()
+    assert {row["venue"] for row in hidden} == {"binance", "bybit"}
+    for row in hidden:
+        assert [row[column] for column in columns] == pytest.approx(
+            by_venue[row["venue"]], abs=0.02
+        )
+    low, high = (sum(v[n] for v in by_venue.values()) for n in (2, 3))
+    assert f"between {usd(low)} and {usd(high)}" in page(told, {})
 
 
 @pytest.mark.parametrize(
