@@ -113,24 +113,39 @@ class _Look:
 def by_time(lines: Iterator[Line], time_in: TimeIn = time_told) -> Iterator[Line]:
     """Yield numbered lines by the time in them, sorted on disk; one without keeps its place."""
     with tempfile.TemporaryDirectory(prefix="undertow-sort-") as folder:
-        runs: list[Path] = []
-        latest = 0
-        while part := list(islice(lines, RUN)):
-            keyed = []
-            for number, text in part:
-                if (ts := time_in(text)) is not None:
-                    latest = ts
-                keyed.append((latest, number, text))
-            keyed.sort()
-            if len(part) <= FEW and not runs:
-                for _, number, text in keyed:
-                    yield number, text
-                return
-            runs.append(Path(folder) / str(len(runs)))
-            with runs[-1].open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{ts} {number} {text}\n" for ts, number, text in keyed)
+        first = _sorted(list(islice(lines, FEW)), 0, time_in)
+        if len(first) < FEW:
+            yield from ((number, text) for _, number, text in first)
+            return
+        runs = _written(first, lines, time_in, Path(folder))
+        del first  # many files are merged at once, and each would keep its own
         for _, number, text in merge(*map(_read, runs)):
             yield number, text
+
+
+def _written(
+    first: list[tuple[int, int, str]], lines: Iterator[Line], time_in: TimeIn, folder: Path
+) -> list[Path]:
+    """Write sorted runs of lines, the first of them given; return where they are."""
+    runs: list[Path] = []
+    part = first
+    while part:
+        runs.append(folder / str(len(runs)))
+        with runs[-1].open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{ts} {number} {text}\n" for ts, number, text in part)
+        latest = part[-1][0]
+        part = _sorted(list(islice(lines, RUN)), latest, time_in)
+    return runs
+
+
+def _sorted(part: list[Line], latest: int, time_in: TimeIn) -> list[tuple[int, int, str]]:
+    keyed = []
+    for number, text in part:
+        if (ts := time_in(text)) is not None:
+            latest = ts
+        keyed.append((latest, number, text))
+    keyed.sort()
+    return keyed
 
 
 def _read(run: Path) -> Iterator[tuple[int, int, str]]:
