@@ -56,15 +56,21 @@ async def _run(
 ) -> None:
     at = Time()
     described: set[str] = set()
+    failed: list[OSError] = []
 
     def keep_frame(socket: str, frame: bytes, ts_recv: int) -> None:
         # Numbers that a venue gives its channels are each socket's own, and each process's.
         venue, connection = socket.partition("/")[0], f"{socket}@{os.getpid()}"
+        frames = [RawFrame(ts_recv, venue, connection, "", frame)]
         if venue not in described:
             described.add(venue)
-            for document in _listing(settings, venue):
-                writer.write(RawFrame(ts_recv, venue, connection, METADATA, document))
-        writer.write(RawFrame(ts_recv, venue, connection, "", frame))
+            said = _listing(settings, venue)
+            frames = [RawFrame(ts_recv, venue, connection, METADATA, one) for one in said] + frames
+        try:
+            for one in frames:
+                writer.write(one)
+        except OSError as problem:  # raised here it would pass for a broken connection
+            failed.append(problem)
 
     feeds = feeds_of(settings, _Nowhere(), at, lambda producer: {}, keep_frame)
     async with aiohttp.ClientSession() as session:
@@ -75,6 +81,8 @@ async def _run(
                 for task in tasks:
                     if task.done():
                         task.result()
+                if failed:
+                    raise failed[0]
                 writer.tick(at.micros())
                 health.come_round()
                 if rounds % 5 == 0:

@@ -7,7 +7,7 @@ from pathlib import Path
 from streams.feed.burning import Burning
 from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed
-from streams.feed.chains.chosen import CHAINS, Overhearing, chain_feed
+from streams.feed.chains.chosen import CHAINS, Only, Overhearing, chain_feed
 from streams.feed.chains.ledger import Prices
 from streams.feed.chains.whale_blocks_feed import WhaleBlocksFeed
 from streams.feed.connection import Time
@@ -48,7 +48,8 @@ def feeds_of(
     if chains := _asked(settings)[1]:
         prices = Prices()
         outlet = Overhearing(outlet, prices)
-        feeds += [_chain(settings, name, outlet, at, prices) for name in chains]
+        only = outlet if assets is None else Only(outlet, assets)
+        feeds += [_chain(settings, name, only, at, prices) for name in chains]
     burning = Burning({protocol.venue: protocol.share for protocol in described})
     for protocol in described:
         venue = protocol.venue

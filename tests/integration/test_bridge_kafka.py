@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic
 from scripted_venues.ears import until
 from stages import running
 
@@ -15,7 +16,10 @@ from schemas.codec import decode_many
 from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
+from streams.kafka import topics_admin
 from streams.kafka.records import partition_of
+
+THEIRS = ("trades-BINANCE_FUTURES-BTC-USDT-PERP", "liquidations-BYBIT-BTC-USDT-PERP")
 
 
 def produce(kafka: str, first: int, count: int) -> None:
@@ -33,10 +37,10 @@ def produce(kafka: str, first: int, count: int) -> None:
             "price": 90_000.0, "id": None, "status": None, "timestamp": now - 0.1,
             "receipt_timestamp": now,
         }  # fmt: skip
-        producer.produce("trades-BINANCE_FUTURES-BTC-USDT-PERP", json.dumps(print_))
-        producer.produce("liquidations-BYBIT-BTC-USDT-PERP", json.dumps(forced))
-    producer.produce("trades-BINANCE_FUTURES-BTC-USDT-PERP", b"{broken")
-    producer.flush(20)
+        producer.produce(THEIRS[0], json.dumps(print_))
+        producer.produce(THEIRS[1], json.dumps(forced))
+    producer.produce(THEIRS[0], b"{broken")
+    assert producer.flush(20) == 0
 
 
 def everything(kafka: str, topic: str) -> list[tuple[int, bytes | None, object]]:
@@ -73,9 +77,15 @@ def test_cryptofeeds_topics_become_ours_once_each_also_when_the_bridge_is_killed
         records = [record for _, _, record in everything(clean_topics, "liquidations")]
         return [r for r in records if isinstance(r, FeedStatus) and r.state == "alive"]
 
+    made = topics_admin.admin_client(clean_topics).create_topics(
+        [NewTopic(t, 2, 1) for t in THEIRS]
+    )
+    for topic in made.values():
+        topic.result()
     produce(clean_topics, 0, 50)
     command = [sys.executable, "-m", "streams.cli", "bridge", "cryptofeed"]
-    first = subprocess.Popen(command, env=os.environ | given, stderr=subprocess.DEVNULL)
+    log = (tmp_path / "1.log").open("wb")
+    first = subprocess.Popen(command, env=os.environ | given, stderr=log)
     try:
         until(lambda: len(ids("trades", Trade)) >= 50, "trades", 60)
     finally:

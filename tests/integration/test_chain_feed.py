@@ -212,7 +212,7 @@ def test_whale_alert_is_asked_with_its_key_named_by_labels_and_its_hourly_cap_is
         await site.start()
         port = site._server.sockets[0].getsockname()[1]
         settings = Settings(
-            data_dir=str(data_dir), venues="whale_alert", whale_alert_key="secret-key",
+            data_dir=str(data_dir), venues="whale_alert", assets="all", whale_alert_key="secret-key",
             venue_urls=f"whale_alert.ws=ws://127.0.0.1:{port}/ws",
         )  # fmt: skip
         label_file.save(label_file.file_of(settings.data_dir), LABELS)
@@ -294,7 +294,7 @@ def test_whale_alerts_rest_v2_is_followed_page_by_page_and_through_an_outage():
         await site.start()
         port = site._server.sockets[0].getsockname()[1]
         settings = Settings(
-            data_dir=str(data_dir), venues="whale_alert", whale_alert_key="secret-key",
+            data_dir=str(data_dir), venues="whale_alert", assets="all", whale_alert_key="secret-key",
             venue_urls=f"whale_alert.rest=http://127.0.0.1:{port}/ethereum",
         )  # fmt: skip
         label_file.save(label_file.file_of(settings.data_dir), LABELS)
@@ -325,7 +325,7 @@ def test_whale_alerts_rest_v2_is_followed_page_by_page_and_through_an_outage():
 def test_coins_are_worth_what_the_venue_beside_them_printed_last(tmp_path):
     async def play():
         node, kept = Node(began()), Kept()
-        node.add("r", 100, "q", usdt=1.0, ether=50.0)
+        node.add("r", 100, "q", usdt=5e6, ether=50.0)  # dollars are not among the coins wanted
         with serving(Binance()) as binance:
             async with node.serving() as url, aiohttp.ClientSession() as session:
                 settings = Settings(

@@ -56,3 +56,28 @@ def test_frames_that_a_killed_recorder_left_are_played_with_the_identities_of_li
     assert {name for name in heard if "open_interest" not in name} == expected
     assert len(heard) == len(set(heard))
     assert source.name == "raw frames, 1 file"
+
+
+def test_a_folder_that_takes_no_more_ends_the_recorder_and_says_so(tmp_path: Path) -> None:
+    with serving(SCRIPTS["bybit"]()) as bybit:
+        full = tmp_path / "full"
+        full.mkdir()
+        command = [
+            sys.executable, "-c",
+            "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+            "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+            "from streams.cli import main; main(sys.argv[1:])",
+            "record", str(full), "--venues", "bybit", "--assets", "BTC,ETH",
+            "--data-dir", str(tmp_path / "data"), "--venue-urls", process_urls(bybit=bybit),
+        ]  # fmt: skip
+        recorder = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        clock = Fast(1)
+        try:
+            until(lambda: bybit.subscribed("publicTrade.BTCUSDT"), "subscribed", 60)
+            bybit.emit(*(clock.event("trade", "BTCUSDT", number) for number in range(3_000)))
+            assert recorder.wait(20) == 1
+        finally:
+            recorder.kill()
+            recorder.wait()
+        assert recorder.stderr is not None
+        assert "File too large" in recorder.stderr.read()

@@ -1,6 +1,6 @@
 """Which chains settings ask for, and how each is heard."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from schemas.market import Trade
 from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
-from streams.feed.chains.ledger import Ledger, Prices
+from streams.feed.chains.ledger import Ledger, Prices, coin_of
 from streams.feed.chains.whale import WhaleAlertDialogue
 from streams.feed.chains.whale_blocks_feed import Asking, WhaleBlocksFeed
 from streams.feed.connection import Time
@@ -100,6 +100,23 @@ def _tokens(settings: Settings, chain: str) -> Instruments:
         return registry.bundled(chain)
     document = msgspec.json.decode(listed.read_bytes())
     return registry.instruments_of(chain, document, str(listed))
+
+
+class Only:
+    """An outlet that passes on what is of some coins, wrapped or not."""
+
+    def __init__(self, outlet: Outlet, assets: Collection[str]) -> None:
+        self.say = outlet.say
+        self.letter = outlet.letter
+        self.room = outlet.room
+        self._pass_on = outlet.records
+        self._assets = assets
+
+    def records(self, topic: str, records: Sequence[msgspec.Struct]) -> None:
+        """Take records of a topic."""
+        wanted = [one for one in records if coin_of(one.asset) in self._assets]  # type: ignore[attr-defined]
+        if wanted:
+            self._pass_on(topic, wanted)
 
 
 class Overhearing:

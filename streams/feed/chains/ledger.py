@@ -30,6 +30,11 @@ PRICE_LASTS = 300 * SECOND
 Price = Callable[[str, int], float | None]
 
 
+def coin_of(asset: str) -> str:
+    """Return the coin that a wrapped one stands for, others as they are."""
+    return _COIN_OF.get(asset, asset)
+
+
 class Prices:
     """The last price heard of each coin, in dollars."""
 
@@ -103,7 +108,7 @@ class Ledger:
         """Return a record with its worth, None for a transfer too small to matter."""
         if record.notional_usd is not None or record.quantity is None:
             return record
-        asset = _COIN_OF.get(record.asset, record.asset)
+        asset = coin_of(record.asset)
         price = 1.0 if asset in DOLLARS else self._price(asset, record.ts_recv)
         if isinstance(record, Liquidation):
             worth = 0.0 if price is None else record.quantity * price
