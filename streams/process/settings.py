@@ -73,7 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ""
     kafka_key_file: Annotated[str, Meta(description="PEM of its key, without a passphrase")] = ""
     venues: Annotated[
-        str, Meta(description="venues that `feed` hears, comma separated: binance,bybit")
+        str,
+        Meta(description="venues and chains that `feed` hears, comma separated: binance,ethereum"),
     ] = "binance,bybit"
     assets: Annotated[
         str, Meta(description="coins that `feed` hears, comma separated: BTC,ETH; or all")
