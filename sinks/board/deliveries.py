@@ -39,7 +39,7 @@ class Outbox(NamedTuple):
     def states(self, alerts: Iterable[Row]) -> dict[str, str]:
         """Return in words what became of each alert, by its id."""
         rows = sorted(alerts, key=lambda row: (row["ts_event"], row["ts_detect"], row["alert_id"]))
-        if self.path is None or not self.path.exists():
+        if not rows or self.path is None or not self.path.exists():
             return {row["alert_id"]: self.without for row in rows}
         try:
             with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as outbox:

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from sinks.board.deliveries import Outbox
-from sinks.board.panels import Ask, Moment, age_s, moment, shared
+from sinks.board.panels import Ask, Moment, age_s, epoch_s, moment, shared
 from sinks.board.queries import SHARED
 from sinks.board.state import MOVING_S, state
 from sinks.sql.protocol import QueryError
@@ -27,8 +27,11 @@ from sinks.sql.reader import Cancelled
 
 log = logging.getLogger("undertow.board")
 
-#: A poll begins at most so often, seconds; and waits this many times what the last one took.
-EVERY_S, REST = 1.0, 3.0
+#: A poll begins at most so often, seconds; and waits this many times what the last one took, but
+#: no longer than that.
+EVERY_S, REST, LATEST_S = 1.0, 2.0, 5.0
+#: A panel is asked again when its tables changed, or the data went on so far, seconds.
+AGED_S = 60.0
 #: Events kept for listeners that come back, and at most so many bytes of them.
 KEPT, KEPT_BYTES = 600, 16_000_000
 #: ClickHouse's codes for a table or a column that is not there.
@@ -90,7 +93,6 @@ class Live:
         self._ask = ask
         self._call = call
         self._source = source
-        self._delivered: tuple[int, ...] = ()
         self._life = uuid.uuid4().hex[:8]
         #: Of the last event that changed a panel.
         self._number = 1
@@ -98,7 +100,9 @@ class Live:
         self._ring_bytes = 0
         self.listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
-        self._moment = Moment(None, -1)
+        self._moment = Moment(None, {})
+        #: What each panel's tables holds when it was asked last, and the data's time.
+        self._asked: dict[str, tuple[Any, ...]] = {}
         self._moved_at = -MOVING_S
         self._polled = False
         self.panels: Panels = {name: [] for name in SHARED}
@@ -149,17 +153,19 @@ class Live:
         run, delivered = self._source.run(), self._source.outbox.stamp()
         seen = await self._call(lambda: moment(self._ask, run))
         first = not self._polled
-        changed = seen != self._moment or delivered != self._delivered
-        if changed and not first and seen.at != self._moment.at:
+        due = {
+            name: holds
+            for name, holds in _holdings(seen, delivered).items()
+            if first or self._is_due(name, holds)
+        }
+        panels = self.panels | await self._call(
+            lambda: shared(self._ask, seen.at, self._source.outbox, due)
+        )
+        # Only now: what could not be asked is due again.
+        if not first and seen.at != self._moment.at:
             self._moved_at = time.monotonic()
-        self._moment, self._delivered = seen, delivered
-        if changed or first:
-            panels: Panels = await self._call(
-                lambda: shared(self._ask, seen.at, self._source.outbox)
-            )
-        else:
-            panels = self.panels
-        self._polled = True
+        self._moment, self._polled = seen, True
+        self._asked |= due
         before = self._state
         self._state = self._judged(panels)
         differing = _differing(self.panels, panels)
@@ -177,6 +183,11 @@ class Live:
         elif self._state != before:
             self._tell(self.head())
 
+    def _is_due(self, name: str, holds: tuple[Any, ...]) -> bool:
+        *stored, second = holds
+        *stored_then, second_then = self._asked[name]
+        return stored != stored_then or abs(second - second_then) >= AGED_S
+
     def _judged(self, panels: Panels) -> dict[str, Any]:
         age = age_s(self._moment.at, datetime.now(UTC))
         moving = time.monotonic() - self._moved_at < MOVING_S
@@ -192,7 +203,7 @@ class Live:
                 # Whatever it is: listeners are told that nothing is known, and it is tried again.
                 self._fail(problem)
             took = time.monotonic() - began
-            await asyncio.sleep(max(EVERY_S, REST * took))
+            await asyncio.sleep(max(EVERY_S, min(REST * took, LATEST_S)))
         # Whoever comes next begins with what is then.
         self._polled = False
 
@@ -227,6 +238,19 @@ class Live:
         kept = [event for event in self._ring if event.number > last]
         whole = last == self._number or (kept and kept[0].number == last + 1)
         return kept if whole else None
+
+
+def _holdings(seen: Moment, delivered: tuple[int, ...]) -> dict[str, tuple[Any, ...]]:
+    """Return what the tables of each panel hold, and the data's time, seconds."""
+    second = epoch_s(seen.at) if seen.at else 0.0
+    return {
+        name: (
+            [seen.stored.get(table) for table in panel.tables],
+            delivered if name == "alerts" else (),
+            second,
+        )
+        for name, panel in SHARED.items()
+    }
 
 
 def _differing(before: Mapping[str, Rows], after: Mapping[str, Rows]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Answers to the board's questions: as rows, as text for a download, or as the SQL itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -24,16 +24,16 @@ class BadQuestion(ValueError):
 
 
 class Moment(NamedTuple):
-    """The data's own time, None where nothing is stored, and a number of what is stored."""
+    """The data's own time, None where nothing is stored, and rows and bytes of each table."""
 
     at: str | None
-    stored: int
+    stored: dict[str, tuple[int, int]]
 
 
 def moment(ask: Ask, run: str) -> Moment:
     """Return where the data end; raises QueryError."""
     [row] = rows_of(ask(clock(run), {"run": run} if run else {}, "JSONCompact"))
-    return Moment(row["at"] or None, int(row["stored"] or 0))
+    return Moment(row["at"] or None, {name: (rows, size) for name, rows, size in row["stored"]})
 
 
 def rows_of(answer: bytes) -> list[dict[str, Any]]:
@@ -88,21 +88,25 @@ def answer(ask: Ask, name: str, values: Mapping[str, str], fmt: str) -> bytes:
     return orjson.dumps({"at": values.get("at"), "rows": rows, "step": values.get("step")})
 
 
-def shared(ask: Ask, at: str | None, outbox: Outbox) -> dict[str, list[dict[str, Any]]]:
-    """Return what every reader sees as of `at`, by panel; raises QueryError.
+def shared(
+    ask: Ask, at: str | None, outbox: Outbox, names: Collection[str] = SHARED.keys()
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what every listener sees as of `at`, by panel; raises QueryError.
 
     What became of the alerts is as of now.
     """
     if at is None:
-        return {name: [] for name in SHARED}
+        return {name: [] for name in names}
     values = {"at": at, "usd": "0"}
     rows = {
         name: rows_of(ask(panel.sql, {v: values[v] for v in panel.values()}, "JSONCompact"))
         for name, panel in SHARED.items()
+        if name in names
     }
     # Beside a run the outbox knows sooner than the store.
-    states = outbox.states([row for row in rows["alerts"] if not row["delivery"]])
-    for row in rows["alerts"]:
+    alerts = rows.get("alerts", [])
+    states = outbox.states([row for row in alerts if not row["delivery"]])
+    for row in alerts:
         row["delivery"] = row["delivery"] or states[row["alert_id"]]
     return rows
 
@@ -110,6 +114,11 @@ def shared(ask: Ask, at: str | None, outbox: Outbox) -> dict[str, list[dict[str,
 def age_s(at: str | None, now: datetime) -> float | None:
     """Return how long ago a moment was."""
     return None if at is None else (now - _parsed(at)).total_seconds()
+
+
+def epoch_s(at: str) -> float:
+    """Return a moment in seconds."""
+    return _parsed(at).timestamp()
 
 
 def _parsed(at: str) -> datetime:

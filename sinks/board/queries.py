@@ -14,28 +14,29 @@ POINTS = 1_800
 _STATEMENTS = Path(__file__).parent / "statements"
 _VALUE = re.compile(r"\{(\w+):([^}]+)\}")
 
-#: What tells the rows of each panel apart. All readers see these, so one poll serves them all.
+#: What tells the rows of each panel apart, and the tables that it rests on. All listeners see
+#: these, so one poll serves them all.
 _SHARED = {
-    "episodes": ("episode_id",),
-    "changed": ("episode_id",),
-    "market": ("episode_id",),
-    "stress": ("episode_id",),
-    "scores": ("asset", "position_side"),
-    "totals": ("asset", "venue"),
-    "tape": ("event_id",),
-    "whales": ("event_id", "venue"),
-    "alerts": ("alert_id",),
-    "feeds": ("venue",),
-    "silent": ("dedup_key",),
-    "gaps": ("producer", "state", "ts_event", "reason"),
-    "letters": ("topic", "reason"),
+    "episodes": (("episode_id",), ("cascades",)),
+    "changed": (("episode_id",), ("cascades", "liquidations")),
+    "market": (("episode_id",), ("market_cascades",)),
+    "stress": (("episode_id",), ("stress",)),
+    "scores": (("asset", "position_side"), ("scores",)),
+    "totals": (("asset", "venue"), ("liquidations",)),
+    "tape": (("event_id",), ("liquidations",)),
+    "whales": (("event_id", "venue"), ("whale_selling", "whale_transfers")),
+    "alerts": (("alert_id",), ("alerts", "notifications")),
+    "feeds": (("venue",), ("liquidations", "bars")),
+    "silent": (("dedup_key",), ("alerts",)),
+    "gaps": (("producer", "state", "ts_event", "reason"), ("feed_status",)),
+    "letters": (("topic", "reason"), ("dead_letters",)),
 }
 #: And of those that are asked for by asset or episode.
 _SINGLE = {
-    "chart": ("t",),
-    "curve": ("t",),
-    "marks": ("episode_id", "phase", "ts_event"),
-    "waterfall": ("level_bps",),
+    "chart": (("t",), ("bars", "liquidations")),
+    "curve": (("t",), ("scores",)),
+    "marks": (("episode_id", "phase", "ts_event"), ("cascades",)),
+    "waterfall": (("level_bps",), ("cascades", "liquidations", "bars")),
 }
 #: Where a table's rows say how far the data go.
 _ENDS = (
@@ -49,20 +50,21 @@ _ENDS = (
 
 
 class Panel(NamedTuple):
-    """A statement, and the columns that tell its rows apart."""
+    """A statement, the columns that tell its rows apart, and the tables that it rests on."""
 
     sql: str
     key: tuple[str, ...]
+    tables: tuple[str, ...]
 
     def values(self) -> set[str]:
         """Return the names of the values that the statement asks for."""
         return {match[1] for match in _VALUE.finditer(self.sql)}
 
 
-def _read(keys: Mapping[str, tuple[str, ...]]) -> dict[str, Panel]:
+def _read(panels: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]) -> dict[str, Panel]:
     return {
-        name: Panel((_STATEMENTS / f"{name}.sql").read_text().strip(), key)
-        for name, key in keys.items()
+        name: Panel((_STATEMENTS / f"{name}.sql").read_text().strip(), key, tables)
+        for name, (key, tables) in panels.items()
     }
 
 
@@ -84,11 +86,14 @@ def as_sql(sql: str, values: Mapping[str, str]) -> str:
 
 
 def clock(run: str) -> str:
-    """Return the statement of the data's own time, and a number that changes with what is stored.
+    """Return the statement of the data's own time, and of how much each table holds.
 
-    `run` restricts it to the rows of one embedded run, which may lie before others' rows.
+    `run` restricts the time to the rows of one embedded run, which may lie before others' rows.
     """
     where = " WHERE kafka_topic = {run:String}" if run else ""
     each = " UNION ALL ".join(f"SELECT maxOrNull({t}) AS t FROM {name}{where}" for name, t in _ENDS)
-    stored = "SELECT sum(total_rows) FROM system.tables WHERE database = currentDatabase()"
+    stored = (
+        "SELECT groupArray((name, total_rows, total_bytes)) FROM system.tables"
+        " WHERE database = currentDatabase() AND total_rows IS NOT NULL"
+    )
     return f"SELECT toString(max(t)) AS at, ({stored}) AS stored FROM ({each})"

@@ -351,7 +351,8 @@ class _Store:
     def ask(self, sql: str, values: Any, fmt: str) -> bytes:
         self.asked += 1
         if "AS stored" in sql:
-            rows = [["2025-11-21 07:00:00.000000", self.stored]]
+            stored = [["liquidations", self.stored, 10 * self.stored]]
+            rows = [["2025-11-21 07:00:00.000000", stored]]
             return json.dumps({"meta": [{"name": "at"}, {"name": "stored"}], "data": rows}).encode()
         names = ["event_id", "notional_usd"] if "multiIf(l.notional_usd" in sql else ["episode_id"]
         rows = [[one, 1.0] for one in self.tape] if names[0] == "event_id" else []
