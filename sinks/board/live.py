@@ -184,9 +184,12 @@ class Live:
             self._tell(self.head())
 
     def _is_due(self, name: str, holds: tuple[Any, ...]) -> bool:
-        *stored, second = holds
-        *stored_then, second_then = self._asked[name]
-        return stored != stored_then or abs(second - second_then) >= AGED_S
+        stored, delivered, second = holds
+        stored_then, delivered_then, second_then = self._asked[name]
+        # A table over shards does not say what it holds.
+        if None in stored or (stored, delivered) != (stored_then, delivered_then):
+            return True
+        return bool(abs(second - second_then) >= AGED_S)
 
     def _judged(self, panels: Panels) -> dict[str, Any]:
         age = age_s(self._moment.at, datetime.now(UTC))

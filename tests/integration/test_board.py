@@ -25,6 +25,7 @@ from schemas.notifications import NotificationStep
 from sinks.board import live as live_module
 from sinks.board.live import Live
 from sinks.board.pages import Board
+from sinks.board.queries import SHARED
 from sinks.board.serve import EmbeddedBoard, server, serving
 from sinks.clickhouse.client import Batch, Writer, chdb_path, open_client
 from sinks.clickhouse.migrate import migrate
@@ -345,13 +346,16 @@ class _Store:
 
     def __init__(self) -> None:
         self.stored = 0
+        self.over_shards = False
         self.tape: list[str] = []
         self.asked = 0
 
     def ask(self, sql: str, values: Any, fmt: str) -> bytes:
         self.asked += 1
         if "AS stored" in sql:
-            stored = [["liquidations", self.stored, 10 * self.stored]]
+            tables = {table for panel in SHARED.values() for table in panel.tables}
+            stored = [[table, self.stored, 10 * self.stored] for table in sorted(tables)]
+            stored = [] if self.over_shards else stored
             rows = [["2025-11-21 07:00:00.000000", stored]]
             return json.dumps({"meta": [{"name": "at"}, {"name": "stored"}], "data": rows}).encode()
         names = ["event_id", "notional_usd"] if "multiIf(l.notional_usd" in sql else ["episode_id"]
@@ -401,6 +405,10 @@ def test_whoever_comes_back_is_told_what_was_missed_once_and_others_all_anew() -
         asked = store.asked
         await board.refresh()
         assert store.asked == asked + 1  # nothing is stored anew: the clock alone was asked
+        store.over_shards = True  # tables that do not say what they hold are always asked
+        await board.refresh()
+        await board.refresh()
+        assert store.asked == asked + 1 + 2 * (1 + len(SHARED))
         await board.close()
 
     asyncio.run(scene())
