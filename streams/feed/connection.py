@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 
 from schemas.market import Trade
+from schemas.words import SECOND
 from streams.feed.dialogue import Dialogue, Heard
 from streams.feed.liveness import Liveness
 from streams.process.clock import now_us
@@ -21,6 +22,8 @@ EARLY = 0.02
 SETTLES_WITHIN_S = 60.0
 #: After settling, the first data is awaited so long before the old one may be let go, seconds.
 DELIVERS_WITHIN_S = 5.0
+#: Older trades are no sign of life: a subscription may begin with them, microseconds.
+RECENT = 60 * SECOND
 TICK_S = 0.1
 CLOSE_S = 2.0
 MOST_BYTES = 16 * 1024 * 1024
@@ -88,6 +91,7 @@ class Connection:
         self._at = at
         self._liveness = Liveness(at.steady(), where.has_trades)
         self._gives_up = False
+        self._began_at = at.micros()
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Live until either side ends it; `reason` then says why."""
@@ -199,6 +203,9 @@ class Connection:
         status.frames += 1
         self._listener.frame(self._socket, frame, ts_recv)
         heard = self._dialogue.hear(frame, ts_recv, now)
+        if heard.late:
+            self._listener.lost(name, self._began_at, heard.late)
+            self._listener.back(name, ts_recv)
         if heard.missed:
             self._listener.lost(name, self._status.ts_frame, heard.missed)
             self._listener.back(name, ts_recv)
@@ -206,9 +213,10 @@ class Connection:
             await self._send(ws, heard.reply)
         if heard.leave:
             self.leave(heard.leave)
-        if heard.records and not heard.history:
+        first = heard.records[0] if heard.records and not heard.history else None
+        if first is not None:
             status.ts_records = ts_recv
-            if isinstance(heard.records[0], Trade):
+            if isinstance(first, Trade) and first.ts_event > ts_recv - RECENT:
                 self._liveness.trades(now)
         if heard.records or heard.refusals:
             status.records += len(heard.records)

@@ -5,7 +5,7 @@
     ended()        the connection is gone: whom to suspect, should it have died of a request
 
 A request refused whole is asked for again in halves, until the bad stream stands alone and is set
-aside. One that is not answered is asked for once more by itself, then set aside too: the others
+aside. One that is not answered is asked for once more by itself, and then each minute: the others
 live on. A connection that dies over an unanswered request is treated like a refusal.
 """
 
@@ -22,13 +22,16 @@ from streams.feeds.instruments import Instruments
 
 #: A request without an answer for so long is asked once more by itself, seconds.
 ANSWERED_WITHIN_S = 10.0
+#: One that was not answered twice is asked for again so often, seconds.
+ASKED_AGAIN_S = 60.0
 Group = tuple[Stream, ...]
 
 
 class Heard(msgspec.Struct):
     """What a frame gave: records and complaints, what to send back, and a reason to leave.
 
-    `missed`: by their numbers, messages before this one never came.
+    `missed`: by their numbers, messages before this one never came. `late`: a subscription came
+    about so late that what it gave since the connection began is missing.
     """
 
     records: list[msgspec.Struct] = []
@@ -37,6 +40,7 @@ class Heard(msgspec.Struct):
     leave: str = ""
     history: bool = False
     missed: str = ""
+    late: str = ""
 
 
 class Dialogue(Interface):
@@ -67,11 +71,17 @@ class Plan:
         self.aside: dict[Stream, str] = {}
         self.suspects: list[Group] = []
         self.news: list[tuple[Stream, str]] = []
+        self._reported: set[Stream] = set()
 
     def set_aside(self, stream: Stream, reason: str) -> None:
-        """Leave a stream out from now on; `news` has it for those who tell people."""
-        if stream not in self.aside:
-            self.aside[stream] = reason
+        """Leave a stream out from now on."""
+        self.aside[stream] = reason
+        self.report(stream, reason)
+
+    def report(self, stream: Stream, reason: str) -> None:
+        """Put what is wrong with a stream, once, into `news` for those who tell people."""
+        if stream not in self._reported:
+            self._reported.add(stream)
             self.news.append((stream, reason))
 
     def suspect(self, group: Group, reason: str) -> None:
@@ -125,12 +135,16 @@ class VenueDialogue:
         self._sent = float("-inf")
         self._pinged: float | None = None
         self._confirmed_any = False
+        self._mute: dict[Stream, float] = {}
         self._last: int | None = None
 
     def due(self, now: float) -> list[str | bytes]:
         """Return what is to be sent now: at most one request in the venue's pace, and a ping."""
         sends: list[str | bytes] = []
         self._unanswered(now)
+        for stream in [one for one, due_at in self._mute.items() if now >= due_at]:
+            self._mute[stream] = now + 2 * ASKED_AGAIN_S
+            self._waiting.append(((stream,), True))
         if now - self._sent >= self._protocol.pace_s:
             if self._greeting:
                 sends.append(self._greeting.popleft())
@@ -159,8 +173,10 @@ class VenueDialogue:
         return heard
 
     def is_settled(self) -> bool:
-        """Say whether every subscription was confirmed, or set aside."""
-        return not (self._waiting or self._asking or self._greeting)
+        """Say whether every subscription was confirmed, set aside, or is not answered."""
+        under_way = [group for group, _ in self._waiting]
+        under_way += [tuple(asking.streams) for asking in self._asking.values()]
+        return not self._greeting and all(s in self._mute for group in under_way for s in group)
 
     def ended(self) -> None:
         """Suspect what was asked for and not answered when the connection died."""
@@ -214,7 +230,9 @@ class VenueDialogue:
         if answer.refused_request is not None:
             self._refused_whole(answer)
         for name in answer.confirmed:
-            self._answered(name)
+            stream = self._answered(name)
+            if stream is not None and self._mute.pop(stream, None) is not None:
+                heard.late = f"{name} was answered late"
         for name, reason in answer.refused.items():
             if (stream := self._answered(name)) is not None:
                 self.plan.set_aside(stream, reason)
@@ -253,6 +271,7 @@ class VenueDialogue:
             asking = self._asking.pop(number)
             for stream in asking.streams:
                 if asking.again:
-                    self.plan.set_aside(stream, "the venue does not answer the subscription")
+                    self.plan.report(stream, "the venue does not answer the subscription")
+                    self._mute[stream] = now + ASKED_AGAIN_S
                 else:
                     self._waiting.append(((stream,), True))

@@ -23,12 +23,12 @@ class Past(msgspec.Struct):
 async def past(
     rest: Rest,
     instruments: Instruments,
-    requests: Sequence[Get],
+    requests: Sequence[Get] | None,
     span: tuple[int, int],
     ts_recv: int,
 ) -> Past:
     """Return what the venue keeps of a stream in `span` (after, before; microseconds)."""
-    if not requests:
+    if requests is None:
         return Past(missing="the venue keeps no history of it")
     whole = Past()
     for request in requests:

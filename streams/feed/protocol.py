@@ -19,12 +19,14 @@ class Stream(NamedTuple):
     """One subscription: the topics of its records, its parser's channel, the venue's name of it.
 
     `symbol` is empty where the stream is of all instruments. `name` is what acknowledgements say.
+    `is_reading`: each record of it replaces the last, so that none is missed by who was away.
     """
 
     topics: tuple[str, ...]
     channel: str
     name: str
     symbol: str = ""
+    is_reading: bool = False
 
 
 class Answer(msgspec.Struct):
@@ -70,16 +72,15 @@ class Get(NamedTuple):
         return f"{self.path}?{urlencode(self.query)}" if self.query else self.path
 
 
-#: (stream, symbols, after, before) -> first pages of what it gave in that span, microseconds;
-#: `symbols` are those that are wanted, for a stream of all.
-First = Callable[[Stream, Sequence[str], int, int], list[Get]]
+#: (stream, symbols, after, before) -> first pages of what it gave in that span, microseconds, None
+#: where the venue keeps none; `symbols` are those that are wanted, for a stream of all.
+First = Callable[[Stream, Sequence[str], int, int], list[Get] | None]
 #: (request, answer, times of its records, after, before) -> the next page, None behind the last.
 Next = Callable[[Get, bytes, Sequence[int], int, int], Get | None]
 
 
-def no_first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
-    """Return nothing: the venue keeps no history of this."""
-    return []
+def no_first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> None:
+    """Return None: the venue keeps no history of this."""
 
 
 def no_next(

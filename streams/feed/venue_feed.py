@@ -21,7 +21,7 @@ from streams.feed.connection import LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
 from streams.feed.history import past
 from streams.feed.link import Connects, Link
-from streams.feed.outages import Outage, Outages
+from streams.feed.outages import Outages
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol, Stream, sharded
 from streams.feed.recent import Recent
@@ -72,7 +72,7 @@ class VenueFeed:
         self._at = at
         self._recent = Recent()
         self._plans: dict[str, Plan] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: asyncio.TaskGroup
         self._outages = Outages(wanted.producer, {}, RAW_TOPICS)
         self._instruments: Instruments
         self._rest: Rest
@@ -99,6 +99,7 @@ class VenueFeed:
                     served.setdefault(topic, set()).add(name)
         self._begin(served)
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             for link in self.links:
                 tasks.create_task(link.keep(session))
             tasks.create_task(self._speak())
@@ -188,29 +189,27 @@ class VenueFeed:
         self._outages.back(link, until)
         live = len(self._plans[link].live())
         self._outages.connected(link, until, f"{live} streams")
-        task = asyncio.create_task(self._catch_up(link))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.create_task(self._catch_up(link))
 
     async def _catch_up(self, link: str) -> None:
         """Ask for what a link missed, then say topic by topic what is missing for good."""
         outages = {topic: self._outages.outage(link, topic) for topic in ("liquidations", "trades")}
-        lost = {topic: outage for topic, outage in outages.items() if outage is not None}
-        missing: dict[str, Counter[str]] = {topic: Counter() for topic in lost}
-        streams = sorted(self._plans[link].live(), key=lambda stream: stream.topics)
-        for topic, outage in lost.items():
-            if outage.is_first or outage.until is None:
-                continue
+        # Spans as they are now: a link may be lost again while its history is asked for.
+        spans = {
+            topic: (outage.since, outage.until, outage.is_first)
+            for topic, outage in outages.items()
+            if outage is not None and outage.until is not None
+        }
+        missing: dict[str, Counter[str]] = {topic: Counter() for topic in spans}
+        streams = [stream for stream in self._plans[link].live() if not stream.is_reading]
+        for topic, (since, until, is_first) in spans.items():
             # Forced orders first: most venues keep none, and nobody waits for them then.
-            for stream in [one for one in streams if one.topics[-1] == topic]:
-                reason = await self._fill(stream, (outage.since, outage.until))
-                for affected in set(stream.topics) & lost.keys():
-                    missing[affected][reason] += 1
-            if topic == "liquidations":
-                self._close(link, topic, outage, missing[topic])
-        for topic, outage in lost.items():
-            if topic != "liquidations" or outage.is_first:
-                self._close(link, topic, outage, missing[topic])
+            for stream in [] if is_first else streams:
+                if stream.topics[-1] == topic:
+                    reason = await self._fill(stream, (since, until))
+                    for affected in set(stream.topics) & spans.keys():
+                        missing[affected][reason] += 1
+            self._close(link, topic, until, missing[topic])
 
     async def _fill(self, stream: Stream, span: tuple[int, int]) -> str:
         """Hand on what the venue keeps of a stream in a span; return why some is missing, or ""."""
@@ -223,8 +222,9 @@ class VenueFeed:
         await self._outlet.room()
         return answer.missing
 
-    def _close(self, link: str, topic: str, outage: Outage, reasons: Counter[str]) -> None:
-        if self._outages.outage(link, topic) is not outage or outage.until is None:
+    def _close(self, link: str, topic: str, until: int, reasons: Counter[str]) -> None:
+        outage = self._outages.outage(link, topic)
+        if outage is None or outage.until != until:
             return  # lost again meanwhile
         complete = reasons.pop("", 0)
         missing = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())

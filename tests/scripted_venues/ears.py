@@ -13,7 +13,7 @@ import aiohttp
 from schemas.status import DeadLetter, FeedStatus
 from scripted_venues.server import Event, ScriptedVenue
 from streams.feed.burning import Burning
-from streams.feed.connection import Time
+from streams.feed.connection import LinkStatus, Time
 from streams.feed.outages import Spoken
 from streams.feed.venue_feed import VenueFeed, Wanted
 from streams.feed.venues import PROTOCOLS
@@ -26,6 +26,7 @@ class Kept:
         self.records_of: dict[str, list] = {}
         self.letters: list[DeadLetter] = []
         self.said: list[Spoken] = []
+        self.links: list[LinkStatus] = []
 
     def records(self, topic, records) -> None:
         self.records_of.setdefault(topic, []).extend(records)
@@ -112,6 +113,7 @@ def hearing(
             results = await asyncio.gather(*tasks, return_exceptions=True)
             problems.extend(r for r in results if isinstance(r, Exception))
         for feed in feeds:
+            kept.links += feed.statuses()
             feed.end()
 
     thread = threading.Thread(target=asyncio.run, args=(live(),), daemon=True)

@@ -267,7 +267,8 @@ class ScriptedVenue:
             self.does.too_many -= 1
             return web.Response(status=429, headers={"Retry-After": self.does.retry_after_s})
         query = dict(request.query) | (await request.json() if request.can_read_body else {})
-        body = self.script.rest(request.path, query, self.tape)
+        in_order = sorted(self.tape, key=lambda event: event.ts)
+        body = self.script.rest(request.path, query, in_order)
         return web.json_response(body) if body is not None else web.Response(status=404)
 
 

@@ -61,14 +61,14 @@ def test_requests_keep_the_venues_pace() -> None:
     assert min(b - a for a, b in pairwise(times)) >= 0.299
 
 
-def test_a_subscription_without_an_answer_is_asked_again_alone_then_set_aside() -> None:
+def test_a_subscription_without_an_answer_is_asked_again_alone_then_told() -> None:
     wanted = plan()
     talk = dialogue(wanted)
     [(number, names)] = asked(talk.due(0.0))
     assert names == NAMES
     now = ANSWERED_WITHIN_S
     alone = []
-    while not talk.is_settled() and now < 200:
+    while not talk.is_settled() and now < 100:
         for number, again in asked(talk.due(now)):
             alone.append(again)
             if again != [NAMES[3]]:
@@ -107,3 +107,15 @@ def test_a_venue_that_drops_everybody_condemns_no_subscription() -> None:
         talk.ended()
     assert wanted.news == []
     assert len(wanted.live()) == 50
+
+
+def test_a_subscription_that_is_answered_late_says_that_something_is_missing() -> None:
+    talk = dialogue(Plan([Stream(TRADES, "publicTrade", NAMES[0], "C0USDT")]))
+    heard, now = [], 0.0
+    while now < 100 and not heard:
+        for number, _ in asked(talk.due(now)):
+            if now > 60:
+                heard.append(talk.hear(reply(number, True), RECV, now))
+        now += 0.1
+    assert "late" in heard[0].late
+    assert talk.is_settled()

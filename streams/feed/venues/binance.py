@@ -60,10 +60,10 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return Answer(confirmed=[stream.name for stream in asked.get(reply.id, ())])
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the first page of aggregate trades after a time; windows hold an hour at most."""
     if stream.channel != "aggTrade":
-        return []
+        return None
     cm = "_" in stream.symbol and stream.symbol.partition("_")[0].endswith("USD")
     query: dict[str, str | int] = {"symbol": stream.symbol, "limit": _PAGE}
     query |= {"startTime": after // 1000, "endTime": min(before, after + 3_600_000_000) // 1000}

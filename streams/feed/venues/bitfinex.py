@@ -58,7 +58,7 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return Answer(leave=_LEAVE.get(reply.code or 0, ""))
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last page of trades, or of forced orders, before a time."""
     query: dict[str, str | int] = {"start": after // 1000, "end": before // 1000 + 1}
     if stream.channel == "liq":

@@ -62,10 +62,10 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return NOTHING
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the first page of trades after a time."""
     if stream.channel != "trade":
-        return []
+        return None
     query: dict[str, str | int] = {
         "symbol": stream.symbol, "startTime": _moment(after), "endTime": _moment(before),
         "count": 1000, "start": 0,

@@ -55,10 +55,10 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return Answer(confirmed=[stream.name for stream in asked.get(number, ())])
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last thousand trades: all that the venue keeps for everyone."""
     if stream.channel != "publicTrade":
-        return []
+        return None
     category = "inverse" if stream.symbol.endswith("USD") else "linear"
     query: dict[str, str | int] = {"category": category, "symbol": stream.symbol, "limit": 1000}
     return [Get("rest", "/v5/market/recent-trade", query, "publicTrade")]

@@ -75,7 +75,7 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return Answer(confirmed=served, refused=lacking)
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the first page of trades after a time, forced ones among them."""
     query: dict[str, str | int] = {
         "instrument_name": stream.symbol, "start_timestamp": after // 1000,

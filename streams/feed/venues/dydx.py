@@ -69,7 +69,7 @@ def number_of(frame: bytes) -> int | None:
     return _NUMBERED.decode(frame).message_id
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last page of trades, forced ones among them."""
     path = f"/v4/trades/perpetualMarket/{stream.symbol}"
     return [Get("rest", path, {"limit": 1000}, f"v4_trades:{stream.symbol}")]

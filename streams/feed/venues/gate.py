@@ -67,10 +67,10 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return NOTHING
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last page of trades before a time, in whole seconds."""
     if stream.channel != "futures.trades":
-        return []
+        return None
     settle = "btc" if stream.symbol.endswith("_USD") else "usdt"
     query: dict[str, str | int] = {
         "contract": stream.symbol, "from": after // 1_000_000, "to": before // 1_000_000 + 1,

@@ -35,7 +35,7 @@ def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
     for one in instruments:
         coin = one.venue_symbol
         streams.append(Stream(TRADES, "trades", f"trades:{coin}", coin))
-        streams.append(Stream(FORCED, "activeAssetCtx", f"activeAssetCtx:{coin}", coin))
+        streams.append(Stream(FORCED, "activeAssetCtx", f"activeAssetCtx:{coin}", coin, True))
     return {"public": streams}
 
 
@@ -68,10 +68,10 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return NOTHING
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last trades of a coin, which are few."""
     if stream.channel != "trades":
-        return []
+        return None
     body = msgspec.json.encode({"type": "recentTrades", "coin": stream.symbol})
     return [Get("rest", "/info", {}, "trades", body)]
 

@@ -9,6 +9,9 @@ from streams.feed.protocol import BOTH, FORCED, NOTHING, Answer, Asked, Get, Pro
 from streams.feed.venues.replies import refused_by_text
 from streams.feeds.instruments import Instrument
 
+#: Pages overlap by it, as several prints may share one.
+_MILLISECOND = 1_000
+
 
 class _Reply(msgspec.Struct):
     event: str = ""
@@ -26,7 +29,7 @@ def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
     for one in instruments:
         product = one.venue_symbol
         streams.append(Stream(BOTH, "trade", f"trade:{product}", product))
-        streams.append(Stream(FORCED, "ticker", f"ticker:{product}", product))
+        streams.append(Stream(FORCED, "ticker", f"ticker:{product}", product, True))
     return {"futures": streams}
 
 
@@ -53,11 +56,14 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return NOTHING
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last hundred trades before a time, forced ones among them."""
     if stream.channel != "trade":
-        return []
-    query: dict[str, str | int] = {"symbol": stream.symbol, "lastTime": _moment(before)}
+        return None
+    query: dict[str, str | int] = {
+        "symbol": stream.symbol,
+        "lastTime": _moment(before + _MILLISECOND),
+    }
     return [Get("rest", "/derivatives/api/v3/history", query, stream.name)]
 
 
@@ -67,7 +73,7 @@ def following(
     """Return the page before one."""
     if not times or min(times) <= after:
         return None
-    return request._replace(query=request.query | {"lastTime": _moment(min(times))})
+    return request._replace(query=request.query | {"lastTime": _moment(min(times) + _MILLISECOND)})
 
 
 def _moment(micros: int) -> str:

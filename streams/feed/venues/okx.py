@@ -40,7 +40,7 @@ def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
     business = []
     for one in instruments:
         symbol = one.venue_symbol
-        public.append(Stream(FORCED, "open-interest", f"open-interest:{symbol}", symbol))
+        public.append(Stream(FORCED, "open-interest", f"open-interest:{symbol}", symbol, True))
         business.append(Stream(TRADES, "trades-all", f"trades-all:{symbol}", symbol))
     return {"public": public, "business": business}
 
@@ -73,7 +73,7 @@ def answer(frame: bytes, asked: Asked) -> Answer:
     return NOTHING
 
 
-def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get]:
+def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> list[Get] | None:
     """Return the last page of trades before a time; of forced orders a page a family."""
     if stream.channel == "trades-all":
         query: dict[str, str | int] = {
@@ -81,7 +81,7 @@ def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> li
         }  # fmt: skip
         return [Get("rest", "/api/v5/market/history-trades", query, "trades-all")]
     if stream.channel != "liquidation-orders":
-        return []
+        return None
     kind = stream.name.partition(":")[2]
     of_kind = [s for s in symbols if s.endswith("-SWAP") == (kind == "SWAP")]
     return [
@@ -101,7 +101,7 @@ def following(
     """Return the page before one."""
     if len(times) < int(request.query["limit"]) or min(times) <= after:
         return None
-    return request._replace(query=request.query | {"after": min(times) // 1000})
+    return request._replace(query=request.query | {"after": min(times) // 1000 + 1})
 
 
 PROTOCOL = Protocol(
