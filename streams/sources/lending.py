@@ -31,7 +31,7 @@ _WRAPPED = {"WBTC": "BTC", "CBBTC": "BTC", "TBTC": "BTC", "WETH": "ETH", "STETH"
 _BTC_DECIMALS = 8
 _COMET = re.compile(r"c([A-Za-z]+?)(?:v\d)?")
 _TX = re.compile(r"0x[0-9a-fA-F]{64}")
-_DAYS_S = 30 * 86_400.0
+_DAYS_S = 86_400.0
 
 
 class _AaveEvent(msgspec.Struct, array_like=True, gc=False):

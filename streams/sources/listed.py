@@ -53,16 +53,14 @@ def _forced(path: Path) -> Build:
     def build(x: _Forced) -> Liquidation:
         venue = venue_named(x.exchange)
         ts = stamp(x.timestamp, "timestamp")
-        received = ts
         if x.created_at and not has_zone(x.timestamp):
-            received = stamp(x.created_at, "created_at")
-            # SQLite's created_at is UTC; a time without a zone that lies behind it is local.
-            if abs(ts - received) > MAX_AHEAD:
-                ts -= round((ts - received) / _QUARTER) * _QUARTER
-            received = max(ts, received)
+            # SQLite's created_at is UTC, and when the row was written, not when it was received.
+            ahead = ts - stamp(x.created_at, "created_at")
+            if abs(ahead) > MAX_AHEAD:
+                ts -= round(ahead / _QUARTER) * _QUARTER
         instrument = instrument_of(venue, _symbol(venue, x.symbol))
         side = position_closed(x.side, None if venue in _POSITION_WORDS else True)
-        terms = Terms(x.quantity, x.price, ts, received)
+        terms = Terms(x.quantity, x.price, ts, ts)
         return liquidation(venue, instrument, side, terms, None, "unknown", "table")
 
     return build

@@ -132,12 +132,12 @@ _Row = tuple[int, int, Path, str, Any]
 def _merged(series: Ordered, of_many: int) -> Iterator[_Row]:
     window = max(LEAST_WINDOW, min(WINDOW, ROWS // of_many))
     waiting = sorted(
-        ((order.begins, turn, path, order) for turn, (path, order) in enumerate(series.files)),
+        ((_from(order), turn, path, order) for turn, (path, order) in enumerate(series.files)),
         reverse=True,
     )
     heap: list[tuple[int, int, _Row, Iterator[_Row]]] = []
     while heap or waiting:
-        while waiting and (not heap or waiting[-1][0] - NEAR <= heap[0][0]):
+        while waiting and (not heap or waiting[-1][0] <= heap[0][0]):
             _, turn, path, order = waiting.pop()
             rows = _in_order(path, series, order, window)
             if (first := next(rows, None)) is not None:
@@ -150,6 +150,12 @@ def _merged(series: Ordered, of_many: int) -> Iterator[_Row]:
             heapq.heappop(heap)
         else:
             heapq.heapreplace(heap, (following[0], turn, following, rows))
+
+
+def _from(order: Order) -> int:
+    """Return when a file is opened: before its first row, as far as that is known."""
+    unsure = (order.ends - order.begins) // 20 if order.goes_back else 0
+    return order.begins - NEAR - unsure
 
 
 def _in_order(path: Path, series: Ordered, order: Order, window: int) -> Iterator[_Row]:

@@ -169,6 +169,9 @@ def _blocks(path: Path, packed: str, size: int) -> Iterator[bytes]:
             if place:
                 file.readline()
             yield b"".join(islice(file, TOGETHER))
+        file.seek(size - WHOLE // PLACES)
+        file.readline()
+        yield file.read()
 
 
 def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
@@ -182,12 +185,10 @@ def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _places_in(block: bytes, whole: bool) -> Iterator[list[str]]:
-    """Yield lines that stand together: all of a block by sixteens, or its first ones."""
+    """Yield lines that stand together: all of a block by sixteens, or its first and last ones."""
     if not whole:
-        yield [
-            line.decode(errors="replace").rstrip("\r")
-            for line in block.split(b"\n", TOGETHER)[:TOGETHER]
-        ]
+        for some in (block.split(b"\n", TOGETHER)[:TOGETHER], block.rsplit(b"\n", TOGETHER)[1:]):
+            yield [line.decode(errors="replace").rstrip("\r") for line in some]
         return
     lines = iter(block.decode(errors="replace").splitlines())
     while together := list(islice(lines, TOGETHER)):

@@ -217,3 +217,13 @@ def test_a_parquet_file_of_any_known_table_is_read(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SourceError, match="cannot be unpacked"):
         open_source(tmp_path)
+
+
+def test_files_that_run_backwards_and_overlap_are_opened_in_time(tmp_path: Path) -> None:
+    """A file whose last line is its first in time is not awaited until its first line's time."""
+    for number, seconds in enumerate((range(0, 20_000, 2), range(1, 20_000, 2))):
+        rows = vision(seconds, number * 100_000).splitlines(keepends=True)
+        name = f"BTCUSDT-aggTrades-2023-11-{14 + number}.csv"
+        (tmp_path / name).write_text("".join(reversed(rows)))
+    counts, letters, _ = read(tmp_path)
+    assert (counts["Trade"], counts["bars"], counts["late"], letters) == (20_000, 20_000, 0, [])
