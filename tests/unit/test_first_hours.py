@@ -85,6 +85,14 @@ def test_after_the_first_hour_ten_times_the_rate_is_no_cascade() -> None:
     assert called([*at_rate(1, 0, 4_000), *at_rate(TENFOLD, 4_000, 4_420)], 4_480) == []
 
 
+def test_single_orders_minutes_apart_are_no_cascade_of_a_thin_asset() -> None:
+    """Each is far above an assumed usual of one in hours; a real recorder's quiet hours hold them."""
+    orders = [
+        liquidation(START + second, 0, 2e5, "PEPE", "bybit") for second in range(400, 3_600, 200)
+    ]
+    assert called(orders, 3_600) == []
+
+
 def test_the_assumed_mean_rate_from_the_first_minute_on_calls_nothing() -> None:
     assert called(list(at_rate(TENFOLD / 10, 0, 4_000)), 4_000) == []
 

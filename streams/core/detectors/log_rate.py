@@ -190,7 +190,9 @@ def step(
     if priors and history_s(state) < params.min_history_s:
         state.minute_score = _minute_score(params, state, priors)
         is_above = state.minute_score >= params.young_nats
-        state.above_s = state.above_s + elapsed_s if is_above else 0
+        # A pause may have gone below: orders minutes apart are never high for minutes.
+        lasts = is_above and elapsed_s <= params.tau_count_s
+        state.above_s = state.above_s + elapsed_s if lasts else int(is_above)
     return state.score
 
 
