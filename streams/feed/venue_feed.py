@@ -34,6 +34,8 @@ from streams.process import learnt_file
 log = logging.getLogger("undertow.feed")
 #: Event time runs so far behind receipt: Binance pushes a forced order up to a second late.
 LAG = SECOND
+#: Of open interest, which venues tell many times a second, one reading in this is handed on.
+READ_EVERY = 10 * SECOND
 #: What is missing for longer is not asked for: it would come hours late.
 MOST_HISTORY = 3600 * SECOND
 _TOPIC_OF: dict[type, str] = {
@@ -78,6 +80,7 @@ class VenueFeed:
         self._rest: Rest
         self._begins: dict[str, int] = {}
         self._symbols: list[str] = []
+        self._readings: dict[str, int] = {}
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Keep the venue's links; raises listing.Nothing where nothing of it can be wanted."""
@@ -166,6 +169,8 @@ class VenueFeed:
                 continue
             if record.ts_event < self._begins.get(topic, 0) - earliest:  # type: ignore[attr-defined]
                 continue  # history: what a subscription begins with must not alert
+            if isinstance(record, OpenInterest) and not self._is_due(record):
+                continue
             if is_new(record.event_id):  # type: ignore[attr-defined]
                 by_topic.setdefault(topic, []).append(record)
         for topic, new in by_topic.items():
@@ -174,6 +179,14 @@ class VenueFeed:
             self._burning.note(self.protocol.venue, forced, self._at.steady())
             self._outages.unmute("liquidations", self._at.micros())
         return sum(map(len, by_topic.values()))
+
+    def _is_due(self, reading: OpenInterest) -> bool:
+        """Say whether an instrument's last reading is old enough for another."""
+        last = self._readings.get(reading.venue_symbol, 0)
+        if reading.ts_event < last + READ_EVERY:
+            return False
+        self._readings[reading.venue_symbol] = reading.ts_event
+        return True
 
     def _refuse(self, link: str, refusal: Refusal, frame: bytes, ts_recv: int) -> None:
         # No offset names it: a number made of its content, so that a repeat is the same row.

@@ -1,10 +1,12 @@
 """Links to scripted venues: what they hear once, what they miss, and what they say of it."""
 
+import json
 from pathlib import Path
 
 from scripted_venues.binance import Binance
 from scripted_venues.bybit import Bybit
 from scripted_venues.ears import Fast, hearing, until
+from scripted_venues.okx import Okx
 from scripted_venues.server import serving
 from scripted_venues.tape import ids
 
@@ -67,3 +69,19 @@ def test_a_dropped_connection_loses_no_trade_and_says_which_forced_orders_are_mi
     assert not [at for at in alive if lost < at < back], "alive was said of the gap"
     in_band = [s.status.state for s in kept.said if s.topics == ("liquidations",)]
     assert in_band[:2] == ["silent", "recovered"]
+
+
+def test_of_open_interest_one_reading_in_ten_seconds_is_handed_on(tmp_path: Path) -> None:
+    clock = Fast(1)
+    with serving(Okx()) as okx, hearing(clock, tmp_path, ("okx", okx)) as kept:
+        until(lambda: okx.subscribed("open-interest:BTC-USDT-SWAP"), "subscribed")
+        now = clock.micros() // 1000
+        for later in (0, 3_000, 6_000, 9_000, 12_000, 15_000):
+            row = {"instType": "SWAP", "instId": "BTC-USDT-SWAP", "oi": "2510442.7",
+                   "oiCcy": "25104.427", "oiUsd": "2116580241.1", "ts": str(now + later)}  # fmt: skip
+            arg = {"channel": "open-interest", "instId": "BTC-USDT-SWAP"}
+            okx.send_raw(json.dumps({"arg": arg, "data": [row]}))
+        until(lambda: len(kept.ids("liquidations")) >= 2, "two readings")
+        until(lambda: len(kept.alive("liquidations")) >= 2, "alive")
+    times = [record.ts_event // 1000 - now for record in kept.records_of["liquidations"]]
+    assert times == [0, 12_000]
