@@ -47,6 +47,8 @@ log = logging.getLogger("undertow.sink")
 POLL = 20_000
 #: Rows held over all partitions before they are written whatever their age.
 MAX_BUFFERED = 200_000
+#: Rows of a batch at least, where the one before was taken apart.
+FEWEST = 64
 #: librdkafka's own queue beside that, kilobytes.
 QUEUED = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10}
 
@@ -158,15 +160,17 @@ def _take_all(ours: Membership, messages: Iterable[Message], store: Store, batch
             if 0 <= buffer.until < (those[0].offset() or 0):
                 _flush(ours, [place], store)
                 continue
-            count = _fitting(buffer, those, batch_rows)
+            most = min(buffer.most or batch_rows, batch_rows)
+            count = _fitting(buffer, those, most)
             if not count:
                 also = _filled(ours.buffers, batch_rows)
                 _flush(ours, list(dict.fromkeys([place, *also])), store)
                 continue
             _take(buffer, place, those[:count])
             those = those[count:]
-            if buffer.rows >= batch_rows and buffer.until < 0:
-                _flush(ours, _filled(ours.buffers, batch_rows), store)
+            if buffer.rows >= most and buffer.until < 0:
+                also = _filled(ours.buffers, batch_rows)
+                _flush(ours, list(dict.fromkeys([place, *also])), store)
 
 
 def _filled(buffers: dict[Place, Buffer], batch_rows: int) -> list[Place]:
@@ -266,14 +270,29 @@ def _flush(ours: Membership, places: list[Place], store: Store) -> None:
     _still_the_same(ours, store)
     store.intents.write((one for made in batches.values() for one in made), ours.retry)
     for place, made in batches.items():
+        buffer, refused = ready[place], 0
         for one in made:
             # Lost while an insert before it waited: its next owner writes it.
-            if ours.holds(place, ready[place]):
+            if ours.holds(place, buffer):
                 with suppress(Lost):
-                    _write(ours, one, ready[place], store)
+                    refused += _write(ours, one, buffer, store)
                 ours.stay()
-    ours.commit(ready)
+        buffer.most = _next_most(buffer, refused)
+        if refused:
+            # Taking apart is slow work: what is done stays done, whatever the others meet.
+            ours.commit({place: buffer})
+    ours.commit({place: buffer for place, buffer in ready.items() if buffer.hi >= 0})
     ours.resume()
+
+
+def _next_most(buffer: Buffer, refused: int) -> int:
+    """Return how many rows the next batch may have, 0 for as many as any.
+
+    Where rows are refused, more will be: small batches are taken apart, and committed, soon.
+    """
+    if refused:
+        return max(FEWEST, buffer.rows // 8)
+    return 2 * buffer.most if 0 < buffer.most < MAX_BUFFERED else 0
 
 
 def _still_the_same(ours: Membership, store: Store) -> None:
@@ -286,8 +305,11 @@ def _still_the_same(ours: Membership, store: Store) -> None:
         store.intents.expect(ours.store_id, ours.retry)
 
 
-def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> None:
-    """Write a batch and tell what ClickHouse refuses of it; raises Lost, Stopped, SinkError."""
+def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> int:
+    """Write a batch and tell what ClickHouse refuses of it; return how many rows that are.
+
+    Raises Lost, Stopped, SinkError.
+    """
     known = store.intents.parts(batch.token)
     how = poison.Insertion(
         put=lambda part: store.writer.insert(part, ours.retry),
@@ -301,6 +323,7 @@ def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> None
         store.letters.send(poison.letters_of(batch, refusals), ours.wait)
     if rows:
         _note_written(batch, rows)
+    return len(refusals)
 
 
 def _batches(place: Place, buffer: Buffer) -> list[Batch]:

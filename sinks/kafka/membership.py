@@ -52,7 +52,8 @@ class Buffer(msgspec.Struct):
     """Undelivered records of one partition from offset `lo`; `until` ends a repeated range.
 
     `epoch` is the topic's own id. Trades that were checked by the batch wait as columns in
-    `pieces`, by the `words` of this partition; `rows` counts both.
+    `pieces`, by the `words` of this partition; `rows` counts both. No more than `most` of them
+    are one batch, 0 where nothing was refused lately.
     """
 
     epoch: str
@@ -61,6 +62,7 @@ class Buffer(msgspec.Struct):
     hi: int = -1
     until: int = -1
     rows: int = 0
+    most: int = 0
     records: list[msgspec.Struct] = []
     offsets: list[int] = []
     pieces: list[Piece] = []

@@ -16,6 +16,7 @@ from sinks.clickhouse import client as clickhouse
 from sinks.clickhouse import poison
 from sinks.clickhouse.client import open_client
 from sinks.clickhouse.migrate import migrate
+from sinks.kafka import consumer
 
 T = 1_763_683_200_000_000
 MONTH = 31 * 86_400 * SECOND
@@ -34,8 +35,9 @@ def engine(tmp_path_factory):
 
 @pytest.fixture
 def few_partitions(monkeypatch):
-    """An insert may span three of the table's partitions."""
+    """An insert may span three of the table's partitions, a batch after a refused one two rows."""
     monkeypatch.setattr(poison, "MAX_PARTITIONS", 3)
+    monkeypatch.setattr(consumer, "FEWEST", 2)
     insert_settings = clickhouse._INSERT_SETTINGS | {"max_partitions_per_insert_block": 3}
     monkeypatch.setattr(clickhouse, "_INSERT_SETTINGS", insert_settings)
 
@@ -106,6 +108,21 @@ def test_parts_are_noted_before_their_halves_and_letters_come_before_the_commit(
     names = [effect[0] for effect in at.log.effects if effect[0] != "written"]
     assert names[:3] == ["intent", "insert", "split"]
     assert names[-3:] == ["split", "letter", "commit"]
+
+
+def test_where_rows_are_refused_batches_are_small_and_committed_soon_until_none_is(
+    engine, few_partitions
+):
+    refusing(engine, True)
+    at = fresh(engine, [codec.encode(bar(0, POISON if n in (3, 22) else 1)) for n in range(40)])
+    live(at, 40, 20, 0.0, None)
+    lengths = [
+        sum(lo <= message.offset() <= hi for message in at.log.messages)
+        for name, lo, hi in (effect for effect in at.log.effects if effect[0] == "intent")
+    ]
+    assert lengths == [20, 2, 4, 2, 4, 8]
+    assert [e[0] for e in at.log.effects].count("commit") == len(lengths)
+    assert stored(at, engine) == (38, 38)
 
 
 def test_more_partitions_than_an_insert_may_make_are_no_poison(engine, few_partitions):
