@@ -112,15 +112,15 @@ def play(seed: int, days: int, made: Sequence[Feed]) -> list[Told]:
     The process is restarted now and then: its state goes through its bytes.
     """
     draw, params, state = random.Random(-seed), Params(), pipeline.State()
-    told: list[Told] = []
+    notices: list[Told] = []
     silent: dict[tuple[str, str], bool] = {}
     for second in range(0, days * DAY, STEP_S):
         for feed in made:
             for record in _said(feed, second, silent, draw):
-                told += _alerts(params, state, feed.topic, record, second)
+                notices += _alerts(params, state, feed.topic, record, second)
         if draw.random() < STEP_S / (DAY / 2):
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=pipeline.State)
-    return told
+    return notices
 
 
 def _alerts(
@@ -170,13 +170,13 @@ def _order(feed: Feed, at: int, draw: random.Random) -> Liquidation:
     )  # fmt: skip
 
 
-def judge(report: Report, made: Sequence[Feed], told: Sequence[Told]) -> None:
+def judge(report: Report, made: Sequence[Feed], notices: Sequence[Told]) -> None:
     """Add to `report` how soon each spell's beginning and end were told, and false silences."""
     report.quiet_feeds += sum(feed.producer == "quiet" for feed in made)
     for feed in made:
         # Where all feeds of trades are away, rollup is what tells nothing any more.
         names = {feed.producer, "rollup"} if feed.topic == "trades" else {feed.producer}
-        of_feed = [one for one in told if one.producer in names]
+        of_feed = [one for one in notices if one.producer in names]
         for spell in feed.spells:
             if spell.end - spell.begin < SHORT_S:
                 continue
@@ -199,8 +199,8 @@ def judge(report: Report, made: Sequence[Feed], told: Sequence[Told]) -> None:
         )
 
 
-def _delay(told: Sequence[Told], state: str, since: int, until: int) -> int | None:
-    times = [one.at for one in told if one.state == state and since - STEP_S <= one.at <= until]
+def _delay(notices: Sequence[Told], state: str, since: int, until: int) -> int | None:
+    times = [one.at for one in notices if one.state == state and since - STEP_S <= one.at <= until]
     return max(0, min(times) - since) if times else None
 
 
