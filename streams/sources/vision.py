@@ -12,7 +12,7 @@ record that is used here.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -23,9 +23,10 @@ from schemas.market import Liquidation, OpenInterest, Trade
 from streams.feeds import readings
 from streams.feeds.binance import agg_trade, by_name, forced_order
 from streams.feeds.checks import PriceIn, PriceOrZero, SizeIn, SizeOrZero
+from streams.feeds.frames import UnreadableFrame
 from streams.sources.build import yes
-from streams.sources.lines import SourceError
-from streams.sources.tables import Build, Table, stamp
+from streams.sources.lines import SourceError, head
+from streams.sources.tables import Build, Table, column_names, stamp
 
 _SYMBOL = re.compile(r"([^\W_][^-.]*)-(?:aggTrades|trades|metrics|liquidationSnapshot)\b")
 _AGG = ("agg_trade_id", "price", "quantity", "first_id", "last_id", "transact_time")
@@ -42,6 +43,7 @@ class _AggTrade(msgspec.Struct, array_like=True, gc=False):
     transact_time: str
     is_buyer_maker: str
     is_best_match: str = ""
+    symbol: str = ""
 
 
 class _RawTrade(msgspec.Struct, array_like=True, gc=False):
@@ -51,6 +53,7 @@ class _RawTrade(msgspec.Struct, array_like=True, gc=False):
     time: str
     is_buyer_maker: str
     is_best_match: str = ""
+    symbol: str = ""
 
 
 class _Metrics(msgspec.Struct, array_like=True, gc=False):
@@ -67,6 +70,7 @@ class _Snapshot(msgspec.Struct, array_like=True, gc=False):
     price: PriceOrZero
     average_price: PriceOrZero
     accumulated_fill_quantity: SizeOrZero
+    symbol: str = ""
 
 
 def symbol_in(path: Path) -> str:
@@ -79,12 +83,36 @@ def symbol_in(path: Path) -> str:
     raise SourceError(f"{path.name}: neither its name nor its folder's says the symbol")
 
 
+def _symbol_of(path: Path) -> Callable[[str], str]:
+    """Return what tells a row's symbol: its own column where it has one, else the file's name."""
+    try:
+        of_file = symbol_in(path)
+    except SourceError:
+        if not any("symbol" in column_names(line) for line in head(path)[:5]):
+            raise
+        of_file = ""
+
+    def of_row(symbol: str) -> str:
+        if not (symbol or of_file):
+            raise UnreadableFrame("symbol", "neither the row nor the file's name says it")
+        return symbol.upper() or of_file
+
+    return of_row
+
+
+def _series(path: Path) -> str:
+    try:
+        return symbol_in(path)
+    except SourceError:
+        return ""
+
+
 def _raw_trades(path: Path) -> Build:
-    symbol = symbol_in(path)
+    symbol_of = _symbol_of(path)
 
     def build(x: _RawTrade) -> Trade:
         ts = stamp(x.time)
-        instrument = by_name(symbol, "SPOT" if x.is_best_match else "PERP")
+        instrument = by_name(symbol_of(x.symbol), "SPOT" if x.is_best_match else "PERP")
         sold = yes(x.is_buyer_maker, "is_buyer_maker")
         return agg_trade(instrument, f"raw:{x.id}", x.price, x.qty, ts, sold, ts)
 
@@ -92,11 +120,11 @@ def _raw_trades(path: Path) -> Build:
 
 
 def _agg_trades(path: Path) -> Build:
-    symbol = symbol_in(path)
+    symbol_of = _symbol_of(path)
 
     def build(x: _AggTrade) -> Trade:
         ts = stamp(x.transact_time, "transact_time")
-        instrument = by_name(symbol, "SPOT" if x.is_best_match else "PERP")
+        instrument = by_name(symbol_of(x.symbol), "SPOT" if x.is_best_match else "PERP")
         sold = yes(x.is_buyer_maker, "is_buyer_maker")
         return agg_trade(instrument, x.agg_trade_id, x.price, x.quantity, ts, sold, ts)
 
@@ -117,12 +145,12 @@ def _metrics(path: Path) -> Build:
 
 
 def _snapshots(path: Path) -> Build:
-    symbol = symbol_in(path)
+    symbol_of = _symbol_of(path)
 
     def build(x: _Snapshot) -> Liquidation | None:
         ts = stamp(x.time)
         side = x.side.strip().upper()
-        instrument = by_name(symbol)
+        instrument = by_name(symbol_of(x.symbol))
         return forced_order(
             instrument=instrument,
             side="SELL" if side == "SELL" else "BUY",
@@ -162,7 +190,7 @@ AGG_TRADES = Table(
     bare=((*_AGG, "is_buyer_maker"), (*_AGG, "is_buyer_maker", "is_best_match")),
     looks=_is_trade,
     named=re.compile(r"aggTrades", re.IGNORECASE),
-    series=lambda path: symbol_in(path),
+    series=_series,
     time="transact_time",
 )
 TRADES = Table(
@@ -179,7 +207,7 @@ TRADES = Table(
     bare=((*_RAW, "is_buyer_maker"), (*_RAW, "is_buyer_maker", "is_best_match")),
     looks=_is_trade,
     named=re.compile(r"[-/]trades[-/]", re.IGNORECASE),
-    series=lambda path: symbol_in(path),
+    series=_series,
     time="time",
 )
 METRICS = Table(
@@ -209,5 +237,5 @@ SNAPSHOT = Table(
     ),
     looks=lambda cell: cell["time"].isdigit() and cell["side"] in ("BUY", "SELL"),
     named=re.compile(r"liquidationSnapshot", re.IGNORECASE),
-    series=lambda path: symbol_in(path),
+    series=_series,
 )

@@ -307,3 +307,13 @@ def test_a_file_longer_than_many_windows_that_runs_backwards_is_sorted_and_said(
     times = [record.ts_recv for _, record in source.items]  # type: ignore[attr-defined]
     assert times == sorted(times)
     assert len(times) == 25_000
+
+
+def test_a_row_s_own_symbol_goes_before_the_file_s_name(tmp_path: Path) -> None:
+    header = "symbol,agg_trade_id,price,quantity,transact_time,is_buyer_maker\n"
+    rows = "".join(
+        f"{s},{n},50,0.1,{T + n}000,false\n" for n, s in enumerate(("ETHUSDT", "solusdt"))
+    )
+    path = tmp_path / "all-aggTrades-2025.csv"
+    path.write_text(header + rows)
+    assert [trade.asset for trade in records(path)] == ["ETH", "SOL"]
