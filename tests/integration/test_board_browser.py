@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import NARROW, WIDE, Watched, launched, opened
 from cut_off import proxied
-from nights import PARAMS, START, disturbed_night, liquidation, write_ndjson
+from nights import PARAMS, START, complete_night, disturbed_night, liquidation, write_ndjson
 from playwright.sync_api import Browser, Page, expect
 from runs import OFTEN
 
@@ -31,6 +31,7 @@ from streams.core.alerts import alert_of
 
 WAIT_S = 300
 HOURS = "8"
+RECORDING = Path(__file__).resolve().parents[3] / "shared/data/binance_ws_2025-12_riftfern"
 expect.set_options(timeout=60_000)
 
 
@@ -256,6 +257,32 @@ def test_its_figures_are_those_of_the_sql_beside_it(browser: Browser, played: Ni
         assert len(sql(played.board, page.locator("#sql").inner_text())) == len(rows)
 
 
+def test_a_real_recording_is_shown_as_well(browser: Browser, tmp_path: Path) -> None:
+    if not RECORDING.is_dir():
+        pytest.skip("the recording does not lie beside the checkout")
+    process = command(
+        "run", "--source", str(RECORDING), "--serve", "--data-dir", str(tmp_path),
+        environ={"UNDERTOW_SQL_PORT": "0"},
+    )  # fmt: skip
+    try:
+        url = address_told(process)
+        until(lambda: (tmp_path / "run.json").exists())
+        for size in (WIDE, NARROW):
+            with opened(browser, url, size) as watched:
+                page = watched.page
+                ready(page)
+                assert text_of(page, "#clock").startswith("Data end ")
+                assert "binance" in text_of(page, "#totals")
+                [total] = sql(url, "SELECT sum(notional_usd) AS usd FROM board_24h")
+                value = page.locator("#sum").get_attribute("data-value")
+                assert float(value or 0) == pytest.approx(total["usd"])
+                assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+                sound(watched, url)
+    finally:
+        process.kill()
+        process.wait()
+
+
 # ---- who uses it
 
 
@@ -362,6 +389,45 @@ def test_the_page_comes_back_by_itself_after_the_server_was_killed(
             )
             assert len(keys) == len(set(keys))
             assert [line for line in watched.said if "ERR_" not in line] == []
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.wait()
+
+
+def test_a_run_that_is_killed_mid_night_and_goes_on_shows_each_row_once(
+    browser: Browser, tmp_path: Path
+) -> None:
+    write_ndjson(complete_night(), tmp_path / "night")
+    params = tmp_path / "params.json"
+    params.write_bytes(msgspec.json.encode(PARAMS))
+    data_dir = tmp_path / "data"
+
+    def run(port: str, speed: str) -> subprocess.Popen[str]:
+        source = ("--source", str(tmp_path / "night"), "--speed", speed)
+        environ = OFTEN | {"UNDERTOW_PARAMS": str(params), "UNDERTOW_SQL_PORT": port}
+        return command("run", *source, "--serve", "--data-dir", str(data_dir), environ=environ)
+
+    first = run("0", "200")
+    second = None
+    try:
+        url = address_told(first)
+        with opened(browser, url) as watched:
+            page = watched.page
+            expect(page.locator("#clock")).to_have_text(re.compile("^Replay, now at"))
+            expect(page.locator("#tape tbody tr").nth(5)).to_be_visible()
+            first.kill()
+            first.wait()
+            expect(page.locator("#link")).to_have_text(re.compile("^not connected"))
+            second = run(str(urlsplit(url).port), "max")
+            until(lambda: (data_dir / "run.json").exists() or page.wait_for_timeout(200))
+            expect(page.locator("#link")).to_have_text("connected")
+            expect(page.locator("#clock")).to_have_text(re.compile("00:39:59"))
+            ready(page)
+            tape = sql(url, statement(url, "tape", usd="0"))
+            shown = page.locator("#tape tbody tr").evaluate_all("r => r.map(e => e.dataset.key)")
+            assert sorted(shown) == sorted(row["event_id"] for row in tape[:200])
     finally:
         for process in (first, second):
             if process is not None:
