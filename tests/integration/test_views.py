@@ -191,6 +191,7 @@ def test_a_gap_lasts_from_a_feeds_silence_to_its_next_word(client: Any) -> None:
 
     insert(client, [
         word("silent", 10, reason="socket closed"), word("silent", 12), word("recovered", 70),
+        word("gap", 10), word("connected", 69),
         word("alive", 71), word("silent", 100), word("silent", 5, part=1, parts=2),
         word("recovered", 9, part=1, parts=2),
     ])  # fmt: skip
