@@ -33,16 +33,23 @@ from streams.core.fold import FoldState
 from streams.core.params import Params
 from streams.core.shard import Finding, Shard
 
+#: Findings on feeds that are remembered, not to be told twice.
+FEED_NEWS = 64
 #: A topic and a record that belongs on it.
 Output = tuple[str, msgspec.Struct]
 
 
 class State(msgspec.Struct):
-    """All state between two records; serialising it and going on changes nothing."""
+    """All state between two records; serialising it and going on changes nothing.
+
+    `feed_news` are the ids of what was told of feeds last: one that speaks on several topics is
+    seen to fall silent on each, by the fold of trades and by the engine.
+    """
 
     fold: FoldState = msgspec.field(default_factory=FoldState)
     shard: Shard = msgspec.field(default_factory=Shard)
     market: contagion.MarketState = msgspec.field(default_factory=contagion.MarketState)
+    feed_news: list[str] = []
 
 
 class Step(NamedTuple):
@@ -58,13 +65,23 @@ def step(params: Params, state: State, topic: str, record: msgspec.Struct) -> St
         return Step([], fold.fold(state.fold, record))
     if topic == "trades" and isinstance(record, FeedStatus):
         refused = fold.tell_time(state.fold, record, params)
-        news = list(routed(fold.drain_news(state.fold)))
+        news = list(routed(_new(state, fold.drain_news(state.fold))))
         return Step(news + _after_trades(params, state), refused)
     judged = engine.step(params, state.shard, topic, record)  # type: ignore[arg-type]
     outputs: list[Output] = [(topic, record)] if isinstance(record, Bar) else []
-    outputs += routed(judged.findings)
+    outputs += routed(_new(state, judged.findings))
     outputs += market(params, state, judged.findings, isinstance(record, FeedStatus))
     return Step(outputs, judged.refused)
+
+
+def _new(state: State, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield findings but for those on feeds that were told already."""
+    for finding in findings:
+        if isinstance(finding, FeedFinding):
+            if finding.finding_id in state.feed_news:
+                continue
+            state.feed_news = [*state.feed_news[1 - FEED_NEWS :], finding.finding_id]
+        yield finding
 
 
 def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:

@@ -78,6 +78,17 @@ def test_a_silence_and_its_end_go_to_the_topic_of_feeds() -> None:
     ]
 
 
+def test_a_feed_that_is_silent_on_trades_and_orders_at_once_is_told_once() -> None:
+    topics = ("trades", "liquidations", "whale_transfers")
+    items: list[Item] = []
+    for second in range(400):
+        items += [(topic, alive("other", second)) for topic in topics]
+        if not 100 <= second < 300:
+            items += [(topic, alive("both", second)) for topic in topics[:2]]
+    news = [r.kind for r in play(items) if isinstance(r, Alert)]
+    assert news == ["feed.silent", "feed.recovered"]
+
+
 def test_a_record_on_another_partition_than_its_key_s_is_told_once_an_hour_with_the_mend() -> None:
     orders = [r for _, _, r in NIGHT if isinstance(r, Liquidation) and r.asset == "BTC"]
     right = partition_of(b"BTC", 4)
