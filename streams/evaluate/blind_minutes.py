@@ -3,13 +3,14 @@
     truth   ── speaks ──┐ outage ┌── speaks ──┐ restart ┌── ...      drawn, by seed
     alerts              └ silent └ back       (short: nobody need hear)
 
-Through the pure pipeline, with words every STEP_S and few orders: nothing here waits for a
-market, so that a month takes half a minute. Told in time: within BOUND_S of a blind spell's
-beginning and of its end, by the event time of those that still speak.
+Through the pure pipeline, with words every STEP_S (every CALM_STEP_S where nothing is about to
+change) and few orders: nothing here waits for a market. Told in time: within BOUND_S of a blind
+spell's beginning and of its end, by the event time of those that still speak.
 """
 
 import random
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ START = 1_735_689_600
 DAY = 86_400
 #: Below the 10 s of a leap: a word that far ahead of its producer's last waits for the next.
 STEP_S = 8
+#: As long as steps become, doubled, where no feed's spell or joining is near.
+CALM_STEP_S, NEAR_S = 32, 600
 #: In which the beginning and the end of a blind spell must be told, seconds.
 BOUND_S = 90
 #: A spell shorter than this nobody need be told of: it may be a restart.
@@ -114,13 +117,30 @@ def play(seed: int, days: int, made: Sequence[Feed]) -> list[Told]:
     draw, params, state = random.Random(-seed), Params(), pipeline.State()
     notices: list[Told] = []
     silent: dict[tuple[str, str], bool] = {}
-    for second in range(0, days * DAY, STEP_S):
+    for second, step in _steps(days, made):
         for feed in made:
             for record in _said(feed, second, silent, draw):
                 notices += _alerts(params, state, feed.topic, record, second)
-        if draw.random() < STEP_S / (DAY / 2):
+        if draw.random() < step / (DAY / 2):
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=pipeline.State)
     return notices
+
+
+def _steps(days: int, made: Sequence[Feed]) -> Iterator[tuple[int, int]]:
+    """Yield the seconds at which feeds speak, and how far each lies behind the one before."""
+    edges = sorted({edge for feed in made for edge in (feed.joins, *_edges(feed))})
+    second, step = 0, STEP_S
+    while second < days * DAY:
+        yield second, step
+        at = bisect_left(edges, second - NEAR_S)
+        near = at < len(edges) and edges[at] < second + NEAR_S
+        step = STEP_S if near else min(2 * step, CALM_STEP_S)
+        second += step
+
+
+def _edges(feed: Feed) -> Iterator[int]:
+    for spell in feed.spells:
+        yield from (spell.begin, spell.end)
 
 
 def _alerts(
@@ -194,7 +214,7 @@ def judge(report: Report, made: Sequence[Feed], notices: Sequence[Told]) -> None
         report.false_silences += sum(
             one.state == "silent"
             and one.producer == feed.producer
-            and not any(s.begin - STEP_S <= one.at <= s.end + BOUND_S for s in feed.spells)
+            and not any(s.begin - CALM_STEP_S <= one.at <= s.end + BOUND_S for s in feed.spells)
             for one in of_feed
         )
 
