@@ -146,7 +146,7 @@ PODS = {
     for _, each in OBJECTS
     if "template" in each.get("spec", {})
 }
-STAGES = ("rollup", "detect", "sink", "notify")
+STAGES = ("feed", "rollup", "detect", "sink", "notify", "board")
 
 
 @pytest.mark.parametrize(("name", "manifest"), OBJECTS, ids=lambda x: x if isinstance(x, str) else x["kind"])  # fmt: skip
@@ -180,7 +180,7 @@ def test_every_stage_is_probed_bounded_and_allowed_to_be_moved(stage: str) -> No
     [budget] = [b for b in budgets if b["metadata"]["name"] == f"undertow-{stage}"]
     [workload] = [m for _, m in OBJECTS if "template" in m.get("spec", {}) and m["metadata"]["name"] == f"undertow-{stage}"]  # fmt: skip
     assert budget["spec"]["selector"] == workload["spec"]["selector"]
-    assert workload["spec"]["replicas"] == (1 if stage == "notify" else 2)
+    assert workload["spec"]["replicas"] == (1 if stage in ("notify", "board") else 2)
 
 
 @pytest.mark.parametrize("name", PODS)
@@ -209,3 +209,4 @@ def test_what_the_manifests_set_and_call_is_what_we_have() -> None:
     for pod in PODS.values():
         [container] = pod["containers"]
         assert {*container["args"]} <= main.commands.keys()
+        assert {one["name"] for one in container.get("env", [])} <= known
