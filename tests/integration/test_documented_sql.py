@@ -17,7 +17,14 @@ from sinks.sql.reader import Reader
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "sinks" / "VIEWS.md"
 #: What this short night has none of: open interest, a silent feed, a known sender, bad records.
-EMPTY = ("feed_gaps", "leverage_rebuild", "whale_senders", "dead_letters", "p_value IS NOT NULL")
+EMPTY = (
+    "feed_gaps",
+    "leverage_rebuild",
+    "whale_senders",
+    "dead_letters",
+    "deliveries",
+    "p_value IS NOT NULL",
+)
 #: `python tests/integration/test_documented_sql.py DATA_DIR` writes the answers of that run anew.
 _BLOCK = re.compile(r"```sql\n(.*?)```\n(?:\n```\n(.*?)```\n)?", re.S)
 _FORMAT = " FORMAT PrettySpaceNoEscapesMonoBlock SETTINGS output_format_pretty_row_numbers = 0, output_format_pretty_color = 0, output_format_pretty_display_footer_column_names = 0"
