@@ -1,6 +1,6 @@
 """Our own dumps of trades by the block: runs of trades as columns, all else line by line.
 
-block of lines ──scan──> trades of one second of receipt, LEAST or more  -> one Trades
+block of lines ──scan──> trades between two words of the pace, LEAST or more  -> one Trades
                    └──> fewer, words on time, what is not plainly a trade -> one by one, exactly
 """
 
@@ -17,6 +17,7 @@ from schemas.words import SECOND
 from streams.feeds.frames import UnreadableFrame
 from streams.process.clock import not_after
 from streams.sources.lines import Outcome, broken_off
+from streams.sources.pace import CLOSES, LAG
 from streams.sources.packed import BROKEN_FILE, opened
 
 #: Bytes read at a time. Where a run ends depends on it, and a checkpoint counts runs.
@@ -77,8 +78,9 @@ def _of_block(
 ) -> Iterator[Outcome]:
     rows, limit = trades.scanned_text(words, text, ends), not_after()
     good = columns.sound(words, rows.of, np.full(len(rows.message), limit)) & (rows.element < 0)
-    received = np.maximum.accumulate(np.maximum(rows.of.ts_recv, latest)) // SECOND
-    # A run ends where a line is left out or where a second of receipt begins.
+    latest_yet = np.maximum.accumulate(np.maximum(rows.of.ts_recv, latest))
+    received = (latest_yet - LAG - CLOSES) // SECOND
+    # A run ends where a line is left out or where the pace says a word that closes a second.
     apart = np.ones(len(good) + 1, np.bool_)
     apart[1:-1] = (np.diff(rows.message) != 1) | (np.diff(received) != 0) | ~good[1:] | ~good[:-1]
     cuts = np.flatnonzero(apart)
