@@ -63,6 +63,7 @@ class Link:
         self._connects = connects
         self._at = at
         self._delivering: set[Connection] = set()
+        self._current: Connection | None = None
         self._short_lives = 0
         self._backoff_s = LEAST_S
 
@@ -83,6 +84,7 @@ class Link:
                         if old is not None:
                             await _end(old[1])
                         old = connection, task
+                        self._current = connection
                         await self._live_on(connection, task)
                 finally:
                     if old is None or old[1] is not task:
@@ -92,6 +94,11 @@ class Link:
             if old is not None:
                 self._delivering.clear()
                 await _end(old[1])
+
+    def renew(self, reason: str) -> None:
+        """Have the connection followed by another, as what it gives is not whole."""
+        if self._current is not None:
+            self._current.leave(reason)
 
     def _connection(self) -> Connection:
         dialogue = self._dialogue()

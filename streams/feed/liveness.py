@@ -4,6 +4,8 @@ A liquid market is never silent: trades that stop for twenty times what is usual
 them are a fault, whatever the pings say. Forced orders may be rare: they live by any frame.
 """
 
+import msgspec
+
 #: No frame at all for so long, though our ping asked for one: the connection is half-open, seconds.
 SILENCE_S = 30.0
 #: Our own ping goes out after so long without a frame, seconds.
@@ -14,6 +16,9 @@ LEAST_S, MOST_S = 15.0, 300.0
 #: The first trade has to come within this, seconds.
 FIRST_S = 45.0
 _WEIGHT = 0.05
+#: An instrument of which so many trades came may pause so many times longer than it usually does,
+#: and this long, seconds, before its stream is held for dead.
+KNOWN, QUIET_TIMES, QUIET_LEAST_S = 50, 50.0, 60.0
 
 
 class Liveness:
@@ -64,3 +69,49 @@ class Liveness:
         most = min(max(USUAL_TIMES * self._usual_s, LEAST_S), MOST_S)
         quiet = now - self._trades
         return f"no trade for {quiet:.0f} s, pings answered" if quiet >= most else ""
+
+
+class Pace(msgspec.Struct):
+    """Trades of one instrument: how many, when the last came, how long they usually pause."""
+
+    trades: int
+    last: float
+    ts_last: int
+    usual_s: float = 0.0
+    is_quiet: bool = False
+
+
+class Paces:
+    """Which instruments stopped trading while others go on: a stream may die alone."""
+
+    def __init__(self) -> None:
+        self._of: dict[str, Pace] = {}
+
+    def note(self, symbol: str, now: float, ts_event: int) -> int | None:
+        """Note a trade; return the time of the one before it where the instrument was quiet."""
+        pace = self._of.get(symbol)
+        if pace is None:
+            self._of[symbol] = Pace(1, now, ts_event)
+            return None
+        pace.usual_s += _WEIGHT * (now - pace.last - pace.usual_s)
+        since = pace.ts_last if pace.is_quiet else None
+        pace.trades, pace.last, pace.is_quiet = pace.trades + 1, now, False
+        pace.ts_last = max(pace.ts_last, ts_event)
+        return since
+
+    def forget(self, symbol: str) -> None:
+        """Begin anew with an instrument."""
+        self._of.pop(symbol, None)
+
+    def quiet(self, now: float) -> list[str]:
+        """Return instruments that have become quiet, each once."""
+        quiet = [
+            symbol
+            for symbol, pace in self._of.items()
+            if pace.trades >= KNOWN
+            and not pace.is_quiet
+            and now - pace.last > max(QUIET_TIMES * pace.usual_s, QUIET_LEAST_S)
+        ]
+        for symbol in quiet:
+            self._of[symbol].is_quiet = True
+        return quiet

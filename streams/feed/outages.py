@@ -101,6 +101,10 @@ class Outages:
         """Say that a link stands."""
         self._say((), "connected", now, f"{link}: {what}")
 
+    def gap(self, link: str, topic: str, span: tuple[int, int], why: str) -> None:
+        """Say that records of a span are missing though the link stood."""
+        self._say((), "gap", span[0], f"{topic} of {link} until {moment(span[1])}: {why}")
+
     def mute(self, topic: str, since: int, reason: str) -> None:
         """Say that a topic tells nothing though its links stand, while others tell much."""
         state = self._topics.get(topic)

@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -21,6 +22,7 @@ from streams.feed.connection import LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
 from streams.feed.history import past
 from streams.feed.link import Connects, Link
+from streams.feed.liveness import Paces
 from streams.feed.outages import Outages
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol, Stream, sharded
@@ -81,6 +83,7 @@ class VenueFeed:
         self._begins: dict[str, int] = {}
         self._symbols: list[str] = []
         self._readings: dict[str, int] = {}
+        self._paces = Paces()
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Keep the venue's links; raises listing.Nothing where nothing of it can be wanted."""
@@ -148,6 +151,7 @@ class VenueFeed:
             self._publish()
             self._tell_set_aside()
             self._judge_calm()
+            self._renew_quiet()
             for spoken in self._outages.words_at(self._at.micros(), LAG):
                 self._outlet.say(spoken)
             await self._at.sleep(WORD_EVERY / SECOND)
@@ -175,6 +179,8 @@ class VenueFeed:
                 by_topic.setdefault(topic, []).append(record)
         for topic, new in by_topic.items():
             self._outlet.records(topic, new)
+        for trade in by_topic.get("trades", ()):
+            self._note_pace(trade)
         if forced := sum(isinstance(one, Liquidation) for one in by_topic.get("liquidations", ())):
             self._burning.note(self.protocol.venue, forced, self._at.steady())
             self._outages.unmute("liquidations", self._at.micros())
@@ -245,6 +251,35 @@ class VenueFeed:
             FEED.gaps.labels(self.protocol.venue, topic).inc()
             missing = f"{missing}, of {reasons.total() + complete} streams"
         self._outages.close(link, topic, missing, self._at.micros())
+
+    def _note_pace(self, trade: Any) -> None:
+        """Note a trade; where its instrument was quiet, ask for what it printed meanwhile."""
+        since = self._paces.note(trade.venue_symbol, self._at.steady(), trade.ts_event)
+        if since is not None:
+            self._tasks.create_task(self._fill_hole(trade.venue_symbol, (since, trade.ts_event)))
+
+    async def _fill_hole(self, symbol: str, span: tuple[int, int]) -> None:
+        for link, stream in self._streams_of(symbol):
+            if reason := await self._fill(stream, span):
+                self._outages.gap(link, "trades", span, f"no trade of {symbol}; {reason}")
+
+    def _renew_quiet(self) -> None:
+        """Have links renewed that stand, but give nothing more of an instrument."""
+        for symbol in self._paces.quiet(self._at.steady()):
+            names = {link for link, _ in self._streams_of(symbol)}
+            for link in self.links:
+                if link.where.name not in names:
+                    continue
+                if link.status.state == "live":
+                    link.renew(f"no trade of {symbol}, while others trade")
+                else:  # the outage of the whole link is told already
+                    self._paces.forget(symbol)
+
+    def _streams_of(self, symbol: str) -> Iterator[tuple[str, Stream]]:
+        for name, plan in self._plans.items():
+            for stream in plan.streams:
+                if stream.symbol == symbol and "trades" in stream.topics:
+                    yield name, stream
 
     def _judge_calm(self) -> None:
         """Call forced orders silent where the others' say that calm cannot be."""

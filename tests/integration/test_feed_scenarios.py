@@ -118,6 +118,28 @@ def test_1_forced_orders_alone_that_never_come_are_silent_while_another_venue_bu
             until_while(go_on, lambda: kept.states("recovered"), "binance is back")
 
 
+def test_1_a_single_instrument_that_stops_trading_is_asked_for_on_another_connection(
+    tmp_path: Path,
+) -> None:
+    clock = Fast(10)
+    with (
+        serving(Binance()) as binance,
+        hearing(clock, tmp_path, ("binance", binance)) as kept,
+        trading(clock, binance) as go_on,
+    ):
+        until(lambda: subscribed(binance, "btcusdt@aggTrade", "ethusdt@aggTrade"), "subscribed")
+        until_while(go_on, lambda: len(kept.ids("trades")) > 120, "trades")
+        binance.does.silent = {"ethusdt@aggTrade"}
+        until_while(go_on, lambda: len(binance.connects) == 2, "another connection")
+        binance.does.silent = set()
+        until_while(go_on, lambda: len(binance.clients) == 1, "the old one is left")
+        expected = set(ids("binance", Binance(), binance.tape))
+        until_while(go_on, lambda: expected <= set(kept.ids("trades")), "every trade")
+    heard = kept.ids("trades")
+    assert len(heard) == len(set(heard))
+    assert kept.states("gap") == []
+
+
 def test_2_data_that_stops_while_pings_are_answered_is_followed_by_another_connection(
     tmp_path: Path,
 ) -> None:

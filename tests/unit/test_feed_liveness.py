@@ -1,6 +1,6 @@
 """Whether a connection lives: by data, not by pings alone."""
 
-from streams.feed.liveness import FIRST_S, LEAST_S, SILENCE_S, Liveness
+from streams.feed.liveness import FIRST_S, LEAST_S, SILENCE_S, Liveness, Paces
 
 
 def busy(until: float) -> Liveness:
@@ -47,3 +47,20 @@ def test_a_connection_that_does_not_answer_our_ping_is_half_open() -> None:
     assert liveness.wants_ping(13.0)
     assert not liveness.wants_ping(14.0)
     assert "half-open" in liveness.is_half_open(SILENCE_S)
+
+
+def test_an_instrument_that_stops_while_it_usually_trades_is_quiet_once_until_it_trades() -> None:
+    paces = Paces()
+    for second in range(100):
+        assert paces.note("BTCUSDT", second, second * 1_000_000) is None
+    assert paces.quiet(150.0) == []
+    assert paces.quiet(99.0 + 61.0) == ["BTCUSDT"]
+    assert paces.quiet(170.0) == []
+    assert paces.note("BTCUSDT", 171.0, 171_000_000) == 99_000_000
+
+
+def test_an_instrument_of_which_little_is_known_is_never_quiet() -> None:
+    paces = Paces()
+    for second in range(10):
+        paces.note("RAREUSDT", second, second * 1_000_000)
+    assert paces.quiet(3_600.0) == []
