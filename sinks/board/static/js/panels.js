@@ -276,7 +276,7 @@ const waterfall = new Table($("waterfall"), "Waterfall", [
 
 function bar(r) {
   const line = el("span", {class: `fill ${r.position_side}`});
-  line.style.width = `${(r.notional_usd / r.most) * 60}%`;
+  line.style.width = `${(r.notional_usd / r.most) * 45}%`;
   return el("span", {class: "measure"}, line, figure(usd(r.notional_usd), r.notional_usd));
 }
 
