@@ -71,7 +71,7 @@ def decode(
         raise InvalidRecord(topic, partition, offset, *fault)
     if not _is_told_by(record, not_after):
         late = not_after or 0
-        field = "ts_event" if getattr(record, "ts_event", 0) > late else "ts_recv"
+        field = "ts_event" if (getattr(record, "ts_event", 0) or 0) > late else "ts_recv"
         raise InvalidRecord(topic, partition, offset, field, "stamped in the future")
     return record
 
@@ -83,7 +83,8 @@ def _is_sound(record: Any, not_after: int | None) -> bool:
 def _is_told_by(record: Any, not_after: int | None) -> bool:
     """Return whether neither of a record's times lies beyond the latest believable one."""
     return not_after is None or (
-        getattr(record, "ts_event", 0) <= not_after and getattr(record, "ts_recv", 0) <= not_after
+        (getattr(record, "ts_event", 0) or 0) <= not_after
+        and (getattr(record, "ts_recv", 0) or 0) <= not_after
     )
 
 

@@ -12,6 +12,7 @@ from schemas import codec, words
 from schemas.bars import Bar
 from schemas.codec import InvalidRecord
 from schemas.market import Liquidation, Trade
+from schemas.notifications import NotificationStep
 from schemas.topics import TOPICS, key_of
 from schemas.words import SECOND
 
@@ -162,6 +163,11 @@ def test_a_price_without_its_kind_is_refused() -> None:
 def test_a_record_from_the_future_is_refused_by_the_shells_clock() -> None:
     with pytest.raises(InvalidRecord, match="future"):
         codec.decode("trades", codec.encode(TRADE), not_after=NOW - 1)
+
+
+def test_a_record_without_an_event_time_is_read_beside_the_shells_clock() -> None:
+    step = NotificationStep(notification_id="n", endpoint="e", state="delivered", ts_noted=NOW)
+    assert codec.decode("notifications", codec.encode(step), not_after=NOW) == step
 
 
 def test_everything_about_an_asset_has_one_key() -> None:
