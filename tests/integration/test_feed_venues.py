@@ -64,7 +64,7 @@ def test_what_was_missed_is_asked_for_or_told_as_a_gap(venue: str, tmp_path: Pat
         symbol = server.script.symbols[0]
         subscribed(venue, server)
         server.emit(*(clock.event("trade", s, 1) for s in server.script.symbols))
-        until(lambda: kept.alive("trades"), "alive")
+        until(lambda: kept.alive("trades") and kept.alive("liquidations"), "alive")
         server.does.away = True
         server.drop()
         until(lambda: not server.clients, "dropped")
