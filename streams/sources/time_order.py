@@ -31,6 +31,9 @@ SHUFFLED = 1 / 8
 #: Lines sorted in memory at a time; so few are not written to disk.
 RUN, FEW = 100_000, 10_000
 _TIME = re.compile(r'"ts_(?:event|open)"\s*:\s*(\d{1,18})')
+#: What is told again belongs to when it was, not to when it happened.
+_AGAIN = re.compile(r'"version"\s*:\s*(?!1\b)\d')
+_RECEIVED = re.compile(r'"ts_recv"\s*:\s*(\d{1,18})')
 _WORD = b'"feed_status"'
 
 Line = tuple[int, str]
@@ -49,8 +52,11 @@ class Order(NamedTuple):
 
 
 def time_told(line: str) -> int | None:
-    """Return the event time that a line of our own dumps tells, microseconds."""
-    matched = _TIME.search(line)
+    """Return the event time that a line of our own dumps tells, microseconds.
+
+    Of a correction or removal it is the time of its receipt.
+    """
+    matched = (_RECEIVED if _AGAIN.search(line) else _TIME).search(line)
     return int(matched[1]) if matched else None
 
 

@@ -1,5 +1,7 @@
 """What is told anew: superseded by version, taken back by a finding, never judged twice."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from nights import (
@@ -12,6 +14,7 @@ from nights import (
     disturbed_night,
     event,
     liquidation,
+    write_ndjson,
 )
 
 from schemas.findings import Alert, CascadeFinding, WhaleFinding
@@ -22,6 +25,8 @@ from streams.core import engine, inflows, pipeline
 from streams.core.detectors.whale_selling import Inflow
 from streams.core.params import WhaleParams
 from streams.core.shard import INPUTS, Finding, Shard
+from streams.sources.ndjson import ndjson_source
+from streams.sources.time_order import looked_at
 
 AT = START + 3_600
 DUE = AT + 6 * 60
@@ -252,3 +257,17 @@ def test_a_transfer_told_by_a_file_of_long_ago_belongs_to_its_own_time() -> None
     shard = Shard()
     tell(shard, AT + 4 * 3_600)
     assert engine.step(PARAMS, shard, "whale_transfers", imported).refused == "late"
+
+
+def test_a_dump_with_corrections_in_the_order_of_their_telling_is_not_sorted_anew(
+    tmp_path: Path,
+) -> None:
+    write_ndjson(disturbed_night(), tmp_path / "recording")
+    orders = {p.name: looked_at(p).goes_back for p in (tmp_path / "recording").iterdir()}
+    assert orders == dict.fromkeys(orders, False)
+    received = [
+        record.ts_recv // SECOND
+        for topic, record in ndjson_source(tmp_path / "recording").items
+        if topic == "whale_transfers"
+    ]
+    assert received == sorted(received)
