@@ -77,9 +77,8 @@ def test_cryptofeeds_topics_become_ours_once_each_also_when_the_bridge_is_killed
         records = [record for _, _, record in everything(clean_topics, "liquidations")]
         return [r for r in records if isinstance(r, FeedStatus) and r.state == "alive"]
 
-    made = topics_admin.admin_client(clean_topics).create_topics(
-        [NewTopic(t, 2, 1) for t in THEIRS]
-    )
+    admin = topics_admin.admin_client(clean_topics)
+    made = admin.create_topics([NewTopic(name, 2, 1) for name in THEIRS])
     for topic in made.values():
         topic.result()
     produce(clean_topics, 0, 50)
