@@ -37,6 +37,8 @@ class Turn:
         numbers = {part.partition for part in parts}
         self.is_whole = len(numbers) == count
         self.must_leave = not self.is_whole and 0 not in numbers
+        if self.is_whole:
+            consumer.resume(parts)  # some were paused before the rest came
         if parts and not self.is_whole:
             consumer.pause(parts)
             log.warning(

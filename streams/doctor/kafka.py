@@ -33,7 +33,10 @@ def reachable(settings: Settings) -> tuple[Verdict, dict[str, int]]:
                 " wants TLS or a password also looks like this: UNDERTOW_KAFKA_SECURITY"
             )
         else:
-            next_step = "start it, or set KAFKA_URL to where it listens"
+            next_step = (
+                "start it, or set KAFKA_URL to where it listens; one that speaks otherwise looks"
+                " like this too: UNDERTOW_KAFKA_SECURITY"
+            )
         return broken("kafka", str(problem), next_step), {}
     counts = {
         name: len(topic.partitions)

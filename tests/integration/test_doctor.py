@@ -320,6 +320,8 @@ def test_words_that_are_missing_late_or_ahead_are_named(clean_topics: str) -> No
     assert any("says nothing to partition 0" in what for what, _ in feeds)
     [(what, _)] = wrong_with(clean_topics, "clocks")
     assert "binance on whale_transfers speaks of 60 min ahead" in what
+    feed.speak(topics=("trades",))
+    feed.done()
     later = examined(lambda: now_us() + HOUR_US, kafka_url=clean_topics)
     assert any("60 min ago" in what for what, _ in named(later, "feeds"))
 

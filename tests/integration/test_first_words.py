@@ -53,7 +53,7 @@ def test_a_stage_says_whose_health_is_where_and_nothing_of_its_machinery(
     with running(environ, "detect", log=log):
         until(lambda: "health and metrics of detect on http://" in log.read_text(), "its health")
         address = re.findall(r"on (http\S+)", log.read_text())[0]
-        until(lambda: _ready(address), "detect to be ready")
+        until(lambda: _ready(address), log.read_text(), 180)
     lines = log.read_text().splitlines()
     assert len(lines) <= 15, "\n".join(lines)
 

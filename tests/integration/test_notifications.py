@@ -118,9 +118,10 @@ def test_notify_tells_kafka_what_it_told(clean_topics: str, tmp_path: Path) -> N
 
             until(delivered, "the step of its delivery")
             reader.close()
-    assert found[0].alert_ids == ["a1"]
+    [begun] = [step for step in found if step.action == "trigger"]
+    assert begun.alert_ids == ["a1"]
     [taken] = [step for step in found if step.state == "delivered"]
-    assert taken.notification_id == found[0].notification_id
+    assert taken.notification_id == begun.notification_id
     assert taken.endpoint.startswith("127.0.0.1-")
 
 

@@ -46,7 +46,7 @@ def alert(name):
 
 
 def members(kafka):
-    group = "undertow-notify"
+    group = OWN["group.id"]
     # Kept: a client that is gone never answers.
     admin = AdminClient({"bootstrap.servers": kafka})
     asked = admin.describe_consumer_groups([group], request_timeout=20)
@@ -217,6 +217,10 @@ def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
     assert requests == ["today", "newest", "now"]
 
 
+#: Of these tests alone: members of others stay in their group for a session.
+OWN = {"group.id": "two-notifies"}
+
+
 def test_of_two_notifies_one_tells_all_and_the_other_takes_over_when_it_ends(
     clean_topics, tmp_path, caplog
 ):
@@ -224,9 +228,9 @@ def test_of_two_notifies_one_tells_all_and_the_other_takes_over_when_it_ends(
     with receiver(requests) as endpoint:
         first = Outbox(tmp_path / "first.sqlite")
         second = Outbox(tmp_path / "second.sqlite")
-        with notifying(clean_topics, [endpoint], second):
+        with notifying(clean_topics, [endpoint], second, **OWN):
             until(lambda: members(clean_topics) == 1)
-            with notifying(clean_topics, [endpoint], first):
+            with notifying(clean_topics, [endpoint], first, **OWN):
                 until(lambda: "stands by" in caplog.text)
                 for partition in range(4):
                     send(clean_topics, [alert(f"a{partition}")], partition=partition)
@@ -234,14 +238,14 @@ def test_of_two_notifies_one_tells_all_and_the_other_takes_over_when_it_ends(
                 assert first.counts() == {}
                 assert members(clean_topics) == 1
         send(clean_topics, [alert("b")])
-        with notifying(clean_topics, [endpoint], first):
+        with notifying(clean_topics, [endpoint], first, **OWN):
             until(lambda: "b" in requests)
         assert sorted(requests) == ["a0", "a1", "a2", "a3", "b"]
 
 
 def test_one_that_hears_only_some_partitions_tells_nobody(clean_topics, tmp_path, caplog):
     """As a notify of an older version would have it, which does not stand by."""
-    other = Consumer(conf(clean_topics))
+    other = Consumer(conf(clean_topics) | OWN)
     other.subscribe(["alerts"])
     until(lambda: (other.poll(0.1), other.assignment())[1])
     requests = []
@@ -249,7 +253,7 @@ def test_one_that_hears_only_some_partitions_tells_nobody(clean_topics, tmp_path
         outbox = Outbox(tmp_path / "outbox.sqlite")
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr("sinks.webhooks.turn.wait", lambda *_: None)
-            with notifying(clean_topics, [endpoint], outbox):
+            with notifying(clean_topics, [endpoint], outbox, **OWN):
                 until(lambda: (other.poll(0.1), "tells nobody" in caplog.text)[1])
                 send(clean_topics, [alert("a")])
                 until(lambda: (other.poll(0.1), other.assignment())[1])
