@@ -1,6 +1,8 @@
 """What a stranger reads at first is short, soon, and says what it is about."""
 
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -53,19 +55,17 @@ def test_a_stage_says_whose_health_is_where_and_nothing_of_its_machinery(
     with running(environ, "detect", log=log):
         until(lambda: "health and metrics of detect on http://" in log.read_text(), "its health")
         address = re.findall(r"on (http\S+)", log.read_text())[0]
-        until(lambda: _ready(address), log.read_text(), 180)
+        until(lambda: _at_work(address), "detect to be at work", 180)
     lines = log.read_text().splitlines()
     assert len(lines) <= 15, "\n".join(lines)
 
 
-def _ready(address: str) -> bool:
-    import urllib.error
-    import urllib.request
-
+def _at_work(address: str) -> bool:
+    """Whether detect has come so far that it waits for feeds alone."""
     try:
         return urllib.request.urlopen(f"{address}/readyz").status == 200
-    except urllib.error.HTTPError:
-        return False
+    except urllib.error.HTTPError as refused:
+        return b"nobody has spoken yet" in refused.read()
 
 
 def test_a_dead_letter_is_told_with_its_field(tmp_path: Path) -> None:
