@@ -158,7 +158,7 @@ def _episodes(report: dict[str, Any]) -> Table | str:
             _clock(m["end"]) if m["end"] else "open",
             "",
             "",
-            ", ".join(m["assets"]),
+            f"{len(m['assets'])} assets",
         )
     return table
 

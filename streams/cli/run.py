@@ -114,7 +114,7 @@ def run(
                 click.echo(f"{served} while this runs", err=True)
             with telling(opened.name, opened.span) as tell:
                 report = shell.play(opened, rate, fresh, Ears(tell, say, heard))
-            console = Console(width=None if sys.stdout.isatty() else 110)
+            console = Console(width=None if sys.stdout.isatty() else 120)
             stays = serve or (serve is None and sys.stdout.isatty())
             if as_json:
                 click.echo((Path(settings.data_dir) / "run.json").read_bytes())
