@@ -17,8 +17,9 @@ from streams.process.settings import Settings
 #: Kafka's clients tell of a broker that is away many times a second: once in this, seconds.
 CLIENTS_EVERY_S = 10.0
 _CLIENTS = ("aiokafka", "undertow.librdkafka")
-#: Faust's own machinery: eighty lines at each start, of which an operator needs none.
-_INTERNALS = ("faust", "mode", "aiokafka")
+#: Faust's own machinery, under its names or those of our classes: eighty lines at each start, of
+#: which an operator needs none.
+_INTERNALS = ("faust", "mode", "aiokafka", "streams.detect")
 
 
 class JsonLines(logging.Formatter):
