@@ -29,7 +29,7 @@ def _gauges() -> Iterator[None]:
 
 
 def test_health_follows_the_loop_and_readiness_the_work() -> None:
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         assert get(f"{url}/healthz") == (200, "ok\n")
         assert get(f"{url}/readyz")[0] == 503
         health.come_round()
@@ -47,7 +47,7 @@ def test_health_follows_the_loop_and_readiness_the_work() -> None:
 
 
 def test_a_loop_that_is_stuck_is_told_with_its_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         health.come_round()
         later = time.monotonic() + health.STALE_S + 30
         monkeypatch.setattr(health, "steady", lambda: later)
@@ -60,7 +60,7 @@ def test_a_loop_that_is_stuck_is_told_with_its_silence(monkeypatch: pytest.Monke
 def test_a_clock_that_is_set_makes_no_loop_stuck_and_hides_none(
     monkeypatch: pytest.MonkeyPatch, wrong_s: int
 ) -> None:
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         health.come_round()
         wrong = time.time() + wrong_s
         monkeypatch.setattr(time, "time", lambda: wrong)
@@ -72,14 +72,14 @@ def test_a_clock_that_is_set_makes_no_loop_stuck_and_hides_none(
 
 def test_every_metric_is_exposed_as_prometheus_reads_it() -> None:
     metrics.RECORDS.labels("trades").inc()
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         _, text = get(f"{url}/metrics")
     names = {family.name for family in text_string_to_metric_families(text)}
     assert {"undertow_last_round_seconds", "undertow_records", "undertow_delay_seconds"} <= names
 
 
 def test_with_a_token_only_the_endpoints_without_data_are_open() -> None:
-    with health.serving(Settings(http_token=TOKEN)) as url:
+    with health.serving(Settings(http_token=TOKEN), "tests") as url:
         assert get(f"{url}/healthz")[0] == 200
         assert get(f"{url}/readyz")[0] == 503
         for path in ("metrics", "elsewhere"):
@@ -90,7 +90,7 @@ def test_with_a_token_only_the_endpoints_without_data_are_open() -> None:
 
 @pytest.mark.parametrize("path", ["healthz", "readyz", "metrics", "elsewhere"])
 def test_another_s_web_page_is_refused(path: str) -> None:
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         for headers in (
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
@@ -103,7 +103,7 @@ def test_another_s_web_page_is_refused(path: str) -> None:
 
 
 def test_no_browser_guesses_what_an_answer_is() -> None:
-    with health.serving(Settings(http_token=TOKEN)) as url:
+    with health.serving(Settings(http_token=TOKEN), "tests") as url:
         for path in ("healthz", "readyz", "metrics", "elsewhere"):
             for sent in (b"", f"Authorization: Bearer {TOKEN}\r\n".encode()):
                 head = raw(
@@ -113,7 +113,7 @@ def test_no_browser_guesses_what_an_answer_is() -> None:
 
 
 def test_a_token_that_is_no_text_is_a_wrong_token() -> None:
-    with health.serving(Settings(http_token=TOKEN)) as url:
+    with health.serving(Settings(http_token=TOKEN), "tests") as url:
         sent = b"GET /metrics HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
         assert raw(url, sent).startswith(b"HTTP/1.0 401")
 
@@ -122,7 +122,7 @@ def test_callers_that_say_nothing_do_not_keep_others_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(health._Silent, "timeout", 3600)
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         place = ("127.0.0.1", int(url.rpartition(":")[2]))
         threads = threading.active_count()
         silent = [socket.create_connection(place) for _ in range(150)]
@@ -143,7 +143,7 @@ def raw(url: str, sent: bytes) -> bytes:
 def test_a_host_that_others_reach_is_refused_without_a_token(tmp_path: Path) -> None:
     with (
         pytest.raises(health.CannotServe, match="needs http_token"),
-        health.serving(Settings(ops_host="0.0.0.0")),
+        health.serving(Settings(ops_host="0.0.0.0"), "tests"),
     ):
         pass
     with pytest.raises(endpoint.EndpointError, match="needs http_token"):
@@ -158,11 +158,11 @@ def test_a_host_that_others_reach_is_refused_without_a_token(tmp_path: Path) -> 
 
 
 def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
-    with health.serving(Settings()) as url:
+    with health.serving(Settings(), "tests") as url:
         port = int(url.rpartition(":")[2])
         with (
             pytest.raises(health.CannotServe, match="Address already in use"),
-            health.serving(Settings(ops_port=port)),
+            health.serving(Settings(ops_port=port), "tests"),
         ):
             pass
 
