@@ -1,5 +1,6 @@
 """Everything that is attacked: a real Kafka, each stage as real processes, a webhook receiver."""
 
+import contextlib
 import json
 import os
 import random
@@ -270,4 +271,16 @@ def audited(environ: dict[str, str]) -> str:
         return "no such command"
     if done.returncode == 0:
         return "clean"
-    return f"exit {done.returncode}: {(done.stdout + done.stderr)[:600]}"
+    return f"exit {done.returncode}: {_complaints(done.stdout) or (done.stdout + done.stderr)[:600]}"
+
+
+def _complaints(answer: str) -> str:
+    """Return what an audit says of partitions that are not as Kafka has them."""
+    with contextlib.suppress(ValueError):
+        wrong = [
+            {name: value for name, value in part.items() if value}
+            for part in json.loads(answer)["partitions"]
+            if part["expected"] != part["rows"] or part["unread"] or part["strangers"]
+        ]
+        return json.dumps(wrong)[:1_200]
+    return ""
