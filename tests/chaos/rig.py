@@ -271,7 +271,9 @@ def audited(environ: dict[str, str]) -> str:
         return "no such command"
     if done.returncode == 0:
         return "clean"
-    return f"exit {done.returncode}: {_complaints(done.stdout) or (done.stdout + done.stderr)[:600]}"
+    return (
+        f"exit {done.returncode}: {_complaints(done.stdout) or (done.stdout + done.stderr)[:600]}"
+    )
 
 
 def _complaints(answer: str) -> str:
