@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.codec import decode_many
-from schemas.topics import RAW_TOPICS
+from schemas.status import FeedStatus
+from schemas.topics import RAW_TOPICS, TOPICS
 from schemas.words import SECOND
 from streams.feeds.frames import UnreadableFrame
 from streams.process.clock import not_after
@@ -37,11 +38,11 @@ _PLAIN = re.compile(r"([a-z_]+)\.ndjson(?:\.\w+)?")
 _TAG = re.compile(r'"type"\s*:\s*"([a-z_]+)"')
 _TIMED = re.compile(r'"ts_(?:recv|open|event|detect)"\s*:\s*\d{16}')
 _TOPIC_OF_TAG = {
-    "trade": "trades", "liquidation": "liquidations", "open_interest": "liquidations",
-    "whale_transfer": "whale_transfers", "bar": "bars", "cascade": "cascades",
-    "market": "cascades", "whale_selling": "whale_selling", "alert": "alerts",
-    "dead_letter": "dead_letters", "feed_status": "feed_status",
-}  # fmt: skip
+    str(kind.__struct_config__.tag): topic.name
+    for topic in TOPICS.values()
+    for kind in topic.payload
+    if kind is not FeedStatus or topic.name == "feed_status"
+}
 #: An item so much later than those before it is a stray, unless most of the next ones are too.
 STRAY_AHEAD = 60 * SECOND
 LOOK = 64
