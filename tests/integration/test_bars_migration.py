@@ -69,8 +69,8 @@ def test_bars_are_whole_wherever_the_migration_was_stopped(engine, monkeypatch, 
     assert engine_of(engine, "bars") == ["ReplacingMergeTree"]
     assert engine_of(engine, "bars_replacing") == []
     assert engine.query("SELECT count(), sum(trades) FROM bars FINAL").result_rows == [(30, 30)]
-    told = engine.query("SELECT sum(trades), any(open), any(close) FROM bars_1s").result_rows
-    assert told == [(30, None, None)]
+    sums = engine.query("SELECT sum(trades), any(open), any(close) FROM bars_1s").result_rows
+    assert sums == [(30, None, None)]
 
 
 def test_a_part_of_a_bar_written_under_two_tokens_is_one_part(engine):

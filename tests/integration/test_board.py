@@ -91,8 +91,8 @@ def to_the_cent(whole: dict[str, Any]) -> Any:
 
 def rows(reader: Reader, sql: str) -> list[dict[str, Any]]:
     answer = json.loads(reader.run(sql, "JSON").body)
-    found: list[dict[str, Any]] = answer["data"]
-    return found
+    panel_rows: list[dict[str, Any]] = answer["data"]
+    return panel_rows
 
 
 def events(address: str, after: str = "", least: int = 1) -> list[tuple[str, str, Any]]:
@@ -456,10 +456,10 @@ def test_a_poll_that_fails_is_told_as_not_known_and_tried_again(
         listener = board.join("")
         while not listener.waiting:
             await asyncio.sleep(0.001)
-        told = json.loads(listener.waiting[-1].content.split(b"data: ")[1])
-        assert told["level"] == "unknown"
-        assert "does not answer" in told["problem"]
-        assert ("undertow migrate" in told["problem"]) == isinstance(problem, QueryError)
+        event = json.loads(listener.waiting[-1].content.split(b"data: ")[1])
+        assert event["level"] == "unknown"
+        assert "does not answer" in event["problem"]
+        assert ("undertow migrate" in event["problem"]) == isinstance(problem, QueryError)
         fails = False
         while not listener.stale:
             await asyncio.sleep(0.001)

@@ -63,8 +63,8 @@ def address_told(process: subprocess.Popen[str]) -> str:
     """Return the board's address as the process says it on stderr."""
     assert process.stderr is not None
     for line in process.stderr:
-        if told := re.search(r"http://\S+/board/", line):
-            return told[0]
+        if address := re.search(r"http://\S+/board/", line):
+            return address[0]
     raise AssertionError("the process ended without a board")
 
 
@@ -151,8 +151,8 @@ def test_the_board_shows_the_night_while_it_is_played(browser: Browser, night: N
         deadline = time.monotonic() + WAIT_S
         while len(clocks) < 3:
             assert time.monotonic() < deadline, clocks
-            if (told := text_of(page, "#clock")).startswith("Replay, now at"):
-                clocks.add(told)
+            if (clock_text := text_of(page, "#clock")).startswith("Replay, now at"):
+                clocks.add(clock_text)
             page.wait_for_timeout(200)
         until(lambda: (night.data_dir / "run.json").exists() or page.wait_for_timeout(200))
         expect(page.locator("#clock")).to_have_text(re.compile("07:59:5|08:00"))
@@ -299,10 +299,10 @@ def test_a_real_recording_is_shown_as_well(browser: Browser, tmp_path: Path) -> 
 def test_axe_sees_nothing_serious(browser: Browser, played: Night, size: Any, scheme: str) -> None:
     with opened(browser, f"{played.board}?at=2025-11-21T07:40:00Z", size, scheme) as watched:
         ready(watched.page)
-        found = Axe().run(watched.page).response["violations"]
+        violations = Axe().run(watched.page).response["violations"]
         serious = [
             (v["id"], v["impact"], [node["html"][:120] for node in v["nodes"]][:3])
-            for v in found
+            for v in violations
             if v["impact"] in ("serious", "critical")
         ]
         assert serious == []
@@ -357,12 +357,12 @@ def test_a_link_of_it_shows_the_same_and_a_night_is_played_on(
         [at] = parse_qs(urlsplit(here).query)["at"]
         expect(page.locator("#clock")).to_have_text(f"As of {at[:10]} {at[11:19]} UTC")
         assert "at=2025-11-21T07%3A3" in here or "at=2025-11-21T07%3A4" in here
-        told = [text_of(page, s) for s in ("#state", "#clock", "#totals", "#tape")]
+        shown_texts = [text_of(page, s) for s in ("#state", "#clock", "#totals", "#tape")]
         with opened(browser, here) as other:
             ready(other.page)
             assert [
                 text_of(other.page, s) for s in ("#state", "#clock", "#totals", "#tape")
-            ] == told
+            ] == shown_texts
         page.locator("#live").click()
         expect(page.locator("#clock")).to_have_text(re.compile("^Data end"))
         assert "at=" not in page.url

@@ -374,8 +374,8 @@ def test_a_step_has_its_tier_and_an_older_one_what_its_phase_says(client):
         "INSERT INTO cascades (finding_id, episode_id, asset, phase, ts_event) VALUES"
         " ('a', 'o', 'BTC', 'onset', 9), ('b', 'o', 'BTC', 'closed', 9), ('c', 'o', 'BTC', 'watch', 9)"
     )
-    told = client.query("SELECT phase, tier FROM cascades ORDER BY episode_id, phase").result_rows
-    assert told == [
+    phases = client.query("SELECT phase, tier FROM cascades ORDER BY episode_id, phase").result_rows
+    assert phases == [
         ("closed", "cascade"), ("watch", "watch"),
         ("closed", None), ("onset", "cascade"), ("watch", "watch"),
     ]  # fmt: skip

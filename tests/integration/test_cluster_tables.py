@@ -78,21 +78,21 @@ def _window(match: re.Match[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def told(engine: Any) -> Told:
-    told = Told(engine)
-    told.migrate("one")
-    return told
+def sharded(engine: Any) -> Told:
+    sharded = Told(engine)
+    sharded.migrate("one")
+    return sharded
 
 
-def test_the_engine_s_parser_takes_every_statement(engine: Any, told: Told) -> None:
-    assert len(told.statements) > 100
-    for sql in told.statements:
+def test_the_engine_s_parser_takes_every_statement(engine: Any, sharded: Told) -> None:
+    assert len(sharded.statements) > 100
+    for sql in sharded.statements:
         [[formatted]] = engine.query("SELECT formatQuery({q:String})", {"q": sql}).result_rows
         assert ("ON CLUSTER" in formatted) != sql.startswith("INSERT INTO")
 
 
-def test_each_table_is_replicated_and_read_over_all_shards(engine: Any, told: Told) -> None:
-    made = [sql for sql in told.statements if sql.startswith("CREATE TABLE")]
+def test_each_table_is_replicated_and_read_over_all_shards(engine: Any, sharded: Told) -> None:
+    made = [sql for sql in sharded.statements if sql.startswith("CREATE TABLE")]
     stored = [sql for sql in made if "MergeTree" in sql]
     assert all(re.search(r"ENGINE = Replicated(Replacing)?MergeTree\('", sql) for sql in stored)
     query = "SELECT name, engine FROM system.tables WHERE database = 'on_one' AND engine != 'View'"
@@ -103,7 +103,7 @@ def test_each_table_is_replicated_and_read_over_all_shards(engine: Any, told: To
     assert engines.keys() == {*COLUMNS, *(t + LOCAL for t in COLUMNS), *EVERYWHERE}
 
 
-def test_tables_have_the_columns_that_rows_fill_and_comments(engine: Any, told: Told) -> None:
+def test_tables_have_the_columns_that_rows_fill_and_comments(engine: Any, sharded: Told) -> None:
     for table, names in COLUMNS.items():
         for place in (table, table + LOCAL):
             described = engine.query(f"DESCRIBE on_one.{place}").result_rows
@@ -114,7 +114,7 @@ def test_tables_have_the_columns_that_rows_fill_and_comments(engine: Any, told: 
     assert engine.query(query).result_rows == []
 
 
-def test_a_row_s_shard_follows_from_its_identity_alone(engine: Any, told: Told) -> None:
+def test_a_row_s_shard_follows_from_its_identity_alone(engine: Any, sharded: Told) -> None:
     query = "SELECT name, sorting_key FROM system.tables WHERE database = 'on_one'"
     keys = dict(engine.query(query).result_rows)
     for table in COLUMNS:
@@ -123,7 +123,7 @@ def test_a_row_s_shard_follows_from_its_identity_alone(engine: Any, told: Told) 
 
 
 def test_a_retry_under_its_token_changes_nothing_through_a_table_over_shards(
-    engine: Any, told: Told
+    engine: Any, sharded: Told
 ) -> None:
     engine.database = "on_one"
     bars = [
@@ -140,7 +140,7 @@ def test_a_retry_under_its_token_changes_nothing_through_a_table_over_shards(
     assert [(i.table, i.lo, i.hi) for i in Intents(engine).last()] == [("bars", 0, 49)]
 
 
-def test_every_view_reads_over_the_shards(engine: Any, told: Told) -> None:
+def test_every_view_reads_over_the_shards(engine: Any, sharded: Told) -> None:
     order = Liquidation(
         event_id="l", venue="okx", instrument="BTC-USDT-PERP", venue_symbol="BTCUSDT",
         asset="BTC", position_side="long", order_side=None, price=None, price_kind=None,
@@ -148,7 +148,7 @@ def test_every_view_reads_over_the_shards(engine: Any, told: Told) -> None:
     )  # fmt: skip
     for name in ("one", "two"):
         if name == "two":
-            told.migrate("two")
+            sharded.migrate("two")
         engine.database = f"on_{name}"
         Writer(engine).insert(Batch("liquidations", "liquidations", 0, 0, 0, [order], [0]))
         query = f"SELECT name FROM system.tables WHERE database = 'on_{name}' AND engine = 'View'"
@@ -159,9 +159,9 @@ def test_every_view_reads_over_the_shards(engine: Any, told: Told) -> None:
     assert engine.query("SELECT notional_usd FROM on_one.board_24h").result_rows == [(1e6,)]
 
 
-def test_retention_is_told_where_the_rows_are(engine: Any, told: Told) -> None:
+def test_retention_is_told_where_the_rows_are(engine: Any, sharded: Told) -> None:
     def altered(days: int) -> list[str]:
-        return [x for x in told.migrate("one", {"trades": days}) if x.startswith("ALTER")]
+        return [x for x in sharded.migrate("one", {"trades": days}) if x.startswith("ALTER")]
 
     setting, ttl = altered(30)
     assert setting.startswith("ALTER TABLE trades_local ON CLUSTER 'one' MODIFY SETTING")

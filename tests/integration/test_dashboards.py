@@ -40,7 +40,7 @@ def boards() -> list[dict[str, Any]]:
 
 def queries() -> list[tuple[str, bool]]:
     """Each SQL of a dashboard, and whether a time axis is drawn from it."""
-    found = [
+    queries = [
         (target["rawSql"], target["format"] == 0)
         for board in boards()
         for target in targets(board)
@@ -52,7 +52,7 @@ def queries() -> list[tuple[str, bool]]:
         for one in board["templating"]["list"]
         if one["type"] == "query"
     ]
-    return found + variables
+    return queries + variables
 
 
 def expressions() -> list[str]:
@@ -85,8 +85,8 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
 def ask(endpoint: Endpoint, sql: str) -> dict[str, Any]:
     request = urllib.request.Request(f"{endpoint.url}/?default_format=JSONCompact", sql.encode())
     with urllib.request.urlopen(request, timeout=60) as answer:
-        found: dict[str, Any] = json.loads(answer.read())
-        return found
+        answer_rows: dict[str, Any] = json.loads(answer.read())
+        return answer_rows
 
 
 def test_every_dashboard_is_one_that_grafana_provisions() -> None:
@@ -169,12 +169,12 @@ def test_every_number_that_is_asked_for_is_told_by_each_stage(
     log = tmp_path / "log"
     with running(environ, stage, log=log):
         until(lambda: re.search(r"(http://127\.0\.0\.1:\d+)", log.read_text()), "its address")
-        found = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
-        assert found
-        told = exposed(found[1])
+        address = re.search(r"health\S* .*?(http://127\.0\.0\.1:\d+)", log.read_text())
+        assert address
+        metrics = exposed(address[1])
     asked = {name for e in expressions() for name in re.findall(r"\b(?:undertow|process)_\w+", e)}
     assert len(asked) > 15
-    assert asked <= told
+    assert asked <= metrics
 
 
 def test_every_rule_says_what_is_wrong_and_what_to_look_at() -> None:
@@ -232,11 +232,11 @@ ALARMS: list[tuple[dict[str, str], set[str]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("told", "alarmed"), ALARMS)
+@pytest.mark.parametrize(("metrics", "alarmed"), ALARMS)
 def test_an_alarm_goes_off_when_it_should_and_no_other(
-    told: dict[str, str], alarmed: set[str], tmp_path: Path
+    metrics: dict[str, str], alarmed: set[str], tmp_path: Path
 ) -> None:
-    series = [{"series": name, "values": values} for name, values in (CALM | told).items()]
+    series = [{"series": name, "values": values} for name, values in (CALM | metrics).items()]
     names = re.findall(r"- alert: (\w+)", RULES.read_text())
     expected = [
         # Of those that go off the labels are not compared: only that they do.

@@ -240,10 +240,10 @@ class Feed:
     def speak(
         self, ahead_us: int = 0, topics: tuple[str, ...] = RAW_TOPICS, first: int = 0
     ) -> None:
-        word = FeedStatus(producer="binance", state="alive", ts_event=now_us() + ahead_us)
+        feed_status = FeedStatus(producer="binance", state="alive", ts_event=now_us() + ahead_us)
         for topic in topics:
             for partition in range(first, 4):
-                self.producer.produce(topic, codec.encode(word), partition=partition)
+                self.producer.produce(topic, codec.encode(feed_status), partition=partition)
 
     def done(self) -> None:
         assert self.producer.flush(30) == 0

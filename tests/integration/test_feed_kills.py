@@ -87,8 +87,8 @@ def unaccounted(kafka: str, tapes: dict[str, tuple[object, list[Event]]]) -> lis
             [event_id] = ids(venue, script, [event])
             topic = "trades" if event.kind == "trade" else "liquidations"
             at = event.ts * 1000
-            told = any((topic, venue) == gap[:2] and gap[2] <= at <= gap[3] for gap in gaps)
-            if event_id not in heard and not told:
+            in_a_gap = any((topic, venue) == gap[:2] and gap[2] <= at <= gap[3] for gap in gaps)
+            if event_id not in heard and not in_a_gap:
                 lacking.append(f"{event_id} {at}")
     return lacking
 

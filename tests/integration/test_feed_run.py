@@ -49,8 +49,8 @@ def test_a_live_run_tells_a_silent_venue_and_goes_on_where_it_was_stopped(tmp_pa
             until(lambda: clock.steady() > 0 and "resuming" in again.read_text(), "resumed", 60)
             until(lambda: len(binance.clients) == 2, "binance again", 60)
         expected = ids("binance", Binance(), binance.tape) + ids("bybit", Bybit(), bybit.tape)
-    told = [row["event_id"] for row in rows(given, "SELECT event_id FROM trades FINAL")]
-    assert sorted(told) == sorted(expected)
+    event_ids = [row["event_id"] for row in rows(given, "SELECT event_id FROM trades FINAL")]
+    assert sorted(event_ids) == sorted(expected)
     states = rows(given, "SELECT producer, state, reason FROM feed_status FINAL ORDER BY ts_event")
     assert {"binance", "bybit"} == {
         row["producer"] for row in states if row["state"] == "connected"

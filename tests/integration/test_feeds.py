@@ -21,10 +21,10 @@ def speak(
     producer: Producer, topics: tuple[str, ...], second: int, state: FeedState = "alive"
 ) -> None:
     """Write one word on time to every partition of some topics."""
-    word = FeedStatus(producer="ears", state=state, ts_event=second * SECOND)
+    feed_status = FeedStatus(producer="ears", state=state, ts_event=second * SECOND)
     for topic in topics:
         for partition in range(PARTITIONS):
-            producer.produce(topic, codec.encode(word), partition=partition)
+            producer.produce(topic, codec.encode(feed_status), partition=partition)
     producer.flush(10)
 
 

@@ -52,8 +52,8 @@ def test_what_a_silence_keeps_back_and_what_a_receiver_refuses_is_noted(tmp_path
         with live.outbox.writing() as writing:
             silence = writing.silence("BTC", "", 3_600 * SECOND)
         live.hear(BTC[0], alert("cascade.onset", "ETH", 400))
-    held = [step for step in steps_of(live) if step.state == "held"]
-    assert [(one.alert_ids, one.why) for one in held] == [
+    kept_back = [step for step in steps_of(live) if step.state == "held"]
+    assert [(one.alert_ids, one.why) for one in kept_back] == [
         ([BTC[0].alert_id], f"silence {silence.silence}")
     ]
     [dead] = [step for step in steps_of(live) if step.state == "dead"]
@@ -108,19 +108,19 @@ def test_notify_tells_kafka_what_it_told(clean_topics: str, tmp_path: Path) -> N
                 }
             )
             reader.subscribe(["notifications"])
-            found: list[NotificationStep] = []
+            steps: list[NotificationStep] = []
 
             def delivered() -> bool:
                 message = reader.poll(0.5)
                 if message is not None and not message.error():
-                    found.append(codec.decode("notifications", message.value()))
-                return any(step.state == "delivered" for step in found)
+                    steps.append(codec.decode("notifications", message.value()))
+                return any(step.state == "delivered" for step in steps)
 
             until(delivered, "the step of its delivery")
             reader.close()
-    [begun] = [step for step in found if step.action == "trigger"]
+    [begun] = [step for step in steps if step.action == "trigger"]
     assert begun.alert_ids == ["a1"]
-    [taken] = [step for step in found if step.state == "delivered"]
+    [taken] = [step for step in steps if step.state == "delivered"]
     assert taken.notification_id == begun.notification_id
     assert taken.endpoint.startswith("127.0.0.1-")
 

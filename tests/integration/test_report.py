@@ -49,7 +49,7 @@ def reader(data_dir: Path) -> Iterator[Reader]:
 
 
 @pytest.fixture(scope="module")
-def told(reader: Reader) -> Night:
+def whole_night(reader: Reader) -> Night:
     return read(lambda sql: reader.run(sql, "JSONCompact").body.decode())
 
 
@@ -101,7 +101,7 @@ class Page(HTMLParser):
 def differing(night: Night, reader: Reader) -> list[str]:
     """Name the tables of a night's page that are not what their queries give now."""
     drawn = Page(page(night, {}))
-    found = []
+    wrong_cells = []
     for name, rows in drawn.tables.items():
         answer = json.loads(reader.run(night.answers[name].sql, "JSONCompact").body)
         columns = [column["name"] for column in answer["meta"]]
@@ -113,54 +113,60 @@ def differing(night: Night, reader: Reader) -> list[str]:
             for row in answer["data"]
         ]
         if rows[1:] != wanted:
-            found.append(name)
-    return found
+            wrong_cells.append(name)
+    return wrong_cells
 
 
-def test_every_cell_is_what_the_query_under_its_table_gives(told: Night, reader: Reader) -> None:
-    drawn = Page(page(told, charts.charts(told)))
-    shown_beside = {answer.sql for name, answer in told.answers.items() if name != "by_venue"}
+def test_every_cell_is_what_the_query_under_its_table_gives(
+    whole_night: Night, reader: Reader
+) -> None:
+    drawn = Page(page(whole_night, charts.charts(whole_night)))
+    shown_beside = {
+        answer.sql for name, answer in whole_night.answers.items() if name != "by_venue"
+    }
     assert set(drawn.queries) >= shown_beside
     assert {"episodes", "assets", "venues", "waves", "verdicts", "coverage"} <= drawn.tables.keys()
-    assert differing(told, reader) == []
+    assert differing(whole_night, reader) == []
 
 
-def test_a_figure_that_is_changed_is_found(told: Night, reader: Reader) -> None:
-    assets = told.answers["assets"]
+def test_a_figure_that_is_changed_is_found(whole_night: Night, reader: Reader) -> None:
+    assets = whole_night.answers["assets"]
     changed = [[*row[:2], row[2] * 1.01, *row[3:]] for row in assets.rows]
-    answers = told.answers | {"assets": assets._replace(rows=changed)}
-    assert differing(told._replace(answers=answers), reader) == ["assets"]
+    answers = whole_night.answers | {"assets": assets._replace(rows=changed)}
+    assert differing(whole_night._replace(answers=answers), reader) == ["assets"]
 
 
-def test_the_sums_are_those_of_the_orders(told: Night) -> None:
+def test_the_sums_are_those_of_the_orders(whole_night: Night) -> None:
     orders = [record for _, topic, record in night() if topic == "liquidations"]
-    [totals] = told.answers["totals"].records()
+    [totals] = whole_night.answers["totals"].records()
     assert totals["orders"] == len(orders)
     assert totals["notional_usd"] == pytest.approx(sum(o.notional_usd for o in orders), abs=0.01)
-    by_asset = {row["asset"]: row["notional_usd"] for row in told.answers["assets"].records()}
+    by_asset = {
+        row["asset"]: row["notional_usd"] for row in whole_night.answers["assets"].records()
+    }
     for asset, worth in by_asset.items():
         of_asset = [o.notional_usd for o in orders if o.asset == asset]
         assert worth == pytest.approx(sum(of_asset), abs=0.01)
-    text = page(told, {})
+    text = page(whole_night, {})
     assert f"at least ${totals['notional_usd'] / 1e6:,.1f}M were liquidated" in text
     assert f"{totals['orders']:,} forced orders" in text
 
 
 def test_what_throttles_hid_is_what_the_view_of_the_last_day_says(
-    told: Night, reader: Reader
+    whole_night: Night, reader: Reader
 ) -> None:
     columns = ("notional_usd", "estimate_usd", "estimate_low_usd", "estimate_high_usd")
     sums = ", ".join(f"sum({column})" for column in columns)
     answer = reader.run(f"SELECT venue, {sums} FROM totals_24h GROUP BY venue", "JSONCompact")
     by_venue = {row[0]: row[1:] for row in json.loads(answer.body)["data"]}
-    hidden = told.answers["hidden"].records()
+    hidden = whole_night.answers["hidden"].records()
     assert {row["venue"] for row in hidden} == {"binance", "bybit"}
     for row in hidden:
         assert [row[column] for column in columns] == pytest.approx(
             by_venue[row["venue"]], abs=0.02
         )
     low, high = (sum(v[n] for v in by_venue.values()) for n in (2, 3))
-    assert f"between {usd(low)} and {usd(high)}" in page(told, {})
+    assert f"between {usd(low)} and {usd(high)}" in page(whole_night, {})
 
 
 @pytest.mark.parametrize(
@@ -222,8 +228,8 @@ def test_an_episode_is_looked_at_with_its_waterfall(
     assert any("Forced dollars of BTC by price level" in words for words in drawn.images)
 
 
-def test_the_page_asks_nobody_for_anything(told: Night) -> None:
-    text = page(told, charts.charts(told))
+def test_the_page_asks_nobody_for_anything(whole_night: Night) -> None:
+    text = page(whole_night, charts.charts(whole_night))
     drawn = Page(text)
     assert not drawn.tags & {"script", "link", "iframe", "object", "form"}
     assert all(one.startswith("data:image/png;base64,") for one in drawn.fetched)
@@ -231,14 +237,14 @@ def test_the_page_asks_nobody_for_anything(told: Night) -> None:
     assert all(drawn.images)
 
 
-def test_names_that_are_html_stay_text(told: Night) -> None:
+def test_names_that_are_html_stay_text(whole_night: Night) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    answers = told.answers | {
-        "letters": told.answers["letters"]._replace(
+    answers = whole_night.answers | {
+        "letters": whole_night.answers["letters"]._replace(
             columns=["topic", "why", "records"], rows=[[evil, evil, 1]], sql=f"SELECT '{evil}'"
         )
     }
-    drawn = Page(page(told._replace(answers=answers), {}))
+    drawn = Page(page(whole_night._replace(answers=answers), {}))
     assert drawn.tables["letters"][1][:2] == [evil, evil]
     assert drawn.images == []
 
@@ -289,14 +295,14 @@ def test_orders_of_unknown_side_are_neither_longs_nor_shorts(tmp_path: Path) -> 
     data = stored(tmp_path / "unsided", of=unsided)
     reader = Reader(data / "clickhouse")
     try:
-        told = read(lambda sql: reader.run(sql, "JSONCompact").body.decode())
+        whole_night = read(lambda sql: reader.run(sql, "JSONCompact").body.decode())
     finally:
         reader.close()
-    [row] = told.answers["totals"].records()
+    [row] = whole_night.answers["totals"].records()
     assert row["unknown_usd"] == pytest.approx(row["notional_usd"] - row["long_usd"], abs=0.02)
     assert row["unknown_usd"] > 0
-    assert "and of what has a known side 100.0 % were longs" in page(told, {})
-    assert charts.charts(told)["timeline.png"]
+    assert "and of what has a known side 100.0 % were longs" in page(whole_night, {})
+    assert charts.charts(whole_night)["timeline.png"]
 
 
 @pytest.mark.parametrize(

@@ -186,14 +186,14 @@ def test_the_old_name_of_inflows_before_shows_the_same(client: Any) -> None:
 
 
 def test_a_gap_lasts_from_a_feeds_silence_to_its_next_word(client: Any) -> None:
-    def word(state: str, second: int, **more: Any) -> FeedStatus:
+    def status(state: str, second: int, **more: Any) -> FeedStatus:
         return FeedStatus(producer="okx", state=state, ts_event=T + second * SECOND, **more)
 
     insert(client, [
-        word("silent", 10, reason="socket closed"), word("silent", 12), word("recovered", 70),
-        word("gap", 10), word("connected", 69),
-        word("alive", 71), word("silent", 100), word("silent", 5, part=1, parts=2),
-        word("recovered", 9, part=1, parts=2),
+        status("silent", 10, reason="socket closed"), status("silent", 12), status("recovered", 70),
+        status("gap", 10), status("connected", 69),
+        status("alive", 71), status("silent", 100), status("silent", 5, part=1, parts=2),
+        status("recovered", 9, part=1, parts=2),
     ])  # fmt: skip
     gaps = rows(client, "SELECT * FROM feed_gaps ORDER BY part, ts_from")
     assert [(g["part"], g["seconds"], g["reason"]) for g in gaps] == [
@@ -227,13 +227,13 @@ def test_levels_are_ten_basis_points_apart_and_keep_every_priced_dollar(client: 
           for n, p in enumerate(prices)),
         liquidation(500), liquidation(501, position_side="short", price=61_000.0, price_kind="fill"),
     ])  # fmt: skip
-    found = rows(client, "SELECT * FROM levels WHERE position_side = 'long' ORDER BY price_from")
+    levels = rows(client, "SELECT * FROM levels WHERE position_side = 'long' ORDER BY price_from")
     wanted: dict[int, int] = defaultdict(int)
     for price in prices:
         wanted[math.floor(math.log(price) * 1000)] += 1
-    assert [row["orders"] for row in found] == [wanted[level] for level in sorted(wanted)]
-    assert sum(row["notional_usd"] for row in found) == 200e6
-    for row, level in zip(found, sorted(wanted), strict=True):
+    assert [row["orders"] for row in levels] == [wanted[level] for level in sorted(wanted)]
+    assert sum(row["notional_usd"] for row in levels) == 200e6
+    for row, level in zip(levels, sorted(wanted), strict=True):
         assert row["price_from"] == pytest.approx(math.exp(level / 1000))
         assert row["price_to"] / row["price_from"] == pytest.approx(math.exp(0.001))
         assert (row["quote"], row["price_kinds"]) == ("USDT", ["bankruptcy"])

@@ -61,9 +61,9 @@ class Node:
                 head = []
             if "no_logs" in self.faults:
                 logs = []
-            told = [*logs, *head] if "logs_first" in self.faults else [*head, *logs]
+            messages = [*logs, *head] if "logs_first" in self.faults else [*head, *logs]
             for _ in range(2 if "twice" in self.faults else 1):
-                for subscription, result in told:
+                for subscription, result in messages:
                     await self._push(subscription, result)
 
     async def remove(self, *names: str) -> None:

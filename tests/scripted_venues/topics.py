@@ -12,7 +12,7 @@ def everything(kafka: str, topic: str) -> list[tuple[int, bytes | None, object]]
     )
     parts = consumer.list_topics(topic, 10).topics[topic].partitions
     consumer.assign([TopicPartition(topic, part, 0) for part in parts])
-    found, ended = [], 0
+    records_read, ended = [], 0
     while ended < len(parts):
         message = consumer.poll(10)
         assert message is not None, "Kafka does not answer"
@@ -21,6 +21,6 @@ def everything(kafka: str, topic: str) -> list[tuple[int, bytes | None, object]]
             continue
         records, problem = decode_many(topic, message.value())
         assert problem is None
-        found += [(message.partition(), message.key(), record) for record in records]
+        records_read += [(message.partition(), message.key(), record) for record in records]
     consumer.close()
-    return found
+    return records_read

@@ -110,8 +110,8 @@ def test_what_another_rule_tells_at_once_is_in_no_digest_and_a_pager_gets_none(t
 
 
 def test_a_picture_goes_where_a_channel_takes_one_and_is_of_a_cascade_alone():
-    [told, *_] = routing.step(routing.State(), alert("BTC"))
-    message = message_of(told, picture="https://board.example/{episode}.png")
+    [notification, *_] = routing.step(routing.State(), alert("BTC"))
+    message = message_of(notification, picture="https://board.example/{episode}.png")
     assert message.picture == "https://board.example/e-BTC.png"
     slack = json.loads(targets.body("slack", message))
     assert slack["blocks"][-1]["image_url"] == message.picture
@@ -119,7 +119,7 @@ def test_a_picture_goes_where_a_channel_takes_one_and_is_of_a_cascade_alone():
     discord = json.loads(targets.body("discord", message))
     assert discord["embeds"][0]["image"] == {"url": message.picture}
     assert json.loads(targets.body("pagerduty", message))["images"][0]["src"] == message.picture
-    assert len(json.loads(targets.body("slack", message_of(told)))["blocks"]) == 2
+    assert len(json.loads(targets.body("slack", message_of(notification)))["blocks"]) == 2
     [silent, *_] = routing.step(routing.State(), alert("", kind="feed.silent"))
     assert message_of(silent, picture="https://board.example/{episode}.png").picture == ""
 

@@ -17,13 +17,13 @@ def test_the_judge_sees_what_is_told_late_never_or_of_a_feed_that_speaks() -> No
     made = [feed._replace(spells=()) for feed in feeds(1, 4)]
     made[0] = made[0]._replace(spells=(Spell(1_000, 2_000, False), Spell(9_000, 9_500, True)))
     name = made[0].producer
-    told = [
+    notices = [
         Told(1_095, name, "silent"),
         Told(2_003, name, "recovered"),
         Told(50_000, "quiet", "silent"),
     ]
     report = Report(4, 1)
-    judge(report, made, told)
+    judge(report, made, notices)
     assert (report.spells, report.begun_in_time, report.ended_in_time) == (2, 0, 1)
     assert report.false_silences == 1
     assert len(report.untold) == 2

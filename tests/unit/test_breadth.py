@@ -38,7 +38,7 @@ def flush(at: int, assets: int, usd: float = 2e5, side: PositionSide = "long") -
             for n in range(assets) for again in (0, 60)]  # fmt: skip
 
 
-def told(evidence: list[AssetPulse], hours: int = HOURS + 1) -> list[MarketFinding]:
+def market_findings(evidence: list[AssetPulse], hours: int = HOURS + 1) -> list[MarketFinding]:
     state, findings = MarketState(), []
     by_second: dict[int, list[AssetPulse]] = {}
     for one in evidence:
@@ -46,8 +46,8 @@ def told(evidence: list[AssetPulse], hours: int = HOURS + 1) -> list[MarketFindi
     for second in range(START, START + hours * 3600):
         for one in by_second.get(second, []):
             contagion.step(PARAMS, state, one)
-        word = FeedStatus(producer="detect", state="alive", ts_event=(second + 1) * SECOND)
-        findings += contagion.step(PARAMS, state, word)
+        feed_status = FeedStatus(producer="detect", state="alive", ts_event=(second + 1) * SECOND)
+        findings += contagion.step(PARAMS, state, feed_status)
     return findings
 
 
@@ -55,7 +55,7 @@ AT = START + HOURS * 3600
 
 
 def test_small_assets_forced_at_once_are_one_call_whose_members_grow() -> None:
-    onset, *waves, closed = told([*calm(1), *flush(AT, 48)])
+    onset, *waves, closed = market_findings([*calm(1), *flush(AT, 48)])
     assert (onset.phase, onset.score_name, onset.position_side) == ("onset", "breadth", "long")
     assert onset.ts_onset < (AT + 60) * SECOND
     assert [w.phase for w in waves] == ["wave"] * len(waves)
@@ -72,18 +72,18 @@ def test_small_assets_forced_at_once_are_one_call_whose_members_grow() -> None:
 
 def test_one_asset_is_never_the_market_whatever_it_loses() -> None:
     alone = [pulse(AT + n, "A000", 5e7) for n in range(60)]
-    assert told([*calm(2), *alone]) == []
+    assert market_findings([*calm(2), *alone]) == []
 
 
 def test_an_ordinary_hour_calls_nothing() -> None:
-    assert told(list(calm(3, (HOURS + 1) * 60))) == []
+    assert market_findings(list(calm(3, (HOURS + 1) * 60))) == []
 
 
 def test_the_two_sides_are_two_markets() -> None:
     """Half of each side at once is neither; all of one side names it."""
     half = flush(AT, 12) + flush(AT + 1, 12, side="short")
-    assert told([*calm(4), *half]) == []
-    onset = told([*calm(4), *flush(AT, 48, side="short")])[0]
+    assert market_findings([*calm(4), *half]) == []
+    onset = market_findings([*calm(4), *flush(AT, 48, side="short")])[0]
     assert onset.position_side == "short"
 
 

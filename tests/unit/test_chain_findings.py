@@ -36,9 +36,9 @@ def deposit(block):
 
 
 def tell(shard, second):
-    word = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
+    feed_status = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
     inputs = [name for name in INPUTS for _ in (1, 2)]
-    return [f for name in inputs for f in engine.step(PARAMS, shard, name, word).findings]
+    return [f for name in inputs for f in engine.step(PARAMS, shard, name, feed_status).findings]
 
 
 @pytest.mark.parametrize("told_badly", [False, True], ids=["well", "without removed logs"])
@@ -51,15 +51,15 @@ def test_a_reorg_of_depth_3_retracts_the_verdict_and_the_deposit_is_judged_in_it
     def hear(records, second):
         findings.extend(tell(shard, second))
         for record in records:
-            told = msgspec.structs.replace(record, ts_recv=second * SECOND)
-            assert engine.step(PARAMS, shard, "whale_transfers", told).refused is None
+            received = msgspec.structs.replace(record, ts_recv=second * SECOND)
+            assert engine.step(PARAMS, shard, "whale_transfers", received).refused is None
 
     def blocks(names, second):
         records = []
         for name, number, parent in names:
             records += ledger.head(head(name, number, parent), second * SECOND)[0]
-            held = [deposit(name)] if name in ("a1", "b2") else []
-            records += ledger.block(name, held, True, second * SECOND)[0]
+            deposits = [deposit(name)] if name in ("a1", "b2") else []
+            records += ledger.block(name, deposits, True, second * SECOND)[0]
         hear(records, second)
 
     blocks([("r", 0, "q"), ("a1", 1, "r"), ("a2", 2, "a1"), ("a3", 3, "a2")], AT + 10)

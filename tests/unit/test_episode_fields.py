@@ -139,15 +139,15 @@ def test_pulses_tell_each_second_of_orders_once_where_every_venue_is_complete() 
         for topic in INPUTS:
             cascade_findings = engine.step(PARAMS, shard, topic, feed_status).findings
             pulses += [finding for finding in cascade_findings if isinstance(finding, AssetPulse)]
-    told: dict[int, int] = {}
+    histories: dict[int, int] = {}
     for pulse in pulses:
         first = pulse.ts_event // SECOND - len(pulse.orders) + 1
         for second, count in enumerate(pulse.orders, first):
-            assert second not in told
-            told[second] = count
+            assert second not in histories
+            histories[second] = count
     assert len(pulses[0].orders) == lead.BEFORE_S
-    assert told == {second: forced[second] for second in told}
-    assert sum(told.values()) > 0.9 * sum(forced.values())
+    assert histories == {second: forced[second] for second in histories}
+    assert sum(histories.values()) > 0.9 * sum(forced.values())
 
 
 def read(second: int, quantity: float, venue: str = "binance") -> Event:

@@ -58,8 +58,10 @@ def test_an_input_whose_records_come_too_late_is_told_and_told_again_when_they_d
         for where, name in PRODUCERS.items()
     ]
     rows.sort(key=lambda row: row[:3])
-    told = list(play([(where, record) for _, _, where, record in rows]))
-    kinds = [(r.kind, r.title) for r in told if isinstance(r, Alert) and f"late-{topic}" in r.title]
+    played = list(play([(where, record) for _, _, where, record in rows]))
+    kinds = [
+        (r.kind, r.title) for r in played if isinstance(r, Alert) and f"late-{topic}" in r.title
+    ]
     assert [kind for kind, _ in kinds] == ["feed.late", "feed.recovered"]
 
 

@@ -51,14 +51,14 @@ def called(orders: list[Liquidation], seconds: int) -> list[CascadeFinding]:
         for order in by_second.get(second, []):
             findings += engine.step(PARAMS, shard, "liquidations", order).findings
         for topic in ("liquidations", "bars", "whale_transfers"):
-            word = FeedStatus(producer="f", state="alive", ts_event=(second + 1) * SECOND)
-            findings += engine.step(PARAMS, shard, topic, word).findings
+            feed_status = FeedStatus(producer="f", state="alive", ts_event=(second + 1) * SECOND)
+            findings += engine.step(PARAMS, shard, topic, feed_status).findings
     return [f for f in findings if isinstance(f, CascadeFinding) and f.phase == "onset"]
 
 
 def test_a_cascade_after_25_minutes_of_history_is_called_and_marked_young() -> None:
-    found = findings_of(PARAMS)
-    onsets = [f for f in found if f.phase == "onset"]
+    findings = findings_of(PARAMS)
+    onsets = [f for f in findings if f.phase == "onset"]
     assert {f.asset for f in onsets} == {"BTC", "ETH"}
     assert all(f.young and 1_400 < f.history_s < 1_600 for f in onsets)
     alert = alert_of(onsets[0])

@@ -137,12 +137,14 @@ def test_the_next_deposit_is_known_at_once_and_each_pass_makes_it_surer():
     state, labels = Owners(), Labels([label()])
     sure = []
     for number in range(4):
-        told = deposits.step(state, labels, moved(f"in{number}", MINE, YOURS, at=number * 3600))
-        sure.append(told[0].to_confidence)
-        told = deposits.step(
+        classified = deposits.step(
+            state, labels, moved(f"in{number}", MINE, YOURS, at=number * 3600)
+        )
+        sure.append(classified[0].to_confidence)
+        classified = deposits.step(
             state, labels, moved(f"out{number}", YOURS, HOT, 5_000.0, number * 3600 + 60)
         )
-        assert len(told) == (2 if number == 0 else 1)
+        assert len(classified) == (2 if number == 0 else 1)
     assert sure == [None, 0.6667, 0.75, 0.8]
 
 
@@ -150,9 +152,9 @@ def test_an_address_that_sends_elsewhere_as_well_is_nobodys_deposit_address():
     state, labels = Owners(), Labels([label()])
     deposits.step(state, labels, moved("in", MINE, YOURS))
     deposits.step(state, labels, moved("away", YOURS, THEIRS, 10.0, 60))
-    told = deposits.step(state, labels, moved("out", YOURS, HOT, 4_900.0, 600))
-    assert [t.event_id for t in told] == ["out"]
-    assert told[0].from_owner == "unknown"
+    classified = deposits.step(state, labels, moved("out", YOURS, HOT, 4_900.0, 600))
+    assert [t.event_id for t in classified] == ["out"]
+    assert classified[0].from_owner == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -161,8 +163,8 @@ def test_an_address_that_sends_elsewhere_as_well_is_nobodys_deposit_address():
 def test_a_part_more_than_came_or_a_day_later_is_no_pass(quantity, after_s):
     state, labels = Owners(), Labels([label()])
     deposits.step(state, labels, moved("in", MINE, YOURS))
-    told = deposits.step(state, labels, moved("out", YOURS, HOT, quantity, after_s))
-    assert [t.event_id for t in told] == ["out"]
+    classified = deposits.step(state, labels, moved("out", YOURS, HOT, quantity, after_s))
+    assert [t.event_id for t in classified] == ["out"]
 
 
 def test_a_retraction_after_a_correction_still_has_the_higher_version():
@@ -170,8 +172,8 @@ def test_a_retraction_after_a_correction_still_has_the_higher_version():
     deposits.step(state, labels, moved("in", MINE, YOURS))
     deposits.step(state, labels, moved("out", YOURS, HOT, 4_999.0, 600))
     gone = moved("in", MINE, YOURS, version=2, removed=True, ts_recv=START * SECOND + 700 * SECOND)
-    [told] = deposits.step(state, labels, gone)
-    assert (told.version, told.removed, told.to_owner) == (3, True, "binance")
+    [classified] = deposits.step(state, labels, gone)
+    assert (classified.version, classified.removed, classified.to_owner) == (3, True, "binance")
 
 
 def test_memory_is_bounded():
@@ -242,8 +244,8 @@ def test_addresses_that_pay_together_are_one_owners_so_consolidating_is_internal
     }]).encode()  # fmt: skip
     [transfer] = registry.parse("bitcoin", "transactions", frame, known, START * SECOND).records
     assert transfer.from_address == hot
-    [told] = deposits.step(Owners(), labels, transfer)
-    assert (told.from_owner, inflow_kind(PARAMS, told)) == ("binance", "change")
+    [classified] = deposits.step(Owners(), labels, transfer)
+    assert (classified.from_owner, inflow_kind(PARAMS, classified)) == ("binance", "change")
     labels.add(label(other, owner="okx"))
     assert labels.payer([hot, other]) is None  # two owners: a mixed payment is nobody's
     assert labels.payer(["bc1qnobody00000", other]) == other

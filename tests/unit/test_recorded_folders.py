@@ -33,23 +33,23 @@ def table(folder: str, name: str) -> Iterator[dict[str, str]]:
 
 def sums(folder: str) -> Counter[str]:
     """What is read of a folder: counts by type, and sums by type and field."""
-    found, seen, last = Counter[str](), set[str](), 0
+    totals, seen, last = Counter[str](), set[str](), 0
     for _, record in open_source(DATA / folder).items:
         name = type(record).__name__
         assert time_of(record) >= last
         last = time_of(record)
         if not isinstance(record, DeadLetter):
             if record.event_id in seen:  # type: ignore[attr-defined]
-                found["repeated"] += 1
+                totals["repeated"] += 1
                 continue
             seen.add(record.event_id)  # type: ignore[attr-defined]
-        found[name] += 1
+        totals[name] += 1
         if isinstance(record, Liquidation | Trade | OpenInterest | WhaleTransfer):
-            found[f"{name} usd"] += record.notional_usd or 0.0  # type: ignore[assignment]
-            found[f"{name} coins"] += record.quantity or 0.0  # type: ignore[assignment]
+            totals[f"{name} usd"] += record.notional_usd or 0.0  # type: ignore[assignment]
+            totals[f"{name} coins"] += record.quantity or 0.0  # type: ignore[assignment]
         if isinstance(record, Liquidation):
-            found[record.position_side] += record.quantity or record.notional_usd or 0  # type: ignore[assignment]
-    return found
+            totals[record.position_side] += record.quantity or record.notional_usd or 0  # type: ignore[assignment]
+    return totals
 
 
 def aave() -> dict[str, float]:
@@ -104,32 +104,32 @@ def delorean() -> dict[str, float]:
 
 
 def coinalyze_daily() -> dict[str, float]:
-    folder, found = "coinalyze_daily_2022_2023_hmb2662", Counter[str]()
+    folder, totals = "coinalyze_daily_2022_2023_hmb2662", Counter[str]()
     for row in table(folder, "liquidations_daily.csv.gz"):
         for name, value in row.items():
             if name and value and float(value):
-                found["Liquidation"] += 1
+                totals["Liquidation"] += 1
                 multiplied = 1000 if name.startswith("1000") else 1
                 side = "long" if name.endswith("_longliq") else "short"
-                found[side] += float(value) * multiplied  # type: ignore[assignment]
+                totals[side] += float(value) * multiplied  # type: ignore[assignment]
     for row in table(folder, "open_interest_daily.csv.gz"):
-        found["OpenInterest"] += sum(bool(v) and float(v) > 0 for k, v in row.items() if k != "t")
-    return dict(found)
+        totals["OpenInterest"] += sum(bool(v) and float(v) > 0 for k, v in row.items() if k != "t")
+    return dict(totals)
 
 
 def coinalyze_hourly() -> dict[str, float]:
-    found = Counter[str]()
+    totals = Counter[str]()
     rows = table("coinalyze_hourly_2024-06_08_denizyts", "derived_merged_utc.csv.gz")
     for row in rows:
         for side in ("long", "short"):
             if row[f"{side}_liq_base"] and float(row[f"{side}_liq_base"]):
-                found["Liquidation"] += 1
-                found[side] += float(row[f"{side}_liq_base"])  # type: ignore[assignment]
-                found["Liquidation usd"] += float(row[f"{side}_liq_usd"])  # type: ignore[assignment]
+                totals["Liquidation"] += 1
+                totals[side] += float(row[f"{side}_liq_base"])  # type: ignore[assignment]
+                totals["Liquidation usd"] += float(row[f"{side}_liq_usd"])  # type: ignore[assignment]
         if row["oi_close"]:
-            found["OpenInterest"] += 1
-            found["OpenInterest coins"] += float(row["oi_close"])  # type: ignore[assignment]
-    return dict(found)
+            totals["OpenInterest"] += 1
+            totals["OpenInterest coins"] += float(row["oi_close"])  # type: ignore[assignment]
+    return dict(totals)
 
 
 def node_fills() -> dict[str, float]:
@@ -236,12 +236,12 @@ def test_no_folder_is_left_out() -> None:
 
 @pytest.mark.parametrize("folder", READ)
 def test_a_folder_s_totals_equal_an_independent_sum(folder: str) -> None:
-    found, right = sums(folder), READ[folder]()
+    totals, right = sums(folder), READ[folder]()
     for name, value in right.items():
         if isinstance(value, int):
-            assert found[name] == value, name
+            assert totals[name] == value, name
         else:
-            assert found[name] == pytest.approx(value, rel=1e-6), name
+            assert totals[name] == pytest.approx(value, rel=1e-6), name
 
 
 @pytest.mark.parametrize("folder", WITHOUT)

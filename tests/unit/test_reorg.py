@@ -154,9 +154,9 @@ def test_a_transfer_has_its_blocks_time_and_a_retraction_the_time_of_its_telling
     node = Node(FORK)
     node.heads(*OLD)
     without_removed_logs(node)
-    told = [record for record in node.told if record.event_id == "a1:0"]
-    assert [(r.version, r.removed) for r in told] == [(1, False), (2, True)]
-    assert {r.ts_event for r in told} == {BEGAN + 101 * SECOND}
+    tellings = [record for record in node.told if record.event_id == "a1:0"]
+    assert [(r.version, r.removed) for r in tellings] == [(1, False), (2, True)]
+    assert {r.ts_event for r in tellings} == {BEGAN + 101 * SECOND}
 
 
 def test_a_block_that_comes_back_is_told_again_with_a_higher_version():

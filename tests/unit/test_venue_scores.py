@@ -35,7 +35,7 @@ def feed(seed: int, coverage: tuple[str, ...], gone: list[Silence]) -> scores.Sh
     return scores.shown(at.astype(np.int32), venue.astype(np.int8), usd, coverage, SECONDS)  # type: ignore[arg-type]
 
 
-def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence], priors):  # type: ignore[no-untyped-def]
+def stepped(shown: scores.Shown, coverage: tuple[str, ...], silences_said: list[Silence], priors):  # type: ignore[no-untyped-def]
     state, series, i = log_rate.RateState(), [], 0
     missed = np.zeros(3, int)
     for second in range(shown.seconds):
@@ -45,7 +45,9 @@ def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence],
             entry = seen.setdefault(VENUES[v], VenueSecond(coverage=coverage[v]))  # type: ignore[arg-type]
             entry.entries.append((1, float(shown.usd[i])))
             i += 1
-        gone = {v for venues, start, stop in told if start <= second < stop for v in venues}
+        gone = {
+            v for venues, start, stop in silences_said if start <= second < stop for v in venues
+        }
         missed[list(gone)] += 1
         away = {VENUES[v]: Absence(1, True) for v in gone}
         for v in range(3):
@@ -59,14 +61,16 @@ def stepped(shown: scores.Shown, coverage: tuple[str, ...], told: list[Silence],
 @pytest.mark.parametrize(
     "coverage", [("full",) * 3, ("latest_per_second", "full", "full"), ("latest_per_second",) * 3]
 )
-@pytest.mark.parametrize(("told", "asset"), [(True, None), (False, "BTC"), (True, "SMALL")])
+@pytest.mark.parametrize(
+    ("silences_said", "asset"), [(True, None), (False, "BTC"), (True, "SMALL")]
+)
 def test_the_batch_form_under_silences_is_the_detector_stepped_second_by_second(
-    coverage: tuple[str, ...], told: bool, asset: str | None
+    coverage: tuple[str, ...], silences_said: bool, asset: str | None
 ) -> None:
     shown = feed(5, coverage, SILENCES)
     priors = PriorParams().of(asset) if asset else {}
-    batch = venue_scores.z30(shown, SILENCES, told, np.float64, priors)
-    by_second = stepped(shown, coverage, SILENCES if told else [], priors)
+    batch = venue_scores.z30(shown, SILENCES, silences_said, np.float64, priors)
+    by_second = stepped(shown, coverage, SILENCES if silences_said else [], priors)
     first = int(shown.at[0])
     score = np.array([row[0] for row in by_second])
     assert np.abs(batch.score - score)[first:].max() < 1e-9

@@ -45,8 +45,8 @@ def every_tenth() -> list[Item]:
 
 
 def _words(at: int) -> list[Item]:
-    word = FeedStatus(producer="replay", state="alive", ts_event=at)
-    return [(topic, word) for topic in RAW_TOPICS]
+    feed_status = FeedStatus(producer="replay", state="alive", ts_event=at)
+    return [(topic, feed_status) for topic in RAW_TOPICS]
 
 
 def judged(items: list[Item]) -> tuple[list[msgspec.Struct], dict[int, int]]:
