@@ -19,9 +19,9 @@ def undertow(*args: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def two_days(path: Path) -> None:
+def eight_days(path: Path) -> None:
     rng = np.random.default_rng(7)
-    at = np.sort(np.concatenate([rng.integers(0, 48 * 3600, 1500), 40 * 3600 + np.arange(60)]))
+    at = np.sort(np.concatenate([rng.integers(0, 192 * 3600, 6_000), 180 * 3600 + np.arange(60)]))
     usd = np.round(np.exp(8 + rng.normal(size=len(at))), 2)
     path.write_bytes(
         b"\n".join(
@@ -40,7 +40,7 @@ def two_days(path: Path) -> None:
 
 def test_a_history_in_clickhouse_gives_the_thresholds_of_its_recording(tmp_path: Path) -> None:
     topic, data = tmp_path / "liquidations.ndjson", tmp_path / "data"
-    two_days(topic)
+    eight_days(topic)
     ran = undertow("run", "--source", str(topic), "--data-dir", str(data), "--no-serve")
     assert ran.returncode == 0, ran.stderr
     made = []
