@@ -20,7 +20,7 @@ import clickhouse_connect
 import msgspec
 from clickhouse_connect.driver import exceptions as driver
 
-from sinks.clickhouse.retry import Retry, SinkError
+from sinks.clickhouse.retry import Retry, SinkError, is_full_disk
 from sinks.clickhouse.rows import (
     COLUMNS,
     NAMED_BY,
@@ -54,6 +54,10 @@ _CHDB_OPTIONS = {
     "compile_sort_description": "0",
     "background_merges_mutations_concurrency_ratio": "1",
 }
+
+#: An insert is refused, and tried again, while the disk has less room than this: the engine
+#: (26.9) acknowledges one whose last bytes found none, and loses it when it starts again.
+ROOM = {"min_free_disk_bytes_to_perform_insert": 32 * 1024 * 1024}
 
 #: How long a server may take over one insert before it is tried again, seconds.
 SINK_TIMEOUT_S = 15.0
@@ -155,7 +159,11 @@ def open_client(
         client = _open_server(url, tls or {}, timeout_s)
     else:
         raise ValueError("CLICKHOUSE_URL is chdb, chdb:///path or http(s)://host:port/database")
-    client.database = database_of(url)
+    client.database, client.embedded = database_of(url), path is not None
+    for name, value in ROOM.items():
+        # Servers older than 24.10 do not know it.
+        if name in client.server_settings:
+            client.set_client_setting(name, value)
     return client
 
 
@@ -230,6 +238,7 @@ class Writer:
         self._client = client
         self._retry = retry or Retry()
         self._types: dict[str, list[Any]] = {}
+        self._no_room = False
 
     def insert(self, batch: Batch, retry: Retry | None = None) -> int:
         """Insert `batch` and return its rows; a batch that is already in changes nothing.
@@ -267,6 +276,22 @@ class Writer:
         return {tuple(row) for row in rows}
 
     def _insert_once(self, batch: Batch) -> None:
+        try:
+            self._put(batch)
+        except driver.DatabaseError as problem:
+            self._mind_merges(no_room=is_full_disk(problem))
+            raise
+        self._mind_merges(no_room=False)
+
+    def _mind_merges(self, no_room: bool) -> None:
+        """Hold the embedded engine's merges while there is no room: it trusts what it could not
+        write of them, as it does of inserts.
+        """
+        if no_room != self._no_room and getattr(self._client, "embedded", False):
+            self._client.command(f"SYSTEM {'STOP' if no_room else 'START'} MERGES")
+            self._no_room = no_room
+
+    def _put(self, batch: Batch) -> None:
         coords = Coords(batch.topic, batch.partition, batch.offsets)
         of_table = _TRADES_SETTINGS if batch.table == "trades" else _INSERT_SETTINGS
         settings = {**of_table, "insert_deduplication_token": batch.token}

@@ -173,9 +173,14 @@ def fault_of(problem: BaseException) -> Fault:
         return "store"
     if code is None or DRIVER_ERRORS.get(type(problem)):
         return _by_type(problem)
-    if code in RETRYABLE_CODES or any(sign in text for sign in _FULL_DISK):
+    if code in RETRYABLE_CODES or is_full_disk(problem):
         return "passing"
     return "unknown"
+
+
+def is_full_disk(problem: BaseException) -> bool:
+    """Say whether the disk under the tables has no room, or less than is kept free."""
+    return getattr(problem, "code", None) == 243 or any(x in str(problem) for x in _FULL_DISK)
 
 
 def _by_type(problem: BaseException) -> Fault:

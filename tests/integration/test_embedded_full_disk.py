@@ -10,8 +10,8 @@ from runs import report_of, run, stored, write_recording
 
 from streams.run import checkpoint
 
-#: Three megabytes hold some minutes of the night, as ClickHouse wants one free to begin.
-SMALL, LARGE = "3m", "400m"
+#: Beside the room that is kept free, some megabytes that hold some minutes of the night.
+SMALL, LARGE = "36m", "400m"
 
 
 @pytest.fixture
