@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 ASSETS = [f"A{number}".encode() for number in range(12)]
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 40) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = 90) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
