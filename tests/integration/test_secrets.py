@@ -214,7 +214,7 @@ from streams.process.logs import log_to_stderr
 from streams.process.settings import load
 class Falls:
     def __del__(self): raise RuntimeError(known.kafka_password)
-def fall(*_):
+def fall(*_, **__):
     global known
     known = load()
     log_to_stderr(known)
