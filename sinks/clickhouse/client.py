@@ -161,8 +161,9 @@ def open_client(
         raise ValueError("CLICKHOUSE_URL is chdb, chdb:///path or http(s)://host:port/database")
     client.database, client.embedded = database_of(url), path is not None
     for name, value in ROOM.items():
-        # Servers older than 24.10 do not know it.
-        if name in client.server_settings:
+        # Servers older than 24.10 do not know it; an account that only reads may not set it.
+        known = client.server_settings.get(name)
+        if known is not None and not known.readonly:
             client.set_client_setting(name, value)
     return client
 
