@@ -11,7 +11,10 @@ from chaos.outcome import Outcome
 from chaos.rig import Rig
 
 FULL_FOR_S = 25
-SIGNS = ("No space left", "NOT_ENOUGH_SPACE", "database or disk is full", "no space left")
+SIGNS = (
+    "No space left", "NOT_ENOUGH_SPACE", "enough free space", "database or disk is full",
+    "no space left",
+)  # fmt: skip
 
 
 def fill_disk(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadline: float) -> None:
