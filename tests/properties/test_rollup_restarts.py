@@ -173,7 +173,12 @@ def letters(log: Log) -> Counter[tuple[int, str, str]]:
 
 
 def clock_words(log: Log) -> list[FeedStatus]:
-    return [record for _, record, _ in log.records if isinstance(record, FeedStatus)]
+    """The words on time among the bars; those on `feed_status` tell people who fell silent."""
+    return [
+        record
+        for topic, record, _ in log.records
+        if topic == "bars" and isinstance(record, FeedStatus)
+    ]
 
 
 def same_time(clock: Any) -> Any:
