@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -29,7 +30,8 @@ def stage(
     from streams.process import health
 
     # Until the stage listens itself: as a container's first process we would not hear it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # At once: an exit that is raised may meet a call of C, and come out as a SystemError.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     settings = settled(**given)
     log_to_stderr(settings)
     try:
