@@ -7,12 +7,12 @@ import sys
 import time
 from pathlib import Path
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 from scripted_venues.ears import until
+from scripted_venues.topics import everything
 from stages import running
 
-from schemas.codec import decode_many
 from schemas.market import Liquidation, Trade
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
@@ -41,27 +41,6 @@ def produce(kafka: str, first: int, count: int) -> None:
         producer.produce(THEIRS[1], json.dumps(forced))
     producer.produce(THEIRS[0], b"{broken")
     assert producer.flush(20) == 0
-
-
-def everything(kafka: str, topic: str) -> list[tuple[int, bytes | None, object]]:
-    """Return each record of a topic with its partition and the key of its message."""
-    consumer = Consumer(
-        {"bootstrap.servers": kafka, "group.id": "test", "enable.partition.eof": True}
-    )
-    parts = consumer.list_topics(topic, 10).topics[topic].partitions
-    consumer.assign([TopicPartition(topic, part, 0) for part in parts])
-    records, ended = [], 0
-    while ended < len(parts):
-        message = consumer.poll(10)
-        assert message is not None, "Kafka does not answer"
-        if message.error():
-            ended += 1
-            continue
-        many, problem = decode_many(topic, message.value())
-        assert problem is None
-        records += [(message.partition(), message.key(), record) for record in many]
-    consumer.close()
-    return records
 
 
 def test_cryptofeeds_topics_become_ours_once_each_also_when_the_bridge_is_killed(

@@ -304,3 +304,10 @@ def test_a_recorder_that_cannot_know_the_side_is_still_counted(tmp_path: Path) -
     busiest = report["busiest_hours"][0]
     # Hours are those of the last day, which ends on the 16th at 17:43.
     assert "2023-01-15T17" <= busiest["hour"] < "2023-01-16T18"
+    [[hour, usd]] = sql(
+        tmp_path,
+        "SELECT toStartOfHour(ts_event) AS hour, sum(notional_usd) AS usd FROM liquidations FINAL"
+        " GROUP BY hour ORDER BY usd DESC LIMIT 1",
+    )
+    assert hour.startswith("2023-01-14 00")
+    assert float(usd) == pytest.approx(63.3e6, rel=0.001)
