@@ -45,7 +45,8 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="bar"):
     ts_first: Micros | None = None
     ts_last: Micros | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
         check_words(self.venue, self.asset, self.instrument)
 
     @property

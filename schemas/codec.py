@@ -1,6 +1,5 @@
 """Bytes <-> records. Both ways validate alike; what fails says where and why."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -8,13 +7,11 @@ from typing import Any, Union
 
 import msgspec
 
-from schemas.rules import text_fault
-from schemas.texts import plain
+from schemas.rules import fault, field_and_reason
 from schemas.topics import TOPICS
 
 _ENCODER = msgspec.json.Encoder()
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
-_AT = re.compile(r" - at `\$\.?([^`]*)`")
 
 
 class InvalidRecord(Exception):
@@ -40,13 +37,6 @@ _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
 }
 
 
-def field_and_reason(problem: Exception) -> tuple[str, str]:
-    """Split a msgspec complaint into the field it names and the reason, fit for a dead letter."""
-    text = str(problem)
-    at = _AT.search(text)
-    return (plain(at.group(1), 200) if at else "", plain(_AT.sub("", text), 500))
-
-
 def decode(
     topic: str,
     payload: bytes | None,
@@ -67,8 +57,8 @@ def decode(
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         field, reason = field_and_reason(problem)
         raise InvalidRecord(topic, partition, offset, field, reason) from None
-    if fault := text_fault(record):
-        raise InvalidRecord(topic, partition, offset, *fault)
+    if wrong := fault(record):
+        raise InvalidRecord(topic, partition, offset, *wrong)
     if not _is_told_by(record, not_after):
         late = not_after or 0
         field = "ts_event" if (getattr(record, "ts_event", 0) or 0) > late else "ts_recv"
@@ -77,7 +67,7 @@ def decode(
 
 
 def _is_sound(record: Any, not_after: int | None) -> bool:
-    return not text_fault(record) and _is_told_by(record, not_after)
+    return not fault(record) and _is_told_by(record, not_after)
 
 
 def _is_told_by(record: Any, not_after: int | None) -> bool:
@@ -150,8 +140,8 @@ def encode(record: msgspec.Struct, is_checked: bool = False) -> bytes:
     # A text with half a surrogate; a number of another library; an integer beyond 64 bits.
     except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as problem:
         raise _not_written(kind, *field_and_reason(problem)) from None
-    if fault := text_fault(read_back):
-        raise _not_written(kind, *fault)
+    if wrong := fault(read_back):
+        raise _not_written(kind, *wrong)
     return payload
 
 
@@ -171,6 +161,6 @@ def validated(record: Any) -> Any:
     one door through which parsed records enter. Raises msgspec.ValidationError.
     """
     record = msgspec.convert(msgspec.to_builtins(record), type(record))
-    if fault := text_fault(record):
-        raise msgspec.ValidationError(f"{fault[1]} - at `$.{fault[0]}`")
+    if wrong := fault(record):
+        raise msgspec.ValidationError(f"{wrong[1]} - at `$.{wrong[0]}`")
     return record

@@ -106,10 +106,7 @@ def _fitted(record: msgspec.Struct, field: str, attempt: int) -> msgspec.Struct 
                 changes[known.name] = _fit(known.type, rules.get(known.name), value)
             except _CannotFit:
                 return None
-    try:
-        return msgspec.structs.replace(record, **changes) if changes else None
-    except ValueError:  # refused when it is made: its fields contradict each other
-        return None
+    return msgspec.structs.replace(record, **changes) if changes else None
 
 
 def _fit(kind: inspect.Type, rule: Rule | None, value: Any) -> Any:

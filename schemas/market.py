@@ -1,4 +1,8 @@
-"""Trades and liquidations, as every venue's parser hands them on."""
+"""Trades and liquidations, as every venue's parser hands them on.
+
+Making a record checks nothing: `check` holds its fields against each other, and `codec` asks it of
+all that is read, written or `validated`. What a parser builds passes by how it is built.
+"""
 
 from typing import Annotated, Literal
 
@@ -51,7 +55,8 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
     ts_event: Micros
     ts_recv: Micros
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
         if self.ts_event > self.ts_recv:
             check_times(self.ts_event, self.ts_recv)
         worth = self.notional_usd
@@ -92,7 +97,8 @@ class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liqu
     version: Version = 1
     removed: bool = False
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
         if self.ts_event > self.ts_recv:
             check_times(self.ts_event, self.ts_recv)
         if self.removed:
@@ -138,7 +144,8 @@ class OpenInterest(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="ope
     ts_recv: Micros
     sides: OpenInterestSides = "unknown"
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
         check_times(self.ts_event, self.ts_recv)
         check_words(self.venue, self.asset, self.instrument)
 
@@ -156,6 +163,7 @@ class MarkPrice(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="mark_p
     ts_recv: Micros
     price_kind: Literal["mark"] = "mark"
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
         check_times(self.ts_event, self.ts_recv)
         check_words(self.venue, self.asset, self.instrument)

@@ -57,7 +57,8 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
     from_confidence: Probability | None = None
     to_confidence: Probability | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError where the fields contradict each other."""
         check_times(self.ts_event, self.ts_recv)
         check_version(self.version, self.removed)
         check_words(self.provider, self.asset, None)

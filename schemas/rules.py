@@ -1,5 +1,9 @@
-"""Which of a record's texts must obey which rule of `schemas.texts`, read off its annotations."""
+"""What is wrong with a record: its texts by the rules of `schemas.texts`, its fields together.
 
+Which text must obey which rule is read off the annotations.
+"""
+
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
@@ -7,9 +11,12 @@ from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hi
 
 import msgspec
 
+from schemas.texts import plain
+
 Rule = Callable[[str], str | None]
-#: What `words.check_words` has looked at when a record is made, where it looks at all.
-_CHECKED_WHEN_MADE = frozenset({"venue", "provider", "asset", "instrument"})
+_AT = re.compile(r" - at `\$\.?([^`]*)`")
+#: What `words.check_words` looks at in `check`, of records that have one.
+_BY_CHECK = frozenset({"venue", "provider", "asset", "instrument"})
 
 
 class RuledField(NamedTuple):
@@ -21,9 +28,25 @@ class RuledField(NamedTuple):
     many: bool
 
 
-def text_fault(record: msgspec.Struct) -> tuple[str, str] | None:
-    """Return the first field whose text breaks its rule, and how; None where none does."""
-    for name, get, rule, many in ruled_fields(type(record)):
+def field_and_reason(problem: Exception) -> tuple[str, str]:
+    """Split a complaint into the field it names and the reason, fit for a dead letter."""
+    text = str(problem)
+    at = _AT.search(text)
+    return (plain(at.group(1), 200) if at else "", plain(_AT.sub("", text), 500))
+
+
+def fault(record: Any) -> tuple[str, str] | None:
+    """Return the first field that contradicts another or breaks its text's rule, and how.
+
+    None where none does. That each is of its type and range, the decoder sees.
+    """
+    kind: type[msgspec.Struct] = type(record)
+    if _has_check(kind):
+        try:
+            record.check()
+        except ValueError as contradiction:
+            return field_and_reason(contradiction)
+    for name, get, rule, many in ruled_fields(kind):
         value = get(record)
         if value is None:
             continue
@@ -37,13 +60,17 @@ def text_fault(record: msgspec.Struct) -> tuple[str, str] | None:
 
 
 @lru_cache
+def _has_check(kind: type[msgspec.Struct]) -> bool:
+    return "check" in vars(kind)
+
+
+@lru_cache
 def ruled_fields(kind: type[msgspec.Struct]) -> tuple[RuledField, ...]:
-    """Return the fields of a type of record whose texts have rules."""
-    made = "__post_init__" in vars(kind)
+    """Return the fields of a type of record whose texts have rules that `check` does not apply."""
     fields = []
     for name, hint in get_type_hints(kind, include_extras=True).items():
         rules = list(_rules(hint))
-        if rules and not (made and name in _CHECKED_WHEN_MADE):
+        if rules and not (_has_check(kind) and name in _BY_CHECK):
             rule, many = rules[0]
             fields.append(RuledField(name, attrgetter(name), rule, many))
     return tuple(fields)

@@ -38,7 +38,7 @@ _TEXTS: dict[Rule, st.SearchStrategy[str]] = {
 
 
 def legal(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
-    """Return records of `kind` whose fields are legal one by one; those that refuse to be made are dropped."""
+    """Return records of `kind` whose fields are legal one by one; those that contradict themselves are dropped."""
     return _records(kind)
 
 
@@ -53,8 +53,8 @@ def wild(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
     return made.filter(lambda record: record is not None)
 
 
-#: Rules that a record's own making applies, so that they are not among `ruled_fields`.
-_WHEN_MADE: dict[str, Rule] = {
+#: Rules that a record's `check` applies, so that they are not among `ruled_fields`.
+_BY_CHECK: dict[str, Rule] = {
     "venue": texts.name_problem,
     "provider": texts.name_problem,
     "asset": texts.asset_problem,
@@ -63,7 +63,7 @@ _WHEN_MADE: dict[str, Rule] = {
 
 
 def _records(kind: type[msgspec.Struct]) -> st.SearchStrategy[msgspec.Struct]:
-    rules = _WHEN_MADE | {field.name: field.rule for field in ruled_fields(kind)}
+    rules = _BY_CHECK | {field.name: field.rule for field in ruled_fields(kind)}
     fields = {
         field.name: _values(field.type, rules.get(field.name))
         for field in inspect.type_info(kind).fields
@@ -89,7 +89,10 @@ def _agreeing(values: dict[str, Any]) -> dict[str, Any]:
 
 def _made(kind: type[msgspec.Struct], values: dict[str, Any]) -> msgspec.Struct | None:
     try:
-        return kind(**values)
+        record = kind(**values)
+        if hasattr(record, "check"):
+            record.check()
+        return record
     except (ValueError, TypeError, OverflowError):  # it contradicts itself
         return None
 

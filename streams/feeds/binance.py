@@ -10,6 +10,7 @@ import msgspec
 
 from schemas.market import Liquidation, Trade
 from schemas.words import Coverage, PriceKind, check_words
+from streams.feeds import tape
 from streams.feeds.binance_frames import Framed, array_in
 from streams.feeds.binance_readings import (
     parse_mark_price,
@@ -236,27 +237,15 @@ def forced_order(
         raise UnreadableFrame("ap", "neither an average nor an order price")
     product = "um" if instrument.unit == "base" else "cm"
     facts = exact(orig_quantity, order_price, average_price or 0.0, filled)
-    price, quantity, worth = sized(instrument, filled, price)
-    try:
-        return Liquidation(
-            event_id=f"binance:{product}:{symbol}:{ts_event // 1000}:{side}:{facts}",
-            venue="binance",
-            instrument=instrument.instrument,
-            venue_symbol=symbol,
-            asset=instrument.asset,
-            position_side="long" if side == "SELL" else "short",
-            order_side="sell" if side == "SELL" else "buy",
-            price=price,
-            price_kind=kind,
-            quantity=quantity,
-            notional_usd=worth,
-            coverage=coverage,
-            stream=stream,
-            ts_event=ts_event,
-            ts_recv=ts_recv,
-        )
-    except ValueError as problem:
-        raise unreadable(problem) from None
+    return tape.liquidation(
+        tape.Told("binance", stream, kind, coverage),
+        f"binance:{product}:{symbol}:{ts_event // 1000}:{side}:{facts}",
+        instrument,
+        "long" if side == "SELL" else "short",
+        sized(instrument, filled, price),
+        ts_event,
+        ts_recv,
+    )
 
 
 def agg_trade(
@@ -274,25 +263,11 @@ def agg_trade(
     raw prints that some vendors record have ids of their own: pass "raw:<id>").
     Raises UnreadableFrame.
     """
-    symbol = instrument.venue_symbol
     spot = "spot:" if instrument.instrument.endswith("-SPOT") else ""
-    price, quantity, worth = sized(instrument, quantity, price)
-    try:
-        return Trade(
-            event_id=f"binance:{spot}{symbol}:{agg_id}",
-            venue="binance",
-            instrument=instrument.instrument,
-            venue_symbol=symbol,
-            asset=instrument.asset,
-            aggressor_side="sell" if buyer_is_maker else "buy",
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=ts_event,
-            ts_recv=ts_recv,
-        )
-    except ValueError as problem:
-        raise unreadable(problem) from None
+    event_id = f"binance:{spot}{instrument.venue_symbol}:{agg_id}"
+    side: Literal["buy", "sell"] = "sell" if buyer_is_maker else "buy"
+    terms = sized(instrument, quantity, price)
+    return tape.trade("binance", event_id, instrument, side, terms, ts_event, ts_recv)
 
 
 @lru_cache(maxsize=16_384)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from schemas.onchain import WhaleTransfer
-from streams.feeds.checks import Seconds
+from streams.feeds.checks import Seconds, not_ahead
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Parsed,
@@ -212,6 +212,9 @@ def _transfers(
     payer = next(iter(payers)) if len(payers) == 1 else None
     if len(payers) > 1 and instruments.payer is not None:
         payer = instruments.payer(frozenset(payers))
+    ts_event = transaction.status.block_time * 1_000_000
+    if ts_event > ts_recv:
+        not_ahead(ts_event, ts_recv)
     mined = any(spent.is_coinbase for spent in transaction.vin)
     return [
         WhaleTransfer(
@@ -229,7 +232,7 @@ def _transfers(
             quantity=output.value / 1e8,
             quantity_raw=str(output.value),
             notional_usd=None,
-            ts_event=transaction.status.block_time * 1_000_000,
+            ts_event=ts_event,
             ts_recv=ts_recv,
             from_address=payer,
             to_address=output.scriptpubkey_address,

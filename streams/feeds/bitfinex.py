@@ -11,8 +11,9 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from streams.feeds import readings
-from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word
+from schemas.words import OrderSide
+from streams.feeds import readings, tape
+from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word, not_ahead
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Parsed,
@@ -309,6 +310,9 @@ def _liquidation(row: _Position, instrument: Instrument, ts_recv: int) -> Liquid
     coins = abs(row.amount) * instrument.multiplier
     if not 0.0 < coins <= 1e15:
         raise UnreadableFrame("5", f"{row.amount!r} is no amount of coins")
+    ts_event = row.at * 1000
+    if ts_event > ts_recv:
+        not_ahead(ts_event, ts_recv)
     return Liquidation(
         event_id=f"bitfinex:liquidation:{row.id}",
         venue="bitfinex",
@@ -323,23 +327,13 @@ def _liquidation(row: _Position, instrument: Instrument, ts_recv: int) -> Liquid
         notional_usd=None,
         coverage="full",
         stream="liq:global",
-        ts_event=row.at * 1000,
+        ts_event=ts_event,
         ts_recv=ts_recv,
     )
 
 
 def _trade(row: _Print, of: Instrument, ts_recv: int) -> Trade:
-    price, quantity, worth = sized(of, abs(row.amount), row.price)
-    return Trade(
-        event_id=f"bitfinex:{of.venue_symbol}:{row.id}",
-        venue="bitfinex",
-        instrument=of.instrument,
-        venue_symbol=of.venue_symbol,
-        asset=of.asset,
-        aggressor_side="buy" if row.amount > 0 else "sell",
-        price=price,
-        quantity=quantity,
-        notional_usd=worth,
-        ts_event=row.at * 1000,
-        ts_recv=ts_recv,
-    )
+    event_id = f"bitfinex:{of.venue_symbol}:{row.id}"
+    side: OrderSide = "buy" if row.amount > 0 else "sell"
+    terms, ts_event = sized(of, abs(row.amount), row.price), row.at * 1000
+    return tape.trade("bitfinex", event_id, of, side, terms, ts_event, ts_recv)

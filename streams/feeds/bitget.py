@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -73,6 +73,7 @@ class _Routed(msgspec.Struct, gc=False):
     event: str = ""
 
 
+_TOLD = tape.Told("bitget", "liquidation", None, "largest_per_second")
 _BITS = Struct("<2d").pack
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Forced)
@@ -98,23 +99,16 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         instrument = instruments[item.symbol]
         coins = item.amount / item.price
         _, quantity, _ = sized(instrument, coins, item.price)
+        terms = None, quantity, dollars(instrument, item.amount)
         facts = _BITS(item.amount, item.price).hex()
-        return Liquidation(
-            event_id=f"bitget:{item.symbol}:{item.ts}:{item.side}:{facts}",
-            venue="bitget",
-            instrument=instrument.instrument,
-            venue_symbol=item.symbol,
-            asset=instrument.asset,
-            position_side="long" if item.side == "buy" else "short",
-            order_side="sell" if item.side == "buy" else "buy",
-            price=None,
-            price_kind=None,
-            quantity=quantity,
-            notional_usd=dollars(instrument, item.amount),
-            coverage="largest_per_second",
-            stream="liquidation",
-            ts_event=item.ts * 1000,
-            ts_recv=ts_recv,
+        return tape.liquidation(
+            _TOLD,
+            f"bitget:{item.symbol}:{item.ts}:{item.side}:{facts}",
+            instrument,
+            "long" if item.side == "buy" else "short",
+            terms,
+            item.ts * 1000,
+            ts_recv,
         )
 
     return told_apart(built(message.data, build, refusals))
@@ -138,20 +132,9 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     market = "spot:" if spot else ""
 
     def build(item: _Print) -> Trade:
-        price, quantity, worth = sized(instrument, item.v, item.p)
-        return Trade(
-            event_id=f"bitget:{market}{symbol}:{seen('i', item.i)}",
-            venue="bitget",
-            instrument=instrument.instrument,
-            venue_symbol=symbol,
-            asset=instrument.asset,
-            aggressor_side=item.S,
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=item.T * 1000,
-            ts_recv=ts_recv,
-        )
+        event_id, ts_event = f"bitget:{market}{symbol}:{seen('i', item.i)}", item.T * 1000
+        terms = sized(instrument, item.v, item.p)
+        return tape.trade("bitget", event_id, instrument, item.S, terms, ts_event, ts_recv)
 
     parsed = built(message.data, build, refusals)
     parsed.history = message.action == "snapshot"

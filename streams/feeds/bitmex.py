@@ -13,7 +13,8 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from streams.feeds import readings
+from schemas.words import check_worth
+from streams.feeds import readings, tape
 from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, micros, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -105,6 +106,7 @@ class _Routed(msgspec.Struct, gc=False):
     unsubscribe: str = ""
 
 
+_TOLD = tape.Told("bitmex", "liquidation", "bankruptcy", "full")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Forced)
 _NAMED = Kind(_Message, _Named)
@@ -133,28 +135,14 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         return reply
 
     def build(order: _Forced) -> Liquidation:
+        event_id = f"bitmex:liquidation:{seen('orderID', order.orderID)}"
         instrument = instruments[order.symbol]
-        quantity, worth = None, None
-        price = order.price
-        if instrument.unit != "settle":  # a quanto's worth hangs on the price of its coin
-            price, quantity, worth = sized(instrument, order.leavesQty, order.price)
-        return Liquidation(
-            event_id=f"bitmex:liquidation:{seen('orderID', order.orderID)}",
-            venue="bitmex",
-            instrument=instrument.instrument,
-            venue_symbol=order.symbol,
-            asset=instrument.asset,
-            position_side="long" if order.side == "Sell" else "short",
-            order_side="sell" if order.side == "Sell" else "buy",
-            price=price,
-            price_kind="bankruptcy",
-            quantity=quantity,
-            notional_usd=worth,
-            coverage="full",
-            stream="liquidation",
-            ts_event=ts_recv,
-            ts_recv=ts_recv,
-        )
+        position: Literal["long", "short"] = "long" if order.side == "Sell" else "short"
+        # A quanto's coins and worth hang on the price of another coin.
+        terms: Any = order.price, None, None
+        if instrument.unit != "settle":
+            terms = sized(instrument, order.leavesQty, order.price)
+        return tape.liquidation(_TOLD, event_id, instrument, position, terms, ts_recv, ts_recv)
 
     return built(message.data, build, refusals)
 
@@ -179,21 +167,12 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
             return None
         if item.price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
             raise UnreadableFrame("side", f"{item.side[:20]!r}: no side, price or trdMatchID")
+        event_id = f"bitmex:{item.symbol}:{seen('trdMatchID', item.trdMatchID)}"
+        side: Literal["buy", "sell"] = "buy" if item.side == "Buy" else "sell"
         instrument = instruments.get(item.symbol) or _named(item.symbol)
-        price, quantity, worth = _traded(item, item.price, instrument)
-        return Trade(
-            event_id=f"bitmex:{item.symbol}:{seen('trdMatchID', item.trdMatchID)}",
-            venue="bitmex",
-            instrument=instrument.instrument,
-            venue_symbol=item.symbol,
-            asset=instrument.asset,
-            aggressor_side="buy" if item.side == "Buy" else "sell",
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=_micros(item.timestamp),
-            ts_recv=ts_recv,
-        )
+        terms = _terms(item, item.price, instrument)
+        ts_event = _micros(item.timestamp)
+        return tape.trade("bitmex", event_id, instrument, side, terms, ts_event, ts_recv)
 
     parsed = built(message.data, build, refusals)
     parsed.history = message.action == "partial"
@@ -324,15 +303,16 @@ def _action(frame: bytes) -> str:
         raise unreadable(problem) from None
 
 
-def _traded(
-    item: _Print, price: float, instrument: Instrument
-) -> tuple[float, float, float | None]:
-    """Return (price, coins, dollars or None) of a print, as the venue counts them."""
+def _terms(item: _Print, price: float, instrument: Instrument) -> tape.Terms:
+    """Return price, coins, and dollars or None of a print, as the venue counts them."""
     coins, worth = item.homeNotional, item.foreignNotional
     if not coins or not worth:
         return sized(instrument, item.size or 0.0, price)
     price, coins, _ = sized(in_coins(instrument), coins, price, _BEYOND)
-    return price, coins, dollars(instrument, worth)
+    usd = dollars(instrument, worth)
+    if usd is not None:
+        check_worth(usd, price * coins)
+    return price, coins, usd
 
 
 def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:

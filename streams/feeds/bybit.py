@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import Coverage, OpenInterestSides
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import (
     Millis,
     PriceIn,
@@ -234,29 +234,16 @@ def liquidated(
     a message tells them apart. Raises UnreadableFrame.
     """
     symbol = instrument.venue_symbol
-    price, quantity, worth = sized(instrument, size, bankruptcy_price)
     ts_event, ts_recv = times
-    facts = _BITS(size, bankruptcy_price).hex()
-    try:
-        return Liquidation(
-            event_id=f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{facts}",
-            venue="bybit",
-            instrument=instrument.instrument,
-            venue_symbol=symbol,
-            asset=instrument.asset,
-            position_side=position_side,
-            order_side="sell" if position_side == "long" else "buy",
-            price=price,
-            price_kind="bankruptcy",
-            quantity=quantity,
-            notional_usd=worth,
-            coverage=coverage,
-            stream=stream,
-            ts_event=ts_event,
-            ts_recv=ts_recv,
-        )
-    except ValueError as problem:
-        raise unreadable(problem) from None
+    return tape.liquidation(
+        tape.Told("bybit", stream, "bankruptcy", coverage),
+        f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{_BITS(size, bankruptcy_price).hex()}",
+        instrument,
+        position_side,
+        sized(instrument, size, bankruptcy_price),
+        ts_event,
+        ts_recv,
+    )
 
 
 def public_trade(
@@ -272,24 +259,9 @@ def public_trade(
 
     Raises UnreadableFrame.
     """
-    symbol = instrument.venue_symbol
-    price, quantity, worth = sized(instrument, size, price)
-    try:
-        return Trade(
-            event_id=f"bybit:{symbol}:{trade_id}",
-            venue="bybit",
-            instrument=instrument.instrument,
-            venue_symbol=symbol,
-            asset=instrument.asset,
-            aggressor_side=aggressor_side,
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=ts_event,
-            ts_recv=ts_recv,
-        )
-    except ValueError as problem:
-        raise unreadable(problem) from None
+    event_id = f"bybit:{instrument.venue_symbol}:{trade_id}"
+    terms = sized(instrument, size, price)
+    return tape.trade("bybit", event_id, instrument, aggressor_side, terms, ts_event, ts_recv)
 
 
 @lru_cache(maxsize=16_384)

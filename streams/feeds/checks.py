@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from schemas.codec import validated
 from schemas.texts import identity_problem
-from schemas.words import MAX_MICROS, MIN_MICROS
+from schemas.words import MAX_MICROS, MIN_MICROS, check_times
 from streams.feeds.frames import UnreadableFrame, unreadable
 
 Record = TypeVar("Record", bound=msgspec.Struct)
@@ -61,6 +61,14 @@ def micros(field: str, text: str) -> int:
     if not MIN_MICROS <= result <= MAX_MICROS:
         raise UnreadableFrame(field, f"{text[:60]!r} is not from 2015 to 2099")
     return result
+
+
+def not_ahead(ts_event: int, ts_recv: int) -> None:
+    """Raise UnreadableFrame where `ts_event` lies too far after `ts_recv` (`schemas.words`)."""
+    try:
+        check_times(ts_event, ts_recv)
+    except ValueError as problem:
+        raise unreadable(problem) from None
 
 
 def checked(build: Callable[[], Record]) -> Record:

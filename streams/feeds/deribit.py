@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import OrderSide
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import (
     Millis,
     PriceIn,
@@ -229,20 +229,9 @@ CHANNELS: dict[str, Parser] = {"trades": parse_trades, "ticker": parse_ticker}
 
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
-    price, quantity, worth = sized(instrument, item.amount, item.price)
-    return Trade(
-        event_id=f"deribit:{item.instrument_name}:{seen('trade_id', item.trade_id)}",
-        venue="deribit",
-        instrument=instrument.instrument,
-        venue_symbol=item.instrument_name,
-        asset=instrument.asset,
-        aggressor_side=item.direction,
-        price=price,
-        quantity=quantity,
-        notional_usd=worth,
-        ts_event=item.timestamp * 1000,
-        ts_recv=ts_recv,
-    )
+    event_id = f"deribit:{item.instrument_name}:{seen('trade_id', item.trade_id)}"
+    terms, ts_event = sized(instrument, item.amount, item.price), item.timestamp * 1000
+    return tape.trade("deribit", event_id, instrument, item.direction, terms, ts_event, ts_recv)
 
 
 def _liquidations(item: _Print, trade: Trade, stream: str) -> list[Liquidation]:
@@ -251,26 +240,8 @@ def _liquidations(item: _Print, trade: Trade, stream: str) -> list[Liquidation]:
         orders.append(item.direction)
     if "M" in item.liquidation:
         orders.append(_OPPOSITE[item.direction])
-    return [
-        Liquidation(
-            event_id=f"deribit:liquidation:{item.instrument_name}:{item.trade_id}:{side}",
-            venue="deribit",
-            instrument=trade.instrument,
-            venue_symbol=trade.venue_symbol,
-            asset=trade.asset,
-            position_side="long" if side == "sell" else "short",
-            order_side=side,
-            price=trade.price,
-            price_kind="fill",
-            quantity=trade.quantity,
-            notional_usd=trade.notional_usd,
-            coverage="full",
-            stream=stream,
-            ts_event=trade.ts_event,
-            ts_recv=trade.ts_recv,
-        )
-        for side in orders
-    ]
+    named = f"deribit:liquidation:{item.instrument_name}:{item.trade_id}"
+    return [tape.forced(trade, f"{named}:{side}", side, stream) for side in orders]
 
 
 def _reply(frame: bytes) -> Parsed:

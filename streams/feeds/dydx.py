@@ -9,8 +9,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from streams.feeds import readings
+from schemas.market import MarkPrice, OpenInterest, Trade
+from streams.feeds import readings, tape
 from streams.feeds.checks import Moment, PriceIn, SizeIn, SizeOrZero, Word, micros, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -232,7 +232,16 @@ def _prints(
         if item.type == "DELEVERAGED":
             return None
         trade = _trade(item, instrument, ts_recv)
-        return [trade] if item.type != "LIQUIDATED" else [trade, _liquidation(item, trade)]
+        return (
+            [trade]
+            if item.type != "LIQUIDATED"
+            else [
+                trade,
+                tape.forced(
+                    trade, f"{trade.event_id}:liquidation", trade.aggressor_side, "v4_trades"
+                ),
+            ]
+        )
 
     parsed = built(items, build, refusals, "trades")
     parsed.records = [record for records in parsed.records for record in records]
@@ -240,37 +249,12 @@ def _prints(
 
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
-    price, quantity, worth = sized(instrument, item.size, item.price)
-    return Trade(
-        event_id=f"dydx:{instrument.venue_symbol}:{seen('id', item.id)}",
-        venue="dydx",
-        instrument=instrument.instrument,
-        venue_symbol=instrument.venue_symbol,
-        asset=instrument.asset,
-        aggressor_side="buy" if item.side == "BUY" else "sell",
-        price=price,
-        quantity=quantity,
-        notional_usd=worth,
-        ts_event=micros("createdAt", item.createdAt),
-        ts_recv=ts_recv,
-    )
-
-
-def _liquidation(item: _Print, trade: Trade) -> Liquidation:
-    return Liquidation(
-        event_id=f"{trade.event_id}:liquidation",
-        venue="dydx",
-        instrument=trade.instrument,
-        venue_symbol=trade.venue_symbol,
-        asset=trade.asset,
-        position_side="long" if item.side == "SELL" else "short",
-        order_side=trade.aggressor_side,
-        price=trade.price,
-        price_kind="fill",
-        quantity=trade.quantity,
-        notional_usd=trade.notional_usd,
-        coverage="full",
-        stream="v4_trades",
-        ts_event=trade.ts_event,
-        ts_recv=trade.ts_recv,
+    return tape.trade(
+        "dydx",
+        f"dydx:{instrument.venue_symbol}:{seen('id', item.id)}",
+        instrument,
+        "buy" if item.side == "BUY" else "sell",
+        sized(instrument, item.size, item.price),
+        micros("createdAt", item.createdAt),
+        ts_recv,
     )

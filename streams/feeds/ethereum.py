@@ -14,7 +14,8 @@ from msgspec import Meta
 from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.texts import asset_problem
-from schemas.words import MAX_MICROS, MIN_MICROS, TransferKind
+from schemas.words import MAX_MICROS, MIN_MICROS, TransferKind, check_words
+from streams.feeds.checks import not_ahead
 from streams.feeds.frames import (
     NOT_A_FRAME,
     Kind,
@@ -283,10 +284,14 @@ def _liquidation(log: _Log, tokens: Instruments, times: tuple[int, int]) -> Liqu
     quantity = seized / 10**collateral.decimals
     if not 0.0 < quantity <= 1e15:
         raise UnreadableFrame("data", f"{quantity!r} coins are not in (0, 1e15]")
+    instrument = f"{collateral.coin}-{debt.coin}-SPOT"
+    check_words("aave", collateral.coin, instrument)
+    if times[0] > times[1]:
+        not_ahead(*times)
     return Liquidation(
         event_id=_identity(log, tokens.chain),
         venue="aave",
-        instrument=f"{collateral.coin}-{debt.coin}-SPOT",
+        instrument=instrument,
         venue_symbol=f"{collateral.asset}/{debt.asset}",
         asset=collateral.coin,
         position_side="long",
@@ -323,6 +328,8 @@ def _transfer(
         raise UnreadableFrame("quantity", f"{quantity!r} is not in (0, 1e15]")
     if place[1] > 100_000:
         raise UnreadableFrame("leg", f"{place[1]} is above 100,000")
+    if times[0] > times[1]:
+        not_ahead(*times)
     return WhaleTransfer(
         event_id=event_id,
         provider="node",

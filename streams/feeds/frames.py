@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.codec import field_and_reason
+from schemas.rules import field_and_reason
 
 #: What msgspec raises for bytes that are not the frame that was asked for.
 NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -11,8 +11,8 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import MAX_MICROS, MIN_MICROS, Coverage, OrderSide, PositionSide
-from streams.feeds import readings
+from schemas.words import MAX_MICROS, MIN_MICROS, PositionSide
+from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, Seconds, SignedSize, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -105,6 +105,9 @@ class _Routed(msgspec.Struct, gc=False):
     error: msgspec.Raw = msgspec.Raw()
 
 
+_TOLD = tape.Told("gate", "futures.public_liquidates", "order_limit", "full")
+_TOLD_BEFORE = tape.Told("gate", _TOLD.stream, "order_limit", "latest_per_second")
+_TOLD_STEPS = tape.Told("gate", "liq_orders", "fill", "full")
 _BITS = Struct("<2d").pack
 _LIQUIDATED = msgspec.json.Decoder(_Liquidated, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed)
@@ -140,27 +143,15 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
         millis = item.time_ms or item.time or 0
         if not 1_420_070_400_000 <= millis <= 4_102_444_800_000:
             raise UnreadableFrame("time", f"{millis} is not in milliseconds since 2015")
-        position, order = _sides(item.size, instruments.liquidation_sign)
-        coverage: Coverage = "full" if millis >= _FULL_SINCE_MS else "latest_per_second"
-        instrument = instruments[item.contract]
-        price, quantity, worth = sized(instrument, abs(item.size), item.price)
-        facts = _BITS(item.size, item.price).hex()
-        return Liquidation(
-            event_id=f"gate:{item.contract}:{millis}:{facts}",
-            venue="gate",
-            instrument=instrument.instrument,
-            venue_symbol=item.contract,
-            asset=instrument.asset,
-            position_side=position,
-            order_side=order,
-            price=price,
-            price_kind="order_limit",
-            quantity=quantity,
-            notional_usd=worth,
-            coverage=coverage,
-            stream="futures.public_liquidates",
-            ts_event=millis * 1000,
-            ts_recv=ts_recv,
+        instrument, facts = instruments[item.contract], _BITS(item.size, item.price).hex()
+        return tape.liquidation(
+            _TOLD if millis >= _FULL_SINCE_MS else _TOLD_BEFORE,
+            f"gate:{item.contract}:{millis}:{facts}",
+            instrument,
+            _position_side(item.size, instruments.liquidation_sign),
+            sized(instrument, abs(item.size), item.price),
+            millis * 1000,
+            ts_recv,
         )
 
     items = result if isinstance(result, list) else [result]
@@ -186,26 +177,16 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
         filled = abs(item.order_size) - abs(item.left)
         if filled <= 0:
             return None
-        position, order = _sides(item.order_size, "order")
         instrument = instruments[item.contract]
-        price, quantity, worth = sized(instrument, filled, item.fill_price)
         numbers = exact(item.order_size, item.left, item.fill_price)
-        return Liquidation(
-            event_id=f"gate:rest:{item.contract}:{item.time}:{numbers}",
-            venue="gate",
-            instrument=instrument.instrument,
-            venue_symbol=item.contract,
-            asset=instrument.asset,
-            position_side=position,
-            order_side=order,
-            price=price,
-            price_kind="fill",
-            quantity=quantity,
-            notional_usd=worth,
-            coverage="full",
-            stream="liq_orders",
-            ts_event=item.time * 1_000_000,
-            ts_recv=ts_recv,
+        return tape.liquidation(
+            _TOLD_STEPS,
+            f"gate:rest:{item.contract}:{item.time}:{numbers}",
+            instrument,
+            _position_side(item.order_size, "order"),
+            sized(instrument, filled, item.fill_price),
+            item.time * 1_000_000,
+            ts_recv,
         )
 
     parsed = told_apart(built(message.result, build, refusals, "result"))
@@ -232,19 +213,14 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         if item.is_internal or item.size == 0:
             return None
         instrument = instruments[item.contract]
-        price, quantity, worth = sized(instrument, abs(item.size), item.price)
-        return Trade(
-            event_id=f"gate:{item.contract}:{item.id}",
-            venue="gate",
-            instrument=instrument.instrument,
-            venue_symbol=item.contract,
-            asset=instrument.asset,
-            aggressor_side="buy" if item.size > 0 else "sell",
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=_printed_at(item),
-            ts_recv=ts_recv,
+        return tape.trade(
+            "gate",
+            f"gate:{item.contract}:{item.id}",
+            instrument,
+            "buy" if item.size > 0 else "sell",
+            sized(instrument, abs(item.size), item.price),
+            _printed_at(item),
+            ts_recv,
         )
 
     parsed = built(message.result, build, refusals, "result")
@@ -359,14 +335,11 @@ CHANNELS: dict[str, Parser] = {
 }
 
 
-def _sides(
-    size: float, sign: Literal["order", "position"] | None
-) -> tuple[PositionSide, OrderSide | None]:
-    """Return (position side, order side) of a signed size."""
+def _position_side(size: float, sign: Literal["order", "position"] | None) -> PositionSide:
+    """Return whose position an order of a signed size closed."""
     if sign is None:
-        return "unknown", None
-    sold = size < 0 if sign == "order" else size > 0
-    return ("long", "sell") if sold else ("short", "buy")
+        return "unknown"
+    return "long" if (size < 0) == (sign == "order") else "short"
 
 
 def _printed_at(item: _Print) -> int:

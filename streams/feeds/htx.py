@@ -13,7 +13,7 @@ import msgspec
 
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.words import OrderSide
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -106,6 +106,7 @@ class _Routed(msgspec.Struct, rename={"err_code": "err-code", "err_msg": "err-ms
     msg: str = ""
 
 
+_TOLD = tape.Told("htx", "liquidation_orders", None, "unknown")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Listed, _Forced)
 _PRINTS = Kind(_Tape, _Print, "tick.data")
@@ -134,23 +135,10 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
         instrument = instruments[order.contract_code]
         quantity, worth = _coins_and_worth(instrument, order)
         facts = f"{order.created_at}:{order.direction}:{exact(order.volume, order.price)}"
-        return Liquidation(
-            event_id=f"htx:{order.contract_code}:{facts}",
-            venue="htx",
-            instrument=instrument.instrument,
-            venue_symbol=order.contract_code,
-            asset=instrument.asset,
-            position_side="long" if order.direction == "sell" else "short",
-            order_side=order.direction,
-            price=None,
-            price_kind=None,
-            quantity=quantity,
-            notional_usd=worth,
-            coverage="unknown",
-            stream="liquidation_orders",
-            ts_event=order.created_at * 1000,
-            ts_recv=ts_recv,
-        )
+        position: Literal["long", "short"] = "long" if order.direction == "sell" else "short"
+        event_id, ts_event = f"htx:{order.contract_code}:{facts}", order.created_at * 1000
+        terms = None, quantity, worth
+        return tape.liquidation(_TOLD, event_id, instrument, position, terms, ts_event, ts_recv)
 
     parsed = told_apart(built(message.data, build, refusals))
     parsed.history = not message.topic
@@ -179,24 +167,13 @@ def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     def build(item: _Print) -> Trade:
         if not item.direction:
             raise UnreadableFrame("direction", "none is told: whose order it was is not known")
-        if item.quantity is not None:
-            price, quantity, worth = sized(in_coins(instrument), item.quantity / 2, item.price)
-        else:
+        coins, of = item.quantity, instrument if item.quantity is None else in_coins(instrument)
+        if coins is None:
             _known_size(instrument)
-            price, quantity, worth = sized(instrument, item.amount / 2, item.price)
-        return Trade(
-            event_id=f"htx:{symbol}:{item.id}",
-            venue="htx",
-            instrument=instrument.instrument,
-            venue_symbol=symbol,
-            asset=instrument.asset,
-            aggressor_side=item.direction,
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=item.ts * 1000,
-            ts_recv=ts_recv,
-        )
+        amount = (item.amount if coins is None else coins) / 2
+        event_id, ts_event = f"htx:{symbol}:{item.id}", item.ts * 1000
+        terms = sized(of, amount, item.price)
+        return tape.trade("htx", event_id, of, item.direction, terms, ts_event, ts_recv)
 
     return built(message.tick.data, build, refusals, "tick.data")
 

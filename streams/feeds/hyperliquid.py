@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import PositionSide
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -85,6 +85,7 @@ class _Routed(msgspec.Struct, gc=False):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
+_TOLD = tape.Told("hyperliquid", "userFills", "fill", "unknown")
 _ROUTED = msgspec.json.Decoder(_Routed)
 _PRINTS = Kind(_Message, _Print)
 _FILLS = Kind(_FillsMessage, _Fill, "data.fills")
@@ -108,19 +109,14 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 
     def build(item: _Print) -> Trade:
         instrument = instruments[item.coin]
-        price, quantity, worth = sized(instrument, item.sz, item.px)
-        return Trade(
-            event_id=f"hyperliquid:{item.coin}:{item.time}:{item.tid}",
-            venue="hyperliquid",
-            instrument=instrument.instrument,
-            venue_symbol=item.coin,
-            asset=instrument.asset,
-            aggressor_side="buy" if item.side == "B" else "sell",
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=item.time * 1000,
-            ts_recv=ts_recv,
+        return tape.trade(
+            "hyperliquid",
+            f"hyperliquid:{item.coin}:{item.time}:{item.tid}",
+            instrument,
+            "buy" if item.side == "B" else "sell",
+            sized(instrument, item.sz, item.px),
+            item.time * 1000,
+            ts_recv,
         )
 
     parsed = built(message.data, build, refusals)
@@ -152,23 +148,14 @@ def parse_user_fills(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
             return None
         position = _position_side(fill, fill.liquidation, user)
         instrument = instruments[fill.coin]
-        price, quantity, worth = sized(instrument, fill.sz, fill.px)
-        return Liquidation(
-            event_id=f"hyperliquid:liquidation:{fill.coin}:{fill.time}:{fill.tid}",
-            venue="hyperliquid",
-            instrument=instrument.instrument,
-            venue_symbol=fill.coin,
-            asset=instrument.asset,
-            position_side=position,
-            order_side="sell" if position == "long" else "buy",
-            price=price,
-            price_kind="fill",
-            quantity=quantity,
-            notional_usd=worth,
-            coverage="unknown",
-            stream="userFills",
-            ts_event=fill.time * 1000,
-            ts_recv=ts_recv,
+        return tape.liquidation(
+            _TOLD,
+            f"hyperliquid:liquidation:{fill.coin}:{fill.time}:{fill.tid}",
+            instrument,
+            position,
+            sized(instrument, fill.sz, fill.px),
+            fill.time * 1000,
+            ts_recv,
         )
 
     parsed = built(message.data.fills, build, refusals, "data.fills")

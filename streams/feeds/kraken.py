@@ -10,9 +10,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.market import MarkPrice, OpenInterest, Trade
 from schemas.words import OrderSide
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import (
     Millis,
     Moment,
@@ -218,45 +218,16 @@ def _records(item: _Print, instruments: Instruments, ts_recv: int) -> list[Any]:
     if item.type in _NO_PRINT:
         return []
     trade = _trade(item, instruments[item.product_id], ts_recv)
-    return [trade] if item.type != "liquidation" else [trade, _liquidation(item, trade)]
+    if item.type != "liquidation":
+        return [trade]
+    return [trade, tape.forced(trade, f"{trade.event_id}:liquidation", item.side, "trade")]
 
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
-    price, quantity, worth = sized(instrument, item.qty, item.price)
     natural = seen("uid", item.uid) if item.uid else f"seq:{item.seq}"
-    return Trade(
-        event_id=f"kraken:{item.product_id}:{natural}",
-        venue="kraken",
-        instrument=instrument.instrument,
-        venue_symbol=item.product_id,
-        asset=instrument.asset,
-        aggressor_side=item.side,
-        price=price,
-        quantity=quantity,
-        notional_usd=worth,
-        ts_event=item.time * 1000,
-        ts_recv=ts_recv,
-    )
-
-
-def _liquidation(item: _Print, trade: Trade) -> Liquidation:
-    return Liquidation(
-        event_id=f"{trade.event_id}:liquidation",
-        venue="kraken",
-        instrument=trade.instrument,
-        venue_symbol=trade.venue_symbol,
-        asset=trade.asset,
-        position_side="long" if item.side == "sell" else "short",
-        order_side=item.side,
-        price=trade.price,
-        price_kind="fill",
-        quantity=trade.quantity,
-        notional_usd=trade.notional_usd,
-        coverage="full",
-        stream="trade",
-        ts_event=trade.ts_event,
-        ts_recv=trade.ts_recv,
-    )
+    event_id, ts_event = f"kraken:{item.product_id}:{natural}", item.time * 1000
+    terms = sized(instrument, item.qty, item.price)
+    return tape.trade("kraken", event_id, instrument, item.side, terms, ts_event, ts_recv)
 
 
 def _past(row: _Past, product: str) -> _Print:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from streams.feeds import readings
+from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
     NOT_A_FRAME,
@@ -107,6 +107,8 @@ class _Mark(msgspec.Struct, gc=False):
     ts: Millis
 
 
+# One order a second and contract; which of them, OKX does not say.
+_TOLD = tape.Told("okx", "liquidation-orders", "bankruptcy", "latest_per_second")
 _BITS = Struct("<2d").pack
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Orders[list[_Forced]])
@@ -163,21 +165,10 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         return reply
 
     def build(item: _Print) -> Trade:
-        instrument = instruments[item.instId]
-        price, quantity, worth = sized(instrument, item.sz, item.px)
-        return Trade(
-            event_id=f"okx:{item.instId}:{seen('tradeId', item.tradeId)}",
-            venue="okx",
-            instrument=instrument.instrument,
-            venue_symbol=item.instId,
-            asset=instrument.asset,
-            aggressor_side=item.side,
-            price=price,
-            quantity=quantity,
-            notional_usd=worth,
-            ts_event=item.ts * 1000,
-            ts_recv=ts_recv,
-        )
+        event_id = f"okx:{item.instId}:{seen('tradeId', item.tradeId)}"
+        instrument, ts_event = instruments[item.instId], item.ts * 1000
+        terms = sized(instrument, item.sz, item.px)
+        return tape.trade("okx", event_id, instrument, item.side, terms, ts_event, ts_recv)
 
     parsed = built(message.data, build, refusals)
     parsed.history = not message.arg.channel
@@ -288,31 +279,20 @@ CHANNELS: dict[str, Parser] = {
 
 
 def _liquidation(order: _Forced, instrument: Instrument, ts_recv: int) -> Liquidation:
-    position: Literal["long", "short"]
-    if order.posSide in ("long", "short"):
-        position = order.posSide
-    else:
-        position = "long" if order.side == "sell" else "short"
-    price, quantity, worth = sized(instrument, order.sz, order.bkPx)
-    symbol = instrument.venue_symbol
+    position: Literal["long", "short"] = "long" if order.side == "sell" else "short"
+    if order.posSide in ("long", "short") and order.posSide != position:
+        usual = "buy" if order.side == "sell" else "sell"
+        reason = f"closing a {order.posSide} is a {usual}, not a {order.side}"
+        raise UnreadableFrame("order_side", reason)
     facts = _BITS(order.sz, order.bkPx).hex()
-    return Liquidation(
-        event_id=f"okx:{symbol}:{order.ts}:{order.side}:{facts}",
-        venue="okx",
-        instrument=instrument.instrument,
-        venue_symbol=symbol,
-        asset=instrument.asset,
-        position_side=position,
-        order_side=order.side,
-        price=price,
-        price_kind="bankruptcy",
-        quantity=quantity,
-        notional_usd=worth,
-        # One order a second and contract; which of them, OKX does not say.
-        coverage="latest_per_second",
-        stream="liquidation-orders",
-        ts_event=order.ts * 1000,
-        ts_recv=ts_recv,
+    return tape.liquidation(
+        _TOLD,
+        f"okx:{instrument.venue_symbol}:{order.ts}:{order.side}:{facts}",
+        instrument,
+        position,
+        sized(instrument, order.sz, order.bkPx),
+        order.ts * 1000,
+        ts_recv,
     )
 
 

@@ -2,6 +2,7 @@
 
 from schemas.market import MarkPrice, OpenInterest
 from schemas.words import OpenInterestSides, grid_usd
+from streams.feeds.checks import not_ahead
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instrument, sized
 
@@ -52,6 +53,8 @@ def open_interest(
         raise UnreadableFrame("quantity", f"{quantity!r} is not in (0, 1e15]")
     if worth is not None and not 0.0 <= worth <= _MOST_USD:
         raise UnreadableFrame("notional_usd", f"{worth!r} is not in [0, {_MOST_USD:.0e}]")
+    if times[0] > times[1]:
+        not_ahead(*times)
     return OpenInterest(
         event_id=f"{venue}:open_interest:{instrument.venue_symbol}:{times[0]}",
         venue=venue,
@@ -71,6 +74,8 @@ def mark(venue: str, instrument: Instrument, price: float, times: tuple[int, int
     price /= instrument.multiplier
     if not 0.0 < price <= 1e9:
         raise UnreadableFrame("price", f"{price!r} is not in (0, 1e9]")
+    if times[0] > times[1]:
+        not_ahead(*times)
     return MarkPrice(
         event_id=f"{venue}:mark_price:{instrument.venue_symbol}:{times[0]}",
         venue=venue,

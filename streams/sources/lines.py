@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from schemas.bars import Bar
-from schemas.codec import field_and_reason
 from schemas.identity import natural_id
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.onchain import WhaleTransfer
+from schemas.rules import field_and_reason
 from schemas.status import DeadLetter, FeedStatus, letter
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Item

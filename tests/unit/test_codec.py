@@ -204,3 +204,25 @@ def test_a_message_of_many_that_holds_nothing_is_refused(payload: bytes | None) 
 def test_only_topics_of_many_take_arrays() -> None:
     records, problem = codec.decode_many("liquidations", b"[" + codec.encode(LIQUIDATION) + b"]")
     assert (records, problem is None) == ([], False)
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "field"),
+    [
+        (TRADE, {"notional_usd": 1.0}, "notional_usd"),
+        (TRADE, {"ts_event": NOW + 400 * SECOND}, "ts_event"),
+        (TRADE, {"asset": "ETH"}, "instrument"),
+        (LIQUIDATION, {"price": None}, "price_kind"),
+        (LIQUIDATION, {"removed": True}, "version"),
+        (BAR, {"asset": "ETH"}, "instrument"),
+    ],
+)
+def test_what_contradicts_itself_can_be_made_but_is_neither_written_nor_validated(
+    record, changes, field
+) -> None:
+    wrong = msgspec.structs.replace(record, **changes)
+    with pytest.raises(InvalidRecord) as refused:
+        codec.encode(wrong)
+    assert refused.value.field == field
+    with pytest.raises(msgspec.ValidationError, match=field):
+        codec.validated(wrong)
