@@ -42,6 +42,7 @@ LOOK_S = 0.1
 PARAMS = {
     "onset": {
         "min_history_s": 1,
+        "least_history_s": 1,
         "cascade": {"*": dict.fromkeys(("full", "mixed", "throttled"), 1.0)},
     }
 }
