@@ -90,8 +90,13 @@ def decode_many(
     Returns with them the first thing that is wrong, which says how many more are. Only topics
     that carry `many` take arrays.
     """
+    if payload is None or payload.lstrip()[:1] != b"[":
+        try:
+            return [decode(topic, payload, partition, offset, not_after)], None
+        except InvalidRecord as problem:
+            return [], problem
     pieces = None
-    if payload is not None and topic in _MANY and payload.lstrip()[:1] == b"[":
+    if topic in _MANY:
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             many = _MANY[topic].decode(payload)
             if many and all(_is_sound(record, not_after) for record in many):

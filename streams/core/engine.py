@@ -9,7 +9,7 @@
 Pure: no clock, no I/O. `step` changes the state that it is handed.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from zlib import crc32
 
@@ -54,19 +54,23 @@ class Step(NamedTuple):
     `judged` are the assets of which a second was, `forgotten` those that are gone.
     """
 
-    findings: list[Finding]
+    findings: Sequence[Finding] = ()
     refused: str | None = None
-    judged: list[str] = []
-    forgotten: dict[str, AssetState] = {}
+    judged: Sequence[str] = ()
+    forgotten: Mapping[str, AssetState] = {}
+
+
+#: What nearly every record leads to: nothing but that it waits for its second to close.
+TAKEN_IN = Step()
 
 
 def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStatus) -> Step:
     """Take in one record of `topic`; return what became certain through it."""
     if isinstance(record, FeedStatus):
-        refused = darkness.refusal(shard.inputs, topic, record, params.stale_after_s)
-        return Step([], refused) if refused else _tell_time(params, shard, topic, record)
+        return _tell_time(params, shard, topic, record)
     second = second_of(record)
-    watermark.note(shard.inputs[topic], second * SECOND)
+    if shard.inputs[topic].pending:
+        watermark.note(shard.inputs[topic], second * SECOND)
     late = second < shard.frontier or darkness.is_late(
         shard.inputs, shard.away, topic, second, params.grace, params.stale_after_s
     )
@@ -77,22 +81,23 @@ def step(params: Params, shard: Shard, topic: str, record: DataRecord | FeedStat
     if late:
         late_share.late += 1
         shard.late[topic] = shard.late.get(topic, 0) + 1
-        return Step([], "late")
+        return Step(refused="late")
     state = shard.assets.get(record.asset)
     if state is None:
         return _met(shard, record, second)
     if not isinstance(record, Bar) and not _has_room(state, record, second):
-        return Step([], "full")
-    return Step([], put_in(shard, record, second))
+        return Step(refused="full")
+    refused = _put_in(shard, state, record, second)
+    return TAKEN_IN if refused is None else Step(refused=refused)
 
 
 def _met(shard: Shard, record: DataRecord, second: int) -> Step:
     """Take in the first record of an asset, for which the one longest idle may have to go."""
     leaving = roster.leaving(shard.roster, shard.due.busy)
     if leaving is None:
-        return Step([], "full")
+        return Step(refused="full")
     forgotten = _forget(shard, [leaving] if leaving else [])
-    return Step([], put_in(shard, record, second), forgotten=forgotten)
+    return Step(refused=put_in(shard, record, second), forgotten=forgotten)
 
 
 def _has_room(state: AssetState, record: DataRecord, second: int) -> bool:
@@ -117,6 +122,10 @@ def put_in(shard: Shard, record: DataRecord, second: int) -> str | None:
     if state is None:
         state = shard.assets[record.asset] = AssetState()
         roster.note(shard.roster, record.asset, second)
+    return _put_in(shard, state, record, second)
+
+
+def _put_in(shard: Shard, state: AssetState, record: DataRecord, second: int) -> str | None:
     if second <= state.at:
         # Only after a restart: the asset was stored later than its shard's clock.
         return "told"
@@ -132,10 +141,13 @@ def under_way(params: Params, shard: Shard) -> dict[str, int]:
 
 
 def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> Step:
-    before, without = darkness.lasting(shard.inputs), darkness.left_out(shard.away)
+    before = darkness.lasting(shard.inputs)
+    without = darkness.left_out(shard.away) if shard.away.dark else set[str]()
     seen = darkness.step(shard.inputs, shard.away, topic, status, params.stale_after_s)
+    if seen.refused is not None:
+        return Step(refused=seen.refused)
     findings: list[Finding] = []
-    if before or any(clock.quiet for clock in shard.inputs.values()):
+    if before or darkness.lasting(shard.inputs):
         findings += darkness.news(shard.inputs, before, status, params.stale_after_s)
     if shard.away.dark:
         findings += darkness.unspoken(shard.inputs, without, shard.away, status)
@@ -144,13 +156,13 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
         refused, reached = "refuted", shard.inputs[topic].now // SECOND
         findings += filter(None, [faults.doubt(shard.away.doubts, seen.refuted.producer, reached)])
     if not seen.moved:
-        return Step(findings, refused)
+        return Step(findings, refused) if findings or refused else TAKEN_IN
     if topic in shard.away.late_shares:
         late_share, reached = shard.away.late_shares[topic], shard.inputs[topic].now // SECOND
         findings += filter(None, [faults.look(late_share, topic, reached)])
     frontier = darkness.frontier(shard.inputs, shard.away, params.grace)
     if frontier <= shard.frontier:
-        return Step(findings, refused)
+        return Step(findings, refused) if findings or refused else TAKEN_IN
     before_frontier, shard.frontier = shard.frontier, frontier
     judged = open_seconds.due_before(shard.due, frontier)
     for asset in judged:
@@ -242,11 +254,14 @@ def _take_bars(
         taker.step(params.flow, state.tape, second, net)
     # An hour back: no bar is longer, so none can open before that any more. And not all
     # assets in the same minute, as a day's packing takes a millisecond each.
-    if second // 60 - 60 >= state.flows.settled + 60:
+    minute = second // 60
+    if minute - 60 >= state.flows.settled + 60:
         apart = crc32(bars[0].asset.encode()) % SETTLE_APART_MIN
-        flow.settle(state.flows, second // 60 - 60 - apart)
-    flow.forget(state.flows, second // 60 - params.whale.history_min - 60)
-    high, low = max(bar.high for bar in bars), min(bar.low for bar in bars)
+        flow.settle(state.flows, minute - 60 - apart)
+    flow.forget(state.flows, minute - params.whale.history_min - 60)
+    high, low = bars[0].high, bars[0].low
+    for bar in bars:
+        high, low = max(high, bar.high), min(low, bar.low)
     if state.sides:
         volatility.step(params.volatility, state.price, second, high, low)
     return high, low

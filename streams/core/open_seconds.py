@@ -1,9 +1,10 @@
 """Seconds that may still receive records, and the order in which they are due.
 
     record ──> cell of its second ──> `order`: the asset's open seconds, the first at the top
-    asset  ──> `busy`: its next second to judge ──> `queue`: all assets', the first at the top
+    asset  ──> `busy`: its next second to judge ──> `queue`: all assets of a second, by name
+                                                └─> `order`: those seconds, the first at the top
 
-Both tops are heaps: closing a second looks at what is due and at nothing that waits.
+Both orders are heaps: closing a second looks at what is due and at nothing that waits.
 """
 
 from heapq import heappop, heappush
@@ -44,11 +45,13 @@ class OpenSeconds(msgspec.Struct):
 class Due(msgspec.Struct):
     """The next second to judge of each asset that has one.
 
-    `queue` is a heap of (second, asset); what `busy` does not say any more is passed over.
+    `queue` has the assets of each second, `order` is a heap of just the seconds; what `busy` does
+    not say any more is passed over.
     """
 
     busy: dict[str, int] = {}
-    queue: list[tuple[int, str]] = []
+    queue: dict[int, list[str]] = {}
+    order: list[int] = []
 
 
 def second_of(record: DataRecord) -> int:
@@ -92,18 +95,25 @@ def await_second(due: Due, asset: str, second: int) -> None:
     known = due.busy.get(asset)
     if known is None or second < known:
         due.busy[asset] = second
-        heappush(due.queue, (second, asset))
+        queued = due.queue.get(second)
+        if queued is None:
+            due.queue[second] = [asset]
+            heappush(due.order, second)
+        else:
+            queued.append(asset)
 
 
 def due_before(due: Due, frontier: int) -> list[str]:
     """Return the assets with a second to judge before `frontier`, by name, and forget it."""
-    assets = []
-    while due.queue and due.queue[0][0] < frontier:
-        second, asset = heappop(due.queue)
-        if due.busy.get(asset) == second:
-            del due.busy[asset]
-            assets.append(asset)
-    return sorted(assets)
+    assets, busy = [], due.busy
+    while due.order and due.order[0] < frontier:
+        second = heappop(due.order)
+        for asset in due.queue.pop(second):
+            if busy.get(asset) == second:
+                del busy[asset]
+                assets.append(asset)
+    assets.sort()
+    return assets
 
 
 def put(cell: OpenSecond, record: DataRecord) -> bool:

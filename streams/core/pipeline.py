@@ -134,7 +134,9 @@ def _after_trades(params: Params, state: State) -> list[Output]:
     return outputs
 
 
-def market(params: Params, state: State, findings: list[Finding], time_told: bool) -> list[Output]:
+def market(
+    params: Params, state: State, findings: Iterable[Finding], time_told: bool
+) -> list[Output]:
     outputs: list[Output] = []
     for finding in findings:
         if isinstance(finding, AssetPulse):

@@ -297,7 +297,7 @@ def writes(live: LiveShard) -> Iterator[tuple[bytes, bytes | None]]:
     yield f"{live.partition}/".encode(), msgspec.msgpack.encode(stored)
 
 
-def pulses(findings: list[Finding]) -> Iterator[AssetPulse]:
+def pulses(findings: Iterable[Finding]) -> Iterator[AssetPulse]:
     """Yield what the market detector hears."""
     for finding in findings:
         if isinstance(finding, AssetPulse):

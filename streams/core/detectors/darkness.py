@@ -66,9 +66,9 @@ def step(
     clock = inputs[topic]
     unheard = not clock.heard
     observed = watermark.step(clock, status, stale_after_s, trusted=_is_ours(topic, status))
-    runs = {name: other.run for name, other in inputs.items()}
-    if not clock.heard:
+    if observed.refused is not None or not clock.heard:
         return observed
+    runs = {name: other.run for name, other in inputs.items()}
     state.marks[topic] = runs
     moved = observed.moved
     if clock.dark_since is not None and topic not in state.dark:
@@ -88,13 +88,6 @@ def step(
         if name != topic or state.dark:
             moved = _leave_out(inputs, state, name, status, stale_after_s) or moved
     return Observed(moved, observed.refuted)
-
-
-def refusal(inputs: Clocks, topic: str, status: FeedStatus, stale_after_s: int) -> str | None:
-    """Return why a word on `topic` is not heard at all, None where it is; rollup's always is."""
-    if _is_ours(topic, status):
-        return None
-    return watermark.refusal(inputs[topic], status, stale_after_s)
 
 
 def _is_ours(topic: str, status: FeedStatus) -> bool:
@@ -131,12 +124,16 @@ def _leave_out(
 
 def frontier(inputs: Clocks, state: Darkness, grace: int) -> int:
     """Return the first second that may still receive records, 0 when there is none to name."""
-    waited_for = [
-        name for name in inputs if name not in state.dark or not state.dark[name].left_out
-    ]
-    return min(
-        (max(inputs[n].frontier(grace), state.resumes.get(n, 0)) for n in waited_for), default=0
-    )
+    if not state.dark and not state.resumes:
+        return max(min(clock.now for clock in inputs.values()) - grace, 0) // SECOND
+    first = None
+    for name, clock in inputs.items():
+        if name in state.dark and state.dark[name].left_out:
+            continue
+        reached = max(clock.frontier(grace), state.resumes.get(name, 0))
+        if first is None or reached < first:
+            first = reached
+    return first or 0
 
 
 def is_late(
@@ -203,7 +200,11 @@ def _overlap(spans: list[tuple[int, int]], others: list[tuple[int, int]]) -> lis
 
 def lasting(inputs: Clocks) -> dict[str, dict[str, int]]:
     """Return, by input, the producers that are silent now and since which second."""
-    return {name: watermark.lasting(clock) for name, clock in inputs.items() if clock.quiet}
+    silent = {}
+    for name, clock in inputs.items():
+        if clock.quiet:
+            silent[name] = watermark.lasting(clock)
+    return silent
 
 
 def news(
@@ -285,5 +286,7 @@ def _others_run(inputs: Clocks, runs: Mapping[str, int], topic: str) -> int:
     most = 0
     for name, clock in inputs.items():
         if name != topic and clock.dark_since is None:
-            most = max(most, clock.run - runs.get(name, 0))
+            ran = clock.run - runs.get(name, 0)
+            if ran > most:
+                most = ran
     return most // SECOND

@@ -43,18 +43,21 @@ class FlowState(msgspec.Struct):
 
 def step(state: FlowState, second: int, bars: Iterable[Bar]) -> None:
     """Fold the bars that ended with `second` into their minutes, once."""
-    touched = set()
+    touched = []
     for bar in bars:
         minute = bar.ts_open // MINUTE
         cell = state.minutes.get(minute)
         # Only after a restart: what is packed had all its seconds.
         if minute < state.settled or (cell is not None and cell.upto >= second):
             continue
-        add(state, minute, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
-        add_range(state, minute, bar.high, bar.low)
-        touched.add(minute)
-    for minute in touched:
-        state.minutes[minute].upto = second
+        if cell is None:
+            cell = state.minutes[minute] = MinuteFlow()
+        _add(cell, bar.venue, grid_usd(bar.buy_usd), grid_usd(bar.sell_usd))
+        _widen(cell, bar.high, bar.low)
+        _mark(state, minute, 1)
+        touched.append(cell)
+    for cell in touched:
+        cell.upto = second
 
 
 def add(state: FlowState, minute: int, venue: str, buy_usd: float, sell_usd: float) -> None:
@@ -62,18 +65,30 @@ def add(state: FlowState, minute: int, venue: str, buy_usd: float, sell_usd: flo
     cell = state.minutes.get(minute)
     if cell is None:
         cell = state.minutes[minute] = MinuteFlow()
-    sums = cell.venues.setdefault(venue, [0.0, 0.0])
-    sums[0] += buy_usd
-    sums[1] += sell_usd
+    _add(cell, venue, buy_usd, sell_usd)
     _mark(state, minute, 1)
+
+
+def _add(cell: MinuteFlow, venue: str, buy_usd: float, sell_usd: float) -> None:
+    sums = cell.venues.get(venue)
+    if sums is None:
+        cell.venues[venue] = [buy_usd, sell_usd]
+    else:
+        sums[0] += buy_usd
+        sums[1] += sell_usd
 
 
 def add_range(state: FlowState, minute: int, high: float, low: float) -> None:
     """Widen a minute's fill range."""
-    cell = state.minutes.setdefault(minute, MinuteFlow())
+    _widen(state.minutes.setdefault(minute, MinuteFlow()), high, low)
     _mark(state, minute, 1)
-    cell.high = high if cell.high is None else max(cell.high, high)
-    cell.low = low if cell.low is None else min(cell.low, low)
+
+
+def _widen(cell: MinuteFlow, high: float, low: float) -> None:
+    if cell.high is None or high > cell.high:
+        cell.high = high
+    if cell.low is None or low < cell.low:
+        cell.low = low
 
 
 def settle(state: FlowState, before_minute: int) -> None:

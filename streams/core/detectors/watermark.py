@@ -93,10 +93,14 @@ class InputClock(msgspec.Struct):
 
 
 class Observed(NamedTuple):
-    """Whether `now` moved, and an earlier word that what came since has refuted."""
+    """Whether `now` moved, and an earlier word that what came since has refuted.
+
+    `refused` says why the word is not heard at all, as `refusal` does.
+    """
 
     moved: bool
     refuted: FeedStatus | None = None
+    refused: str | None = None
 
 
 def refusal(clock: InputClock, status: FeedStatus, stale_after_s: int) -> str | None:
@@ -141,12 +145,13 @@ def step(
     """
     if trusted:
         return Observed(_accept(clock, status, stale_after_s))
-    if refusal(clock, status, stale_after_s) is not None:
-        return Observed(False)
-    voice = f"{status.producer}\x1f{status.part}"
+    refused = refusal(clock, status, stale_after_s)
+    if refused is not None:
+        return Observed(False, refused=refused)
     refuted = None
     moved = False
     # What only repeats an earlier word is no evidence on one that came since.
+    voice = _voice(status) if clock.pending else ""
     if voice in clock.pending and status.ts_event > _last(clock, status):
         waiting = clock.pending.pop(voice)
         if _confirms(waiting, status):
@@ -164,8 +169,12 @@ def step(
         moved = _accept(clock, silent, stale_after_s) or moved
     else:
         _make_room(clock)
-        clock.pending[voice] = Pending(status)
+        clock.pending[_voice(status)] = Pending(status)
     return Observed(moved, refuted)
+
+
+def _voice(status: FeedStatus) -> str:
+    return f"{status.producer}\x1f{status.part}"
 
 
 def _make_room(clock: InputClock) -> None:
@@ -177,7 +186,8 @@ def _make_room(clock: InputClock) -> None:
 
 def _met_before(clock: InputClock, status: FeedStatus) -> bool:
     """Return whether a producer is known, if only by one earlier word; remember it otherwise."""
-    name, before = status.producer, clock.met.pop(status.producer, None)
+    name = status.producer
+    before = clock.met.pop(name, None) if clock.met else None
     if name in clock.heard or (before is not None and status.ts_event > before):
         return True
     clock.met[name] = status.ts_event
@@ -194,11 +204,14 @@ def _confirms(waiting: Pending, status: FeedStatus) -> bool:
 
 def _last(clock: InputClock, status: FeedStatus) -> int:
     """Return the time of a producer's (or its part's) last word that is believed."""
-    parts = clock.heard.get(status.producer, [])
+    parts = clock.heard.get(status.producer, ())
     return parts[status.part] if status.part < len(parts) == status.parts else UNHEARD
 
 
 def _leaps(clock: InputClock, status: FeedStatus) -> bool:
+    # No step is shorter: mostly that is all there is to look at.
+    if status.ts_event <= clock.lead + _LEAP:
+        return False
     step = min(max(_LEAP, 2 * clock.steps.get(status.producer, 0)), _LONGEST)
     return status.ts_event > max(_last(clock, status), clock.lead) + step
 
@@ -226,7 +239,8 @@ def _accept(clock: InputClock, status: FeedStatus, stale_after_s: int) -> bool:
     silent = _says_silent(clock, status)
     if not silent and name in clock.silent:
         clock.silent.remove(name)
-    _end_trial(clock, name)
+    if clock.trial:
+        _end_trial(clock, name)
     not_awaited = not_awaited_now(clock, stale_after_s)
     moved = _advance(clock, not_awaited)
     if silent and name not in clock.silent:
@@ -323,11 +337,12 @@ def _end_trial(clock: InputClock, producer: str) -> None:
 def not_awaited_now(clock: InputClock, stale_after_s: int) -> set[str]:
     """Return the producers for which nobody waits: silent by their word, stale, or far behind."""
     since, least = clock.run - stale_after_s * SECOND, clock.lead - _BEHIND
-    return {
-        name
-        for name, parts in clock.heard.items()
-        if name in clock.silent or clock.spoke.get(name, 0) < since or 0 < max(parts) < least
-    }
+    silent, spoke = clock.silent, clock.spoke
+    gone = set()
+    for name, parts in clock.heard.items():
+        if name in silent or spoke.get(name, 0) < since or 0 < max(parts) < least:
+            gone.add(name)
+    return gone
 
 
 def _drop(clock: InputClock, producer: str) -> None:
@@ -340,11 +355,13 @@ def _drop(clock: InputClock, producer: str) -> None:
 
 
 def _advance(clock: InputClock, not_awaited: set[str]) -> bool:
-    live = [n for n in clock.heard if n not in not_awaited] if not_awaited else list(clock.heard)
+    live = clock.heard
+    if not_awaited:
+        live = {name: parts for name, parts in live.items() if name not in not_awaited}
     # Newcomers count among themselves, where nobody else is left.
     if clock.trial:
-        live = [name for name in live if name not in clock.trial] or live
-    reached = min([min(clock.heard[name]) for name in live], default=UNHEARD)
+        live = {name: parts for name, parts in live.items() if name not in clock.trial} or live
+    reached = min(map(min, live.values()), default=UNHEARD)
     if reached <= clock.now:
         return False
     clock.now = reached
