@@ -8,7 +8,7 @@ runs ──> wait by input ──> step ──> 1 findings delivered          af
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -284,22 +284,17 @@ def stuck(idle_s: float, progress: Progress) -> str:
 
 async def _store(live: list[shards.LiveShard], states: Any, flows: Any) -> None:
     """Write what changed; returns when the changelog has it all."""
-    sent = []
-    for shard in live:
-        for name, row, content in shards.flow_writes(shard):
-            bucket = faust_tables.bucket_of(name, *row)
-            sent.append(await flows.table.put(bucket, content, shard.partition))
     # Between two topics only waiting makes an order, and an asset's row says that its flow
     # is stored.
-    await asyncio.gather(*sent)
-    sent = [
-        await states.put(key, value, shard.partition)
-        for shard in live
-        for key, value in shards.writes(shard)
-    ]
-    await asyncio.gather(*sent)
+    await asyncio.gather(*(flows.table.put(_flow_rows(one), one.partition) for one in live))
+    await asyncio.gather(*(states.put(shards.writes(one), one.partition) for one in live))
     for shard in live:
         shards.put_days_away(shard)
+
+
+def _flow_rows(live: shards.LiveShard) -> Iterator[tuple[Any, bytes | None]]:
+    for name, row, content in shards.flow_writes(live):
+        yield faust_tables.bucket_of(name, *row), content
 
 
 class Outgoing:

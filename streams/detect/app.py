@@ -44,6 +44,7 @@ def create_app(settings: Settings, params: Params) -> Any:
         producer_acks=-1,
         producer_partitioner=java_partitioner,
         producer_linger=0.0,
+        producer_max_batch_size=faust_transport.BATCH_BYTES,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
         stream_buffer_maxsize=faust_transport.RUNS_BUFFERED,

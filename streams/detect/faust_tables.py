@@ -55,32 +55,37 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
         self._terms[partition] = term
         # A key for each term: compaction forgets none of them.
         name: Any = f"#{partition}.{term}"
-        key = (name, (0.0, 0.0)) if self.window else name.encode()
-        await (await self._send(key, b"", partition, _BEGINS))
+        key = orjson.dumps((name, (0.0, 0.0))) if self.window else name.encode()
+        await self._send([(key, b"")], partition, _BEGINS)
 
-    async def put(self, key: Any, value: Any, partition: int) -> Any:
-        """Write and return the future of its changelog record; None deletes."""
+    async def put(self, rows: Iterable[tuple[Any, bytes | None]], partition: int) -> None:
+        """Write rows in their order, None deletes; the changelog has them when this returns."""
         store: Any = self.data
-        if value is None:
-            store.data.pop(key, None)
-            store._key_partition.pop(key, None)
-        else:
-            store.data[key] = value
-            # Only recovery fills this by itself; without it a key stays in memory after
-            # its partition has moved to another worker.
-            store._key_partition[key] = partition
-        return await self._send(key, value, partition, _TERM)
+        written = list(rows)
+        for key, value in written:
+            if value is None:
+                store.data.pop(key, None)
+                store._key_partition.pop(key, None)
+            else:
+                store.data[key] = value
+                # Only recovery fills this by itself; without it a key stays in memory after
+                # its partition has moved to another worker.
+                store._key_partition[key] = partition
+        as_bytes = orjson.dumps if self.window else bytes
+        sent = ((as_bytes(key), value) for key, value in written)
+        self._written(written, await self._send(sent, partition, _TERM))
 
-    async def _send(self, key: Any, value: Any, partition: int, header: str) -> Any:
-        # Not `send_soon`: its buffer sends one record at a time, and stops the loop to do it.
-        return await self.changelog_topic.send(
-            key=key,
-            value=value,
-            partition=partition,
-            headers={header: str(self.term(partition)).encode()},
-            key_serializer=self.key_serializer,
-            value_serializer=self.value_serializer,
-        )
+    async def _send(
+        self, rows: Iterable[tuple[bytes, bytes | None]], partition: int, header: str
+    ) -> list[int]:
+        producer: Any = self.app.producer
+        headers = [(header, str(self.term(partition)).encode())]
+        topic = self.changelog_topic.get_topic_name()
+        offsets: list[int] = await producer.send_rows(topic, partition, rows, headers)
+        return offsets
+
+    def _written(self, rows: Iterable[tuple[Any, bytes | None]], offsets: Iterable[int]) -> None:
+        """Note that the changelog has rows, at these offsets."""
 
     def of_partition(self, partition: int) -> Iterator[tuple[Any, Any]]:
         """Yield the (key, value) pairs that belong to one partition."""
@@ -155,18 +160,12 @@ class FlowTable(StateTable):
     took 3.5 GB, and as long to come back as that takes to be had from the machine.
     """
 
-    async def put(self, key: Any, value: Any, partition: int) -> Any:
-        """Write as any row; once the changelog has a long one, only its place is kept."""
-        sent = await super().put(key, value, partition)
-        if value is not None and _is_long(key):
-            store: Any = self.data
-
-            def leave(done: Any) -> None:
-                if store.data.get(key) is value and not done.cancelled() and not done.exception():
-                    store.data[key] = Left(done.result().offset)
-
-            sent.add_done_callback(leave)
-        return sent
+    def _written(self, rows: Iterable[tuple[Any, bytes | None]], offsets: Iterable[int]) -> None:
+        """Keep only the place of a long row."""
+        store: Any = self.data
+        for (key, value), offset in zip(rows, offsets, strict=True):
+            if value is not None and _is_long(key) and store.data.get(key) is value:
+                store.data[key] = Left(offset)
 
     def _in_memory(self, key: Any, value: bytes, offset: int) -> Any:
         return Left(offset) if _is_long(key) else value

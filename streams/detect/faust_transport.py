@@ -6,7 +6,7 @@ Each of these was needed to survive kill -9 under load on Faust 0.15.3 with noth
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import faust
@@ -22,6 +22,11 @@ COMMIT_WITHIN_S = 5.0
 #: Records that one message of Faust's stands for at most, and such messages that wait for agents.
 RUN = 500
 RUNS_BUFFERED = 64
+#: Bytes of a batch of ours at most; Kafka takes none above a megabyte.
+BATCH_BYTES = 500_000
+#: A record as bytes (no value deletes), and what goes with each of several.
+KeyAndValue = tuple[bytes, bytes | None]
+Headers = Sequence[tuple[str, bytes]]
 
 
 class Fetched(NamedTuple):
@@ -188,6 +193,31 @@ class TrackingProducer(driver.Producer):
         """Send as Faust does, the topic tracked first."""
         self._ensure_producer().client.add_topic(topic)
         return await super().send(topic, *args, **kwargs)
+
+    async def send_rows(
+        self, topic: str, partition: int, rows: Iterable[KeyAndValue], headers: Headers
+    ) -> list[int]:
+        """Send rows to one partition in their order; return their offsets once it has them all.
+
+        In batches: a row by itself costs Faust and aiokafka some 200 us, one of a batch 1 us.
+        """
+        producer = self._ensure_producer()
+        producer.client.add_topic(topic)
+        sent, now = [], int(time.time() * 1e3)
+        batch = producer.create_batch()
+        for key, value in rows:
+            row = {"timestamp": now, "key": key, "value": value, "headers": headers}
+            if batch.append(**row) is None:
+                sent.append((batch, await producer.send_batch(batch, topic, partition=partition)))
+                batch = producer.create_batch()
+                batch.append(**row)
+        if batch.record_count():
+            sent.append((batch, await producer.send_batch(batch, topic, partition=partition)))
+        offsets: list[int] = []
+        for batch, delivered in sent:
+            first = (await delivered).offset
+            offsets += range(first, first + batch.record_count())
+        return offsets
 
 
 class CommittedTransport(driver.Transport):

@@ -63,7 +63,7 @@ class Worker:
         await self._outgoing.delivered()
         if not await self.progress.confirmed(generation):
             return
-        await (await self._table.put(KEY, msgspec.msgpack.encode(stored), 0))
+        await self._table.put([(KEY, msgspec.msgpack.encode(stored))], 0)
         await self.progress.done(generation, self.progress.taken)
 
     def _stored(self) -> shards.StoredMarket:

@@ -1,7 +1,6 @@
 """What a worker that has been replaced still writes is not read back."""
 
 import asyncio
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,15 +12,8 @@ from streams.detect import faust_tables
 Row = tuple[str, bytes | None, dict[str, bytes]]
 
 
-class Sent:
-    """A record that the broker has."""
-
-    def __await__(self) -> Iterator[None]:
-        return iter(())
-
-
 class Recorder:
-    """Stands where the changelog topic is: keeps what was sent, in order."""
+    """Stands where the changelog and Faust's producer are: keeps what was sent, in order."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -30,9 +22,10 @@ class Recorder:
     def get_topic_name(self) -> str:
         return self.name
 
-    async def send(self, *, key: Any, value: Any, headers: dict[str, bytes], **_: Any) -> Any:
-        self.sent.append((key, value, headers))
-        return Sent()
+    async def send_rows(self, _: str, partition: int, rows: Any, headers: Any) -> list[int]:
+        first = len(self.sent)
+        self.sent += [(key, value, dict(headers)) for key, value in rows]
+        return list(range(first, len(self.sent)))
 
 
 def worker(log: list[Row]) -> tuple[faust_tables.StateTable, Recorder]:
@@ -43,6 +36,7 @@ def worker(log: list[Row]) -> tuple[faust_tables.StateTable, Recorder]:
     )
     changelog = Recorder(table.changelog_topic.get_topic_name())
     table.changelog_topic = changelog  # type: ignore[assignment]
+    app.producer = changelog
     recover(table, changelog, log)
     changelog.sent = log
     return table, changelog
@@ -82,12 +76,12 @@ def log() -> list[Row]:
 def test_rows_written_after_a_successor_began_are_not_read_back(log: list[Row]) -> None:
     frozen, _ = worker(log)
     asyncio.run(faust_tables.take_over(0, frozen))
-    asyncio.run(frozen.put(b"BTC", b"1", 0))
+    asyncio.run(frozen.put([(b"BTC", b"1")], 0))
     successor, _ = worker(log)
     asyncio.run(faust_tables.take_over(0, successor))
-    asyncio.run(successor.put(b"BTC", b"2", 0))
-    asyncio.run(frozen.put(b"BTC", b"old", 0))
-    asyncio.run(frozen.put(b"ETH", b"old", 0))
+    asyncio.run(successor.put([(b"BTC", b"2")], 0))
+    asyncio.run(frozen.put([(b"BTC", b"old")], 0))
+    asyncio.run(frozen.put([(b"ETH", b"old")], 0))
     third, _ = worker(log)
     assert contents(third) == {b"BTC": b"2"}
 
@@ -95,10 +89,10 @@ def test_rows_written_after_a_successor_began_are_not_read_back(log: list[Row]) 
 def test_a_deletion_by_a_replaced_worker_deletes_nothing(log: list[Row]) -> None:
     frozen, _ = worker(log)
     asyncio.run(faust_tables.take_over(0, frozen))
-    asyncio.run(frozen.put(b"BTC", b"1", 0))
+    asyncio.run(frozen.put([(b"BTC", b"1")], 0))
     successor, _ = worker(log)
     asyncio.run(faust_tables.take_over(0, successor))
-    asyncio.run(frozen.put(b"BTC", None, 0))
+    asyncio.run(frozen.put([(b"BTC", None)], 0))
     assert contents(worker(log)[0]) == {b"BTC": b"1"}
 
 
@@ -106,7 +100,7 @@ def test_what_a_worker_wrote_before_its_successor_began_counts(log: list[Row]) -
     first, _ = worker(log)
     asyncio.run(faust_tables.take_over(0, first))
     successor, _ = worker(log)
-    asyncio.run(first.put(b"BTC", b"late but before", 0))
+    asyncio.run(first.put([(b"BTC", b"late but before")], 0))
     asyncio.run(faust_tables.take_over(0, successor))
     assert contents(worker(log)[0]) == {b"BTC": b"late but before"}
 
@@ -114,10 +108,10 @@ def test_what_a_worker_wrote_before_its_successor_began_counts(log: list[Row]) -
 def test_reading_the_log_again_from_its_beginning_gives_the_same_rows(log: list[Row]) -> None:
     first, changelog = worker(log)
     asyncio.run(faust_tables.take_over(0, first))
-    asyncio.run(first.put(b"BTC", b"1", 0))
+    asyncio.run(first.put([(b"BTC", b"1")], 0))
     asyncio.run(faust_tables.take_over(0, first))
-    asyncio.run(first.put(b"BTC", b"2", 0))
-    asyncio.run(first.put(b"ETH", b"3", 0))
+    asyncio.run(first.put([(b"BTC", b"2")], 0))
+    asyncio.run(first.put([(b"ETH", b"3")], 0))
     before = contents(first)
     first.data.data.clear()  # type: ignore[attr-defined]
     recover(first, changelog, log)
@@ -142,36 +136,35 @@ def test_a_day_is_kept_until_the_changelog_has_it_and_then_its_place() -> None:
     app = App("t", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
     flows = faust_tables.flow_table(app, "flows", 1).table
     day, hour = (faust_tables.bucket_of("BTC", 1_440, minutes) for minutes in (1_440, 60))
+    both = {day: b"one", hour: b"two"}
 
-    async def sent_rows() -> list[Any]:
-        sent = [asyncio.get_running_loop().create_future() for _ in range(4)]
-        waiting = iter(sent)
+    class Slow(Recorder):
+        async def send_rows(self, *_: Any) -> list[int]:
+            await asyncio.sleep(0)  # the first time the other rows are written meanwhile
+            seen.append(contents(flows))
+            return [41, 42] if len(seen) == 1 else [43]
 
-        class Slow(Recorder):
-            async def send(self, **_: Any) -> Any:
-                return next(waiting)
+    async def write() -> None:
+        first = asyncio.create_task(flows.put([(day, b"one"), (hour, b"two")], 0))
+        await first
+        seen.append(contents(flows))
+        await asyncio.gather(flows.put([(day, b"three")], 0), flows.put([(day, None)], 0))
 
-        flows.changelog_topic = Slow("slow")
-        for key, value in ((day, b"one"), (hour, b"two"), (day, b"three"), (day, None)):
-            await flows.put(key, value, 0)
-            if value == b"three":
-                seen = [contents(flows)]
-                for future, offset in zip(sent[:2], (41, 42), strict=True):
-                    future.set_result(SimpleNamespace(offset=offset))
-                await asyncio.sleep(0)
-                seen.append(contents(flows))
-                sent[2].set_result(SimpleNamespace(offset=43))
-                await asyncio.sleep(0)
-                seen.append(contents(flows))
-        return [*seen, contents(flows)]
+    seen: list[Any] = []
+    app.producer = Slow("slow")
+    asyncio.run(write())
+    assert seen[:2] == [both, {day: faust_tables.Left(41), hour: b"two"}]
+    assert contents(flows) == {hour: b"two"}
 
-    both = {day: b"three", hour: b"two"}
-    assert asyncio.run(sent_rows()) == [
-        both,
-        both,
-        {day: faust_tables.Left(43), hour: b"two"},
-        {hour: b"two"},
-    ]
+
+def test_keys_are_those_that_faust_would_write() -> None:
+    app = App("t", broker="kafka://127.0.0.1:1", store="memory://", topic_disable_leader=True)
+    flows = faust_tables.flow_table(app, "flows", 1).table
+    changelog = app.producer = Recorder("rows")
+    key = faust_tables.bucket_of("BTC", 29_000_000, 60)
+    asyncio.run(flows.put([(key, b"1")], 0))
+    theirs, _ = flows.changelog_topic.prepare_key(key, flows.key_serializer)
+    assert [key for key, _, _ in changelog.sent] == [theirs]
 
 
 def test_minutes_are_never_deleted_by_their_age() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from streams.detect import faust_transport
 from streams.detect.faust_transport import CommittedApp
 from streams.kafka import topics_admin
 
@@ -46,3 +48,33 @@ def test_what_waits_to_be_sent_goes_out_though_another_topic_is_met_meanwhile(cl
     for attempt in range(3):
         delivered = asyncio.run(deliver(clean_topics, f"met-{attempt}"))
         assert delivered == RECORDS + 1
+
+
+async def write_rows(kafka, rows):
+    app = CommittedApp(
+        "rows-alone",
+        broker=f"kafka://{kafka}",
+        store="memory://",
+        producer_max_batch_size=faust_transport.BATCH_BYTES,
+    )
+    producer = app.producer
+    await producer.start()
+    offsets = await producer.send_rows("cascades", 2, rows, [("term", b"7")])
+    await producer.stop()
+    return offsets
+
+
+def test_rows_of_many_batches_come_in_their_order_each_at_the_offset_told(clean_topics):
+    rows = [(f"k{number}".encode(), b"x" * 900) for number in range(2_000)]
+    rows[1_000] = (b"gone", None)
+    rows[1_500] = (b"large", b"y" * 900_000)  # above a batch, below Kafka's bound
+    offsets = asyncio.run(write_rows(clean_topics, rows))
+    reader = Consumer({"bootstrap.servers": clean_topics, "group.id": "rows"})
+    reader.assign([TopicPartition("cascades", 2, 0)])
+    came = []
+    while len(came) < len(rows):
+        came += reader.consume(500, 10)
+    reader.close()
+    assert [(m.key(), m.value()) for m in came] == rows
+    assert [m.offset() for m in came] == offsets
+    assert {tuple(m.headers()) for m in came} == {(("term", b"7"),)}
