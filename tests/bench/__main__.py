@@ -18,11 +18,14 @@ import click
 from say import say
 
 from bench import (
+    busy,
     catch_up,
+    detect_workers,
     figures,
     growth,
     latency,
     load,
+    market,
     parse,
     recovery,
     rig,
@@ -33,8 +36,8 @@ from bench import (
 from streams.stack import local_kafka
 
 PARTS = (
-    "sink", "flood", "workers", "recovery", "catch_up", "latency", "run", "memory", "growth",
-    "parse",
+    "sink", "flood", "workers", "recovery", "catch_up", "detect_workers", "market", "busy",
+    "latency", "run", "memory", "growth", "parse",
 )  # fmt: skip
 
 
@@ -74,6 +77,9 @@ def _measure(figures: dict[str, Any], wanted: list[str], scratch: Path, quick: b
     }
     alone = {
         "catch_up": lambda: catch_up.measure(scratch / "catch_up", quick, few),
+        "detect_workers": lambda: detect_workers.measure(scratch / "workers", quick, few),
+        "market": lambda: market.measure(scratch / "market", quick),
+        "busy": lambda: busy.measure(scratch / "busy", quick),
         "latency": lambda: latency.measure(scratch / "latency", quick),
         "run": lambda: storage.embedded(scratch, quick, rounds),
         "memory": lambda: storage.memory(scratch, quick),

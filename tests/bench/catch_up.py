@@ -6,13 +6,10 @@ the last, and all of it; beside it the same engine over the same messages in one
 """
 
 import contextlib
-import os
 import re
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +29,7 @@ Mark = tuple[float, float]
 def measure(folder: Path, quick: bool, rounds: int) -> dict[str, Any]:
     """Return records by a second of the worker's processor time, and the engine's beside them."""
     hours = "1" if quick else "8"
-    with rig.broker(folder / "kafka") as url:
-        rig.undertow("replay", "--hours", hours, "--kafka-url", url)
-        _fold(url, folder)
+    with backlog(folder, hours) as url:
         alone, whole, first, last, again = [], [], [], [], []
         for number in range(rounds):
             engine_run = rig.program("engine", url, 0, folder)
@@ -51,6 +46,7 @@ def measure(folder: Path, quick: bool, rounds: int) -> dict[str, Any]:
             )
     return {
         "catch_up_vs_engine": quotients(whole, alone),
+        "catch_up_rate": spread(whole),
         "catch_up_flat": quotients(last, first),
         "catch_up": {
             "hours": hours,
@@ -59,6 +55,15 @@ def measure(folder: Path, quick: bool, rounds: int) -> dict[str, Any]:
             "engine alone": spread(alone),
         },
     }
+
+
+@contextlib.contextmanager
+def backlog(folder: Path, hours: str) -> Iterator[str]:
+    """Start Kafka with hours of the default night on it, folded; yield its address."""
+    with rig.broker(folder / "kafka") as url:
+        rig.undertow("replay", "--hours", hours, "--kafka-url", url)
+        _fold(url, folder)
+        yield url
 
 
 def _fold(url: str, folder: Path) -> None:
@@ -95,69 +100,42 @@ def _rate(since: Mark, until: Mark) -> float:
 def _detect(url: str, folder: Path, group: str, anew: bool = True) -> Iterator[Any]:
     """Run a worker on our core; yield what waits until it has taken a share of the records."""
     if anew:
-        _empty(url)
-    folder.mkdir(parents=True, exist_ok=True)
-    environ = os.environ | {
-        "PYTHONPATH": str(rig.ROOT),
-        "KAFKA_URL": url,
-        "UNDERTOW_GROUP": f"catch-up-{group}",
-        "UNDERTOW_DATA_DIR": str(folder),
-    }
-    core = str(min(rig.OURS))
-    command = ["taskset", "-c", core, sys.executable, "-m", "streams.cli", "detect"]
-    with (folder / "log").open("ab") as log:
-        worker = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
-    try:
-        yield lambda engine_run, share: _when(worker, folder, engine_run, share)
-    finally:
-        worker.kill()
-        worker.wait()
+        empty(url, OWN)
+    core = min(rig.OURS)
+    with rig.stage("detect", url, folder, f"catch-up-{group}", core) as worker:
+        log = rig.log_of(folder, "detect", core)
+        yield lambda engine_run, share: _when(worker, log, engine_run, share)
 
 
 def _when(
-    worker: subprocess.Popen[bytes], folder: Path, engine_run: dict[str, Any], share: float
+    worker: subprocess.Popen[bytes], log: Path, engine_run: dict[str, Any], share: float
 ) -> Mark:
     """Wait until a worker has taken so much; return how many records, and its processor time."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if worker.poll() is not None:
-            raise rig.Failed(f"detect ended: {(folder / 'log').read_text()[-600:]}")
-        taken = _taken(folder, engine_run)
-        if taken is not None and (taken >= share * engine_run["records"] * 0.9999):
-            return taken, _cpu_s(worker.pid)
+            raise rig.Failed(f"detect ended: {log.read_text()[-600:]}")
+        messages = taken(log, engine_run["messages"])
+        records = messages / sum(engine_run["messages"].values()) * engine_run["records"]
+        if records and records >= share * engine_run["records"] * 0.9999:
+            return records, rig.cpu_s(worker.pid)
         time.sleep(0.02)
     raise rig.Failed(f"detect: not so far in {PATIENCE_S:g} s")
 
 
-def _taken(folder: Path, engine_run: dict[str, Any]) -> float | None:
-    """Return how many records the worker's metrics say that it has taken; None: not up yet."""
-    addresses = re.findall(r"health and metrics of detect on (\S+)", (folder / "log").read_text())
-    if not addresses:
-        return None
-    try:
-        with urllib.request.urlopen(f"{addresses[-1]}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-    except OSError:
-        return None
+def taken(log: Path, topics: Collection[str]) -> float:
+    """Return how many messages a worker's metrics say that it has taken of some topics."""
+    text = rig.metrics(log, "detect") or ""
     counted = re.findall(r'^undertow_records_total\{topic="(\w+)"\} (\S+)', text, re.M)
-    messages = {topic: float(count) for topic, count in counted if topic in engine_run["messages"]}
-    if not messages:
-        return None
-    share = sum(messages.values()) / sum(engine_run["messages"].values())
-    return share * float(engine_run["records"])
+    return sum(float(count) for topic, count in counted if topic in topics)
 
 
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _empty(url: str) -> None:
-    """Make the topics that a worker writes anew."""
+def empty(url: str, topics: Collection[str]) -> None:
+    """Make topics anew."""
     admin = topics_admin.admin_client(url)
-    for future in admin.delete_topics(list(OWN)).values():
+    for future in admin.delete_topics(list(topics)).values():
         future.result()
     deadline = time.monotonic() + 30
-    while set(admin.list_topics(timeout=10).topics) & set(OWN) and time.monotonic() < deadline:
+    while set(admin.list_topics(timeout=10).topics) & set(topics) and time.monotonic() < deadline:
         time.sleep(0.1)
     topics_admin.create_topics(url, rig.PARTITIONS)

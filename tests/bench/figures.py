@@ -35,7 +35,21 @@ BARS = {
     "parse_vs_orjson": Bar(0.35, True, "orjson.loads / parse of the same frames, dearest channel"),
     "recovery_vs_bare": Bar(2, False, "Faust state back / bare reading of its changelog"),
     "catch_up_vs_engine": Bar(0.5, True, "detect on a backlog / its engine alone, processor time"),
+    "catch_up_rate": Bar(30_000, True, "detect on a backlog, records a processor second"),
     "catch_up_flat": Bar(0.8, True, "detect on a backlog, last tenth / first tenth"),
+    "detect_2_vs_1": Bar(1.6, True, "two detect on two cores, Kafka on the same / one"),
+    "market_late_s": Bar(2, False, "12,000 bars a second: judged after s (median; here p99; most)"),
+    "market_saturated": Bar(1.5, False, "12,000 bars a second: judged after, end / beginning"),
+    "market_core": Bar(0.8, False, "12,000 bars a second: share of detect's core"),
+    "market_rss": Bar(1.1, False, "12,000 bars a second: memory, last fifth / second"),
+    "busy_differ": Bar(0, False, "stack beside four busy processes: findings that differ"),
+    "busy_restarts": Bar(0, False, "stack beside four busy processes: stages started again"),
+    "webhook_1k_p50": Bar(1.0, False, "webhook after s, p50, 1,000 trades a second beside"),
+    "webhook_1k_p99": Bar(1.6, False, "webhook after s, p99, 1,000 trades a second beside"),
+    "webhook_20k_p50": Bar(1.0, False, "webhook after s, p50, 20,000 trades a second beside"),
+    "webhook_20k_p99": Bar(1.6, False, "webhook after s, p99, 20,000 trades a second beside"),
+    "webhook_100k_p99": Bar(2.0, False, "webhook after s, p99, 100,000 trades a second beside"),
+    "growth_us_at_1000": Bar(5.5, False, "detect: us a bar, 1,000 instruments"),
 }
 
 

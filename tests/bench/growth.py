@@ -53,6 +53,7 @@ def measure(quick: bool, rounds: int) -> dict[str, Any]:
     return {
         "growth_5000_vs_10": max(growth.values(), key=lambda of: of["median"]),
         "growth": growth,
+        "growth_us_at_1000": spread(taken["detect"][1_000]),
         "us_a_record": {
             stage: {str(size): spread(of) for size, of in costs.items()}
             for stage, costs in taken.items()

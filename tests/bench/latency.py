@@ -76,7 +76,17 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
             except subprocess.TimeoutExpired:
                 stack.kill()
             server.shutdown()
-    return {"latency_ms": levels}
+    return {"latency_ms": levels} | _bars_of(levels)
+
+
+def _bars_of(levels: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures that have a bar: seconds to the webhook."""
+    return {
+        f"webhook_{level}_{share}": {"median": parts["webhook"][share] / 1e3}
+        for level, parts in levels.items()
+        for share in ("p50", "p99")
+        if share in parts["webhook"]
+    }
 
 
 def _level(

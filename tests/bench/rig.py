@@ -3,9 +3,11 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +86,57 @@ def program(
 def end_of(folder: Path) -> str:
     """Return the last that a program said."""
     return (folder / "log").read_text(errors="replace")[-600:].strip()
+
+
+@contextlib.contextmanager
+def stage(
+    name: str, url: str, folder: Path, group: str, core: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one process of a stage on one core, its log beside others' of it; kill it at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environ = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "KAFKA_URL": url,
+        "UNDERTOW_GROUP": group,
+        "UNDERTOW_DATA_DIR": str(folder),
+    }
+    command = ["taskset", "-c", str(core), sys.executable, "-m", "streams.cli", name]
+    with log_of(folder, name, core).open("ab") as log:
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def log_of(folder: Path, name: str, core: int) -> Path:
+    """Return where a stage's process on a core logs."""
+    return folder / f"{name}-{core}.log"
+
+
+def metrics(log: Path, stage: str) -> str | None:
+    """Return what a stage tells at /metrics; None while it is not up."""
+    addresses = re.findall(rf"health and metrics of {stage} on (\S+)", log.read_text())
+    if not addresses:
+        return None
+    try:
+        with urllib.request.urlopen(f"{addresses[-1]}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return None
+
+
+def cpu_s(pid: int) -> float:
+    """Return processor seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mb(pid: int) -> float:
+    """Return resident memory of a process now, MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def undertow(*words: str) -> None:
