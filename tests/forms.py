@@ -175,9 +175,26 @@ FORMS = {
         lambda k: f"Base,cUSDCv3,2025-02-27,{START + k},0x{k:064x},0xaa,{1000 + k}",
     ),
     "liquidations of venues": made(
-        "orders.csv",
+        "liquidations.csv",
         "exchange,symbol,side,quantity,price,timestamp",
         lambda k: f"binance,BTCUSDT,SELL,0.5,{100 + k},{int(at(k) * MS)}",
+        named=True,
+    ),
+    "trades of venues": made(
+        "trades.csv",
+        "exchange,symbol,side,amount,price,timestamp,id,receipt_timestamp",
+        lambda k: f"OKX,BTC-USDT-PERP,sell,5,{100 + k},{at(k)},{k},{at(k) + 0.2}",
+        named=True,
+    ),
+    "BitMEX's archive": made(
+        "20250227.csv",
+        "timestamp,symbol,side,size,price,tickDirection,trdMatchID",
+        lambda k: f"{_iso(k).replace('T', 'D')}000,XBTUSD,Sell,100,{100 + k},MinusTick,m{k}",
+    ),
+    "Gate's liq_orders": made(
+        "liq_orders.csv",
+        "time,contract,size,order_size,order_price,fill_price,left",
+        lambda k: f"{int(at(k))},BTC_USDT,{20 + k},{-20 - k},100,{99 + k},0",
     ),
     "open interest of venues": made(
         "oi.csv",

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.binding import format_str
 #: Above this share of USD without a known side, a long share would be a guess.
 UNKNOWN_SIDE_MAX = 0.05
 #: Counted as stored; a record told twice is one row.
-RAW = ("trades", "liquidations", "whale_transfers", "bars")
+RAW = ("trades", "liquidations", "open_interest", "whale_transfers", "bars")
 CONCLUDED = ("cascades", "market_cascades", "stress", "whale_selling", "alerts", "dead_letters")
 #: Episodes that were watched and never called: so many of the largest.
 WATCHED = 10

@@ -22,7 +22,7 @@ def explain(source: Path, as_json: bool) -> bool:
     with telling(f"reading {source}", None) as tell:
         for file in explained(source, tell):
             click.echo(msgspec.json.encode(file) if as_json else "\n".join(_lines(file)))
-            lost = lost or any("breaks off" in one for one in file.complaints)
+            lost = lost or file.bad > 0
     return lost
 
 

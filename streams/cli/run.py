@@ -70,7 +70,8 @@ def run(
     Stopped by SIGTERM (exit code 0), Ctrl-C (130), a full disk (1) or a kill, the same
     command goes on from the last checkpoint in DATA_DIR and ends as if nothing had been.
 
-    Exit code 3: read, with losses. A file of the source was not read, or breaks off.
+    Exit code 3: read, with losses. A file of the source was not read, or breaks off, or rows of
+    it could not be used.
 
     \b
     undertow run --hours 8
@@ -139,7 +140,7 @@ def run(
     except Stopped as where:
         say(str(where))
         sys.exit(130 if heard() == signal.SIGINT else 0)
-    if report["not_read"] or report["broken_off"]:
+    if report["not_read"] or report["broken_off"] or report["rows_not_read"]:
         sys.exit(2 if strict else 3)
 
 
@@ -159,6 +160,8 @@ def _tell_losses(report: dict[str, Any]) -> None:
         say(f"{report['repeats']:,} records stood there more than once and count once")
     if report["not_read"]:
         say(f"not read: {', '.join(report['not_read'])}")
+    if report["rows_not_read"]:
+        say(f"{report['rows_not_read']:,} rows could not be used: dead_letters has line and reason")
     if report["broken_off"]:
         say(f"read only up to where they break off: {', '.join(report['broken_off'])}")
 

@@ -27,7 +27,8 @@ _DIGEST = 16
 class Tally(msgspec.Struct):
     """Rows handed to each table, letters written about each topic, and late records.
 
-    `broken` are files of the source whose end is missing; `repeats` stood there before.
+    `broken` are files of the source whose end is missing; `repeats` stood there before; `unread`
+    are rows of the source that could not be used.
     """
 
     written: dict[str, int] = {}
@@ -35,6 +36,7 @@ class Tally(msgspec.Struct):
     late: int = 0
     broken: list[str] = []
     repeats: int = 0
+    unread: int = 0
 
 
 class Checkpoint(msgspec.Struct):

@@ -25,6 +25,7 @@ from streams.run.row_writer import Rows
 from streams.sources import Item, Source
 from streams.sources.lines import BREAKS_OFF
 from streams.sources.pace import paced
+from streams.sources.series import AGAIN
 
 #: The next checkpoint waits this many times what the last one cost: at most 5 % go to them.
 REST = 20
@@ -136,9 +137,12 @@ def _take(
     if isinstance(record, DeadLetter):
         counts["refused", "recording", "invalid"] += 1
         counts["letters", "recording"] += 1
+        repeats = record.reason.startswith((refusals.LETTERS["duplicate"][1], AGAIN))
+        run.tally.repeats += repeats
         if record.reason.startswith(BREAKS_OFF):
             run.tally.broken.append(record.topic)
-        run.tally.repeats += record.reason.startswith(refusals.LETTERS["duplicate"][1])
+        elif not repeats:
+            run.tally.unread += 1
         rows.put(record)
         return
     if topic == "feed_status":  # a live feed's, of a gap or a link: for people

@@ -182,6 +182,7 @@ class Embedded:
         result["not_read"] = list(source.unread)
         result["broken_off"] = run.tally.broken
         result["repeats"] = run.tally.repeats
+        result["rows_not_read"] = 0 if source.begin else run.tally.unread
         result["feeds"] = msgspec.to_builtins(stored_feeds.feeds_of(run.state, self.params))
         result["elapsed_s"] = round(time.monotonic() - began, 3)
         if source.planted:

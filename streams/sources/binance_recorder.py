@@ -127,6 +127,7 @@ ORDERS = Table(
     names={
         "symbol": ("s", "pair"),
         "order_type": ("type", "o"),
+        "price": ("p",),
         "orig_qty": ("original_quantity", "quantity", "qty", "origqty", "q", "amount"),
         "avg_price": ("average_price", "ap", "avgprice"),
         "order_trade_time_ms": (

@@ -1,5 +1,8 @@
 """Records of any venue from what a file tells of them, in the venue's own units."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from schemas.market import CLOSING_ORDER, Liquidation, Trade
@@ -16,8 +19,25 @@ VENUE_NAMES = {
     "gate-io": "gate", "binanceusdm": "binance", "binance_futures": "binance",
     "binance-futures": "binance", "binancecoinm": "binance", "krakenfutures": "kraken",
     "kraken-futures": "kraken", "dydx-v4": "dydx", "hl": "hyperliquid",
-    "cryptofacilities": "kraken",
+    "cryptofacilities": "kraken", "binance_delivery": "binance", "gateio_futures": "gate",
+    "huobi_dm": "htx", "huobi_swap": "htx", "kraken_futures": "kraken",
 }  # fmt: skip
+#: Nodes' frames have no venue's marks, and their records' times are mostly those of receipt.
+CHAINS = ("ethereum", "bitcoin")
+_PERPETUAL = re.compile(r"([^\W_]+)(?:-([A-Z]+)-PERP|/([A-Z]+):[A-Z]+)")
+#: How venues write the perpetual of a base and a quote, where one rule holds for all of them.
+_PERPETUALS: dict[str, Callable[[str, str], str]] = {
+    "binance": lambda base, quote: f"{base}USD_PERP" if quote == "USD" else base + quote,
+    "bybit": lambda base, quote: f"{base}PERP" if quote == "USDC" else base + quote,
+    "okx": lambda base, quote: f"{base}-{quote}-SWAP",
+    "gate": lambda base, quote: f"{base}_{quote}",
+    "bitget": lambda base, quote: base + quote,
+    "htx": lambda base, quote: f"{base}-{quote}",
+    "bitmex": lambda base, quote: base.replace("BTC", "XBT") + quote,
+    "hyperliquid": lambda base, quote: base,
+    "dydx": lambda base, quote: f"{base}-USD",
+}
+_MARKET = re.compile(r"[-_/](?:(um|cm|futures|perp|usdm|coinm)|(spot))(?=[-_/.])", re.IGNORECASE)
 _LONG = frozenset({"long", "long_liquidation", "longs"})
 _SHORT = frozenset({"short", "short_liquidation", "shorts"})
 
@@ -35,9 +55,27 @@ def venue_named(text: str) -> str:
     """Return the venue that a file names; raises UnreadableFrame for one that is not known."""
     name = text.strip().lower()
     name = VENUE_NAMES.get(name, name)
-    if name not in registry.VENUES or name in ("ethereum", "bitcoin", "whale_alert"):
+    if name not in registry.VENUES or name in (*CHAINS, "whale_alert"):
         raise UnreadableFrame("exchange", f"{text[:40]!r} is no venue that is known here")
     return name
+
+
+def venues_in(path: Path) -> list[str]:
+    """Return the venues that a path's last parts name."""
+    words = set(re.split(r"[^a-z0-9]+", "/".join(path.parts[-3:]).lower()))
+    names = {VENUE_NAMES.get(word, word) for word in words}
+    return [venue for venue in registry.VENUES if venue in names and venue not in CHAINS]
+
+
+def venue_symbol(venue: str, symbol: str) -> str:
+    """Return a symbol as the venue writes it, where a recorder wrote it as its library does.
+
+    BTC-USDT-PERP (cryptofeed, and ours) and BTC/USDT:USDT (ccxt); any other is returned as it is.
+    """
+    matched = _PERPETUAL.fullmatch(symbol.upper())
+    if matched is None or venue not in _PERPETUALS:
+        return symbol.upper() if venue in ("binance", "bybit", "bitget") else symbol
+    return _PERPETUALS[venue](matched[1], matched[2] or matched[3])
 
 
 def instrument_of(venue: str, symbol: str) -> Instrument:
@@ -54,7 +92,7 @@ def trade(
     """
     symbol = instrument.venue_symbol
     facts = f"{terms.ts_event}:{aggressor_side}:{exact(terms.amount, terms.price)}"
-    event_id = f"{venue}:{symbol}:{seen('id', trade_id) or facts}"
+    event_id = f"{venue}:{symbol}:{seen('id', trade_id) if trade_id else facts}"
     price, quantity, worth = sized(instrument, terms.amount, terms.price)
     return checked(
         lambda: Trade(
@@ -146,3 +184,9 @@ def yes(text: str, field: str) -> bool:
     if word in ("false", "f", "0"):
         return False
     raise UnreadableFrame(field, f"{text[:40]!r} is neither true nor false")
+
+
+def said_market(path: Path) -> str:
+    """Return "spot" or "futures" as the path says last of its parts, "" where it says neither."""
+    said = _MARKET.findall("/" + "/".join(path.parts[-5:]))
+    return "" if not said else "spot" if said[-1][1] else "futures"

@@ -25,26 +25,32 @@ from schemas.words import MAX_MICROS
 from streams.feeds import registry
 from streams.feeds.frames import Parsed, UnreadableFrame
 from streams.feeds.instruments import Instruments
-from streams.sources.build import VENUE_NAMES
+from streams.sources.build import CHAINS, VENUE_NAMES, venues_in
 from streams.sources.lines import Reader, numbered
 from streams.sources.tables import stamp
 
 _PREFIX = re.compile(r"\s*\"?(\d{4}-\d\d-\d\dT[\d:.]+Z?|\d{10,19}(?:\.\d+)?)\"?[:,;\s]\s*(?=[\[{])")
 #: What a capture's own remarks begin with: the address connected to, and what was sent there.
 _REMARK = re.compile(r"(?:wss?|https?)://|#|//")
-_FRAME_KEYS = ("frame", "raw", "message", "msg", "payload")
+_FRAME_KEYS = ("frame", "raw", "message", "msg", "payload", "info")
 _TIME_KEYS = (
     *("ts_recv", "localTimestamp", "local_timestamp", "received_at", "received", "recv_ts", "recv"),
     *("receive_time", "recv_time", "local_time"),
 )
+_OBJECTS = re.compile(rb"\[\s*\{")
 _UNREAD = re.compile(r"'(.+)' is not read")
 #: Channels of books, quotes and candles, which hold no record and are most of many captures.
 _NO_RECORDS = re.compile(
     r"depth|book|quote|bbo|kline|candle|funding|index|heartbeat|spread|l2|ticks", re.IGNORECASE
 )
 _VENUE_KEYS = ("venue", "exchange")
-#: Nodes' frames have no venue's marks, and their records' times are mostly those of receipt.
-_VENUES = tuple(name for name in registry.VENUES if name not in ("ethereum", "bitcoin"))
+_VENUES = tuple(name for name in registry.VENUES if name not in CHAINS)
+#: A Binance order without the message around it, and as REST's allForceOrders wrote one.
+_ORDER = {"s", "S", "q", "p", "ap", "z", "T"}
+_REST_ORDER = {
+    "symbol": "s", "side": "S", "origQty": "q", "price": "p", "averagePrice": "ap",
+    "executedQty": "z", "time": "T", "type": "o", "timeInForce": "f", "status": "X",
+}  # fmt: skip
 _NO_TIME = MAX_MICROS - 1
 
 
@@ -57,8 +63,10 @@ def recognises(path: Path, first: list[str]) -> bool:
                 records = read(text)
             except UnreadableFrame:
                 continue
+            some = records if isinstance(records, list) else []
+            good = any(not isinstance(one, UnreadableFrame) for one in some)
             # A word of control tells a venue only where the path names it too.
-            if records or (records is not None and _named_in(path)):
+            if good or (records is not None and venues_in(path)):
                 return True
     return False
 
@@ -100,7 +108,7 @@ def _is_document(first: list[str]) -> bool:
 
 def reader_of(path: Path) -> Reader:
     """Return the reader of one file's frames."""
-    named = _named_in(path)
+    named = venues_in(path)
     tables: dict[str, Instruments] = {}
     usual: list[str] = []
 
@@ -109,6 +117,20 @@ def reader_of(path: Path) -> Reader:
         if not text or _REMARK.match(text):
             return None
         received, text = _prefixed(text)
+        try:
+            return read_frame(text, received)
+        except UnreadableFrame:
+            if not (elements := _elements(text)):
+                raise
+        got: list[Any] = []
+        for element in elements:
+            try:
+                got += read_frame(element, received)
+            except UnreadableFrame as problem:
+                got.append(problem)
+        return got
+
+    def read_frame(text: str, received: int) -> list[Any]:
         venue, wrapped, frame = _unwrapped(text)
         received = wrapped or received
         venues = [venue] if venue else [*usual, *named] or list(_VENUES)
@@ -139,7 +161,7 @@ def _parsed(
             good[venue] = parsed
         elif parsed.refusals:
             refusals[venue] = parsed.refusals[0].reason
-        else:
+        elif parsed.control or not _OBJECTS.match(frame):
             control = control or (parsed, venue)
     if len(good) == 1:
         return next((parsed, venue) for venue, parsed in good.items())
@@ -201,7 +223,7 @@ def _unwrapped(text: str) -> tuple[str, int, bytes]:
     keys = (*_FRAME_KEYS, "data") if venue in registry.VENUES else _FRAME_KEYS
     frame = next((fields[key] for key in keys if key in fields), None)
     if frame is None or bytes(frame)[:1] not in (b"{", b"[", b'"'):
-        return "", 0, text.encode()
+        return "", 0, _bare_order(fields) or text.encode()
     received = 0
     for key in _TIME_KEYS:
         if key in fields:
@@ -210,7 +232,35 @@ def _unwrapped(text: str) -> tuple[str, int, bytes]:
             except UnreadableFrame:
                 continue
             break
-    return (venue if venue in registry.VENUES else ""), received, _inner(frame)
+    return (venue if venue in registry.VENUES else ""), received, _completed(_inner(frame))
+
+
+def _completed(frame: bytes) -> bytes:
+    try:
+        return _bare_order(msgspec.json.decode(frame, type=dict[str, msgspec.Raw])) or frame
+    except (msgspec.DecodeError, UnicodeError):
+        return frame
+
+
+def _elements(text: str) -> list[str]:
+    """Return the elements of an array of objects, as some write many frames into one document."""
+    if not text.startswith("["):
+        return []
+    try:
+        elements = msgspec.json.decode(text, type=list[msgspec.Raw])
+    except msgspec.DecodeError:
+        return []
+    objects = elements and all(bytes(one).startswith(b"{") for one in elements)
+    return [bytes(one).decode(errors="replace") for one in elements] if objects else []
+
+
+def _bare_order(fields: dict[str, msgspec.Raw]) -> bytes:
+    """Return the message of a Binance order that stands alone, empty for anything else."""
+    if set(_REST_ORDER) <= set(fields):
+        fields = {short: fields[name] for name, short in _REST_ORDER.items()}
+    if not fields.keys() >= _ORDER or "e" in fields:
+        return b""
+    return msgspec.json.encode({"e": "forceOrder", "E": fields["T"], "o": fields})
 
 
 def _row(text: str) -> tuple[str, int, bytes] | None:
@@ -235,12 +285,6 @@ def _inner(frame: msgspec.Raw) -> bytes:
 def _text(raw: msgspec.Raw) -> str:
     text = bytes(raw).decode(errors="replace")
     return text.strip('"')
-
-
-def _named_in(path: Path) -> list[str]:
-    """Return the venues that a path's last parts name."""
-    words = set(re.split(r"[^a-z0-9]+", "/".join(path.parts[-3:]).lower()))
-    return [venue for venue in _VENUES if venue in {VENUE_NAMES.get(w, w) for w in words}]
 
 
 WHAT = "raw frames, one a line, with or without the time of receipt before or around them"

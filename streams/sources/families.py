@@ -212,8 +212,9 @@ FAMILIES = (
     *map(_of_table, (lending.AAVE, lending.AAVE_COLLATERAL, lending.DUNE)),
     *map(_of_table, (lending.COMPOUND, lending.LIQUITY)),
     _of_table(hyperliquid_files.SIDES),
-    *map(_of_table, (listed.FORCED, listed.INTEREST)),
-    *map(_of_table, (archives.OKX, archives.BYBIT_SPOT, archives.GATE)),
+    _of_table(listed.INTEREST),
+    *map(_of_table, (archives.OKX, archives.BYBIT_SPOT, archives.GATE_FORCED, archives.GATE)),
+    _of_table(listed.ROWS),
     _of_lines(
         hyperliquid_files.recognises,
         hyperliquid_files.reader_of,

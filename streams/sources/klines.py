@@ -10,6 +10,7 @@ which futures files never have: by these they are told apart.
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -22,11 +23,11 @@ from streams.feeds.binance import by_name
 from streams.feeds.checks import PriceIn, SizeOrZero, checked
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instrument
+from streams.sources.build import said_market
 from streams.sources.lines import SourceError, head
-from streams.sources.tables import Build, Table, stamp
+from streams.sources.tables import Build, Table, cells_of, layout, stamp
 
 _NAME = re.compile(r"([^\W_][^-._]*(?:_PERP|_[0-9]{6})?)(?=[-_.])")
-_MARKET = re.compile(r"[-_/](?:(um|cm|futures|perp|usdm|coinm)|(spot))(?=[-_/.])", re.IGNORECASE)
 _IN_MICROS = 100_000_000_000_000
 #: Binance Vision's own column order; its older files have no header.
 _WITHOUT_HEADER = (
@@ -50,7 +51,9 @@ class _Kline(msgspec.Struct, array_like=True, gc=False):
 
 def _build(path: Path) -> Build:
     symbol = symbol_in(path)
-    said = _said_market(path)
+    said = said_market(path)
+    if (apart := _minutes_apart(path)) > 1:
+        raise SourceError(f"{path.name}: its rows are {apart} min apart: wider than is used here")
 
     def build(kline: _Kline) -> Bar:
         opens = stamp(kline.open_time, "open_time")
@@ -58,6 +61,22 @@ def _build(path: Path) -> Build:
         return _bar(by_name(symbol, "SPOT" if spot else "PERP"), kline, opens)
 
     return build
+
+
+def _minutes_apart(path: Path) -> int:
+    """Return the least distance of two rows that follow each other, 0 for fewer than three."""
+    lines = [line for line in head(path) if line.strip()]
+    here = layout(KLINES, path, lines)
+    if here is None:
+        return 0
+    opens = []
+    for line in lines:
+        try:
+            opens.append(stamp(here.wanted([*cells_of(line, here.separator), ""])[0]))
+        except (UnreadableFrame, IndexError):
+            continue
+    steps = [abs(b - a) for a, b in pairwise(opens) if a != b]
+    return min(steps) // MINUTE if len(steps) > 1 else 0
 
 
 def symbol_in(path: Path) -> str:
@@ -83,15 +102,9 @@ def _is_symbol(name: str) -> bool:
     return False
 
 
-def _said_market(path: Path) -> str:
-    """Return "spot" or "futures" as the path says last of its parts, "" where it says neither."""
-    said = _MARKET.findall("/" + "/".join(path.parts[-5:]))
-    return "" if not said else "spot" if said[-1][1] else "futures"
-
-
 def _series(path: Path) -> str:
     """Return which files follow each other: those of one symbol, spot and futures apart."""
-    said = _said_market(path)
+    said = said_market(path)
     if not said and any(_in_micros(line.split(",", 1)[0]) for line in head(path, 2)):
         said = "spot"
     return f"{symbol_in(path)} {said if said == 'spot' else ''}"

@@ -46,6 +46,7 @@ _MAX_WAITING = 1000
 #: So begins what is said of a file whose end is missing.
 BREAKS_OFF = "the file breaks off"
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
+_NO_NUMBER = re.compile(r"Expected `(?:float|int)[^`]*`, got `str`")
 #: Lines by which a file is recognised.
 HEAD = 40
 
@@ -120,6 +121,8 @@ def row(cells: Sequence[object], shape: type[Row]) -> Row:
         position = field.strip("[]")
         if position.isdigit():
             field = shape.__struct_fields__[int(position)]
+            if _NO_NUMBER.match(reason):
+                reason = f"{str(cells[int(position)])[:40]!r} is no number"
         raise UnreadableFrame(field, reason) from None
 
 
@@ -146,9 +149,8 @@ def merged(streams: Iterable[Iterator[Item]]) -> Iterator[Item]:
 def numbered(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line number from 1, text) of a file, however packed; blank lines are not."""
     for number, line in enumerate(text_lines(path), 1):
-        text = line.rstrip("\r\n")
-        if number == 1:
-            text = text.removeprefix("\ufeff")
+        # Files that were put together have a byte order mark in their midst too.
+        text = line.rstrip("\r\n").removeprefix("\ufeff")
         if text.strip():
             yield number, text
 

@@ -22,6 +22,7 @@ _COLUMNS: tuple[tuple[frozenset[str], str], ...] = tuple(
         ("long_usd short_usd liq_count", "sums of liquidations that name no venue"),
         ("timestamp venue coin o h l c v", "candles without the takers' split"),
         ("opentime open high low close volume", "candles without the takers' split"),
+        ("unix date symbol open high low close", "candles without the takers' split"),
         ("entity address", "labels of addresses, no transfer"),
         ("address name_tag", "labels of addresses, no transfer"),
         ("exchange_netflow_usd", "sums of flows by block or hour, no single transfer"),
@@ -51,6 +52,25 @@ _NAMED = (
     (re.compile(r"book(?:Depth|Ticker)|(?:incremental_)?book_|_quotes_"), "order books: no trade"),
     (re.compile(r"CHECKSUM$"), "a checksum"),
 )
+#: Folders of Gate's archive.
+_FOLDERS = (
+    (re.compile(r"^(?:mark|index)_prices$"), "marks and indices: no trade"),
+    (re.compile(r"^funding_(?:applies|updates)$"), "funding rates: no order and no position"),
+    (re.compile(r"^candlesticks_\w+$"), "candles without the takers' split"),
+    (re.compile(r"^orderbooks$"), "order books: no trade"),
+)
+_BEGINS = (
+    (re.compile(r"SQLite format 3"), "an SQLite database: export its tables as CSV"),
+    (
+        re.compile(r"\s*<(?:!doctype|html)", re.IGNORECASE),
+        "a web page, not what was to be downloaded",
+    ),
+    (
+        re.compile(r"\s*<\?xml.*<Error>", re.IGNORECASE),
+        "an answer of a store that has no such file",
+    ),
+)
+_EXPONENT = re.compile(r"[0-9][.,]?[0-9]*E\+[0-9]{2}")
 _JSON = (
     ("cascade_timing", "figures of a study: no order"),
     ('"eventCount"', "auto-deleveraging flows for a chart: no forced order"),
@@ -77,6 +97,9 @@ def why(path: Path, first: list[str]) -> str:
     for pattern, reason in _NAMED:
         if pattern.search(path.name):
             return reason
+    for pattern, reason in _FOLDERS:
+        if any(pattern.search(parent.name) for parent in list(path.parents)[:3]):
+            return reason
     start = "".join(first)[:4000]
     if start.lstrip()[:1] in ("{", "["):
         return next((reason for mark, reason in _JSON if mark in start), "")
@@ -86,11 +109,16 @@ def why(path: Path, first: list[str]) -> str:
 def seen(path: Path, first: list[str]) -> str:
     """Describe what stands in a file of no known form: its columns, or how it begins."""
     line = next((line for line in first if line.strip()), "")
+    for pattern, what in _BEGINS:
+        if pattern.match(line):
+            return what
     names = cells_of(line)
     if line.lstrip()[:1] in ("{", "["):
         return f"JSON of no known form: {line[:60]}"
     if len(names) > 1:
-        return f"columns {', '.join(names[:8])[:120]}{', …' if len(names) > 8 else ''}"
+        columns = f"columns {', '.join(names[:8])[:120]}{', …' if len(names) > 8 else ''}"
+        rounded = next((name for name in names if _EXPONENT.fullmatch(name)), "")
+        return f"{columns}; {rounded} has lost its last digits" if rounded else columns
     return f"begins {line[:40]!r}"
 
 

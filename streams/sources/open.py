@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 from schemas.identity import natural_id
 from schemas.topics import TOPICS
+from streams.feeds.frames import UnreadableFrame
 from streams.sources import Source, coinalyze, ndjson, no_record, tardis
 from streams.sources.families import FAMILIES, Family, Opening
 from streams.sources.lines import SourceError, head, merged
-from streams.sources.packed import BROKEN_FILE, unpacked
+from streams.sources.packed import BROKEN_FILE, problem_of, unpacked
 
 __all__ = ["FAMILIES", "SUPPORTED", "SourceError", "open_source", "taken_for"]
 
@@ -71,18 +72,17 @@ def taken_for(path: Path) -> list[Taken]:
     taken = []
     for file in files:
         try:
-            members = unpacked(file)
+            for one in unpacked(file):
+                taken.append(_recognised(one, alone=path.is_file()))
         except BROKEN_FILE as problem:
-            taken.append(Taken(file, None, str(problem)[:200], True))
-            continue
-        taken += [_recognised(one, alone=path.is_file()) for one in members]
+            taken.append(Taken(file, None, str(problem)[:200] or "cannot be unpacked", True))
     return _once(taken)
 
 
 def _recognised(file: Path, alone: bool) -> Taken:
     first = head(file)
     if not any(line.strip() for line in first):
-        return Taken(file, None, "cannot be unpacked, or is empty", True)
+        return Taken(file, None, problem_of(file) or "is empty", True)
     if why := tardis.unread(first):
         return Taken(file, None, why, True)
     family = next((x for x in FAMILIES if x.recognises(file, first)), None)
@@ -91,6 +91,8 @@ def _recognised(file: Path, alone: bool) -> Taken:
             family.reader_of(file)
         except SourceError as problem:
             return Taken(file, None, str(problem).removeprefix(f"{file.name}: "), True)
+        if _is_header_alone(family, file, first):
+            return Taken(file, None, "a header without rows", False)
         return Taken(file, family)
     if ndjson.topic_of(file) in {*TOPICS, "truth"}:
         return Taken(file, None, "concluded from records", False)
@@ -99,6 +101,14 @@ def _recognised(file: Path, alone: bool) -> Taken:
     if file.suffix.lower() in (".md", ".txt") and not alone and not no_record.rows_in(first):
         return Taken(file, None, "notes", False)
     return Taken(file, None, no_record.seen(file, first), True)
+
+
+def _is_header_alone(family: Family, file: Path, first: list[str]) -> bool:
+    lines = [line for line in first if line.strip()]
+    try:
+        return len(lines) == 1 and family.reader_of(file)(lines[0]) is None
+    except UnreadableFrame:
+        return False
 
 
 def _once(taken: list[Taken]) -> list[Taken]:

@@ -1,6 +1,7 @@
 """A file's text, whatever it is packed in: its first bytes tell, as people rename files.
 
-gzip, zip of one file, zstd, lz4, bz2, xz ──> lines        zip or tar of many ──> files
+gzip, zip of one file, zstd, lz4, bz2, xz ──> lines
+zip or tar of many, and what is packed twice ──> files
 Parquet ──> lines: JSON where the rows are our own records, else CSV with a header
 """
 
@@ -10,12 +11,14 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import shutil
 import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +33,7 @@ BROKEN_FILE = (
     zstd.ZstdError,
     zipfile.BadZipFile,
     lzma.LZMAError,
+    tarfile.TarError,
     RuntimeError,
 )
 _MARKS = (
@@ -42,24 +46,40 @@ _MARKS = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"PAR1", "parquet"),
 )
+#: So a file's own name says what it is of; else that of the one file in a zip may.
+_SYMBOL = re.compile(r"[A-Z0-9]{2,}[-_/]?(?:USDT?|USDC|FDUSD|BUSD|TUSD)", re.IGNORECASE)
 _BATCH = 20_000
+#: Bytes of a tar's first block, at whose place a mark says what it is.
+_TAR_BLOCK, _TAR_AT, _TAR_MARK = 512, 257, b"ustar"
+#: Bytes unpacked at a time, and levels of packing at most.
+_PART, _DEEPEST = 1 << 20, 5
+#: These take longer to unpack than to read from disk, so what was unpacked once is kept.
+_SLOW = ("gzip", "bz2", "xz", "zip")
+#: Bytes that are kept so, and the share of the free disk that they may take.
+_KEPT_MOST, _KEPT_SHARE = 4 << 30, 4
+#: What was unpacked of whole files, by path.
+_KEPT: dict[Path, Path] = {}
 
 
 def packing(path: Path) -> str:
     """Return what a file is packed in by its first bytes, "" for nothing; raises OSError."""
     with path.open("rb") as file:
-        start = file.read(8)
+        return _packing_of(file.read(8))
+
+
+def _packing_of(start: bytes) -> str:
     return next((name for mark, name in _MARKS if start.startswith(mark)), "")
 
 
 def opened(path: Path) -> IO[bytes]:
     """Open a file's bytes unpacked (a Parquet file's as they are); raises one of BROKEN_FILE."""
+    path = _KEPT.get(path, path)
     how = packing(path)
     if how == "zip":
         archive = zipfile.ZipFile(path)
         names = [name for name in archive.namelist() if not is_litter(name)]
         if len(names) != 1:
-            raise zipfile.BadZipFile(f"{path.name} holds {len(names)} files, not one")
+            raise zipfile.BadZipFile(f"{path.name} holds {len(names) or 'no'} files, not one")
         return archive.open(names[0])
     openers: dict[str, Any] = {
         "gzip": gzip.open, "bz2": bz2.open, "xz": lzma.open, "zstd": zstd.open
@@ -75,6 +95,32 @@ def opened(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
+def blocks(path: Path, size: int) -> Iterator[bytes]:
+    """Yield a file's bytes unpacked, `size` at most at once; raises one of BROKEN_FILE.
+
+    Of what is slow to unpack a copy is kept, which `opened` and `text_lines` then read.
+    """
+    keep = path not in _KEPT and packing(path) in _SLOW
+    copy = _folder_of_copies() / str(len(_KEPT)) if keep else None
+    with opened(path) as file:
+        if copy is None:
+            while block := file.read1(size):  # type: ignore[attr-defined]
+                yield block
+            return
+        room = min(_KEPT_MOST, shutil.disk_usage(copy.parent).free // _KEPT_SHARE)
+        room -= sum(one.stat().st_size for one in _KEPT.values())
+        with copy.open("wb") as kept:
+            while block := file.read1(size):  # type: ignore[attr-defined]
+                yield block
+                room -= len(block)
+                if room >= 0:
+                    kept.write(block)
+    if room >= 0:
+        _KEPT[path] = copy
+    else:
+        copy.unlink()
+
+
 def text_lines(path: Path) -> Iterator[str]:
     """Yield a file's lines with what ends them; raises one of BROKEN_FILE where bytes end wrongly.
 
@@ -87,6 +133,15 @@ def text_lines(path: Path) -> Iterator[str]:
         start = file.peek(2)[:2]  # type: ignore[attr-defined]
         coding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
         yield from io.TextIOWrapper(file, coding, "replace", newline="\n")
+
+
+def problem_of(path: Path) -> str:
+    """Return why not even a file's first line can be unpacked, empty where it can."""
+    try:
+        next(text_lines(path), "")
+    except BROKEN_FILE as problem:
+        return f"cannot be unpacked: {str(problem)[:200] or type(problem).__name__}"
+    return ""
 
 
 def _of_parquet(path: Path) -> Iterator[str]:
@@ -121,29 +176,76 @@ def _of_parquet(path: Path) -> Iterator[str]:
         raise OSError(f"not a whole Parquet file: {str(problem)[:200]}") from None
 
 
-def unpacked(path: Path) -> list[Path]:
-    """Return the files of an archive of several, in a folder that lasts as long as this process.
+def unpacked(path: Path, depth: int = 0) -> Iterator[Path]:
+    """Yield the files of an archive, or of what is packed twice, in a folder that lasts as long as
+    this process.
 
-    Any other file is returned as it is. Raises one of BROKEN_FILE, also where the archive is
-    larger than the disk has room.
+    Any other file is yielded as it is. Raises one of BROKEN_FILE behind what could be unpacked,
+    also where the archive is larger than the disk has room.
     """
-    names: list[str] = []
-    if packing(path) == "zip":
-        with zipfile.ZipFile(path) as archive:
-            infos = [info for info in archive.infolist() if not is_litter(info.filename)]
-            if len(infos) < 2:
-                return [path]
-            folder = _folder(path, sum(info.file_size for info in infos))
-            names = [archive.extract(info, folder) for info in infos]
-    elif _names_tar(path) and tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            members = [one for one in tar.getmembers() if one.isfile() and not is_litter(one.name)]
-            folder = _folder(path, sum(one.size for one in members))
-            tar.extractall(folder, members, filter="data")
-            names = [str(folder / one.name) for one in members]
-    else:
-        return [path]
-    return [file for name in sorted(names) for file in unpacked(Path(name))]
+    files: Iterator[Path] | None = None
+    how = packing(path)
+    if depth == _DEEPEST:
+        raise OSError(f"{path.name} is packed more than {_DEEPEST} times")
+    if how == "zip":
+        files = _of_zip(path)
+    elif how != "parquet":
+        start = _start(path)
+        if start[_TAR_AT:].startswith(_TAR_MARK):
+            files = _of_tar(path)
+        elif how and _packing_of(start):
+            files = _inner(path)
+    if files is None:
+        yield path
+        return
+    for file in files:
+        yield from unpacked(file, depth + 1)
+
+
+def _start(path: Path) -> bytes:
+    """Return a file's first bytes unpacked, none where it cannot be."""
+    try:
+        with opened(path) as file:
+            return file.read(_TAR_BLOCK)
+    except BROKEN_FILE:
+        return b""
+
+
+def _of_zip(path: Path) -> Iterator[Path] | None:
+    with zipfile.ZipFile(path) as archive:
+        infos = [info for info in archive.infolist() if not is_litter(info.filename)]
+        if any(info.filename == "[Content_Types].xml" for info in infos):
+            raise OSError("a spreadsheet or document: save it as CSV")
+        if not infos:
+            return None
+        if len(infos) == 1 and not _packing_of(_start(path)) and _SYMBOL.search(path.stem):
+            return None
+    return _extracted(path, infos)
+
+
+def _extracted(path: Path, infos: list[zipfile.ZipInfo]) -> Iterator[Path]:
+    folder = _folder(path, sum(info.file_size for info in infos))
+    with zipfile.ZipFile(path) as archive:
+        for info in sorted(infos, key=lambda info: info.filename):
+            yield Path(archive.extract(info, folder))
+
+
+def _of_tar(path: Path) -> Iterator[Path]:
+    folder = _folder(path, path.stat().st_size)
+    # As a stream: a tar that is cut off still gives the members before its end.
+    with opened(path) as file, tarfile.open(fileobj=file, mode="r|") as tar:
+        for member in tar:
+            if member.isfile() and not is_litter(member.name):
+                tar.extract(member, folder, filter="data")
+                yield folder / member.name
+
+
+def _inner(path: Path) -> Iterator[Path]:
+    """Unpack what is packed again, under the name without the outer packing's end."""
+    inner = _folder(path, path.stat().st_size) / (path.stem if path.suffix else path.name)
+    with opened(path) as file, inner.open("wb") as target:
+        shutil.copyfileobj(file, target, _PART)
+    yield inner
 
 
 def is_litter(name: str) -> bool:
@@ -152,14 +254,20 @@ def is_litter(name: str) -> bool:
     return not parts[-1] or "__MACOSX" in parts or parts[-1].startswith(".")
 
 
-def _names_tar(path: Path) -> bool:
-    return any(part in (".tar", ".tgz", ".tbz2", ".txz") for part in path.suffixes)
-
-
 def _folder(path: Path, size: int) -> Path:
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if size > free // 2:
         raise OSError(f"{path.name} unpacks to {size >> 20:,} MB, and {free >> 20:,} MB are free")
+    folder = Path(tempfile.mkdtemp(prefix="undertow-unpacked-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # An archive's name may say what those of its files do not, the venue for one.
+    inner = folder / path.name.partition(".")[0]
+    inner.mkdir()
+    return inner
+
+
+@cache
+def _folder_of_copies() -> Path:
     folder = tempfile.mkdtemp(prefix="undertow-unpacked-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)

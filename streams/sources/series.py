@@ -24,6 +24,7 @@ from streams.sources.lines import (
     outcomes_of,
     time_of,
 )
+from streams.sources.strays import Row, span_named, without_strays
 from streams.sources.time_order import Order, by_time, looked_at
 
 #: Rows over which a file's own order of time is found, at most and at least.
@@ -34,6 +35,8 @@ ROWS = 400_000
 REMEMBERED = 20_000
 #: Bad rows that wait for a file's first good one, whose time they take.
 LEADING = 1_000
+#: What is said of a bar whose minute the series had before.
+AGAIN = "not later than the bar before it in this series"
 #: A file is opened when the others have come so near to its first row.
 NEAR = 10 * MINUTE
 
@@ -92,7 +95,7 @@ def streamed(series: Ordered, of_many: int = 1) -> Iterator[Item]:
     for ts, number, path, text, got in _merged(series, of_many):
         if isinstance(got, Bar):
             if ts <= last:
-                got = UnreadableFrame("ts_open", "not later than the bar before it in this series")
+                got = UnreadableFrame("ts_open", AGAIN)
         elif not isinstance(got, UnreadableFrame):
             got = seen.once(got, path, number)
         if isinstance(got, UnreadableFrame):
@@ -126,16 +129,13 @@ class _Seen:
         return record
 
 
-_Row = tuple[int, int, Path, str, Any]
-
-
-def _merged(series: Ordered, of_many: int) -> Iterator[_Row]:
+def _merged(series: Ordered, of_many: int) -> Iterator[Row]:
     window = max(LEAST_WINDOW, min(WINDOW, ROWS // of_many))
     waiting = sorted(
         ((_from(order), turn, path, order) for turn, (path, order) in enumerate(series.files)),
         reverse=True,
     )
-    heap: list[tuple[int, int, _Row, Iterator[_Row]]] = []
+    heap: list[tuple[int, int, Row, Iterator[Row]]] = []
     while heap or waiting:
         while waiting and (not heap or waiting[-1][0] <= heap[0][0]):
             _, turn, path, order = waiting.pop()
@@ -158,7 +158,7 @@ def _from(order: Order) -> int:
     return order.begins - NEAR - unsure
 
 
-def _in_order(path: Path, series: Ordered, order: Order, window: int) -> Iterator[_Row]:
+def _in_order(path: Path, series: Ordered, order: Order, window: int) -> Iterator[Row]:
     """Yield a file's rows by time, as far as `window` rows at once show it."""
     lines = series.lines
     if order.goes_back:
@@ -168,7 +168,9 @@ def _in_order(path: Path, series: Ordered, order: Order, window: int) -> Iterato
             return by_time(series.lines(file), time_in)
 
     rows = _timed(path, series.reader_of(path), lines)
-    pending: list[_Row] = []
+    if not order.goes_back:
+        rows = without_strays(rows, span_named(path))
+    pending: list[Row] = []
     while part := list(islice(rows, window // 4)):
         pending += part
         pending.sort(key=_time)
@@ -177,9 +179,9 @@ def _in_order(path: Path, series: Ordered, order: Order, window: int) -> Iterato
     yield from pending
 
 
-def _timed(path: Path, read: Reader, lines: Lines) -> Iterator[_Row]:
+def _timed(path: Path, read: Reader, lines: Lines) -> Iterator[Row]:
     latest = 0
-    leading: list[_Row] = []
+    leading: list[Row] = []
     for number, text, got in outcomes_of(path, read, lambda _, record: record, lines):
         if isinstance(got, UnreadableFrame):
             if not latest and len(leading) < LEADING:
@@ -194,5 +196,5 @@ def _timed(path: Path, read: Reader, lines: Lines) -> Iterator[_Row]:
     yield from leading
 
 
-def _time(row: _Row) -> int:
+def _time(row: Row) -> int:
     return row[0]

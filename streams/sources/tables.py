@@ -29,6 +29,10 @@ _DIGITS = re.compile(r"[0-9]{9,20}")
 _WHOLE = re.compile(r"([0-9]{12,20})\.0+")
 _DECIMAL = re.compile(r"([0-9]{9,11})\.([0-9]{1,9})[0-9]*")
 _COMMA = re.compile(r"(-?[0-9]+),([0-9]+)")
+#: How a spreadsheet writes a number whose last digits it does not show; programs write more.
+_SPREADSHEET = re.compile(r"-?[0-9](?:[.,][0-9]{1,5})?E[+-][0-9]{2}")
+#: What pandas puts before the names of a message's inner fields.
+_INNER = re.compile(r"(?:data\.)?(?:o\.)?(?=[A-Za-z])")
 _ZONE = re.compile(r"\s*(?:UTC|GMT)$")
 
 
@@ -111,6 +115,7 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
     separator, header, width, usual = here
     shape, build = table.columns, table.build(path)
     of_width = {width: usual}
+    remarks = _above_header(head, header, separator)
     plain = separator == ","
     # Where a comma stands before decimals, something else stands between columns.
     decimal_commas = not plain
@@ -122,13 +127,15 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
             cells = cells_of(line, separator)
         wanted = of_width.get(len(cells))
         if wanted is None:
-            if line.startswith("#") or _is_header(table, cells):
+            if line.startswith("#") or line in remarks or _is_header(table, cells):
                 return None
             if (wanted := _of_row(table, cells)) is None:
                 raise UnreadableFrame("", f"{len(cells)} columns, not {width}")
             of_width[len(cells)] = wanted
         elif header and cells[0] == header[0] and tuple(map(str.strip, cells)) == header:
             return None
+        if "E+" in line or "E-" in line:
+            _refuse_rounded(wanted([*cells, ""]), shape)
         if decimal_commas:
             cells = [_COMMA.sub(r"\1.\2", c) if _COMMA.fullmatch(c) else c for c in cells]
         cells.append("")
@@ -148,6 +155,22 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
         place = shape.__struct_fields__.index(table.time)
         read.time_in = time_in  # type: ignore[attr-defined]
     return read
+
+
+def _above_header(head: Sequence[str], header: tuple[str, ...], separator: str) -> set[str]:
+    """Return the remarks that stand above a file's header."""
+    above: set[str] = set()
+    for line in head[:_HEADER_WITHIN] if header else ():
+        if tuple(cells_of(line, separator)) == header:
+            return above
+        above.add(line)
+    return set()
+
+
+def _refuse_rounded(cells: Sequence[str], shape: type[msgspec.Struct]) -> None:
+    for field, cell in zip(shape.__struct_fields__, cells, strict=True):
+        if _SPREADSHEET.fullmatch(cell.strip()):
+            raise UnreadableFrame(field, f"{cell!r}: in exponent form its last digits are gone")
 
 
 def _is_header(table: Table, cells: list[str]) -> bool:
@@ -171,7 +194,10 @@ def evidence(table: Table, path: Path, head: Sequence[str]) -> str:
 def cells_of(line: str, separator: str = ",") -> list[str]:
     """Split a line into cells, quoted ones too."""
     if '"' in line:
-        return next(csv.reader([line], delimiter=separator), [])
+        try:
+            return next(csv.reader([line], delimiter=separator), [])
+        except csv.Error:  # a carriage return in the midst: no text, or a damaged line
+            pass
     return [cell.strip() for cell in line.split(separator)]
 
 
@@ -229,7 +255,9 @@ def _bounded(ts: int, text: str, field: str) -> int:
 @lru_cache(maxsize=4096)
 def _plain(cell: str) -> str:
     # OKX wrote "trade_id/撮合id".
-    name = cell.strip().strip("'\"").split("/", 1)[0].strip().lower()
+    name = _INNER.sub("", cell.strip().strip("'\"").split("/", 1)[0].strip(), count=1)
+    # Binance tells symbol and side by one letter.
+    name = "side" if name == "S" else name.lower()
     return re.sub(r"[\s.-]+", "_", name)
 
 

@@ -12,9 +12,10 @@ from itertools import islice, pairwise
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from statistics import median
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from schemas.words import SECOND
+from streams.sources import packed
 from streams.sources.packed import BROKEN_FILE, opened, packing, text_lines
 
 #: Lines from so many places are looked at, so many together; a shorter file is read whole.
@@ -64,15 +65,15 @@ def looked_at(path: Path, time_in: TimeIn = time_told, closely: bool = True) -> 
     """Look at a file's lines at places of it; `closely`, at all lines of a short one."""
     look = _Look()
     try:
-        packed = packing(path)
+        how = packing(path)
         size, so_far = path.stat().st_size, 0
-        for block in _blocks(path, packed, size):
+        for block in _blocks(path, how, size):
             look.words += block.count(_WORD)
             so_far += len(block)
-            short = so_far <= WHOLE and (bool(packed) or size <= WHOLE)
+            short = so_far <= WHOLE and (bool(how) or size <= WHOLE)
             for lines in _places_in(block, closely and short):
                 look.at([ts for line in lines if (ts := time_in(line)) is not None])
-        if time_in is time_told and not packed and size > WHOLE:
+        if time_in is time_told and not how and size > WHOLE:
             anywhere, mostly = _spread(path, _WORD)
             few = anywhere and not mostly
             return Order(look.goes_back(), look.begins, mostly, few, look.ends)
@@ -161,15 +162,15 @@ def _read(run: Path) -> Iterator[tuple[int, int, str]]:
             yield int(ts), int(number), text
 
 
-def _blocks(path: Path, packed: str, size: int) -> Iterator[bytes]:
+def _blocks(path: Path, how: str, size: int) -> Iterator[bytes]:
     """Yield all of a short or packed file by blocks, of a long plain one what is at places."""
-    if packed == "parquet":
+    if how == "parquet":
         yield from (line.encode() for line in text_lines(path))
         return
+    if how or size <= WHOLE:
+        yield from _whole_lines(path)
+        return
     with opened(path) as file:
-        if packed or size <= WHOLE:
-            yield from _whole_lines(file)
-            return
         for place in range(PLACES):
             file.seek(size * place // PLACES)
             if place:
@@ -180,9 +181,9 @@ def _blocks(path: Path, packed: str, size: int) -> Iterator[bytes]:
         yield file.read()
 
 
-def _whole_lines(file: IO[bytes]) -> Iterator[bytes]:
+def _whole_lines(path: Path) -> Iterator[bytes]:
     rest = b""
-    while block := file.read1(BLOCK):  # type: ignore[attr-defined]
+    for block in packed.blocks(path, BLOCK):
         whole, newline, rest = (rest + block).rpartition(b"\n")
         if newline:
             yield whole

@@ -24,11 +24,16 @@ from streams.feeds import readings
 from streams.feeds.binance import agg_trade, by_name, forced_order
 from streams.feeds.checks import PriceIn, PriceOrZero, SizeIn, SizeOrZero
 from streams.feeds.frames import UnreadableFrame
-from streams.sources.build import yes
+from streams.sources.build import said_market, yes
 from streams.sources.lines import SourceError, head
 from streams.sources.tables import Build, Table, column_names, stamp
 
-_SYMBOL = re.compile(r"([^\W_][^-.]*)-(?:aggTrades|trades|metrics|liquidationSnapshot)\b")
+#: Copies are called "Copy of …", and some tools write all in small letters with underscores.
+_SYMBOL = re.compile(
+    r"(?:^|[\s(_])([^\W_][^-_.\s]*(?:_PERP|_\d{6})?)[-_]"
+    r"(?:aggTrades|trades|metrics|liquidationSnapshot)(?![a-z])",
+    re.IGNORECASE,
+)
 _AGG = ("agg_trade_id", "price", "quantity", "first_id", "last_id", "transact_time")
 _RAW = ("id", "price", "qty", "quote_qty", "time")
 #: Forced orders were archived until Binance cut their stream to one a second, 2021-04-27.
@@ -76,7 +81,7 @@ class _Snapshot(msgspec.Struct, array_like=True, gc=False):
 def symbol_in(path: Path) -> str:
     """Return the symbol that a file's or its folder's name says; raises SourceError."""
     for text in (path.name, *(parent.name for parent in list(path.parents)[:3])):
-        if matched := _SYMBOL.match(text):
+        if matched := _SYMBOL.search(text):
             return matched[1].upper()
         if re.fullmatch(r"[A-Z0-9]{2,20}(USDT|USDC|FDUSD|BUSD|USD)(_PERP|_\d{6})?", text):
             return text
@@ -107,12 +112,18 @@ def _series(path: Path) -> str:
         return ""
 
 
+def _is_spot(path: Path) -> bool:
+    """Return whether a path says spot: its rows do so too, unless that column was cut off."""
+    return said_market(path) == "spot"
+
+
 def _raw_trades(path: Path) -> Build:
-    symbol_of = _symbol_of(path)
+    symbol_of, is_spot = _symbol_of(path), _is_spot(path)
 
     def build(x: _RawTrade) -> Trade:
         ts = stamp(x.time)
-        instrument = by_name(symbol_of(x.symbol), "SPOT" if x.is_best_match else "PERP")
+        kind = "SPOT" if is_spot or x.is_best_match else "PERP"
+        instrument = by_name(symbol_of(x.symbol), kind)
         sold = yes(x.is_buyer_maker, "is_buyer_maker")
         return agg_trade(instrument, f"raw:{x.id}", x.price, x.qty, ts, sold, ts)
 
@@ -120,11 +131,12 @@ def _raw_trades(path: Path) -> Build:
 
 
 def _agg_trades(path: Path) -> Build:
-    symbol_of = _symbol_of(path)
+    symbol_of, is_spot = _symbol_of(path), _is_spot(path)
 
     def build(x: _AggTrade) -> Trade:
         ts = stamp(x.transact_time, "transact_time")
-        instrument = by_name(symbol_of(x.symbol), "SPOT" if x.is_best_match else "PERP")
+        kind = "SPOT" if is_spot or x.is_best_match else "PERP"
+        instrument = by_name(symbol_of(x.symbol), kind)
         sold = yes(x.is_buyer_maker, "is_buyer_maker")
         return agg_trade(instrument, x.agg_trade_id, x.price, x.quantity, ts, sold, ts)
 
@@ -206,7 +218,7 @@ TRADES = Table(
     },
     bare=((*_RAW, "is_buyer_maker"), (*_RAW, "is_buyer_maker", "is_best_match")),
     looks=_is_trade,
-    named=re.compile(r"[-/]trades[-/]", re.IGNORECASE),
+    named=re.compile(r"[-_/]trades[-_/]", re.IGNORECASE),
     series=_series,
     time="time",
 )

@@ -261,18 +261,18 @@ def test_coinalyze_is_sums_in_coins_at_the_end_of_their_interval(tmp_path: Path)
 
 def test_a_table_of_venues_keeps_no_price_and_bybit_s_buy_has_no_side(tmp_path: Path) -> None:
     header = "exchange,symbol,side,quantity,price,timestamp\n"
-    order = one(tmp_path / "a.csv", header + f"binance,BTCUSDT,SELL,1,50000,{T}000\n")
+    order = one(tmp_path / "a-liquidations.csv", header + f"binance,BTCUSDT,SELL,1,50000,{T}000\n")
     assert (order.position_side, order.price, order.notional_usd) == ("long", None, 50_000)
-    order = one(tmp_path / "b.csv", header + f"bybit,BTCUSDT,Buy,1,50000,{T}000\n")
+    order = one(tmp_path / "b-liquidations.csv", header + f"bybit,BTCUSDT,Buy,1,50000,{T}000\n")
     assert (order.position_side, order.order_side) == ("unknown", None)
-    order = one(tmp_path / "c.csv", header + f"bybit,BTCUSDT,long,1,50000,{T}000\n")
+    order = one(tmp_path / "c-liquidations.csv", header + f"bybit,BTCUSDT,long,1,50000,{T}000\n")
     assert order.position_side == "long"
 
 
 def test_a_local_time_beside_sqlite_s_own_is_put_right(tmp_path: Path) -> None:
     header = "timestamp,exchange,symbol,side,quantity,price,created_at\n"
     row = "2025-02-27 03:00:01.500000,binance,BTCUSDT,sell,1,50000,2025-02-27 00:00:04\n"
-    order = one(tmp_path / "a.csv", header + row)
+    order = one(tmp_path / "liqs.csv", header + row)
     assert order.ts_event == order.ts_recv == T * 10**6 + 1_500_000
 
 
