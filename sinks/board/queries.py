@@ -35,6 +35,7 @@ _SHARED = {
 _SINGLE = {
     "chart": (("t",), ("bars", "liquidations")),
     "curve": (("t",), ("scores",)),
+    "levels": (("quote", "price_from"), ("liquidations",)),
     "marks": (("episode_id", "phase", "ts_event"), ("cascades",)),
     "waterfall": (("level_bps",), ("cascades", "liquidations", "bars")),
 }

@@ -186,7 +186,7 @@ def test_each_panel_is_had_as_csv_and_as_the_sql_that_gives_it(
 ) -> None:
     whole = shown(address)
     episode = whole["panels"]["episodes"][0]["episode_id"]
-    for name in [*whole["panels"], "chart", "marks", "waterfall"]:
+    for name in [*whole["panels"], "chart", "marks", "waterfall", "levels"]:
         query = (
             f"?asset=BTC&span=3600&episode={episode}&at={whole['state']['at'].replace(' ', 'T')}"
         )
@@ -199,6 +199,23 @@ def test_each_panel_is_had_as_csv_and_as_the_sql_that_gives_it(
         assert again.splitlines()[0] == text.splitlines()[0]
     status, _, text = get(f"{address}data/waterfall.csv?episode={episode}")
     assert len(text.splitlines()) > 2
+
+
+def test_levels_add_up_to_the_asset_s_last_24_h(address: str, reader: Reader) -> None:
+    for asset in ("BTC", "ETH"):
+        _, _, body = get(f"{address}data/levels.json?asset={asset}")
+        levels = json.loads(body)["rows"]
+        assert levels
+        totals = [r for r in shown(address)["panels"]["totals"] if r["asset"] == asset]
+        for name in ("notional_usd", "orders"):
+            told = sum(int(r[name]) if name == "orders" else r[name] or 0 for r in totals)
+            stood = sum(int(r[name]) if name == "orders" else r[name] for r in levels)
+            assert stood == pytest.approx(told, abs=0.01)
+        priced = [r for r in levels if r["price_from"] is not None]
+        assert priced == sorted(priced, key=lambda r: -r["price_from"])
+        assert all(
+            r["price_to"] / r["price_from"] == pytest.approx(1.0025, abs=1e-4) for r in priced
+        )
 
 
 def test_a_waterfall_adds_up_to_what_was_forced_in_the_episode(

@@ -3,13 +3,14 @@
 import {Chart, marksOf} from "./chart.js";
 import {$, el, setText} from "./dom.js";
 import {clock, date, duration, moment, seconds, zone} from "./format.js";
-import {coverageText, showAlerts, showEpisodes, showFeeds, showScores, showTape, showTotals, showWaterfall, showWhales} from "./panels.js";
+import {coverageText, showAlerts, showEpisodes, showFeeds, showLevels, showScores, showTape, showTotals, showWaterfall, showWhales} from "./panels.js";
 import {dataUrl, go, place, readPlace} from "./place.js";
 import {Player} from "./player.js";
 import {Store} from "./store.js";
 import {Stream} from "./stream.js";
 
 const CHART_EVERY_MS = 2000;
+const LEVELS_EVERY_MS = 10000;
 const LIVE_S = 120;
 const WORDS = {empty: "No data", cascade: "Cascade", watch: "Watch", calm: "Calm", unknown: "Unknown"};
 
@@ -22,6 +23,8 @@ let liveEnd = null;     // seconds: where the data end
 let serverAhead = 0;    // ms by which the server's clock is ahead of ours
 let chartAt = 0;
 let chartTimer = 0;
+let levelsAt = 0;
+let levelsTimer = 0;
 let chosen = null;
 
 // ---- what comes in
@@ -76,6 +79,7 @@ function showAll(touched) {
   if (has("scores", "stress")) showScores(store, salt());
   if (has("totals")) showTotals(store, salt());
   if (has("totals", "episodes")) showAssets();
+  if (has("totals")) levelsSoon();
   if (has("tape")) showTape(store, Number(place.usd || 0), $("tape-asset").value, salt());
   if (has("whales")) showWhales(store, salt());
   if (has("alerts")) showAlerts(store, salt());
@@ -164,6 +168,20 @@ async function drawChart() {
   chart.read(chart.plots[0]?.cursor.idx);
 }
 
+function levelsSoon() {
+  const wait = Math.max(0, levelsAt + LEVELS_EVERY_MS - Date.now());
+  clearTimeout(levelsTimer);
+  levelsTimer = setTimeout(drawLevels, place.at ? 0 : wait);
+}
+
+async function drawLevels() {
+  if (!place.asset || !store.state?.at) return;
+  levelsAt = Date.now();
+  const asset = place.asset;
+  const answer = await ask("levels", {asset, at: store.state.at});
+  if (answer && asset === place.asset) showLevels(asset, answer.rows, salt());
+}
+
 async function ask(panel, values) {
   const response = await fetch(dataUrl(panel, "json", values)).catch(() => null);
   return response?.ok ? response.json() : null;
@@ -181,6 +199,7 @@ function choose(episode) {
   chosen = null;
   followEpisode();
   drawChart();
+  drawLevels();
 }
 
 async function followEpisode() {
@@ -274,7 +293,7 @@ function addSwitches() {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => chart.rebuild());
   if (place.span) $("span").value = place.span;
   if (place.usd) $("usd").value = place.usd;
-  $("asset").addEventListener("change", (event) => { go({asset: event.target.value}); drawChart(); });
+  $("asset").addEventListener("change", (event) => { go({asset: event.target.value}); drawChart(); drawLevels(); });
   $("span").addEventListener("change", (event) => { go({span: event.target.value}); drawChart(); });
   const again = () => showTape(store, Number(place.usd || 0), $("tape-asset").value, salt());
   $("usd").addEventListener("change", (event) => { go({usd: event.target.value}); again(); });

@@ -288,3 +288,29 @@ export function showWaterfall(episode, rows, salt) {
   setText($("waterfall-note"), `${episode.asset} ${SIDES[episode.position_side]}, onset ${date(episode.ts_onset)} ${clock(episode.ts_onset)}: ` +
     `levels of 10 bps of the price before it, in the order in which orders were forced there${episode.coverage === "full" ? "" : "; every sum is a lower bound"}.`);
 }
+
+// ---- levels
+
+const levels = new Table($("levels"), "Levels", [
+  ["price", (r) => (r.price_from === null ? "no price told" : figure(`${price(r.price_from)} to ${price(r.price_to)}`, r.price_from)), "number"],
+  ["in", (r) => r.quote],
+  ["longs closed there", (r) => levelBar(r, "long")],
+  ["shorts closed there", (r) => levelBar(r, "short")],
+  ["side not known", (r) => sided(r.unknown_usd || null, r.coverage), "number"],
+  ["orders", (r) => figure(count(Number(r.orders)), r.orders), "number"],
+  ["the price is", (r) => r.price_kinds.map((kind) => kind.replaceAll("_", " ")).join(", ") || UNKNOWN],
+], (r) => `${r.quote}|${r.price_from}`, "No forced order of this asset was told in the last 24 h of the data.");
+
+function levelBar(r, side) {
+  const worth = r[`${side}_usd`];
+  if (!worth) return figure("none shown", null);
+  const line = el("span", {class: `fill ${side}`});
+  line.style.width = `${(worth / r.most) * 4}rem`;
+  return el("span", {class: "measure"}, line, figure(atLeast(worth, r.coverage), worth));
+}
+
+export function showLevels(asset, rows, salt) {
+  const most = Math.max(1, ...rows.flatMap((r) => [r.long_usd, r.short_usd]));
+  levels.show(rows.map((r) => ({...r, most})), salt);
+  setText($("levels-note"), `${asset}, last 24 h, the highest price first; a level is a quarter of a per cent. A bankruptcy price is where margin ended, not where it traded.`);
+}
