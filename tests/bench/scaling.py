@@ -68,7 +68,9 @@ def when_committed(
     while time.monotonic() < deadline and runs():
         # Until the group's coordinator is chosen, there is nobody to ask.
         with contextlib.suppress(KafkaException):
-            done = sum(max(0, tp.offset) for tp in asker.committed(places, timeout=10))
+            at = sum(max(0, tp.offset) for tp in asker.committed(places, timeout=10))
+            if at > done:
+                done, deadline = at, time.monotonic() + PATIENCE_S
         if done >= wanted:
             return time.perf_counter(), done
         time.sleep(0.02)
