@@ -170,8 +170,9 @@ def _note_delay(delivery: Delivery, now_us: int) -> None:
 class Deliverer:
     """Posts due deliveries until told to stop, signed anew for each attempt.
 
-    `clock` tells the time of day, which a signature carries; waits are the outbox's. It,
-    `retry_waits_s`, `sleep`, `jitter` and `resolver` are open to tests.
+    Nothing is sent while not `may_send()`: the outbox may be another's turn. `clock` tells the time
+    of day, which a signature carries; waits are the outbox's. It, `retry_waits_s`, `sleep`,
+    `jitter` and `resolver` are open to tests.
     """
 
     def __init__(
@@ -185,6 +186,7 @@ class Deliverer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = jitter,
         resolver: AbstractResolver | None = None,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
         self._endpoints = tuple(endpoints)
         self._outbox = outbox
@@ -194,6 +196,7 @@ class Deliverer:
         self._sleep = sleep
         self._jitter = jitter
         self._resolver = resolver
+        self._may_send = may_send
         self._forgot_us: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -217,7 +220,7 @@ class Deliverer:
     async def _serve(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
-                if not await self._deliver_next(endpoint, session):
+                if not (self._may_send() and await self._deliver_next(endpoint, session)):
                     self._forget_hourly()
                     await self._sleep(POLL_S)
 

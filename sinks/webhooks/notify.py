@@ -17,11 +17,12 @@ from confluent_kafka import (
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
-from schemas.kafka_failures import is_left_behind
+from schemas.kafka_failures import REPLACED, is_left_behind
 from schemas.topic_identity import TopicWatch, is_of_other, marked
 from sinks.kafka.membership import check
 from sinks.webhooks import turn
 from sinks.webhooks.history import History
+from sinks.webhooks.mirror import Mirror, mirroring
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.signing import check_webhook_id
@@ -37,27 +38,36 @@ def run(
     outbox: Outbox,
     stopping: Callable[[], bool],
     each_round: Callable[[Consumer], object] = lambda _: None,
+    ours: turn.Turn | None = None,
 ) -> None:
     """Move alerts from Kafka into the outbox until `stopping()`, as the group's one member.
 
-    While another is at work this one stands by (`turn`). Raises sqlite3.Error, and KafkaException
-    or TopicChanged, after which a new run may do: whoever calls knows (`streams.kafka.rejoin`).
+    While another is at work this one stands by, and `ours` says so to what delivers. Raises
+    sqlite3.Error, and KafkaException or TopicChanged, after which a new run may do: whoever calls
+    knows (`streams.kafka.rejoin`).
     """
+    ours = ours or turn.Turn()
     while not stopping():
-        turn.wait(conf, stopping)
+        turn.wait(conf, ours, stopping)
         if not stopping():
-            _work(conf, notifier, outbox, stopping, each_round)
+            try:
+                _work(conf, notifier, outbox, ours, stopping, each_round)
+            except KafkaException as problem:
+                if problem.args[0].code() in REPLACED:
+                    ours.is_ours = False
+                raise
 
 
 def _work(
     conf: dict[str, Any],
     notifier: Notifier,
     outbox: Outbox,
+    ours: turn.Turn,
     stopping: Callable[[], bool],
     each_round: Callable[[Consumer], object],
 ) -> None:
     """Work until `stopping()`, or until it is another's turn."""
-    ours = turn.Turn()
+    mirror = Mirror(conf, outbox)
     watch = TopicWatch(conf, ["alerts"], stopping)
     topic_id = watch.began["alerts"].topic_id
     consumer = Consumer(conf)
@@ -66,20 +76,26 @@ def _work(
         history = History(conf)
         on_assign = partial(_assigned, topic_id, ours)
         consumer.subscribe(["alerts"], on_assign=on_assign, on_revoke=ours.revoked)
-        while not stopping() and not ours.must_leave:
-            each_round(consumer)
-            # Not consume alone, which would hold the first alert until more have come.
-            first = consumer.poll(0.5)
-            if first is not None and ours.is_whole:
-                messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
-                _put(messages, history, notifier, outbox)
-                # Alerts have identities, their offsets only within the topic that they are of.
-                watch.check()
-                _commit(consumer, messages, topic_id)
-            watch.check_at_times()
-            if time.monotonic() - noted_at >= 1:
-                noted_at = time.monotonic()
-                _note_waiting(notifier.names, outbox)
+        with mirroring(mirror) as check_mirror:
+            while not stopping() and not ours.must_leave:
+                each_round(consumer)
+                check_mirror()
+                # Not consume alone, which would hold the first alert until more have come.
+                first = consumer.poll(0.5)
+                if ours.is_whole and not ours.has_taken_over:
+                    mirror.take_over()
+                    ours.is_ours = ours.has_taken_over = True
+                if first is not None and ours.is_whole:
+                    messages = [first, *consumer.consume(BATCH - 1, timeout=0)]
+                    _put(messages, history, notifier, outbox)
+                    mirror.send()
+                    # Alerts have identities, their offsets only within the topic they are of.
+                    watch.check()
+                    _commit(consumer, messages, topic_id)
+                watch.check_at_times()
+                if time.monotonic() - noted_at >= 1:
+                    noted_at = time.monotonic()
+                    _note_waiting(notifier.names, outbox)
     finally:
         metrics.READY.set(0)
         consumer.close()

@@ -17,6 +17,7 @@ an endpoint nor ages what is kept. It is not the time of day: only differences m
 """
 
 import json
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -148,6 +149,12 @@ class Outbox:
         """Yield what writes several things in one transaction: all are in or none is."""
         with self._lock, self._db:
             yield Writing(self._db, self._note_time(), self._wall(), self._disabled())
+
+    @contextmanager
+    def rows(self) -> Iterator[tuple[sqlite3.Connection, int]]:
+        """Yield the file within one transaction, and how far outbox time is ahead of the wall's."""
+        with self._lock, self._db:
+            yield self._db, self.now_us() - self._wall()
 
     def due(self, endpoint: str) -> Delivery | None:
         """Return the next delivery due to `endpoint` (its name), new alerts before retries.

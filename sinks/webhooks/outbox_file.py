@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 #: How long a write waits for another process's.
 BUSY_S = 30.0
 
-_VERSION = 4
+_VERSION = 5
 #: "UTOW": says that the file is ours, from version 2 on.
 _APPLICATION_ID = 0x55544F57
 _CLOCK = """
@@ -29,6 +29,39 @@ CREATE TABLE clock (
     wall_us INTEGER NOT NULL
 );
 """
+#: What is copied for the next `notify` (`mirror`), by the columns that name a row.
+MIRRORED = {
+    "deliveries": ("webhook_id", "endpoint"),
+    "endpoints": ("endpoint",),
+    "routing": ("channel",),
+    "routed": ("alert_id",),
+    "taken": ("event",),
+    "silences": ("silence",),
+}
+
+
+def _noting(table: str, what: str, row: str) -> str:
+    """Return what notes a changed row under a new number, if this outbox is mirrored at all."""
+    named = ", ".join(f"{row}.{column}" for column in MIRRORED[table])
+    key = f"json_array('{table}', {named})"
+    # Not INSERT OR REPLACE: the statement that fires a trigger brings its own conflict clause.
+    return f"""
+CREATE TRIGGER {table}_{what.lower()} AFTER {what} ON {table} WHEN EXISTS (SELECT 1 FROM mirror)
+BEGIN
+    DELETE FROM changes WHERE row_key = {key};
+    INSERT INTO changes (row_key) VALUES ({key});
+END;
+"""
+
+
+_MIRROR = """
+CREATE TABLE mirror (one INTEGER PRIMARY KEY CHECK (one = 1), outbox TEXT NOT NULL);
+CREATE TABLE changes (change INTEGER PRIMARY KEY AUTOINCREMENT, row_key TEXT NOT NULL UNIQUE);
+""" + "".join(
+    _noting(table, what, row)
+    for table in MIRRORED
+    for what, row in (("INSERT", "new"), ("UPDATE", "new"), ("DELETE", "old"))
+)
 # A delivery is an alert, or tells of several: `event` is the key of what it tells of.
 _EVENTS = f"""
 ALTER TABLE deliveries ADD COLUMN event TEXT NOT NULL DEFAULT '';
@@ -45,6 +78,7 @@ CREATE TABLE silences (
     kind TEXT NOT NULL,
     until_us INTEGER NOT NULL
 );
+{_MIRROR}
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {_VERSION};
 """
@@ -84,9 +118,11 @@ COMMIT;
     3: f"""
 BEGIN IMMEDIATE;
 CREATE TABLE steps (step INTEGER PRIMARY KEY AUTOINCREMENT, record BLOB NOT NULL);
+{_MIRROR}
 PRAGMA user_version = {_VERSION};
 COMMIT;
 """,
+    4: f"BEGIN IMMEDIATE; {_MIRROR} PRAGMA user_version = {_VERSION}; COMMIT;",
 }
 _OURS = {"deliveries", "endpoints"}
 _STATES = ("pending", "delivered", "dead")
@@ -108,6 +144,7 @@ _BESIDE: dict[str, dict[str, type]] = {
     "routed": {"alert_id": str, "outbox_us": int},
     "taken": {"event": str, "outbox_us": int},
     "steps": {"step": int, "record": bytes},
+    "silences": {"silence": str, "asset": str, "kind": str, "until_us": int},
 }
 
 

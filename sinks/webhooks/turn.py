@@ -16,20 +16,40 @@ from confluent_kafka.admin import AdminClient
 
 from schemas import metrics
 from schemas.topic_identity import connection_of
+from sinks.webhooks.outbox import steady_us
 
 log = logging.getLogger("undertow.notify")
 #: How often one that stands by looks whether it is its turn, seconds.
 LOOK_S = 2.0
+#: Frozen for longer than a group waits for a member, it may have been replaced.
+FROZEN_US = 5_000_000
 #: How long Kafka may take to say who is there, seconds.
 ASK_S = 30.0
 
 
 class Turn:
-    """Whether this member hears all of the topic, and so may tell; filled in as it is assigned."""
+    """Whether this member hears all of the topic, and whether the outbox is its own to send from.
 
-    def __init__(self) -> None:
+    It stays its own while Kafka is away: better twice than not at all. Another's turn, or a freeze
+    in which it may have become another's, ends it.
+    """
+
+    def __init__(self, steady: Callable[[], int] = steady_us) -> None:
         self.is_whole = False
         self.must_leave = False
+        self.has_taken_over = False
+        self.is_ours = False
+        self._steady = steady
+        self._looked_us = steady()
+
+    def may_send(self) -> bool:
+        """Say whether what is due may be sent now; asked often, as it tells a freeze by a gap."""
+        now_us, then_us = self._steady(), self._looked_us
+        self._looked_us = now_us
+        if self.is_ours and now_us - then_us > FROZEN_US:
+            log.warning("was frozen for %d s: asks whose turn it is", (now_us - then_us) // 10**6)
+            self.is_ours, self.must_leave = False, True
+        return self.is_ours
 
     def assigned(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
         """Judge an assignment that was just taken on; some of the partitions are paused."""
@@ -50,14 +70,16 @@ class Turn:
 
     def revoked(self, _consumer: Consumer, _parts: list[TopicPartition]) -> None:
         """Note that nothing is heard until the next assignment."""
-        self.is_whole = False
+        self.is_whole = self.has_taken_over = False
 
 
-def wait(conf: Mapping[str, Any], stopping: Callable[[], bool]) -> None:
+def wait(conf: Mapping[str, Any], ours: Turn, stopping: Callable[[], bool]) -> None:
     """Return when no other member of the group is there, or `stopping()`."""
+    ours.must_leave = ours.is_whole = ours.has_taken_over = False
     admin = AdminClient(connection_of(conf))
     waits = False
     while not stopping() and (others := _others(admin, conf)):
+        ours.is_ours = False
         if not waits:
             log.warning("stands by: another `notify` of %s is at work on %s", *others)
             waits = True

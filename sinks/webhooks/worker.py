@@ -15,9 +15,12 @@ LOOK_S = 0.05
 
 @contextlib.contextmanager
 def delivering(
-    endpoints: Sequence[Endpoint], outbox: Outbox, drained: Callable[[], bool] = lambda: False
+    endpoints: Sequence[Endpoint],
+    outbox: Outbox,
+    drained: Callable[[], bool] = lambda: False,
+    may_send: Callable[[], bool] = lambda: True,
 ) -> Iterator[Callable[[], None]]:
-    """Deliver in a thread; yield what raises the error that ended it, if one did.
+    """Deliver in a thread while `may_send()`; yield what raises the error that ended it.
 
     At the end a request under way is finished; if `drained()`, what is due is tried once more.
     Raises what the thread failed with, such as sqlite3.Error.
@@ -26,7 +29,8 @@ def delivering(
 
     def deliver() -> None:
         try:
-            asyncio.run(_deliver(Deliverer(endpoints, outbox), ended, drained))
+            deliverer = Deliverer(endpoints, outbox, may_send=may_send)
+            asyncio.run(_deliver(deliverer, ended, drained, may_send))
         except BaseException as problem:
             while isinstance(problem, BaseExceptionGroup):
                 problem = problem.exceptions[0]
@@ -47,12 +51,16 @@ def delivering(
 
 
 async def _deliver(
-    deliverer: Deliverer, ended: threading.Event, drained: Callable[[], bool]
+    deliverer: Deliverer,
+    ended: threading.Event,
+    drained: Callable[[], bool],
+    may_send: Callable[[], bool],
 ) -> None:
     stopping = asyncio.Event()
     running = asyncio.create_task(deliverer.run(stopping))
     while not ended.is_set() and not running.done():
         await asyncio.sleep(LOOK_S)
+        may_send()  # asked also while a request is under way: a gap tells a freeze
     stopping.set()
     await running
     if drained():

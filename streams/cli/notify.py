@@ -22,8 +22,8 @@ from streams.cli.stage import stage
 def notify(**given: Any) -> None:
     """Tell receivers of events, signed, retried until they are taken.
 
-    Alerts of one event are told together. It must hear all of them: with several of these, each
-    groups what its own partitions bring.
+    Alerts of one event are told together, so one of these works and others stand by, on this
+    machine or another: whose turn it is goes on from what the last one left in Kafka.
 
     \b
     undertow notify --webhook-urls "https://hooks.slack.com/services/..."
@@ -32,6 +32,7 @@ def notify(**given: Any) -> None:
     from sinks.webhooks.outbox import Outbox
     from sinks.webhooks.outbox_file import explained
     from sinks.webhooks.steps import Steps
+    from sinks.webhooks.turn import Turn
     from sinks.webhooks.worker import delivering
     from streams.kafka import clients, lag, worker_names
     from streams.kafka.rejoin import rejoining
@@ -39,13 +40,13 @@ def notify(**given: Any) -> None:
 
     with stage(given, before=receivers) as settings:
         path = Path(settings.data_dir) / "outbox.sqlite"
-        stop = stopping()
+        stop, ours = stopping(), Turn()
         try:
             endpoints, notifier = receivers(settings)
             with (
                 Outbox(path) as outbox,
                 contextlib.ExitStack() as stack,
-                delivering(endpoints, outbox) as check,
+                delivering(endpoints, outbox, may_send=ours.may_send) as check,
             ):
                 worker = worker_names.claim(settings.data_dir, "notify")
                 conf = clients.consumer_conf(settings, "notify", worker)
@@ -58,7 +59,7 @@ def notify(**given: Any) -> None:
                     steps.each_round()
 
                 def session() -> None:
-                    notifying.run(conf, notifier, outbox, stop, each_round)
+                    notifying.run(conf, notifier, outbox, stop, each_round, ours)
 
                 rejoining("notify", session, stop)
         except ValueError as problem:

@@ -79,7 +79,7 @@ UNUSABLE = {
     "torn page": (torn_page, "not a whole outbox .* rescue"),
     "foreign": (foreign, r"another program's SQLite file \(cookies\); give --data-dir"),
     "named alike": (named_alike, "another program's SQLite file"),
-    "newer": (newer, r"newer undertow \(version 9, this one reads 4\); start that one"),
+    "newer": (newer, r"newer undertow \(version 9, this one reads 5\); start that one"),
     "folder": (lambda path: path.mkdir(), "cannot be opened .* --data-dir another place"),
 }  # fmt: skip
 
