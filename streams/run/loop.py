@@ -52,11 +52,13 @@ class Ears(NamedTuple):
 class Outlets(NamedTuple):
     """Where outputs go: `rows` to the tables, alerts also to `notify`.
 
-    Alerts of seconds judged more than `alert_max_age_s` ago are marked; 0: none is.
+    `note` has what people were told so far written into its table. Alerts of seconds judged more
+    than `alert_max_age_s` ago are marked; 0: none is.
     """
 
     rows: Rows
     notify: Callable[[Alert], None]
+    note: Callable[[], object]
     alert_max_age_s: float
 
 
@@ -95,6 +97,7 @@ def drive(
             run.at = clocked
             ears.tell(run.at, run.records)
             if rows.show():
+                outlets.note()
                 _publish(counts, run)
             if time.monotonic() >= due:
                 due = _mark(run, item, rows, began, checkpoint_s)

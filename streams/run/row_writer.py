@@ -57,7 +57,9 @@ class Rows:
         self._shown_at = time.monotonic()
         self._open: dict[str, list[msgspec.Struct]] = {}
         self._trades: list[Piece] = []
-        self._queue: queue.Queue[clickhouse.Batch | bytes | None] = queue.Queue(QUEUE)
+        self._queue: queue.Queue[clickhouse.Batch | bytes | Callable[[], object] | None] = (
+            queue.Queue(QUEUE)
+        )
         self._failed: list[BaseException] = []
         self._thread = threading.Thread(target=self._write, name="rows", daemon=True)
 
@@ -121,6 +123,12 @@ class Rows:
         self._check()
         self._queue.put(content)
 
+    def also(self, write: Callable[[], object]) -> None:
+        """Have something else written by the same thread, unless that is behind: then later."""
+        self._check()
+        if not self._queue.full():
+            self._queue.put(write)
+
     def _hand_over(self, table: str) -> None:
         self._check()
         records = self._open.pop(table)
@@ -153,8 +161,10 @@ class Rows:
             try:
                 if isinstance(entry, bytes):
                     self._keep(entry)
-                    continue
-                self._insert(entry)
+                elif isinstance(entry, clickhouse.Batch):
+                    self._insert(entry)
+                else:
+                    entry()
             except BaseException as problem:
                 self._failed.append(problem)
 

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -149,8 +150,9 @@ class Embedded:
     def _drive(
         self, kept: Path, run: Checkpoint, source: Source, ears: Ears, speed: float | None
     ) -> bool:
+        writer = Writer(self.client, self._retry())
         rows = Rows(
-            Writer(self.client, self._retry()),
+            writer,
             run.run,
             # New at each start: tokens of the rows just deleted are still remembered.
             uuid4().hex[:8],
@@ -160,12 +162,13 @@ class Embedded:
             self.settings.flush_s,
             ears.stop,
         )
-        with rows, webhooks.kept(self.settings, self.data_dir, ears.stop) as keep:
-            notify = _aloud(keep, ears.say) if source.begin else keep
-            outlets = Outlets(rows, notify, self.settings.alert_max_age_s)
+        with rows, webhooks.outgoing(self.settings, self.data_dir, ears.stop) as (take, store):
+            notify = _aloud(take, ears.say) if source.begin else take
+            note = partial(rows.also, partial(store, writer))
+            outlets = Outlets(rows, notify, note, self.settings.alert_max_age_s)
             every_s = self.settings.checkpoint_s
             whole = drive(self.params, source, run, outlets, ears, speed, every_s)
-        webhooks.store_steps(self.settings, self.data_dir, Writer(self.client, self._retry()))
+        webhooks.store_steps(self.settings, self.data_dir, writer)
         return whole
 
     def _retry(self) -> Retry:

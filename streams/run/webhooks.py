@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from schemas.findings import Alert
 from sinks.alerts.rules import load_rules
@@ -28,18 +29,23 @@ def receivers(settings: Settings) -> tuple[list[Endpoint], Notifier]:
 
 
 def store_steps(settings: Settings, data_dir: Path, writer: Writer) -> None:
-    """Write into the store what people were told; raises as `kept` does."""
+    """Write into the store what people were told; raises as `outgoing` does."""
     path = data_dir / "outbox.sqlite"
     if settings.webhook_urls and path.exists():
         with Outbox(path) as outbox:
             steps.store(outbox, writer)
 
 
+class Outgoing(NamedTuple):
+    """`take` an alert: when it returns, the outbox has it. `store` what people were told so far."""
+
+    take: Callable[[Alert], None]
+    store: Callable[[Writer], object]
+
+
 @contextlib.contextmanager
-def kept(
-    settings: Settings, data_dir: Path, stop: Callable[[], object]
-) -> Iterator[Callable[[Alert], None]]:
-    """Yield what takes an alert: when it returns, the outbox has what is told of it.
+def outgoing(settings: Settings, data_dir: Path, stop: Callable[[], object]) -> Iterator[Outgoing]:
+    """Yield what takes alerts on their way, and tells the store of them.
 
     At the end what is due is tried once more, unless the run was told to `stop`: the
     outbox keeps it for the next start. Raises OutboxUnusable, and what the delivering thread
@@ -47,7 +53,7 @@ def kept(
     """
     endpoints, notifier = receivers(settings)
     if not endpoints:
-        yield lambda alert: None
+        yield Outgoing(lambda alert: None, lambda writer: None)
         return
     path = data_dir / "outbox.sqlite"
     try:
@@ -60,7 +66,7 @@ def kept(
                 check()
                 notifier.take([alert], outbox)
 
-            yield keep
+            yield Outgoing(keep, lambda writer: steps.store(outbox, writer))
     except sqlite3.OperationalError:
         raise  # a full disk: the run says so itself
     except sqlite3.DatabaseError as problem:

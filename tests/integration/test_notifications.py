@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Producer
 from nights import an_alert
-from runs import OFTEN, run
-from stages import ROOT, running, until
+from runs import OFTEN, run, start, write_recording
+from stages import ROOT, rows, running, until
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_event_pages import BTC, FORMS, Live, alert, receiving
@@ -78,11 +78,33 @@ def test_a_run_stores_what_it_told_and_a_view_has_a_row_for_each(tmp_path: Path)
     asked = CliRunner().invoke(
         main, ["sql", query, "--format", "JSONEachRow", "--data-dir", str(tmp_path)]
     )
-    rows = [json.loads(line) for line in asked.stdout.splitlines()]
-    assert {row["notification_id"] for row in rows if row["target"] == "webhook"} == ids
-    assert {row["target"] for row in rows} == {"slack", "webhook"}
-    assert all(row["came"] in (1, True) and row["title"] and row["why"] for row in rows)
-    assert sum(row["alerts"] for row in rows if row["action"] == "trigger") >= 2
+    shown = [json.loads(line) for line in asked.stdout.splitlines()]
+    assert {row["notification_id"] for row in shown if row["target"] == "webhook"} == ids
+    assert {row["target"] for row in shown} == {"slack", "webhook"}
+    assert all(row["came"] in (1, True) and row["title"] and row["why"] for row in shown)
+    assert sum(row["alerts"] for row in shown if row["action"] == "trigger") >= 2
+
+
+def test_what_was_told_can_be_asked_for_while_the_night_is_still_played(tmp_path: Path) -> None:
+    environ = write_recording(tmp_path / "night")
+    with receiving() as receivers:
+        environ |= {
+            "WEBHOOK_URLS": f"slack+{receivers.url}{FORMS['slack']}",
+            "UNDERTOW_WEBHOOK_ALLOW_PRIVATE": "127.0.0.1",
+            "UNDERTOW_ALERT_MAX_AGE_S": "0",
+        }
+        data_dir = tmp_path / "data"
+        source = ("--source", str(tmp_path / "night"), "--speed", "60")
+        process = start(data_dir, environ, *source)
+        try:
+            until(lambda: receivers.bodies("slack"), "somebody is told", 120)
+            until(lambda: (data_dir / "endpoint.json").exists(), "the endpoint")
+            query = "SELECT title FROM deliveries WHERE state = 'delivered'"
+            until(lambda: rows(data_dir, query), "it is in the table", 30)
+            assert process.poll() is None, "and the night still goes on"
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_notify_tells_kafka_what_it_told(clean_topics: str, tmp_path: Path) -> None:

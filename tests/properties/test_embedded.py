@@ -65,7 +65,9 @@ def attempt(store: Store, items: list[Item], kept: Path) -> bool:
     rows = Rows(store, run.run, "", run.tally, kept.write_bytes, 400, 0.0)
     quiet = Ears(lambda *_: None, lambda _: None, lambda: False)
     with rows:
-        return drive(PARAMS, played, run, Outlets(rows, store.put, 0), quiet, None, 0.0)
+        return drive(
+            PARAMS, played, run, Outlets(rows, store.put, lambda: None, 0), quiet, None, 0.0
+        )
 
 
 def ended(items: list[Item], losses: list[int]) -> Store:

@@ -49,7 +49,7 @@ def test_the_embedded_shell_stores_it_shortened_and_tells_people(monkeypatch) ->
     monkeypatch.setattr(pipeline, "step", lambda *_: pipeline.Step([("alerts", ALERT)]))
     rows, alerts, counts = Rows(), list[Alert](), Counter[tuple[str, ...]]()
     run, before = Checkpoint("s", "s", PARAMS.version), counted()
-    outlets = loop.Outlets(rows, alerts.append, 0)  # type: ignore[arg-type]
+    outlets = loop.Outlets(rows, alerts.append, lambda: None, 0)  # type: ignore[arg-type]
     loop._take(PARAMS, run, ("liquidations", WORD), outlets, counts)
     check(rows)
     assert alerts == rows[:1]
