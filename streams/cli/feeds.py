@@ -10,25 +10,9 @@ from rich.table import Table
 
 from schemas.words import SECOND
 from streams.cli.options import Refused, option, settled, with_json, with_kafka
-from streams.core.attendance import Attendance
+from streams.core.attendance import Attendance, InputPartition
 from streams.process.params_file import load_params
 from streams.process.settings import Settings
-
-
-class InputPartition(msgspec.Struct, kw_only=True):
-    """One partition of an input: what lies there, what is taken, and how long the rest has waited.
-
-    `judged_until` is the event time up to which its seconds are judged, microseconds.
-    """
-
-    topic: str
-    partition: int
-    stage: str
-    end: int
-    taken: int
-    lag: int
-    behind_s: float | None = None
-    judged_until: int | None = None
 
 
 class Feeds(msgspec.Struct, kw_only=True):
@@ -117,7 +101,7 @@ def _of_run(settings: Settings) -> Feeds:
 
 
 def _of_kafka(settings: Settings) -> Feeds:
-    from streams.cli.kafka_feeds import NoTopic, inputs
+    from streams.doctor.kafka_feeds import NoTopic, inputs
     from streams.kafka.tails import NoAnswer
 
     try:

@@ -46,6 +46,22 @@ class Attendance(msgspec.Struct, kw_only=True):
     left_out: bool = False
 
 
+class InputPartition(msgspec.Struct, kw_only=True):
+    """One partition of an input: what lies there, what is taken, and how long the rest has waited.
+
+    `judged_until` is the event time up to which its seconds are judged, microseconds.
+    """
+
+    topic: str
+    partition: int
+    stage: str
+    end: int
+    taken: int
+    lag: int
+    behind_s: float | None = None
+    judged_until: int | None = None
+
+
 def of_clock(topic: str, partition: int, clock: InputClock, stale_after_s: int) -> list[Attendance]:
     """Return every producer of one input, and whom the input itself waits for."""
     if not clock.heard:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from confluent_kafka import KafkaException
 
-from streams.doctor import kafka, machine, messages, receivers, store
+from streams.doctor import kafka, machine, messages, receivers, store, waits
 from streams.doctor.verdict import Verdict, broken, look
 from streams.process.settings import Settings
 
@@ -18,6 +18,7 @@ def examine(settings: Settings, ask: store.Ask, clock: Callable[[], int]) -> Ite
     yield from store.checks(settings, ask, clock)
     yield from receivers.checks(settings)
     if not settings.kafka_url:
+        yield from waits.of_run(settings)
         next_step = "`undertow run` needs none; else set KAFKA_URL, or start `undertow stack`"
         yield look("kafka", "none is named", next_step)
         return
@@ -40,5 +41,6 @@ def _on_kafka(settings: Settings, clock: Callable[[], int]) -> Iterator[Verdict]
     yield from messages.unreadable(found)
     yield from messages.places(found)
     yield from messages.feeds(found, counts, clock())
+    yield from waits.on_kafka(settings)
     yield from messages.labels(found, clock())
     yield messages.conclusions(found)

@@ -67,6 +67,8 @@ def test_an_input_nobody_speaks_on_is_named_by_readyz_the_log_and_feeds(
         )
         until(lambda: "whale_transfers[0, 1, 2, 3]: nothing is" in logs[1].read_text(), "a line")
         until(lambda: _holds(at_kafka, "whale_transfers", "nobody"), "feeds to show it")
+        said = undertow({"UNDERTOW_DATA_DIR": str(tmp_path)}, "doctor", *at_kafka).stdout
+        assert "wait for whoever should speak on whale_transfers" in said
         for second in range(40):
             speak(producer, ("whale_transfers",), now + second)
         until(lambda: get(f"{detect}/readyz")[0] == 200, "detect to be ready")

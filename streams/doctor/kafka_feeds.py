@@ -1,4 +1,4 @@
-"""What `undertow feeds` tells of a cluster: stored clocks of two stages, and the topics' ends."""
+"""Who speaks on a cluster: the clocks that two stages have stored, beside the topics' ends."""
 
 import contextlib
 from collections.abc import Iterable
@@ -7,9 +7,8 @@ import msgspec
 from confluent_kafka import Consumer
 
 from schemas.topic_identity import unmarked
-from streams.cli.feeds import InputPartition
 from streams.core import attendance
-from streams.core.attendance import Attendance
+from streams.core.attendance import Attendance, InputPartition
 from streams.core.params import Params
 from streams.core.shard import INPUTS
 from streams.detect.shards import StoredShard
