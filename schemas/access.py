@@ -7,6 +7,7 @@ or, bound anew to 127.0.0.1, in `Host`.
 
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 import resource
@@ -48,6 +49,13 @@ def is_allowed(token: str, headers: Mapping[str, str]) -> bool:
     # Bytes: compare_digest refuses text that is not ASCII.
     secret = token.encode()
     return any(hmac.compare_digest(sent, secret) for one in shown for sent in _as_sent(one))
+
+
+def pass_of(token: str, what: str) -> str:
+    """Return what lets whoever has it see `what` alone; empty where no token is asked for."""
+    if not token:
+        return ""
+    return hmac.new(token.encode(), f"see {what}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def why_foreign(headers: Mapping[str, str], loopback: bool) -> str | None:

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from schemas.access import pass_of
 from schemas.findings import Alert
 from schemas.words import Severity
 from sinks.alerts.routing import Action, Notification, Why
@@ -44,7 +45,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A notification in words: a title, then lines, the most important first.
 
     `key` is the same for all that is told of one event; `query` asks the store what lies behind
-    it, `link` leads to it on a board, `picture` to an image of it, each empty without one.
+    it, `link` leads to it on a board, `picture` to an image of it, each empty without one;
+    `episode` is the id of the one that a picture would be of.
     """
 
     notification_id: str
@@ -56,6 +58,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     query: str
     link: str
     picture: str = ""
+    episode: str = ""
     ts_first: int
     ts_event: int
     asset: str
@@ -63,8 +66,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, Any]
 
 
-def message_of(notification: Notification, link: str = "", picture: str = "") -> Message:
-    """Return `notification` in words; `link`, `picture` may hold {episode}, {asset} and {time}."""
+def message_of(
+    notification: Notification, link: str = "", picture: str = "", token: str = ""
+) -> Message:
+    """Return `notification` in words.
+
+    `link` and `picture` may hold {episode}, {asset} and {time}, and {pass} for what lets one see
+    the picture of this episode where the board asks for `token`.
+    """
     lead = _lead(notification)
     title = _title(notification, lead)
     before = _WHY.get(notification.why, "")
@@ -76,8 +85,9 @@ def message_of(notification: Notification, link: str = "", picture: str = "") ->
         title=before + title if before else title[:1].upper() + title[1:],
         lines=[line for line in _lines(notification, lead) if line],
         query=_query(lead),
-        link=_link(link, lead),
-        picture=_link(picture, lead) if _is_cascade(lead) else "",
+        link=_link(link, lead, token),
+        picture=_link(picture, lead, token) if _is_cascade(lead) else "",
+        episode=lead.dedup_key if _is_cascade(lead) else "",
         ts_first=notification.ts_first,
         ts_event=notification.ts_event,
         asset=lead.asset,
@@ -245,10 +255,16 @@ def _query(lead: Alert) -> str:
     return f"SELECT * FROM {table} WHERE {column} = '{value}'"
 
 
-def _link(template: str, lead: Alert) -> str:
+def _link(template: str, lead: Alert, token: str) -> str:
     # Not when it happened: the board shows what was known at a moment.
     time = utc(lead.ts_detect, "%Y-%m-%dT%H:%M:%SZ")
-    for name, value in (("episode", lead.dedup_key), ("asset", lead.asset), ("time", time)):
+    values = {
+        "episode": lead.dedup_key,
+        "asset": lead.asset,
+        "time": time,
+        "pass": pass_of(token, lead.dedup_key),
+    }
+    for name, value in values.items():
         template = template.replace(f"{{{name}}}", quote(value, safe=""))
     return template
 

@@ -22,7 +22,7 @@ from schemas.findings import Alert
 from schemas.identity import natural_id
 from schemas.words import SECOND, Severity
 
-Action = Literal["trigger", "update", "resolve", "reminder", "digest"]
+Action = Literal["trigger", "update", "resolve", "reminder", "digest", "picture"]
 Why = Literal[
     "begins",
     "worse",
@@ -34,6 +34,7 @@ Why = Literal[
     "over",
     "unheard",
     "daily",
+    "shows",
 ]
 
 #: A cascade that begins this soon before or after another of an open event belongs to it.

@@ -1,7 +1,8 @@
 """Who is told what: rules in TOML, and what holds without any.
 
     board = "https://board.example/board/?episode={episode}&asset={asset}&at={time}"
-    picture = "https://board.example/{episode}.png"     # shown by Slack, Discord and PagerDuty
+    picture = "https://board.example/board/picture/{episode}.png?pass={pass}"   # Slack, PagerDuty
+    pictures = true                     # uploaded to Discord and Telegram, in mail
 
     [[rule]]
     to = ["slack", "relay.example"]     # forms, hosts or names of endpoints; all where not given
@@ -119,10 +120,15 @@ def _size_usd(alert: Alert) -> float:
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All rules; `board` and `picture` are links that may hold {episode}, {asset} and {time}."""
+    """All rules; `board` and `picture` are links that may hold {episode}, {asset} and {time}.
+
+    `picture` also {pass}. `pictures`: of what begins and of what is over, one is drawn and sent
+    after the words, where a channel takes it.
+    """
 
     board: str = ""
     picture: str = ""
+    pictures: bool = False
     rule: list[Rule] = []
 
     def of(self, names: Iterable[str]) -> list[Rule]:

@@ -4,12 +4,14 @@
 /board/events               server-sent events: `whole`, then `changes`, `state` and `beat`
 /board/data/now.json?at=    every shared panel as of a moment
 /board/data/PANEL.json      one panel; also .csv, and .sql: the statement with its values
+/board/picture/EPISODE.png  an episode as a picture, for whoever has the pass that is for it
 /board/login                says whether data may be read; takes the token, gives a cookie
 """
 
 import asyncio
 import gzip
 import hashlib
+import hmac
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,17 +22,20 @@ from typing import Any, NamedTuple
 import orjson
 from aiohttp import web
 
-from schemas.access import is_allowed
+from schemas.access import is_allowed, pass_of
 from sinks.board import login, panels
 from sinks.board.live import Listener, Live, Source
 from sinks.board.panels import Ask, BadQuestion
 from sinks.board.queries import PANELS
 from sinks.board.state import state
+from sinks.report.picture import NoPicture, picture
 from sinks.sql.protocol import QueryError
 from sinks.sql.reader import Cancelled
 
 #: Where the page is.
 PAGE = "/board/"
+#: Where pictures are, which others' pages may show.
+PICTURES = f"{PAGE}picture/"
 STATIC = Path(__file__).parent / "static"
 #: Listeners at once; one more is told to come back later.
 LISTENERS = 64
@@ -74,6 +79,7 @@ class Board:
     """The board's answers over one store; `add_to` puts them into an application."""
 
     address = PAGE
+    shown = PICTURES
 
     def __init__(self, ask: Ask, token: str, source: Source = Source()) -> None:
         """`token` is asked for unless empty."""
@@ -84,6 +90,7 @@ class Board:
         self._source = source
         self._files = _files()
         self._closing = False
+        self._drawing = asyncio.Lock()
         self._answers: dict[tuple[str, ...], tuple[float, asyncio.Task[bytes]]] = {}
 
     def add_to(self, app: web.Application) -> None:
@@ -91,6 +98,7 @@ class Board:
         app.router.add_get("/board", _to_page)
         app.router.add_get("/board/events", self._events)
         app.router.add_get("/board/data/{name}.{form}", self._data)
+        app.router.add_get("/board/picture/{episode}.png", self._picture)
         app.router.add_get("/board/login", self._is_in)
         app.router.add_post("/board/login", self._login)
         app.router.add_get("/board/{path:.*}", self._file)
@@ -160,6 +168,28 @@ class Board:
         if form == "csv":
             headers["Content-Disposition"] = f'attachment; filename="undertow-{name}.csv"'
         return _sent(request, body, _HEADERS | headers)
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        episode = request.match_info["episode"]
+        given = request.query.get("pass", "").encode()
+        if not hmac.compare_digest(given, pass_of(self._token, episode).encode()) and (
+            refusal := self._refusal(request)
+        ):
+            return refusal
+
+        def ask(sql: str) -> str:
+            return self._ask(sql, {}, "JSONCompact").decode()
+
+        async with self._drawing:  # one at a time: each costs a second of a core
+            try:
+                png = await self._call(partial(picture, ask, episode))
+            except NoPicture as problem:
+                return _text(404, str(problem)[:400])
+            except Cancelled as problem:
+                return _text(503, f"the store does not answer: {problem}"[:400])
+        # Others' pages show it: it is for whoever has its address.
+        headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "no-store"}
+        return web.Response(body=png, content_type="image/png", headers=_HEADERS | headers)
 
     async def _answer(self, name: str, form: str, query: Mapping[str, str]) -> bytes:
         """Return a packed answer; the same question at the same time is asked once."""

@@ -11,7 +11,7 @@ from clickhouse_connect.driver import exceptions as driver
 from schemas.access import is_loopback, why_not_bound
 from sinks.board.deliveries import Outbox
 from sinks.board.live import Source
-from sinks.board.pages import PAGE, Board
+from sinks.board.pages import PAGE, PICTURES, Board
 from sinks.board.panels import Ask
 from sinks.sql import connections
 from sinks.sql.endpoint import EndpointError
@@ -78,9 +78,11 @@ def serving(board: Board, host: str, port: int, token: str) -> Iterator[str]:
     if why := why_not_bound(host, token):
         raise EndpointError(host, port, why)
     app = web.Application(client_max_size=10_000)
-    connections.guard(
-        app, is_loopback(host), lambda why: web.Response(status=403, text=f"{why}\n"), PAGE
-    )
+
+    def refused(why: str) -> web.Response:
+        return web.Response(status=403, text=f"{why}\n")
+
+    connections.guard(app, is_loopback(host), refused, PAGE, PICTURES)
     board.add_to(app)
     served = connections.Threaded(app, host, port, "board")
     try:

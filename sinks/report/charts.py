@@ -28,7 +28,7 @@ _LEVELS = 40
 
 def charts(night: Night) -> dict[str, bytes]:
     """Return the pictures by the names of their files; what cannot be drawn is left out."""
-    drawn = {"timeline.png": _timeline(night)}
+    drawn = {"timeline.png": timeline(night)}
     if night.episode and night.answers["waterfall"].rows:
         drawn["waterfall.png"] = _waterfall(night)
     if night.episode and len(night.answers["first_orders"].rows) > 1:
@@ -43,7 +43,7 @@ def _png(figure: Figure) -> bytes:
     return out.getvalue()
 
 
-def _timeline(night: Night) -> bytes:
+def timeline(night: Night) -> bytes:
     """Draw price and forced USD of an asset on one axis of time, with episodes and deposits."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(9.5, 5.4), layout="constrained")

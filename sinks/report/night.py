@@ -63,9 +63,6 @@ def read(ask: Ask, since: str = "", until: str = "", episode_id: str = "") -> Ni
     answers["assets"] = _asked(ask, questions.by("asset", window))
     answers["venues"] = _asked(ask, questions.by("venue", window))
     asset = episode.asset if episode else str(answers["assets"].rows[0][0])
-    step_s = max(1, round((_moment(window.until) - _moment(window.since)) / POINTS))
-    answers["prices"] = _asked(ask, questions.prices(window, asset, step_s))
-    answers["forced"] = _asked(ask, questions.forced(window, asset, step_s))
     if episode:
         for name, about in (
             ("waves", questions.waves), ("waterfall", questions.waterfall),
@@ -73,12 +70,36 @@ def read(ask: Ask, since: str = "", until: str = "", episode_id: str = "") -> Ni
             ("by_venue", questions.by_venue_over_time),
         ):  # fmt: skip
             answers[name] = _asked(ask, about(episode))
-    return Night(window, episode, asset, step_s, answers)
+    return _with_series(ask, Night(window, episode, asset, 1, answers))
+
+
+def read_episode(ask: Ask, episode_id: str) -> Night:
+    """Read what one picture of an episode shows, as far as it has come; raises as `read` does."""
+    window = _window(ask, "", "", episode_id)
+    episode = _episode(ask, window, episode_id)
+    if episode is None:
+        raise NothingThere(f"no episode {episode_id!r} is stored")
+    answers = {
+        "episodes": _asked(ask, questions.episodes(window)),
+        "verdicts": _asked(ask, questions.verdicts(window)),
+    }
+    return _with_series(ask, Night(window, episode, episode.asset, 1, answers))
 
 
 def second_of(text: str) -> float:
     """Return unix seconds of a time as the tables write it."""
     return _moment(text)
+
+
+def _with_series(ask: Ask, night: Night) -> Night:
+    """Return `night` with price and forced USD over time, thinned to POINTS."""
+    window, asset = night.window, night.asset
+    step_s = max(1, round((_moment(window.until) - _moment(window.since)) / POINTS))
+    series = {
+        "prices": _asked(ask, questions.prices(window, asset, step_s)),
+        "forced": _asked(ask, questions.forced(window, asset, step_s)),
+    }
+    return night._replace(step_s=step_s, answers=night.answers | series)
 
 
 def _asked(ask: Ask, sql: str) -> Answer:

@@ -151,16 +151,20 @@ def _is_nonsense(record: logging.LogRecord) -> bool:
     return isinstance(problem, HttpProcessingError)
 
 
-def guard(app: web.Application, loopback: bool, refuse: Refuse, page: str = "") -> None:
+def guard(
+    app: web.Application, loopback: bool, refuse: Refuse, page: str = "", shown: str = ""
+) -> None:
     """Have `app` refuse what other pages send, and keep browsers from guessing what it answers.
 
-    A link of another's may open `page`, which holds no data.
+    A link of another's may open `page`, which holds no data, and its page may show what lies below
+    `shown`, whose addresses nobody guesses.
     """
 
     @web.middleware
     async def check(request: web.Request, handler: _Handler) -> web.StreamResponse:
         asked = request.headers
-        if request.path == page and _opens(request):
+        is_shown = bool(shown) and request.method == "GET" and request.path.startswith(shown)
+        if is_shown or (request.path == page and _opens(request)):
             problem = why_foreign({"Host": asked.get("Host", "")}, loopback)
         else:
             problem = why_foreign(asked, loopback)

@@ -80,9 +80,13 @@ class EndpointError(Exception):
 
 
 class Pages(Protocol):
-    """Pages that are served beside the endpoint; a link of another's may open `address`."""
+    """Pages that are served beside the endpoint; a link of another's may open `address`.
+
+    Other pages may show what lies below `shown`.
+    """
 
     address: str
+    shown: str
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes."""
@@ -97,8 +101,10 @@ class Endpoint:
         self._handlers = _Handlers(reader, token)
         self._reader = reader
         app = web.Application(client_max_size=MAX_SQL_BYTES)
-        page = pages.address if pages else ""
-        connections.guard(app, is_loopback(host), lambda why: _failure(refuse(why), {}), page)
+        open_to_others = (pages.address, pages.shown) if pages else ()
+        connections.guard(
+            app, is_loopback(host), lambda why: _failure(refuse(why), {}), *open_to_others
+        )
         app.router.add_get("/ping", _ping)
         app.router.add_route("*", "/", self._handlers.handle)
         if pages:

@@ -5,8 +5,9 @@ import ssl
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
@@ -69,6 +70,18 @@ def answer(
         return bytes(reader.run(sql, fmt).body)
     with closing(Reader(path)) as one:
         return bytes(one.run(sql, fmt).body)
+
+
+@contextmanager
+def asking(
+    url: str, data_dir: str | Path, token: str, tls: Mapping[str, str], fmt: str
+) -> Iterator[partial[str]]:
+    """Yield `query` on one database; one reader of an embedded one serves all that is asked."""
+    path = chdb_path(url, data_dir)
+    with closing(Reader(path)) if path else nullcontext() as reader:
+        yield partial(
+            query, fmt=fmt, url=url, data_dir=data_dir, token=token, tls=tls, reader=reader
+        )
 
 
 def _serving(data_dir: Path) -> str | None:

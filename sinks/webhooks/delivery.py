@@ -14,13 +14,16 @@ from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
 import aiohttp
+import msgspec
 import orjson
 from aiohttp.abc import AbstractResolver
 
 from schemas import metrics
 from schemas.redact import redacted
+from sinks.alerts import targets
 from sinks.alerts.targets import CONTENT_TYPE, PERMANENT, telegram
-from sinks.webhooks import smtp
+from sinks.alerts.targets.part import Part
+from sinks.webhooks import pictures, smtp
 from sinks.webhooks.body import probe_message, probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
@@ -39,6 +42,8 @@ MAX_PAUSE_US = 24 * HOUR_US
 TIMEOUT_S = 15.0
 #: How long a new alert may lie before the deliverer looks.
 POLL_S = 0.05
+#: The same of a picture.
+SHOW_S = 0.5
 
 #: Bytes of an answer that are read, where any are.
 BODY_READ = 4_096
@@ -115,14 +120,34 @@ async def post(
     """Make one attempt, signed at `ts_unix` (seconds UTC)."""
     body = endpoint.filled(body)
     headers = sign(endpoint.secret, webhook_id, ts_unix, body) if endpoint.secret else {}
+    return await _sent(endpoint, session, body, headers, ts_unix)
+
+
+async def post_picture(
+    endpoint: Endpoint, session: aiohttp.ClientSession, content: bytes | list[Part], ts_unix: int
+) -> Answer:
+    """Make one attempt to show a picture."""
+    if isinstance(content, bytes):
+        return await _sent(endpoint, session, content, {}, ts_unix)
+    form = pictures.form(content)
+    return await _sent(endpoint, session, form, {"content-type": form.content_type}, ts_unix)
+
+
+async def _sent(
+    endpoint: Endpoint,
+    session: aiohttp.ClientSession,
+    body: bytes | aiohttp.MultipartWriter,
+    headers: dict[str, str],
+    ts_unix: int,
+) -> Answer:
+    url = endpoint.post_url if isinstance(body, bytes) else endpoint.upload_url
     try:
         if endpoint.target == "email":
+            assert isinstance(body, bytes)
             return await _mail(endpoint, body)
         # The answer's body is the receiver's to make endless: but for a piece of Telegram's, which
         # says there when to come again, it is never read.
-        async with session.post(
-            endpoint.post_url, data=body, headers=headers, allow_redirects=False
-        ) as response:
+        async with session.post(url, data=body, headers=headers, allow_redirects=False) as response:
             asked, date = (response.headers.get(name, "") for name in ("retry-after", "date"))
             if endpoint.target == "telegram" and response.status == 429:
                 asked = telegram.retry_after(await response.content.read(BODY_READ)) or asked
@@ -187,6 +212,7 @@ class Deliverer:
         jitter: Callable[[], float] = jitter,
         resolver: AbstractResolver | None = None,
         may_send: Callable[[], bool] = lambda: True,
+        draw: pictures.Draw | None = None,
     ) -> None:
         self._endpoints = tuple(endpoints)
         self._outbox = outbox
@@ -197,6 +223,7 @@ class Deliverer:
         self._jitter = jitter
         self._resolver = resolver
         self._may_send = may_send
+        self._drawing = pictures.Drawing(draw)
         self._forgot_us: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -209,6 +236,8 @@ class Deliverer:
         async with asyncio.TaskGroup() as tasks:
             for endpoint in self._endpoints:
                 tasks.create_task(self._serve(endpoint, stop), name=f"webhook {endpoint.name}")
+                if endpoint.target in targets.UPLOADED | targets.LINKED:
+                    tasks.create_task(self._show(endpoint, stop), name=f"shows {endpoint.name}")
             await stop.wait()
 
     async def drain(self, until_idle: bool = False) -> None:
@@ -224,10 +253,19 @@ class Deliverer:
                     self._forget_hourly()
                     await self._sleep(POLL_S)
 
+    async def _show(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
+        """Send pictures beside the words, which so wait for none."""
+        async with open_session(endpoint, self._timeout_s, self._resolver) as session:
+            while not stop.is_set():
+                if not (self._may_send() and await self._show_next(endpoint, session)):
+                    await self._sleep(SHOW_S)
+
     async def _drain(self, endpoint: Endpoint, until_idle: bool) -> None:
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while True:
                 if await self._deliver_next(endpoint, session):
+                    continue
+                if await self._show_next(endpoint, session):
                     continue
                 wait_us = self._outbox.wait_us(endpoint.name)
                 if wait_us is None or not until_idle:
@@ -240,6 +278,19 @@ class Deliverer:
             return False
         ts_unix = self._clock() // SECOND_US
         answer = await post(endpoint, session, delivery.webhook_id, delivery.body, ts_unix)
+        self._settle(delivery, answer)
+        return True
+
+    async def _show_next(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> bool:
+        delivery = self._outbox.due(endpoint.name, pictures=True)
+        if delivery is None:
+            return False
+        try:
+            content = await self._drawing.content(endpoint, delivery.body)
+        except (pictures.NotDrawn, msgspec.MsgspecError) as problem:
+            self._settle(delivery, Answer(error=redacted(str(problem))[:ERROR_KEPT]))
+            return True
+        answer = await post_picture(endpoint, session, content, self._clock() // SECOND_US)
         self._settle(delivery, answer)
         return True
 
@@ -260,14 +311,15 @@ class Deliverer:
         asked_us = answer.pause_us if answer.status in _THROTTLING else 0
         if asked_us:
             self._outbox.hold(delivery.endpoint, asked_us)
-        if delivery.attempts >= len(self._waits) or self._is_permanent(delivery, answer):
+        waits = pictures.RETRY_WAITS_S if delivery.action == "picture" else self._waits
+        if delivery.attempts >= len(waits) or self._is_permanent(delivery, answer):
             self._outbox.mark_dead(delivery, str(answer))
             _count(delivery, "dead")
             log.error("gave up %s to %s: %s", delivery.webhook_id, delivery.endpoint, answer)
             return
         _count(delivery, "failed")
         metrics.RETRIES.labels("webhook").inc()
-        planned_us = int(self._waits[delivery.attempts] * self._jitter() * SECOND_US)
+        planned_us = int(waits[delivery.attempts] * self._jitter() * SECOND_US)
         wait_us = max(planned_us, asked_us)
         self._outbox.mark_retry(delivery, wait_us, str(answer))
         pause_s = wait_us // SECOND_US

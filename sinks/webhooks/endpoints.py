@@ -92,6 +92,16 @@ class Endpoint(msgspec.Struct, frozen=True):
         return str(URL(self.url).without_query_params(_NEEDS.get(self.target, "")))
 
     @property
+    def upload_url(self) -> str:
+        """The URL that pictures are uploaded to."""
+        url = URL(self.post_url)
+        return (
+            str(url.with_name("sendPhoto").with_query(url.query))
+            if self.target == "telegram"
+            else str(url)
+        )
+
+    @property
     def name(self) -> str:
         """Its name in the outbox and in logs: the host, and a hash instead of the path."""
         return f"{URL(self.url).host}-{natural_id(self.url)[:8]}"

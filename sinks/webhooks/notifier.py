@@ -16,6 +16,7 @@ from sinks.alerts import digest, routing
 from sinks.alerts.message import Message, message_of
 from sinks.alerts.routing import Notification
 from sinks.alerts.rules import Rule, Rules
+from sinks.webhooks import pictures
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.writing import Writing
@@ -35,14 +36,20 @@ class Channel(NamedTuple):
 
 
 class Notifier:
-    """Takes alerts in for `endpoints`, by `rules`; `names` are theirs in the outbox."""
+    """Takes alerts in for `endpoints`, by `rules`; `names` are theirs in the outbox.
 
-    def __init__(self, endpoints: Sequence[Endpoint], rules: Rules | None = None) -> None:
+    `token` is the board's, for links to its pictures.
+    """
+
+    def __init__(
+        self, endpoints: Sequence[Endpoint], rules: Rules | None = None, token: str = ""
+    ) -> None:
         rules = rules or Rules()
         self.names = frozenset(endpoint.name for endpoint in endpoints)
         self._alone = [e for e in endpoints if e.target == "every"]
         self._channels: dict[str, Channel] = {}
-        self._links = (rules.board, rules.picture)
+        self._links = (rules.board, rules.picture, token)
+        self._draws = rules.pictures
         self._endpoints = tuple(endpoints)
         for endpoint in endpoints:
             if endpoint.target != "every":
@@ -82,8 +89,9 @@ class Notifier:
                 later = _later(notification, passing)
                 for endpoint in channel.endpoints:
                     if notification.action != "digest" or endpoint.target not in _PAGERS:
-                        body = endpoint.body(message)
+                        body = endpoint.body(pictures.words(endpoint, message, self._draws))
                         writing.tell(later, endpoint.name, body, message.title, endpoint.target)
+                        pictures.put(writing, endpoint, later, message, self._draws)
                 for rule in passing:
                     self._escalate(writing, rule, notification, message)
         writing.keep_routing(channel.name, msgspec.msgpack.encode(state))

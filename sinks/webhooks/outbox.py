@@ -48,7 +48,7 @@ MOST_STEPS = 100_000
 #: The most that a restart adds to outbox time, longer than any pause between attempts.
 LONGEST_GAP_US = 2 * DAY_US
 
-_COLUMNS = "webhook_id, endpoint, body, state, attempts, next_attempt_us, last_error"
+_COLUMNS = "webhook_id, endpoint, body, state, attempts, next_attempt_us, last_error, action"
 _HOLD = "coalesce((SELECT hold_until_us FROM endpoints e WHERE e.endpoint = d.endpoint), 0)"
 # Nobody tries these any more: dead, or waiting for an endpoint that is not configured.
 _UNSENT = (
@@ -78,6 +78,7 @@ class Delivery(NamedTuple):
     attempts: int
     next_attempt_us: int
     last_error: str
+    action: str = ""
 
 
 class Outbox:
@@ -156,20 +157,21 @@ class Outbox:
         with self._lock, self._db:
             yield self._db, self.now_us() - self._wall()
 
-    def due(self, endpoint: str) -> Delivery | None:
+    def due(self, endpoint: str, pictures: bool = False) -> Delivery | None:
         """Return the next delivery due to `endpoint` (its name), new alerts before retries.
 
-        What tells of one event goes in order: nothing before what was put earlier.
+        What tells of one event goes in order: nothing before what was put earlier. Words alone, or
+        `pictures` alone, for which no words wait.
         """
         now_us = self.now_us()
         rows = self._select(
             f"SELECT {_COLUMNS} FROM deliveries d WHERE endpoint = ? AND state = 'pending' "
-            f"AND next_attempt_us <= ? AND {_HOLD} <= ? "
+            f"AND next_attempt_us <= ? AND {_HOLD} <= ? AND (action = 'picture') = ? "
             "AND NOT EXISTS (SELECT 1 FROM deliveries b WHERE b.endpoint = d.endpoint "
             "AND b.event = d.event AND b.event <> '' AND b.state = 'pending' "
-            "AND b.action <> 'reminder' AND b.rowid < d.rowid) "
+            "AND b.action NOT IN ('reminder', 'picture') AND b.rowid < d.rowid) "
             "ORDER BY attempts, next_attempt_us, rowid LIMIT 1",
-            (endpoint, now_us, now_us),
+            (endpoint, now_us, now_us, pictures),
         )
         return rows[0] if rows else None
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sinks.webhooks.delivery import Deliverer
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.pictures import Draw
 
 #: How often the thread looks whether it is to end, seconds.
 LOOK_S = 0.05
@@ -19,6 +20,7 @@ def delivering(
     outbox: Outbox,
     drained: Callable[[], bool] = lambda: False,
     may_send: Callable[[], bool] = lambda: True,
+    draw: Draw | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Deliver in a thread while `may_send()`; yield what raises the error that ended it.
 
@@ -29,7 +31,7 @@ def delivering(
 
     def deliver() -> None:
         try:
-            deliverer = Deliverer(endpoints, outbox, may_send=may_send)
+            deliverer = Deliverer(endpoints, outbox, may_send=may_send, draw=draw)
             asyncio.run(_deliver(deliverer, ended, drained, may_send))
         except BaseException as problem:
             while isinstance(problem, BaseExceptionGroup):

@@ -99,13 +99,13 @@ class Writing:
         """Add what `endpoint` (its name) is told, in the place of what still waits under its id.
 
         What waits of the same event is due now, so that it goes before; at the end of an event
-        nobody is reminded of it.
+        nobody is reminded of it, nor shown how it began.
         """
         state, error = self._state_of(endpoint)
         if notification.action == "reminder":
             if self._is_taken(notification.key):
                 return
-        else:
+        elif notification.action != "picture":
             self._hasten(notification, endpoint)
         due_us = self._now_us + notification.wait_us
         of_event = (notification.key, notification.action, notification.why)
@@ -137,12 +137,12 @@ class Writing:
         of_event = "endpoint = ? AND event = ? AND state = 'pending'"
         self._db.execute(
             f"UPDATE deliveries SET next_attempt_us = ? WHERE {of_event} AND attempts = 0 "
-            "AND action <> 'reminder' AND webhook_id <> ? AND next_attempt_us > ?",
+            "AND action NOT IN ('reminder', 'picture') AND webhook_id <> ? AND next_attempt_us > ?",
             (self._now_us, endpoint, notification.key, notification.notification_id, self._now_us),
         )
         if notification.action == "resolve":
             self._db.execute(
-                f"DELETE FROM deliveries WHERE {of_event} AND action = 'reminder'",
+                f"DELETE FROM deliveries WHERE {of_event} AND action IN ('reminder', 'picture')",
                 (endpoint, notification.key),
             )
             self._db.execute("DELETE FROM taken WHERE event = ?", (notification.key,))

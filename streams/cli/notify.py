@@ -18,6 +18,7 @@ from streams.cli.stage import stage
 @option("webhook_urls")
 @option("webhook_allow_private")
 @option("alert_rules")
+@option("clickhouse_url")
 @watched
 def notify(**given: Any) -> None:
     """Tell receivers of events, signed, retried until they are taken.
@@ -36,17 +37,17 @@ def notify(**given: Any) -> None:
     from sinks.webhooks.worker import delivering
     from streams.kafka import clients, lag, worker_names
     from streams.kafka.rejoin import rejoining
-    from streams.run.webhooks import receivers
+    from streams.run.webhooks import drawing, receivers
 
     with stage(given, before=receivers) as settings:
         path = Path(settings.data_dir) / "outbox.sqlite"
         stop, ours = stopping(), Turn()
         try:
-            endpoints, notifier = receivers(settings)
+            (endpoints, notifier), draw = receivers(settings), drawing(settings)
             with (
                 Outbox(path) as outbox,
                 contextlib.ExitStack() as stack,
-                delivering(endpoints, outbox, may_send=ours.may_send) as check,
+                delivering(endpoints, outbox, may_send=ours.may_send, draw=draw) as check,
             ):
                 worker = worker_names.claim(settings.data_dir, "notify")
                 conf = clients.consumer_conf(settings, "notify", worker)

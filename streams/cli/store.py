@@ -1,9 +1,8 @@
 """The ClickHouse that a command's settings name: its client, and what answers a query."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from streams.process import health
@@ -35,22 +34,10 @@ def client_when_there(settings: Settings, stopping: Callable[[], bool]) -> Any:
     return clickhouse.open_when_there(settings.clickhouse_url, settings.data_dir, tls, wait)
 
 
-@contextlib.contextmanager
-def asking(settings: Settings) -> Iterator[Any]:
-    """Yield what answers a query; one reader of an embedded database serves them all."""
-    from sinks.clickhouse.client import chdb_path
-    from sinks.sql.query import query
-    from sinks.sql.reader import Reader
+def asking(settings: Settings) -> AbstractContextManager[Any]:
+    """Return what yields an answer to each query; one reader of an embedded database serves all."""
+    from sinks.sql import query
 
-    path = chdb_path(settings.clickhouse_url, settings.data_dir)
-    with contextlib.ExitStack() as stack:
-        reader = stack.enter_context(contextlib.closing(Reader(path))) if path else None
-        yield partial(
-            query,
-            fmt="JSONCompactEachRow",
-            url=settings.clickhouse_url,
-            data_dir=settings.data_dir,
-            token=settings.http_token,
-            tls=clickhouse_tls(settings),
-            reader=reader,
-        )
+    tls = clickhouse_tls(settings)
+    given = (settings.clickhouse_url, settings.data_dir, settings.http_token, tls)
+    return query.asking(*given, fmt="JSONCompactEachRow")

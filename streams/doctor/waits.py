@@ -62,7 +62,7 @@ def checks(rows: Sequence[Attendance]) -> Iterator[Verdict]:
 
 def _of_producer(topic: str, producer: str, rows: list[Attendance]) -> Verdict:
     last = min((row.ts_last for row in rows if row.ts_last is not None), default=None)
-    at = "has said nothing yet" if last is None else f"is at {moment(last)}"
+    at = "has said nothing yet" if last is None else f"is at {moment(last)} UTC"
     who = f"{producer} on {topic}" if producer != NOBODY else f"whoever should speak on {topic}"
     next_step = _MEND.get(rows[0].standing, f"start {producer} again, or look why it is behind")
     if held_back := sorted({name for row in rows for name in row.holds_back}):

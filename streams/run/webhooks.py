@@ -3,29 +3,47 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from schemas.findings import Alert
 from sinks.alerts.rules import load_rules
 from sinks.clickhouse.client import Writer
+from sinks.report.picture import picture, why_not_drawn
+from sinks.sql.query import asking
 from sinks.webhooks import steps
 from sinks.webhooks.endpoints import Endpoint, parse_endpoints
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.outbox_file import explained
+from sinks.webhooks.pictures import Draw
 from sinks.webhooks.worker import delivering
-from streams.process.settings import Settings
+from streams.process.settings import Settings, clickhouse_tls
 
 
 def receivers(settings: Settings) -> tuple[list[Endpoint], Notifier]:
     """Return whom the settings name, and what takes alerts in for them.
 
-    Raises ValueError, which names what of the endpoints or rules cannot be used.
+    Raises ValueError, which names what of the endpoints or rules cannot be used, or drawn.
     """
     allowed = settings.webhook_allow_private.replace(",", " ").split()
     endpoints = parse_endpoints(settings.webhook_urls, allowed)
-    return endpoints, Notifier(endpoints, load_rules(settings.alert_rules))
+    rules = load_rules(settings.alert_rules)
+    if rules.pictures and (why := why_not_drawn()):
+        raise ValueError(f"{settings.alert_rules} asks for pictures, but {why}")
+    return endpoints, Notifier(endpoints, rules, settings.http_token)
+
+
+def drawing(settings: Settings) -> Draw | None:
+    """Return what draws an episode from the store, None where the rules ask for no pictures."""
+    return partial(_draw, settings) if load_rules(settings.alert_rules).pictures else None
+
+
+def _draw(settings: Settings, episode_id: str) -> bytes:
+    url, token = settings.clickhouse_url, settings.http_token
+    with asking(url, settings.data_dir, token, clickhouse_tls(settings), "JSONCompact") as ask:
+        return picture(ask, episode_id)
 
 
 def store_steps(settings: Settings, data_dir: Path, writer: Writer) -> None:
@@ -55,11 +73,11 @@ def outgoing(settings: Settings, data_dir: Path, stop: Callable[[], object]) -> 
     if not endpoints:
         yield Outgoing(lambda alert: None, lambda writer: None)
         return
-    path = data_dir / "outbox.sqlite"
+    path, draw = data_dir / "outbox.sqlite", drawing(settings)
     try:
         with (
             Outbox(path) as outbox,
-            delivering(endpoints, outbox, drained=lambda: not stop()) as check,
+            delivering(endpoints, outbox, drained=lambda: not stop(), draw=draw) as check,
         ):
 
             def keep(alert: Alert) -> None:

@@ -113,13 +113,14 @@ def test_a_picture_goes_where_a_channel_takes_one_and_is_of_a_cascade_alone():
     [notification, *_] = routing.step(routing.State(), alert("BTC"))
     message = message_of(notification, picture="https://board.example/{episode}.png")
     assert message.picture == "https://board.example/e-BTC.png"
-    slack = json.loads(targets.body("slack", message))
-    assert slack["blocks"][-1]["image_url"] == message.picture
-    assert slack["blocks"][-1]["alt_text"]
+    assert message.picture not in targets.body("slack", message).decode()
+    [image] = json.loads(targets.slack.picture(message))["blocks"]
+    assert (image["image_url"], image["alt_text"]) == (message.picture, message.title)
     discord = json.loads(targets.body("discord", message))
     assert discord["embeds"][0]["image"] == {"url": message.picture}
     assert json.loads(targets.body("pagerduty", message))["images"][0]["src"] == message.picture
-    assert len(json.loads(targets.body("slack", message_of(notification)))["blocks"]) == 2
+    unsafe = message_of(notification, picture="http://board.example/{episode}.png")
+    assert json.loads(targets.body("pagerduty", unsafe))["images"] == []
     [silent, *_] = routing.step(routing.State(), alert("", kind="feed.silent"))
     assert message_of(silent, picture="https://board.example/{episode}.png").picture == ""
 

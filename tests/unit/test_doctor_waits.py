@@ -19,7 +19,7 @@ def test_who_holds_others_back_is_named_once_with_whom_and_how_far_it_has_come()
     [verdict] = waits.checks([*rows, row(producer="okx")])
     assert (verdict.check, verdict.state) == ("waits", "look")
     assert verdict.what == (
-        "bars, whale_transfers wait for bybit on liquidations, which is at 2025-11-21 00:00:00"
+        "bars, whale_transfers wait for bybit on liquidations, which is at 2025-11-21 00:00:00 UTC"
     )
     assert verdict.next_step == "start bybit again, or look why it is behind"
 

@@ -12,6 +12,7 @@ from sinks.alerts.targets import (
     standard,
     telegram,
 )
+from sinks.alerts.targets.part import Part
 
 #: What `body` makes.
 FORMS = (
@@ -26,6 +27,9 @@ PERMANENT: dict[str, frozenset[int]] = {
     "alertmanager": frozenset({400}),
     "email": frozenset(range(500, 600)),
 }
+#: What takes a picture in a message of its own: drawn and uploaded, or by a link to it.
+UPLOADED = frozenset({"discord", "telegram", "email"})
+LINKED = frozenset({"slack"})
 #: The media type of what is posted, JSON where none is named.
 CONTENT_TYPE = {"cloudevents": "application/cloudevents+json"}
 
@@ -53,6 +57,16 @@ def body(target: str, message: Message, parameter: str = PLACEHOLDER) -> bytes:
         sender, *receivers = parameter.split()
         return mail.body(message, sender, receivers)
     return _BODIES[target](message)
+
+
+def picture(target: str, message: Message, parameter: str, png: bytes) -> bytes | list[Part]:
+    """Return what shows `png` to a receiver that takes uploads: a form's parts, or a whole mail."""
+    if target == "telegram":
+        return telegram.picture(message, parameter, png)
+    if target == "email":
+        sender, *receivers = parameter.split()
+        return mail.picture(message, sender, receivers, png)
+    return discord.picture(message, png)
 
 
 _BODIES = {

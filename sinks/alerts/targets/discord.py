@@ -15,8 +15,11 @@ import orjson
 
 from sinks.alerts.message import Message, utc
 from sinks.alerts.targets.clip import clip, clip_escaped, units
+from sinks.alerts.targets.part import PNG, Part
 
 TITLE, DESCRIPTION, QUERY = 256, 4_096, 500
+#: SUPPRESS_NOTIFICATIONS: a picture wakes nobody, the words before it did.
+_QUIETLY = 1 << 12
 _COLOR = {"critical": 0xED4245, "warning": 0xFAA61A, "info": 0x5865F2}
 _RESOLVED = 0x57F287
 _SPECIAL = re.compile(r"[\\*_~`|>#\[\]()<@:-]")
@@ -40,3 +43,18 @@ def body(message: Message) -> bytes:
     if message.picture:
         embed["image"] = {"url": message.picture}
     return orjson.dumps({"embeds": [embed], "allowed_mentions": {"parse": []}})
+
+
+def picture(message: Message, png: bytes) -> list[Part]:
+    """Return what shows a picture, as the parts of a form."""
+    embed: dict[str, Any] = {
+        "title": clip_escaped(message.title, TITLE, _SPECIAL, _BY),
+        "image": {"url": f"attachment://{PNG}"},
+    }
+    if message.link:
+        embed["url"] = message.link
+    payload = {"embeds": [embed], "allowed_mentions": {"parse": []}, "flags": _QUIETLY}
+    return [
+        Part("payload_json", orjson.dumps(payload), "application/json"),
+        Part("files[0]", png, "image/png", PNG),
+    ]

@@ -27,6 +27,8 @@ def body(message: Message, routing_key: str) -> bytes:
 
 
 def _event(message: Message, routing_key: str, data: dict[str, Any]) -> dict[str, Any]:
+    # One that is no https link would have the whole event refused.
+    shown = message.picture if message.picture.startswith("https://") else ""
     links = [{"href": message.link, "text": "board"}] if message.link else []
     return {
         "routing_key": routing_key,
@@ -42,6 +44,6 @@ def _event(message: Message, routing_key: str, data: dict[str, Any]) -> dict[str
             "custom_details": data,
         },
         "links": links,
-        "images": [{"src": message.picture, "alt": "the episode"}] if message.picture else [],
+        "images": [{"src": shown, "alt": "the episode"}] if shown else [],
         "client": "undertow",
     }
