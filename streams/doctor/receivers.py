@@ -8,6 +8,7 @@ from pathlib import Path
 from yarl import URL
 
 from sinks.alerts.rules import RulesError, load_rules
+from sinks.report.picture import why_not_drawn
 from sinks.webhooks.endpoints import Endpoint, parse_endpoints
 from sinks.webhooks.guard import refusal
 from sinks.webhooks.notifier import names_of
@@ -41,6 +42,10 @@ def rules(settings: Settings, endpoints: list[Endpoint]) -> Iterator[Verdict]:
     except RulesError as problem:
         yield broken("rules", str(problem), "mend the file, or unset UNDERTOW_ALERT_RULES")
         return
+    if loaded.pictures and (why := why_not_drawn()):
+        yield broken(
+            "rules", f"they ask for pictures, but {why}", "install it, or pictures = false"
+        )
     names = {name for endpoint in endpoints for name in names_of(endpoint)}
     meant = {name for rule in loaded.rule for name in (*rule.to, *rule.escalate_to)}
     if strangers := sorted(meant - names):

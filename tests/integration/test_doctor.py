@@ -145,6 +145,17 @@ def test_rules_for_nobody_are_named_with_who_there_is(tmp_path: Path) -> None:
     assert "slack" in mend.split(", ")
 
 
+def test_pictures_that_nothing_can_draw_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.report.picture.find_spec", lambda _: None)
+    rules = tmp_path / "rules.toml"
+    rules.write_text("pictures = true\n")
+    [(what, mend)] = named(examined(alert_rules=str(rules)), "rules")
+    assert "matplotlib is not installed" in what
+    assert mend == "install it, or pictures = false"
+
+
 def test_a_receiver_that_is_gone_for_good_is_named_with_how_to_let_it_in_again(
     tmp_path: Path,
 ) -> None:
