@@ -13,7 +13,7 @@ class NoPicture(Exception):
 def why_not_drawn() -> str | None:
     """Return what is missing for drawing at all, None where nothing is."""
     if find_spec("matplotlib") is None:
-        return "matplotlib is not installed: pip install 'undertow[evaluate]'"
+        return "matplotlib is not installed: `make evaluate` brings it, or pip install matplotlib"
     return None
 
 

@@ -54,13 +54,13 @@ def calibrate(
 
     Every alarm in the history counts as false but those near cascades named in --known: with
     unnamed cascades in it, thresholds come out too high rather than too low. All other
-    parameters are taken over from UNDERTOW_PARAMS. Needs pip install 'undertow[evaluate]'.
+    parameters are taken over from UNDERTOW_PARAMS.
 
     \b
     undertow calibrate --source my-recording/ --budget 0.5 --out fitted.json
     """
-    fit, labelled = _parts()
     from streams.core.params import ParamsError
+    from streams.evaluate import fit, labelled
     from streams.process.params_file import load_params
     from streams.sources.lines import SourceError
 
@@ -74,16 +74,6 @@ def calibrate(
     out.write_bytes(msgspec.json.format(msgspec.json.encode(made.params)) + b"\n")
     _show(made, Console(width=None if sys.stdout.isatty() else 110))
     click.echo(f"{out}: use it with UNDERTOW_PARAMS={out}", err=True)
-
-
-def _parts() -> Any:
-    try:
-        from streams.evaluate import fit, labelled
-    except ImportError as missing:
-        raise Refused(
-            f"{missing.name} is not installed: pip install 'undertow[evaluate]'"
-        ) from None
-    return fit, labelled
 
 
 def _recorded(path: Path) -> Any:

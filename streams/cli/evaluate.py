@@ -58,7 +58,7 @@ def evaluate(
 
     Thresholds come from some seeds, figures from others. Writes OUT/evaluate.json and
     OUT/evaluate.html. It is a measurement: a missed bar is no error unless --strict. Needs
-    6 GB of memory and numba: pip install 'undertow[evaluate]'.
+    6 GB of memory and matplotlib (`make evaluate` brings it).
 
     With --input the product itself is run over a recording, and rivals on the same orders,
     beside what its truth.ndjson says of cascades; `undertow simulate` writes such a folder.
@@ -105,7 +105,7 @@ def _parts() -> Any:
         from streams.simulate.market import params
     except ImportError as missing:
         raise Refused(
-            f"{missing.name} is not installed: pip install 'undertow[evaluate]'"
+            f"{missing.name} is not installed: `make evaluate` brings it, or pip install matplotlib"
         ) from None
     return run, protocol, params
 

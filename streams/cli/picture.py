@@ -32,7 +32,7 @@ def picture(
     """Draw the largest cascade of an asset: price, forced dollars, score against threshold.
 
     SOURCE is a recording; without it a night is generated. The same source gives the same
-    picture, byte for byte with the same matplotlib. Needs `pip install -e '.[evaluate]'`.
+    picture, byte for byte with the same matplotlib. Needs matplotlib (`make evaluate` brings it).
 
     \b
     undertow picture --hours 8 --asset BTC --out night.svg
@@ -41,7 +41,7 @@ def picture(
     try:
         from streams.evaluate import plots
     except ImportError as problem:
-        raise Refused(f"{problem}: pip install -e '.[evaluate]'") from None
+        raise Refused(f"{problem}: `make evaluate` brings it, or pip install matplotlib") from None
     from streams.evaluate.picture import largest, of_asset
 
     try:

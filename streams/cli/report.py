@@ -28,7 +28,7 @@ def report(episode: str, since: str, until: str, out: Path, **given: Any) -> Non
 
     EPISODE is an id from the view `episodes`: the time around it. Without one it is the window,
     or the last 24 h of the data. The same night gives the same bytes, with the same matplotlib.
-    Needs `pip install -e '.[evaluate]'`.
+    Needs matplotlib (`make evaluate` brings it).
 
     \b
     undertow report
@@ -37,7 +37,7 @@ def report(episode: str, since: str, until: str, out: Path, **given: Any) -> Non
     try:
         from sinks.report import charts, page
     except ImportError as problem:
-        raise Refused(f"{problem}: pip install -e '.[evaluate]'") from None
+        raise Refused(f"{problem}: `make evaluate` brings it, or pip install matplotlib") from None
     from sinks.report.night import NothingThere, read
     from sinks.sql.protocol import QueryError
 

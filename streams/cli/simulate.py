@@ -9,7 +9,6 @@ import click
 import orjson
 
 from schemas.codec import encode
-from streams.cli.options import Refused
 
 PRESETS = ("normal", "nov", "oct10")
 FEEDS = (
@@ -37,18 +36,14 @@ def simulate(
     """Write a simulated market's raw topics and its truth into the folder OUT.
 
     `undertow run --source OUT` reads the topics; truth.ndjson is for scoring alone. The same
-    options give the same bytes. Needs numba: pip install 'undertow[evaluate]'.
+    options give the same bytes.
 
     \b
     undertow simulate --preset oct10 --days 1 --out market/
     """
-    try:
-        from streams.simulate.market import chain, core, emit, params, truth
-        from streams.simulate.market.feeds import RULES
-    except ImportError as missing:
-        raise Refused(
-            f"{missing.name} is not installed: pip install 'undertow[evaluate]'"
-        ) from None
+    from streams.simulate.market import chain, core, emit, params, truth
+    from streams.simulate.market.feeds import RULES
+
     market, rule = params.preset(preset), RULES[feeds]
     wrong = emit.Faults() if faults else emit.NO_FAULTS
     tape = core.run(market, seed, days)
