@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from sinks.clickhouse.client import Intents, Writer
+from sinks.clickhouse.client import Writer
+from sinks.clickhouse.intents import Intents
 from sinks.kafka import consumer
 from sinks.kafka.membership import Membership
 

@@ -1,18 +1,21 @@
 """A batch that ClickHouse refuses is taken apart, until only what it refuses is left.
 
-    whole ──refused──> by the table's partitions, under the same token
-                            └──one partition refused──> noted, halves under tokens of their own
-                                                            └──one row refused──> noted, refusal
+    whole ──refused──> it says which rows ──> those noted, the rest under a token of its own
+             └──it does not say──> by the table's partitions, under the same token
+                                       └──refused──> noted, halves under tokens of their own
+                                                         └──one row refused──> noted, refusal
 
 ClickHouse remembers a token by partition, so any grouping of whole partitions under the batch's
-own token repairs a torn insert. Within a partition a half needs a token of its own, and the
-whole must never be tried again once a half is in: that is noted before the halves are tried, and
-a batch formed again after a crash is taken apart where it was. A refused insert may have landed
-before, unheard: a part whose rows are all in is not written again.
+own token repairs a torn insert. Within a partition a half, or what is left without the rows that
+break a constraint, needs a token of its own, and the whole must never be tried again once such a
+part is in: that is noted before the part is tried, and a batch formed again after a crash is taken
+apart where it was. A refused insert may have landed all the same: a part whose rows are all in is
+not written again.
 """
 
+import hashlib
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +26,7 @@ from schemas import codec
 from schemas.redact import redacted
 from schemas.status import DeadLetter, letter
 from sinks.clickhouse.client import MAX_PARTITIONS, Batch
+from sinks.clickhouse.constraints import Breach
 from sinks.clickhouse.retry import SinkError
 from sinks.clickhouse.rows import Coords, Piece, names_of, partitions_of, trade_table
 
@@ -31,6 +35,10 @@ Indices = NDArray[np.int64]
 NOT_STORED_IN = "not stored in "
 #: The driver ends its words with where it asked, which is nobody else's business.
 _URL = " (for url "
+_CONSTRAINT = 469
+#: Codes of refusals that come before anything is written: None is not the server's.
+_NOTHING_WRITTEN = (None, _CONSTRAINT)
+_BEFORE = "refused by ClickHouse before the sink was started again"
 
 
 class Refusal(NamedTuple):
@@ -41,31 +49,40 @@ class Refusal(NamedTuple):
     reason: str
 
 
+class Written(NamedTuple):
+    """How many rows of a batch are in, those that cannot be, and how many inserts were tried."""
+
+    rows: int
+    refusals: list[Refusal]
+    inserts: int
+
+
 class Insertion(NamedTuple):
     """How one batch is written: `put` an insert, `note` parts that may not be tried whole again.
 
     `stored` says which rows of a batch are in (offset, time and name of each), `known` which
-    parts whoever tried it before has noted; `between` is called between inserts and may raise to
-    leave.
+    parts whoever tried it before has noted, `breach` which rows a refusal is about; `between` is
+    called between inserts and may raise to leave.
     """
 
     put: Callable[[Batch], int]
     stored: Callable[[Batch], Container[tuple[int, int, str]]] = lambda _: frozenset()
-    known: Container[str] = frozenset()
+    known: Collection[str] = frozenset()
     note: Callable[[Sequence[str]], object] = lambda _: None
+    breach: Callable[[Batch, BaseException], Breach | None] = lambda *_: None
     between: Callable[[], object] = lambda: None
 
 
-def insert(batch: Batch, how: Insertion, apart: bool = False) -> tuple[int, list[Refusal]]:
-    """Write a batch; return how many rows are in, and those that cannot be.
+def insert(batch: Batch, how: Insertion) -> Written:
+    """Write a batch, all but what ClickHouse refuses of it.
 
-    `apart` says that it was taken apart before, so the whole is not tried. Raises SinkError
-    when the table or the database is at fault, and what `how.between` raises.
+    The whole is not tried where it was taken apart before. Raises SinkError when the table or
+    the database is at fault, and what `how.between` raises.
     """
     cause = None
-    if not apart:
+    if not how.known:
         try:
-            return how.put(batch), []
+            return Written(how.put(batch), [], 1)
         except SinkError as problem:
             if not problem.splits:
                 raise
@@ -81,78 +98,165 @@ class _Apart:
         self._batch = batch
         self._how = how
         self._cause = cause
+        self._inserts = int(cause is not None)
         offsets = [np.asarray(batch.offsets, np.int64), *(p.offsets for p in batch.pieces)]
+        self._offsets: Indices = np.concatenate(offsets)
         partitions = partitions_of(batch.table, batch.records, batch.pieces)
         # Stable: the rows of one message keep their order, however the batch came together.
-        order = np.lexsort((np.concatenate(offsets), partitions))
+        order = np.lexsort((self._offsets, partitions))
         numbers, starts = np.unique(partitions[order], return_index=True)
         rows = np.split(order, starts[1:])
         self._rows: dict[int, Indices] = dict(zip(numbers.tolist(), rows, strict=True))
-        # The insert that was refused now may have landed before, unheard.
-        stored = how.stored(batch)
-        names = names_of(batch.table, batch.records, batch.pieces)
-        at = np.concatenate(offsets).tolist()
-        self._stored = np.fromiter(
-            ((offset, *name) in stored for offset, name in zip(at, names, strict=True)),
-            np.bool_,
-            len(at),
-        )
-        self._refused: list[tuple[str, Batch, BaseException]] = []
+        # The insert that was refused now may have landed all the same.
+        self._stored = self._those_stored()
+        #: Rows that break a constraint: no insert has them.
+        self._breaking = np.zeros(batch.rows, np.bool_)
+        self._reasons: dict[int, str] = {}
+        self._single: list[str] = []
+        self._answers = True
+        self._recall()
 
-    def all(self) -> tuple[int, list[Refusal]]:
-        rows = self._partitions(sorted(self._rows))
-        fresh = [part for part, _, _ in self._refused if part not in self._how.known]
-        if fresh:
+    def all(self) -> Written:
+        if self._cause is not None:
+            self._leave_out(np.arange(self._batch.rows), self._cause)
+        self._partitions(sorted(self._rows))
+        if self._single:
             # Noted before they are told of: none is ever both a row and a letter.
-            self._how.note(fresh)
-        return rows, [_refusal(batch, cause) for _, batch, cause in self._refused]
+            self._how.note(self._single)
+        refusals = _refusals(self._batch, self._reasons)
+        return Written(self._batch.rows - len(refusals), refusals, self._inserts)
 
-    def _partitions(self, numbers: list[int]) -> int:
-        """Insert some partitions under the batch's own token."""
-        if len(numbers) == 1:
-            return self._part(numbers[0], 0, len(self._rows[numbers[0]]))
-        whole = len(numbers) <= MAX_PARTITIONS and not any(map(self._is_apart, numbers))
-        if whole and self._refusing(np.concatenate([self._rows[n] for n in numbers]), "") is None:
-            return sum(len(self._rows[n]) for n in numbers)
+    def _those_stored(self) -> NDArray[np.bool_]:
+        batch, stored = self._batch, self._how.stored(self._batch)
+        names = names_of(batch.table, batch.records, batch.pieces)
+        at = zip(self._offsets.tolist(), names, strict=True)
+        return np.fromiter(((offset, *name) in stored for offset, name in at), np.bool_, batch.rows)
+
+    def _recall(self) -> None:
+        """Leave out what was noted to break a constraint."""
+        for part in self._how.known:
+            number, _, place = part.partition(":")
+            if place.isdecimal():
+                row = int(self._rows[int(number)][int(place)])
+                self._breaking[row] = True
+                self._reasons[row] = _BEFORE
+
+    def _leave_out(self, rows: Indices, cause: BaseException) -> bool:
+        """Leave out which of `rows`, refused together, break a constraint; say whether any does."""
+        if not self._answers:
+            return False
+        breach = self._how.breach(_picked(self._batch, rows, ""), cause)
+        broken = rows[list(breach.rows)] if breach else rows[:0]
+        broken = broken[~self._stored[broken]]
+        if breach is None or not len(broken):
+            self._answers = getattr(cause, "code", None) != _CONSTRAINT
+            return False
+        self._breaking[broken] = True
+        self._how.note(
+            [
+                f"{number}:{place}"
+                for number, those in self._rows.items()
+                for place in np.flatnonzero(np.isin(those, broken)).tolist()
+            ]
+        )
+        self._reasons |= dict.fromkeys(broken.tolist(), breach.reason)
+        return True
+
+    def _partitions(self, numbers: list[int]) -> None:
+        """Insert partitions, those that are not apart under the batch's own token."""
+        apart = {number for number in numbers if self._is_apart(number)}
+        whole = [number for number in numbers if number not in apart]
+        alone = sorted(apart) if len(whole) > 1 else numbers
+        for number in alone:
+            self._partition(number)
+        if len(whole) > 1:
+            self._together(whole)
+
+    def _together(self, numbers: list[int]) -> None:
+        if len(numbers) <= MAX_PARTITIONS:
+            rows = np.sort(np.concatenate([self._rows[number] for number in numbers]))
+            cause = self._refusing(rows, "")
+            if cause is None:
+                return
+            if self._leave_out(rows, cause):
+                self._partitions(numbers)
+                return
         half = len(numbers) // 2
-        return self._partitions(numbers[:half]) + self._partitions(numbers[half:])
+        self._partitions(numbers[:half])
+        self._partitions(numbers[half:])
 
     def _is_apart(self, number: int) -> bool:
-        return _part(number, 0, len(self._rows[number])) in self._how.known
+        whole = self._part(number, 0, len(self._rows[number]))
+        return whole in self._how.known or bool(self._breaking[self._rows[number]].any())
 
-    def _part(self, number: int, first: int, last: int) -> int:
-        """Insert some rows of one partition."""
-        part = _part(number, first, last)
-        rows = self._rows[number][first:last]
-        is_whole = last - first == len(self._rows[number])
-        cause: BaseException | None = None
-        if part not in self._how.known:
-            tried = self._cause if is_whole and len(self._rows) == 1 else None
-            tried = None if self._stored[rows].all() else tried
-            cause = tried or self._refusing(rows, "" if is_whole else part)
-            if cause is None:
-                return last - first
-        if last - first == 1:
-            known = ValueError("refused by ClickHouse before the sink was started again")
-            self._refused.append((part, _picked(self._batch, rows, part), cause or known))
-            return 0
-        if cause is not None:
-            self._how.note([part])
-        half = (first + last) // 2
-        return self._part(number, first, half) + self._part(number, half, last)
+    def _partition(self, number: int) -> None:
+        """Insert the rows of one partition, and halves of what is refused, level by level."""
+        spans = [(0, len(self._rows[number]))]
+        while spans:
+            refused = [
+                (first, last) for first, last in spans if not self._lands(number, first, last)
+            ]
+            parts = [self._part(number, first, last) for first, last in refused]
+            fresh = [part for part in parts if part not in self._how.known]
+            if fresh:
+                self._how.note(fresh)
+            spans = [
+                half
+                for first, last in refused
+                for half in ((first, (first + last) // 2), ((first + last) // 2, last))
+            ]
+
+    def _lands(self, number: int, first: int, last: int) -> bool:
+        """Insert some rows of one partition; False leaves them to be halved.
+
+        One row alone is in or refused.
+        """
+        while True:
+            part = self._part(number, first, last)
+            rows = self._rows[number][first:last]
+            rows = np.sort(rows[~self._breaking[rows]])
+            is_whole = len(rows) == len(self._rows[number])
+            cause: BaseException | None = None
+            if not len(rows):
+                return True
+            if part not in self._how.known:
+                cause = self._refusing(rows, "" if is_whole else part)
+                if cause is None:
+                    return True
+                if self._leave_out(rows, cause):
+                    continue
+            if last - first > 1:
+                return False
+            self._reasons[int(rows[0])] = str(cause) if cause else _BEFORE
+            if cause:
+                self._single.append(part)
+            return True
 
     def _refusing(self, rows: Indices, part: str) -> BaseException | None:
         """Try to insert some rows; return why that cannot be, None when they are in."""
         if self._stored[rows].all():
             return None
         self._how.between()
+        if self._cause is not None and len(rows) == self._batch.rows:
+            return self._cause
+        self._inserts += 1
         try:
-            self._how.put(_picked(self._batch, np.sort(rows), part))
+            self._how.put(_picked(self._batch, rows, part))
         except SinkError as problem:
             if not problem.splits:
                 raise
-            return problem.cause
+            if getattr(problem.cause, "code", None) not in _NOTHING_WRITTEN:
+                self._stored = self._those_stored()
+            return None if self._stored[rows].all() else problem.cause
         return None
+
+    def _part(self, number: int, first: int, last: int) -> str:
+        """Return what some rows of a partition are called, without those left out."""
+        left_out = np.flatnonzero(self._breaking[self._rows[number][first:last]]) + first
+        part = f"{number}:{first}-{last}"
+        if not len(left_out):
+            return part
+        return f"{part}-{hashlib.sha256(left_out.astype('<i8').tobytes()).hexdigest()[:16]}"
 
 
 def letters_of(batch: Batch, refusals: Sequence[Refusal]) -> list[DeadLetter]:
@@ -176,10 +280,6 @@ def letters_of(batch: Batch, refusals: Sequence[Refusal]) -> list[DeadLetter]:
     return letters
 
 
-def _part(number: int, first: int, last: int) -> str:
-    return f"{number}:{first}-{last}"
-
-
 def _picked(batch: Batch, rows: Indices, part: str) -> Batch:
     """Return the batch of some of its rows: records come first, then the pieces."""
     count = len(batch.records)
@@ -201,14 +301,30 @@ def _picked(batch: Batch, rows: Indices, part: str) -> Batch:
     )
 
 
-def _refusal(one: Batch, cause: BaseException) -> Refusal:
-    """Return what is told of a batch of one row."""
-    if one.records:
-        return Refusal(one.offsets[0], codec.encode(one.records[0]), str(cause))
-    [piece] = one.pieces
-    shown = trade_table([], one.pieces, Coords(one.topic, one.partition, []))
-    [row] = shown.drop_columns(["kafka_topic", "kafka_partition", "kafka_offset"]).to_pylist()
-    times = {"ts_event": int(piece.of.ts_event[0]), "ts_recv": int(piece.of.ts_recv[0])}
-    return Refusal(
-        int(piece.offsets[0]), msgspec.json.encode({"type": "trade"} | row | times), str(cause)
-    )
+def _refusals(batch: Batch, reasons: Mapping[int, str]) -> list[Refusal]:
+    """Return what is told of some rows of a batch, in their order."""
+    rows = sorted(reasons)
+    if not rows:
+        return []
+    some = _picked(batch, np.array(rows, np.int64), "")
+    raw = [codec.encode(record) for record in some.records]
+    offsets = list(some.offsets)
+    if some.pieces:
+        shown = trade_table([], some.pieces, Coords(batch.topic, batch.partition, []))
+        fields = shown.drop_columns(["kafka_topic", "kafka_partition", "kafka_offset"]).to_pylist()
+        offsets += [offset for piece in some.pieces for offset in piece.offsets.tolist()]
+        moments = [
+            {"ts_event": event, "ts_recv": recv}
+            for piece in some.pieces
+            for event, recv in zip(
+                piece.of.ts_event.tolist(), piece.of.ts_recv.tolist(), strict=True
+            )
+        ]
+        raw += [
+            msgspec.json.encode({"type": "trade"} | row | times)
+            for row, times in zip(fields, moments, strict=True)
+        ]
+    return [
+        Refusal(offset, one, reasons[row])
+        for offset, one, row in zip(offsets, raw, rows, strict=True)
+    ]

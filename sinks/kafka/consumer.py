@@ -28,8 +28,9 @@ from schemas.status import FeedStatus
 from schemas.topic_identity import EVERY_S, TopicChanged, TopicWatch, connection_of
 from schemas.topics import TOPICS as SCHEMAS
 from schemas.words import not_after_message
-from sinks.clickhouse import poison
-from sinks.clickhouse.client import Batch, Intents, StoreChanged, Writer
+from sinks.clickhouse import constraints, poison
+from sinks.clickhouse.client import Batch, Writer
+from sinks.clickhouse.intents import Intents, StoreChanged
 from sinks.clickhouse.retry import Retry
 from sinks.clickhouse.rows import NOT_STORED, packed, table_of
 from sinks.kafka.letters import Letters
@@ -47,8 +48,8 @@ log = logging.getLogger("undertow.sink")
 POLL = 20_000
 #: Rows held over all partitions before they are written whatever their age.
 MAX_BUFFERED = 200_000
-#: Rows of a batch at least, where the one before was taken apart.
-FEWEST = 64
+#: Rows of a batch at least, where the one before took more than FEW inserts to take apart.
+FEWEST, FEW = 64, 32
 #: librdkafka's own queue beside that, kilobytes.
 QUEUED = {"queued.max.messages.kbytes": 65_536, "fetch.queue.backoff.ms": 10}
 
@@ -270,27 +271,27 @@ def _flush(ours: Membership, places: list[Place], store: Store) -> None:
     _still_the_same(ours, store)
     store.intents.write((one for made in batches.values() for one in made), ours.retry)
     for place, made in batches.items():
-        buffer, refused = ready[place], 0
+        buffer, inserts = ready[place], 0
         for one in made:
             # Lost while an insert before it waited: its next owner writes it.
             if ours.holds(place, buffer):
                 with suppress(Lost):
-                    refused += _write(ours, one, buffer, store)
+                    inserts += _write(ours, one, buffer, store)
                 ours.stay()
-        buffer.most = _next_most(buffer, refused)
-        if refused:
+        buffer.most = _next_most(buffer, inserts)
+        if inserts > len(made):
             # Taking apart is slow work: what is done stays done, whatever the others meet.
             ours.commit({place: buffer})
     ours.commit({place: buffer for place, buffer in ready.items() if buffer.hi >= 0})
     ours.resume()
 
 
-def _next_most(buffer: Buffer, refused: int) -> int:
+def _next_most(buffer: Buffer, inserts: int) -> int:
     """Return how many rows the next batch may have, 0 for as many as any.
 
-    Where rows are refused, more will be: small batches are taken apart, and committed, soon.
+    Where taking apart was slow it will be: small batches are done, and committed, soon.
     """
-    if refused:
+    if inserts > FEW:
         return max(FEWEST, buffer.rows // 8)
     return 2 * buffer.most if 0 < buffer.most < MAX_BUFFERED else 0
 
@@ -306,7 +307,7 @@ def _still_the_same(ours: Membership, store: Store) -> None:
 
 
 def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> int:
-    """Write a batch and tell what ClickHouse refuses of it; return how many rows that are.
+    """Write a batch and tell what ClickHouse refuses of it; return how many inserts it took.
 
     Raises Lost, Stopped, SinkError.
     """
@@ -316,14 +317,15 @@ def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> int:
         stored=lambda whole: store.writer.stored(whole, ours.retry),
         known=known,
         note=lambda parts: store.intents.note_parts(batch.token, parts, ours.retry),
+        breach=lambda part, cause: constraints.breach(part, cause, store.writer),
         between=lambda: ours.between((batch.topic, batch.partition), buffer),
     )
-    rows, refusals = poison.insert(batch, how, apart=bool(known))
+    rows, refusals, inserts = poison.insert(batch, how)
     if refusals:
         store.letters.send(poison.letters_of(batch, refusals), ours.wait)
     if rows:
         _note_written(batch, rows)
-    return len(refusals)
+    return inserts
 
 
 def _batches(place: Place, buffer: Buffer) -> list[Batch]:

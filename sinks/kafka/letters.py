@@ -11,6 +11,8 @@ from schemas.status import DeadLetter
 from schemas.topics import TOPICS, key_of
 
 log = logging.getLogger("undertow.sink")
+#: Letters of a batch that the log shows; all of them are in `dead_letters`.
+SHOWN = 10
 
 
 class Letters:
@@ -27,6 +29,10 @@ class Letters:
         Raises KafkaException when it does not take one.
         """
         failed: list[KafkaError] = []
+        for one in letters[:SHOWN]:
+            log.error("%s[%d]@%d: %s", one.topic, one.partition, one.offset, one.reason[:300])
+        if len(letters) > SHOWN:
+            log.error("and %d more of the same batch", len(letters) - SHOWN)
         for one in letters:
             self._put(one, failed, wait)
         while self._producer is not None and len(self._producer) and not failed:
@@ -40,8 +46,6 @@ class Letters:
     def _put(
         self, one: DeadLetter, failed: list[KafkaError], wait: Callable[[float], object]
     ) -> None:
-        place = f"{one.topic}[{one.partition}]@{one.offset}"
-        log.error("%s: %s", place, one.reason[:300])
         if one.topic == "dead_letters":
             return  # a letter about a letter would be refused as well; Kafka keeps this one
         if self._producer is None:

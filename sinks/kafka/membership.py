@@ -27,7 +27,7 @@ from schemas.kafka_failures import is_left_behind, is_waited_out
 from schemas.scan import columns
 from schemas.topic_identity import is_of_other, marked, unmarked
 from schemas.topics import TOPICS
-from sinks.clickhouse.client import Intents
+from sinks.clickhouse.intents import Intents
 from sinks.clickhouse.retry import Retry
 from sinks.clickhouse.rows import NOT_STORED, Piece
 
@@ -53,7 +53,7 @@ class Buffer(msgspec.Struct):
 
     `epoch` is the topic's own id. Trades that were checked by the batch wait as columns in
     `pieces`, by the `words` of this partition; `rows` counts both. No more than `most` of them
-    are one batch, 0 where nothing was refused lately.
+    are one batch, 0 where none was slow to be taken apart lately.
     """
 
     epoch: str

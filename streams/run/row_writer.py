@@ -14,7 +14,7 @@ from schemas import metrics
 from schemas.scan.columns import Trades
 from schemas.status import letter
 from sinks.clickhouse import client as clickhouse
-from sinks.clickhouse import poison
+from sinks.clickhouse import constraints, poison
 from sinks.clickhouse.rows import TABLES, Piece, packed, table_of
 from streams.process import clock
 from streams.run.checkpoint import Tally
@@ -169,8 +169,12 @@ class Rows:
                 self._failed.append(problem)
 
     def _insert(self, batch: clickhouse.Batch) -> None:
-        how = poison.Insertion(self._writer.insert, between=self._look_up)
-        count, refusals = poison.insert(batch, how)
+        how = poison.Insertion(
+            self._writer.insert,
+            breach=lambda part, cause: constraints.breach(part, cause, self._writer),
+            between=self._look_up,
+        )
+        count, refusals, _ = poison.insert(batch, how)
         if refusals:
             log.error("%d rows of %s refused: %s", len(refusals), batch.table, refusals[0].reason)
             self._writer.insert(_letters(batch, refusals))

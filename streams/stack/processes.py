@@ -22,7 +22,8 @@ import msgspec
 
 from sinks.board.pages import PAGE
 from sinks.board.serve import beside
-from sinks.clickhouse.client import Intents, Writer
+from sinks.clickhouse.client import Writer
+from sinks.clickhouse.intents import Intents
 from sinks.kafka import consumer
 from sinks.sql.store import Listen, opened_store
 from streams.kafka import clients, lag, topics_admin, worker_names

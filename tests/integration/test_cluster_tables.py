@@ -17,8 +17,9 @@ from schemas.bars import Bar
 from schemas.market import Liquidation
 from schemas.words import SECOND
 from sinks.clickhouse import cluster, comments
-from sinks.clickhouse.client import Batch, Intents, Writer
+from sinks.clickhouse.client import Batch, Writer
 from sinks.clickhouse.cluster import EVERYWHERE, LOCAL, SHARDED_BY, Cluster, UnknownStatement
+from sinks.clickhouse.intents import Intents
 from sinks.clickhouse.migrate import migrate, migrations, statements
 from sinks.clickhouse.rows import COLUMNS
 

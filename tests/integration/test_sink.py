@@ -20,7 +20,8 @@ from schemas.bars import Bar
 from schemas.market import Trade
 from schemas.status import FeedStatus
 from schemas.words import MAX_AHEAD, SECOND
-from sinks.clickhouse.client import Intents, Writer, open_client
+from sinks.clickhouse.client import Writer, open_client
+from sinks.clickhouse.intents import Intents
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.retry import SinkError
 from sinks.kafka import audit, consumer, membership

@@ -13,6 +13,7 @@ from schemas.scan import trades as scan
 from schemas.words import MIN_MICROS, SECOND
 from sinks.clickhouse import poison
 from sinks.clickhouse.client import Batch, Writer, open_client
+from sinks.clickhouse.constraints import breach
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.rows import COLUMNS, Piece, names_of, packed
 
@@ -87,22 +88,31 @@ def test_trades_of_more_days_than_an_insert_may_span_are_all_stored(client: Any)
     ]
     pieces = [piece(columns.Words(), trades, 0)]
     given = Batch("trades", "days", 0, 0, 1_000, [], [], pieces=pieces)
-    assert poison.insert(given, poison.Insertion(Writer(client).insert)) == (1_001, [])
+    written = poison.insert(given, poison.Insertion(Writer(client).insert))
+    assert (written.rows, written.refusals) == (1_001, [])
     assert len({row[COLUMNS["trades"].index("event_id")] for row in rows(client, "days")}) == 1_001
     assert len(rows(client, "days")) == 1_001
 
 
-def test_of_messages_of_many_only_what_is_refused_stays_out_and_is_shown(client: Any) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_of_messages_of_many_only_what_is_refused_stays_out_and_is_shown(
+    client: Any, answers: bool
+) -> None:
+    topic, writer = f"many {answers}", Writer(client)
+    how = poison.Insertion(writer.insert)
+    if answers:
+        how = how._replace(breach=lambda part, cause: breach(part, cause, writer))
     trades = [trade(n) for n in range(10)]
     # Two messages of five trades each.
     mixed = piece(columns.Words(), trades, 0)._replace(offsets=np.repeat([100, 101], 5))
-    given = Batch("trades", "many", 0, 100, 101, [], [], pieces=[mixed])
+    given = Batch("trades", topic, 0, 100, 101, [], [], pieces=[mixed])
     client.command("ALTER TABLE trades ADD CONSTRAINT c CHECK event_id != 't7'")
     try:
-        count, [refused] = poison.insert(given, poison.Insertion(Writer(client).insert))
+        count, [refused], inserts = poison.insert(given, how)
     finally:
         client.command("ALTER TABLE trades DROP CONSTRAINT c")
-    assert count == len(rows(client, "many")) == 9
+    assert count == len(rows(client, topic)) == 9
+    assert (inserts == 2) == answers
     assert (refused.offset, "Constraint" in refused.reason) == (101, True)
     assert codec.decode("trades", refused.raw) == trades[7]
 
@@ -127,6 +137,6 @@ def test_rows_that_are_in_are_known_by_place_time_and_name_however_they_came(cli
     assert len(places) == writer.insert(mixed) == 60
     assert writer.stored(mixed) == places
     # Taken apart though it is in: nothing is written again.
-    how = poison.Insertion(writer.insert, stored=writer.stored)
-    assert poison.insert(mixed._replace(epoch="again"), how, apart=True) == (60, [])
+    how = poison.Insertion(writer.insert, stored=writer.stored, known={"0:0-60"})
+    assert poison.insert(mixed._replace(epoch="again"), how) == (60, [], 0)
     assert len(rows(client, "named")) == 60
