@@ -1,7 +1,7 @@
 """Trades folded into one-second bars: partial sums that any later fold may add up.
 
 trade ──> late? (its second is before the partition's frontier)  -> counted, stored
-      ──> duplicate? (same id within the open seconds)           -> dead letter
+      ──> duplicate? (same id within the open seconds)           -> counted
       ──> bar of (venue, instrument, second)
 drain ──> the bars so far, and the partition's clock behind them
 

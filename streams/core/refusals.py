@@ -7,9 +7,9 @@ import msgspec
 from schemas.status import DeadLetter
 from streams.core.detectors.watermark import PRODUCERS
 
-#: Refusals of which people hear by a dead letter: the field at fault, and why.
+#: Refusals of which people hear by a dead letter: the field at fault, and why. What is told twice
+#: is none: two feeds of one venue tell everything twice, and nothing is lost.
 LETTERS = {
-    "duplicate": ("event_id", "duplicate event_id"),
     "crowded": ("producer", f"{PRODUCERS} other producers are alive on this input"),
     "full": ("asset", "too many names are new at once, or too many belong to this asset"),
     "behind": ("ts_event", "more than a day behind the other producers of this input"),
@@ -42,10 +42,7 @@ class Counts(msgspec.Struct):
 
 
 class Share(msgspec.Struct):
-    """How many of each partition's last messages could not be read.
-
-    Duplicates do not count: what a feed sends twice after a crash can be read.
-    """
+    """How many of each partition's last messages could not be read."""
 
     limit: float
     partitions: dict[tuple[str, int], Counts] = {}

@@ -43,6 +43,7 @@ class Cut(NamedTuple):
     taken: int
     letters: int
     late: int
+    repeats: int
 
 
 class Commits:
@@ -90,6 +91,7 @@ def _commit(producer: Producer, cut: Cut) -> None:
     metrics.RECORDS.labels("trades").inc(cut.taken)
     metrics.DEAD_LETTERS.labels("trades").inc(cut.letters)
     metrics.REFUSED.labels("trades", "late").inc(cut.late)
+    metrics.REFUSED.labels("trades", "duplicate").inc(cut.repeats)
 
 
 @contextlib.contextmanager

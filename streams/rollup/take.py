@@ -35,9 +35,9 @@ Problem = tuple[int, int, InvalidRecord]
 class Partition(msgspec.Struct):
     """One owned trades partition; all before `live_from` is folded and committed, or will be.
 
-    `letters` and the sums of `state` wait for the next transaction. `spans` has the offsets
-    between which the ids of each open second lie. Of what is before `live_from`, `stretches`
-    are to be recalled, with words on time unless they are known.
+    `letters`, `repeats` and the sums of `state` wait for the next transaction. `spans` has the
+    offsets between which the ids of each open second lie. Of what is before `live_from`,
+    `stretches` are to be recalled, with words on time unless they are known.
     """
 
     number: int
@@ -46,6 +46,7 @@ class Partition(msgspec.Struct):
     position: int
     clock_told: tuple[int, str] = (0, "")
     letters: list[DeadLetter] = []
+    repeats: int = 0
     late_told: int = 0
     spans: dict[int, tuple[int, int]] = {}
     stretches: list[tuple[int, int]] = []
@@ -69,6 +70,7 @@ def recall(params: Params, words: Words, part: Partition, messages: list[Message
     """
     count = sum(1 for message in messages if (message.offset() or 0) < part.live_from)
     late, late_share = part.state.late, msgspec.structs.replace(part.state.late_share)
+    repeats = part.repeats
     known = part
     if part.words_known:
         # To a clock that is past everything no word says anything.
@@ -79,6 +81,7 @@ def recall(params: Params, words: Words, part: Partition, messages: list[Message
         _fold(params, words, known, messages[:count])
     part.state.sums.clear()
     part.state.late, part.state.late_share = late, late_share
+    part.repeats = repeats
     part.state.news.clear()
     return messages[count:]
 
@@ -134,9 +137,7 @@ def _fold_run(
     again = fold.fold_columns(part.state, words, of, good)
     for row in np.flatnonzero(~good).tolist():
         yield from _alone(params, part, messages, int(at[row]), int(element[row]))
-    for row in again:
-        number, place = int(at[row]), int(element[row])
-        yield number, place, _refused(part, messages[number], "duplicate", place)
+    part.repeats += len(again)
 
 
 def _alone(
@@ -171,6 +172,7 @@ def _exact(
     except InvalidRecord as problem:
         field = _within(element, problem.field)
         yield InvalidRecord("trades", part.number, offset, field, problem.reason)
+    part.repeats += refused == "duplicate"
     if refused in refusals.LETTERS:
         yield _refused(part, message, refused, element)
 

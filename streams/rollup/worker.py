@@ -325,6 +325,7 @@ def _flush(
     trades_id, parts = watch.began["trades"]
     out = watch.began["bars"].partitions
     late = sum(part.state.late - part.late_told for part in moved)
+    repeats = sum(part.repeats for part in moved)
     records: list[Sent] = []
     offsets = []
     for part in moved:
@@ -333,7 +334,7 @@ def _flush(
         text = marked(trades_id, at.metadata or "")
         offsets.append(TopicPartition("trades", part.number, at.offset, metadata=text))
     group = consumer.consumer_group_metadata()
-    commits.begin(Cut(records, offsets, group, round_.taken, round_.letters, late))
+    commits.begin(Cut(records, offsets, group, round_.taken, round_.letters, late, repeats))
 
 
 def _dated(sent: Sent, alert_max_age_s: float) -> Sent:
@@ -355,6 +356,6 @@ def cut(part: Partition, parts: int, out: int) -> tuple[list[Sent], TopicPartiti
     if spoken is not None and (spoken.ts_event, spoken.state) != part.clock_told:
         records += [("bars", spoken, target) for target in range(out)]
         part.clock_told = spoken.ts_event, spoken.state
-    part.late_told = part.state.late
+    part.late_told, part.repeats = part.state.late, 0
     part.live_from = part.position
     return records, TopicPartition("trades", part.number, part.position, metadata=bookmark.of(part))

@@ -25,7 +25,7 @@ from streams.run.row_writer import Rows
 from streams.sources import Item, Source
 from streams.sources.lines import BREAKS_OFF
 from streams.sources.pace import paced
-from streams.sources.series import AGAIN
+from streams.sources.series import AGAIN, STOOD_BEFORE
 
 #: The next checkpoint waits this many times what the last one cost: at most 5 % go to them.
 REST = 20
@@ -140,7 +140,7 @@ def _take(
     if isinstance(record, DeadLetter):
         counts["refused", "recording", "invalid"] += 1
         counts["letters", "recording"] += 1
-        repeats = record.reason.startswith((refusals.LETTERS["duplicate"][1], AGAIN))
+        repeats = record.reason.startswith((STOOD_BEFORE, AGAIN))
         run.tally.repeats += repeats
         if record.reason.startswith(BREAKS_OFF):
             run.tally.broken.append(record.topic)
@@ -198,9 +198,6 @@ def _take_run(run: Checkpoint, trades: Trades, rows: Rows, counts: Counts) -> No
         kept[again] = False
         counts["refused", "trades", "duplicate"] += len(again)
         run.tally.repeats += len(again)
-        counts["letters", "trades"] += len(again)
-        for record in trades.records(~kept):
-            rows.refuse("trades", record, *refusals.LETTERS["duplicate"])
         trades = Trades(trades.words, trades.of.only(kept))
     if len(trades):
         rows.put_trades(trades)
@@ -220,7 +217,7 @@ def _store(
     if refused in refusals.LETTERS:
         counts["letters", topic] += 1
         rows.refuse(topic, record, *refusals.LETTERS[refused])
-    elif topic in RAW_TOPICS and not isinstance(record, FeedStatus):
+    elif refused != "duplicate" and topic in RAW_TOPICS and not isinstance(record, FeedStatus):
         rows.put(record)
         run.tally.late += refused == "late"
 

@@ -37,6 +37,8 @@ REMEMBERED = 20_000
 LEADING = 1_000
 #: What is said of a bar whose minute the series had before.
 AGAIN = "not later than the bar before it in this series"
+#: What the letter of a row begins with whose identity stood in a file before.
+STOOD_BEFORE = "duplicate event_id"
 #: A file is opened when the others have come so near to its first row.
 NEAR = 10 * MINUTE
 
@@ -121,7 +123,7 @@ class _Seen:
         places, event_id = self._places, record.event_id
         if event_id in places:
             name, line = places[event_id][0].name, places[event_id][1]
-            return UnreadableFrame("event_id", f"duplicate event_id, first seen at {name}:{line}")
+            return UnreadableFrame("event_id", f"{STOOD_BEFORE}, first seen at {name}:{line}")
         places[event_id] = (path, number)
         if len(places) > 2 * self._most:
             for old in list(islice(places, self._most)):

@@ -57,18 +57,18 @@ class Mixer:
             return
         if self._rng.randrange(TWICE) == 0 and record.ts_recv - record.ts_event < SECOND // 2:
             self.extra[topic][record.event_id] += 1
-            self._send_record(topic, record, self._landed)
+            self._send_record(topic, record)
         elif share > 0.1 and self._rng.randrange(LATE) == 0:
             at = record.ts_event - 3600 * SECOND
             late = msgspec.structs.replace(
                 record, event_id=f"late-{record.event_id}"[:200], ts_event=at, ts_recv=at
             )
             self.extra[topic][late.event_id] += 1
-            self._send_record(topic, late, None)
+            self._send_record(topic, late)
 
-    def _send_record(self, topic: str, record: Any, landed: Any) -> None:
+    def _send_record(self, topic: str, record: Any) -> None:
         key = key_of(TOPICS[topic], record) or None
-        self._send(topic, codec.encode(record), None, landed, key)
+        self._send(topic, codec.encode(record), None, None, key)
 
     def _send(
         self,

@@ -1,6 +1,5 @@
 """A rollup that is killed in a flood on one partition, its producers seconds apart."""
 
-import json
 import math
 import os
 import signal
@@ -204,8 +203,4 @@ def test_a_rollup_killed_in_a_flood_loses_no_trade_and_counts_none_twice(
             trades[bar.venue, bar.ts_open // SECOND - START] += bar.trades
     slow = {("bybit", second - BEHIND_S): RATE // 10 for second in range(SECONDS)}
     assert trades == slow | {("okx", second): RATE - RATE // 10 for second in range(SECONDS)}
-    letters = [r for r in read(clean_topics, "dead_letters") if isinstance(r, DeadLetter)]
-    assert Counter(letter.reason for letter in letters) == {
-        "duplicate event_id": TWICE - TWICE // 10
-    }
-    assert {json.loads(letter.raw)["venue"] for letter in letters} == {"okx"}
+    assert not [r for r in read(clean_topics, "dead_letters") if isinstance(r, DeadLetter)]

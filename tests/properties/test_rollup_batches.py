@@ -103,9 +103,11 @@ def by_the_batch(given: list[bytes | None], sizes: list[int]) -> Partition:
     return part
 
 
-def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[int, str, str]]]:
+def one_by_one(
+    given: list[bytes | None],
+) -> tuple[fold.FoldState, list[tuple[int, str, str]], int]:
     """The contract in its plainest form: each record decoded and folded as it comes."""
-    state, letters = fold.FoldState(), []
+    state, letters, repeats = fold.FoldState(), [], 0
     not_after = not_after_message(STAMP_MS)
     for offset, payload in enumerate(given):
         pieces = (None if payload is None else codec.elements(payload)) or [payload]
@@ -121,6 +123,7 @@ def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[in
                     refused = fold.fold(state, record)
             except InvalidRecord as problem:
                 dead_letters.append((_at(whole, place, problem.field), problem.reason))
+            repeats += refused == "duplicate"
             if refused in refusals.LETTERS:
                 field, reason = refusals.LETTERS[refused]
                 dead_letters.append((_at(whole, place, field), reason))
@@ -132,7 +135,7 @@ def one_by_one(given: list[bytes | None]) -> tuple[fold.FoldState, list[tuple[in
                 else ""
             )
             letters.append((offset, field, reason + more))
-    return state, letters
+    return state, letters, repeats
 
 
 def _at(whole: bool, place: int, field: str) -> str:
@@ -142,9 +145,10 @@ def _at(whole: bool, place: int, field: str) -> str:
 @settings(max_examples=200, deadline=None)
 @given(payloads, st.lists(st.integers(1, 60), max_size=5))
 def test_trades_by_the_batch_give_what_they_give_one_by_one(given, sizes) -> None:
-    state, letters = one_by_one(given)
+    state, letters, repeats = one_by_one(given)
     part = by_the_batch(given, sizes)
     assert sorted((x.offset, x.field, x.reason) for x in part.letters) == letters
+    assert part.repeats == repeats
     assert {k: v for k, v in part.state.ids.items() if v} == {
         k: v for k, v in state.ids.items() if v
     }
