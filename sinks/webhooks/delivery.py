@@ -27,7 +27,9 @@ from sinks.webhooks import pictures, smtp
 from sinks.webhooks.body import probe_message, probe_payload
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.guard import connector
-from sinks.webhooks.outbox import Delivery, Outbox, wall_us
+from sinks.webhooks.outbox import Delivery, Outbox
+from sinks.webhooks.outbox_file import OutboxFull
+from sinks.webhooks.outbox_time import wall_us
 from sinks.webhooks.signing import sign
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ TIMEOUT_S = 15.0
 POLL_S = 0.05
 #: The same of a picture.
 SHOW_S = 0.5
+#: How long it waits before it looks again whether a full disk has room.
+FULL_S = 1.0
 
 #: Bytes of an answer that are read, where any are.
 BODY_READ = 4_096
@@ -225,12 +229,14 @@ class Deliverer:
         self._may_send = may_send
         self._drawing = pictures.Drawing(draw)
         self._forgot_us: int | None = None
+        self._stop: asyncio.Event | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; a request under way ends first (or cancel this task).
 
         Raises ExceptionGroup of whatever is not a failed attempt, such as sqlite3.Error.
         """
+        self._stop = stop
         self._warn_of_strays()
         self._forget_hourly()
         async with asyncio.TaskGroup() as tasks:
@@ -239,6 +245,7 @@ class Deliverer:
                 if endpoint.target in targets.UPLOADED | targets.LINKED:
                     tasks.create_task(self._show(endpoint, stop), name=f"shows {endpoint.name}")
             await stop.wait()
+        self._stop = None
 
     async def drain(self, until_idle: bool = False) -> None:
         """Deliver what is due now and return; with `until_idle`, wait for the retries too."""
@@ -249,7 +256,7 @@ class Deliverer:
     async def _serve(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
-                if not (self._may_send() and await self._deliver_next(endpoint, session)):
+                if not (self._is_ready() and await self._deliver_next(endpoint, session)):
                     self._forget_hourly()
                     await self._sleep(POLL_S)
 
@@ -257,7 +264,7 @@ class Deliverer:
         """Send pictures beside the words, which so wait for none."""
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
-                if not (self._may_send() and await self._show_next(endpoint, session)):
+                if not (self._is_ready() and await self._show_next(endpoint, session)):
                     await self._sleep(SHOW_S)
 
     async def _drain(self, endpoint: Endpoint, until_idle: bool) -> None:
@@ -272,13 +279,17 @@ class Deliverer:
                     return
                 await self._sleep(wait_us / SECOND_US)
 
+    def _is_ready(self) -> bool:
+        """Say whether anything may be sent: not what there is no room to note."""
+        return self._may_send() and not (self._outbox.is_full and not self._outbox.has_room())
+
     async def _deliver_next(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> bool:
         delivery = self._outbox.due(endpoint.name)
         if delivery is None:
             return False
         ts_unix = self._clock() // SECOND_US
         answer = await post(endpoint, session, delivery.webhook_id, delivery.body, ts_unix)
-        self._settle(delivery, answer)
+        await self._note(delivery, answer)
         return True
 
     async def _show_next(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> bool:
@@ -288,11 +299,27 @@ class Deliverer:
         try:
             content = await self._drawing.content(endpoint, delivery.body)
         except (pictures.NotDrawn, msgspec.MsgspecError) as problem:
-            self._settle(delivery, Answer(error=redacted(str(problem))[:ERROR_KEPT]))
+            await self._note(delivery, Answer(error=redacted(str(problem))[:ERROR_KEPT]))
             return True
         answer = await post_picture(endpoint, session, content, self._clock() // SECOND_US)
-        self._settle(delivery, answer)
+        await self._note(delivery, answer)
         return True
+
+    async def _note(self, delivery: Delivery, answer: Answer) -> None:
+        """Note what came of an attempt, waiting while the disk is full.
+
+        Told to stop meanwhile, it is not noted: the next process sends it again, under its id.
+        """
+        while True:
+            try:
+                self._settle(delivery, answer)
+                return
+            except OutboxFull:
+                if self._stop is None:
+                    raise
+                if self._stop.is_set():
+                    return
+            await self._sleep(FULL_S)
 
     def _settle(self, delivery: Delivery, answer: Answer) -> None:
         if answer.taken:
@@ -300,8 +327,8 @@ class Deliverer:
             _count(delivery, "delivered")
             _note_delay(delivery, self._clock())
         elif answer.status == _GONE:
-            _count(delivery, "dead")
             self._outbox.mark_dead(delivery, str(answer))
+            _count(delivery, "dead")
             self._outbox.disable(delivery.endpoint, "disabled: it answered 410 Gone")
             log.error("%s answered 410 Gone and is disabled", delivery.endpoint)
         else:
@@ -317,11 +344,11 @@ class Deliverer:
             _count(delivery, "dead")
             log.error("gave up %s to %s: %s", delivery.webhook_id, delivery.endpoint, answer)
             return
-        _count(delivery, "failed")
-        metrics.RETRIES.labels("webhook").inc()
         planned_us = int(waits[delivery.attempts] * self._jitter() * SECOND_US)
         wait_us = max(planned_us, asked_us)
         self._outbox.mark_retry(delivery, wait_us, str(answer))
+        _count(delivery, "failed")
+        metrics.RETRIES.labels("webhook").inc()
         pause_s = wait_us // SECOND_US
         log.warning("%s failed (%s), again in %d s", delivery.endpoint, answer, pause_s)
 
@@ -333,8 +360,11 @@ class Deliverer:
         now_us = self._outbox.now_us()
         if self._forgot_us is not None and now_us - self._forgot_us < HOUR_US:
             return
+        try:
+            gone = self._outbox.forget({endpoint.name for endpoint in self._endpoints})
+        except OutboxFull:
+            return  # at its next look
         self._forgot_us = now_us
-        gone = self._outbox.forget({endpoint.name for endpoint in self._endpoints})
         for (name, state), number in gone.items():
             metrics.FORGOTTEN.labels(name, state).inc(number)
             if state != "delivered":

@@ -7,7 +7,7 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaException, Message, To
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.topic_identity import connection_of
-from sinks.webhooks.outbox import wall_us
+from sinks.webhooks.outbox_time import wall_us
 
 MAX_AGE_MS = 24 * 3600 * 1_000
 #: How long Kafka may take to say what there is, seconds.

@@ -1,9 +1,14 @@
-"""Alerts from Kafka to webhooks: the offset is committed behind the outbox row."""
+"""Alerts from Kafka to webhooks: the offset is committed behind the outbox row.
+
+While the outbox's disk is full nothing is taken and nothing is sent; what was not committed is
+read again once there is room.
+"""
 
 import logging
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import (
@@ -25,9 +30,12 @@ from sinks.webhooks.history import History
 from sinks.webhooks.mirror import Mirror, mirroring
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.outbox_file import OutboxFull, OutboxUnusable
 from sinks.webhooks.signing import check_webhook_id
 
 log = logging.getLogger("undertow.notify")
+#: How long to wait before it is looked whether a full disk has room again.
+FULL_S = 1.0
 #: Alerts put into the outbox in one transaction, at most.
 BATCH = 500
 
@@ -37,14 +45,15 @@ def run(
     notifier: Notifier,
     outbox: Outbox,
     stopping: Callable[[], bool],
-    each_round: Callable[[Consumer], object] = lambda _: None,
+    each_round: Callable[[Consumer | None], object] = lambda _: None,
     ours: turn.Turn | None = None,
 ) -> None:
     """Move alerts from Kafka into the outbox until `stopping()`, as the group's one member.
 
-    While another is at work this one stands by, and `ours` says so to what delivers. Raises
-    sqlite3.Error, and KafkaException or TopicChanged, after which a new run may do: whoever calls
-    knows (`streams.kafka.rejoin`).
+    While another is at work this one stands by, and `ours` says so to what delivers. `each_round`
+    gets no consumer while the outbox's disk is full and there is none. Raises sqlite3.Error, and
+    KafkaException or TopicChanged, after which a new run may do: whoever calls knows
+    (`streams.kafka.rejoin`).
     """
     ours = ours or turn.Turn()
     while not stopping():
@@ -52,6 +61,10 @@ def run(
         if not stopping():
             try:
                 _work(conf, notifier, outbox, ours, stopping, each_round)
+            except OutboxFull:
+                # Another, with room, may have its turn meanwhile.
+                ours.is_ours = False
+                _await_room(outbox, stopping, each_round)
             except KafkaException as problem:
                 if problem.args[0].code() in REPLACED:
                     ours.is_ours = False
@@ -64,7 +77,7 @@ def _work(
     outbox: Outbox,
     ours: turn.Turn,
     stopping: Callable[[], bool],
-    each_round: Callable[[Consumer], object],
+    each_round: Callable[[Consumer | None], object],
 ) -> None:
     """Work until `stopping()`, or until it is another's turn."""
     mirror = Mirror(conf, outbox)
@@ -99,6 +112,36 @@ def _work(
     finally:
         metrics.READY.set(0)
         consumer.close()
+
+
+def _await_room(
+    outbox: Outbox, stopping: Callable[[], bool], each_round: Callable[[Consumer | None], object]
+) -> None:
+    while not stopping() and not outbox.has_room():
+        each_round(None)
+        metrics.came_round()
+        metrics.READY.set(0)
+        time.sleep(FULL_S)
+
+
+def opened(path: Path, stopping: Callable[[], bool]) -> Outbox | None:
+    """Open the outbox, waiting while its disk is full; None when `stopping()` before there is room.
+
+    Raises as Outbox does for whatever else is wrong with the file.
+    """
+    said = False
+    while not stopping():
+        try:
+            return Outbox(path)
+        except OutboxUnusable as problem:
+            if not problem.lacks_room:
+                raise
+            if not said:
+                log.error("%s", problem)
+            said = True
+        metrics.came_round()
+        time.sleep(FULL_S)
+    return None
 
 
 def _put(messages: list[Message], history: History, notifier: Notifier, outbox: Outbox) -> None:

@@ -9,17 +9,12 @@ put ──> pending ──2xx─────────────────
 
 A row is (webhook id, endpoint); the webhook id is the alert's own id, so a record that
 Kafka delivers twice is one row, and one idempotency key for every receiver.
-
-**Outbox time.** Every time in the file is of a clock that never goes back and never jumps: it
-runs with the machine's steady clock while a process has the file, and over a restart by what
-the wall clock says has passed, at most LONGEST_GAP_US. So a wrong wall clock neither silences
-an endpoint nor ages what is kept. It is not the time of day: only differences mean anything.
 """
 
 import json
+import logging
 import sqlite3
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -32,9 +27,11 @@ from schemas.notifications import NotificationStep
 from schemas.texts import plain
 from schemas.topics import DAY_MS, TOPICS
 from sinks.webhooks.endpoints import Endpoint
-from sinks.webhooks.outbox_file import open_file
+from sinks.webhooks.outbox_file import OutboxFull, explained, has_room, lacks_room, open_file
+from sinks.webhooks.outbox_time import resumed_us, steady_us, wall_us
 from sinks.webhooks.writing import State, Writing, note
 
+log = logging.getLogger(__name__)
 DAY_US = DAY_MS * 1000
 #: Delivered rows stay as long as the topic could redeliver their alert, and a day.
 KEEP_US = TOPICS["alerts"].retention_ms * 1000 + DAY_US
@@ -45,8 +42,6 @@ MOST_UNSENT = 10_000
 MOST_DELIVERED = 100_000
 #: Steps of notifications that wait for Kafka or the store.
 MOST_STEPS = 100_000
-#: The most that a restart adds to outbox time, longer than any pause between attempts.
-LONGEST_GAP_US = 2 * DAY_US
 
 _COLUMNS = "webhook_id, endpoint, body, state, attempts, next_attempt_us, last_error, action"
 _HOLD = "coalesce((SELECT hold_until_us FROM endpoints e WHERE e.endpoint = d.endpoint), 0)"
@@ -55,17 +50,6 @@ _UNSENT = (
     "(state = 'dead'"
     " OR state = 'pending' AND endpoint NOT IN (SELECT value FROM json_each(:names)))"
 )
-
-
-def wall_us() -> int:
-    """Return the time of day, microseconds UTC."""
-    return time.time_ns() // 1000
-
-
-def steady_us() -> int:
-    """Return a time that no one can set; it goes on while the machine sleeps, where it can."""
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(clock) // 1000
 
 
 class Delivery(NamedTuple):
@@ -86,6 +70,7 @@ class Outbox:
 
     Safe to share between threads, so that a blocking Kafka consumer can put. One process
     delivers from a file: two would send everything twice. Others may list and revive.
+    What writes raises OutboxFull while the disk `is_full`.
     """
 
     def __init__(
@@ -99,38 +84,21 @@ class Outbox:
         self._lock = threading.Lock()
         self._wall = wall
         self._steady = steady
-        self._db = open_file(Path(path))
+        self._path = Path(path)
+        self.is_full = False
+        self._db = open_file(self._path)
         try:
-            self._began_us = self._resumed_us()
-        except BaseException:
+            self._began_us = resumed_us(self._db, wall())
+        except BaseException as problem:
             self._db.close()
+            if isinstance(problem, sqlite3.OperationalError):
+                raise explained(path, problem) from problem
             raise
         self._began_steady_us = steady()
 
     def now_us(self) -> int:
         """Return outbox time."""
         return self._began_us + self._steady() - self._began_steady_us
-
-    def _resumed_us(self) -> int:
-        """Return outbox time at this start, and let nothing wait for longer than a gap."""
-        noted = self._db.execute("SELECT outbox_us, wall_us FROM clock").fetchone()
-        if noted is None:
-            # A new file, or one of version 1 or rescued, whose times are of the wall clock.
-            (latest,) = self._db.execute("SELECT max(changed_us) FROM deliveries").fetchone()
-            noted = (latest, latest) if latest else (self._wall(), self._wall())
-        outbox_us, then_us = map(int, noted)
-        now_us = outbox_us + min(max(self._wall() - then_us, 0), LONGEST_GAP_US)
-        latest_us = now_us + LONGEST_GAP_US
-        with self._db:
-            self._db.execute(
-                "UPDATE deliveries SET next_attempt_us = ? WHERE next_attempt_us > ?",
-                (latest_us, latest_us),
-            )
-            self._db.execute(
-                "UPDATE endpoints SET hold_until_us = ? WHERE hold_until_us > ?",
-                (latest_us, latest_us),
-            )
-        return now_us
 
     def put(self, alert: Alert, endpoints: Iterable[Endpoint]) -> int:
         """Add `alert` for each endpoint, once however often it is put; return the new rows.
@@ -145,16 +113,41 @@ class Outbox:
         with self.writing() as writing:
             return writing.put(alerts, endpoints)
 
+    def has_room(self) -> bool:
+        """Say whether its disk has room again, by writing something."""
+        try:
+            with self._transaction():
+                self._note_time()
+        except OutboxFull:
+            return False
+        return has_room(self._path)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        try:
+            with self._lock, self._db:
+                yield
+        except sqlite3.OperationalError as problem:
+            if not lacks_room(self._path, problem):
+                raise
+            if not self.is_full:
+                log.error("%s cannot grow: the disk is full, waiting for room", self._path)
+            self.is_full = True
+            raise OutboxFull(str(problem)) from problem
+        if self.is_full and has_room(self._path):
+            log.warning("%s: there is room again", self._path)
+            self.is_full = False
+
     @contextmanager
     def writing(self) -> Iterator[Writing]:
         """Yield what writes several things in one transaction: all are in or none is."""
-        with self._lock, self._db:
+        with self._transaction():
             yield Writing(self._db, self._note_time(), self._wall(), self._disabled())
 
     @contextmanager
     def rows(self) -> Iterator[tuple[sqlite3.Connection, int]]:
         """Yield the file within one transaction, and how far outbox time is ahead of the wall's."""
-        with self._lock, self._db:
+        with self._transaction():
             yield self._db, self.now_us() - self._wall()
 
     def due(self, endpoint: str, pictures: bool = False) -> Delivery | None:
@@ -187,7 +180,7 @@ class Outbox:
 
     def mark_delivered(self, delivery: Delivery) -> None:
         """Settle `delivery` as received; its body is not needed again."""
-        with self._lock, self._db:
+        with self._transaction():
             self._mark(delivery, "delivered", 0, "")
             self._db.execute(
                 "UPDATE deliveries SET body = x'' WHERE webhook_id = ? AND endpoint = ?",
@@ -196,17 +189,17 @@ class Outbox:
 
     def mark_retry(self, delivery: Delivery, wait_us: int, error: str) -> None:
         """Count a failed attempt and wait for `wait_us`."""
-        with self._lock, self._db:
+        with self._transaction():
             self._mark(delivery, "pending", wait_us, error)
 
     def mark_dead(self, delivery: Delivery, error: str) -> None:
         """Count a failed attempt, the last."""
-        with self._lock, self._db:
+        with self._transaction():
             self._mark(delivery, "dead", 0, error)
 
     def hold(self, endpoint: str, wait_us: int) -> None:
         """Send nothing to `endpoint` for `wait_us`: it asked for less."""
-        with self._lock, self._db:
+        with self._transaction():
             self._db.execute(
                 "INSERT INTO endpoints (endpoint, hold_until_us) VALUES (?, ?) ON CONFLICT "
                 "(endpoint) DO UPDATE SET hold_until_us = excluded.hold_until_us",
@@ -215,7 +208,7 @@ class Outbox:
 
     def disable(self, endpoint: str, reason: str) -> None:
         """Send nothing more to `endpoint`, over restarts too; what waits for it is dead."""
-        with self._lock, self._db:
+        with self._transaction():
             self._db.execute(
                 "INSERT INTO endpoints (endpoint, disabled) VALUES (?, ?) "
                 "ON CONFLICT (endpoint) DO UPDATE SET disabled = excluded.disabled",
@@ -234,7 +227,7 @@ class Outbox:
         """
         names = json.dumps(sorted(endpoints))
         gone: Counter[tuple[str, State]] = Counter()
-        with self._lock, self._db:
+        with self._transaction():
             now_us = self._note_time()
             for which, keep_us, most in (
                 ("state = 'delivered'", KEEP_US, MOST_DELIVERED),
@@ -256,13 +249,13 @@ class Outbox:
                 "DELETE FROM steps WHERE step <= (SELECT max(step) FROM steps) - ?", (MOST_STEPS,)
             )
         if gone:
-            with self._lock:
+            with self._transaction():
                 self._db.execute("PRAGMA incremental_vacuum").fetchall()
         return dict(gone)
 
     def enable(self, endpoint: str) -> None:
         """Let new alerts go to `endpoint` again, at once; what died meanwhile stays dead."""
-        with self._lock, self._db:
+        with self._transaction():
             self._db.execute("DELETE FROM endpoints WHERE endpoint = ?", (endpoint,))
 
     def revive(self, webhook_id: str = "", endpoint: str = "") -> int:
@@ -271,7 +264,7 @@ class Outbox:
         Of one `webhook_id`, of one `endpoint` (its name), or of all; those of a disabled
         endpoint stay dead.
         """
-        with self._lock, self._db:
+        with self._transaction():
             # Due at 0: the process that delivers may have another outbox time than we.
             return self._db.execute(
                 "UPDATE deliveries SET state = 'pending', attempts = 0, next_attempt_us = 0, "
@@ -290,7 +283,7 @@ class Outbox:
 
     def forget_steps(self, numbers: Iterable[int]) -> None:
         """Delete steps that are stored elsewhere."""
-        with self._lock, self._db:
+        with self._transaction():
             self._db.executemany("DELETE FROM steps WHERE step = ?", ((n,) for n in numbers))
 
     def disabled(self) -> dict[str, str]:

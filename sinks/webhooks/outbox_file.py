@@ -18,6 +18,8 @@ from tempfile import TemporaryDirectory
 
 #: How long a write waits for another process's.
 BUSY_S = 30.0
+#: Bytes on its disk with less than which it is said to be full.
+ROOM = 1 << 20
 
 _VERSION = 5
 #: "UTOW": says that the file is ours, from version 2 on.
@@ -149,10 +151,36 @@ _BESIDE: dict[str, dict[str, type]] = {
 
 
 class OutboxUnusable(ValueError):
-    """The file cannot be the outbox; the message is one sentence with its path and a way out."""
+    """The file cannot be the outbox; the message is one sentence with its path and a way out.
 
-    def __init__(self, path: str | Path, what: str, remedy: str) -> None:
+    `lacks_room` says that it can be once there is room on its disk.
+    """
+
+    def __init__(
+        self, path: str | Path, what: str, remedy: str, *, lacks_room: bool = False
+    ) -> None:
         super().__init__(f"{path} {what}; {remedy}")
+        self.lacks_room = lacks_room
+
+
+class OutboxFull(sqlite3.OperationalError):
+    """The outbox's disk has no room for what was to be written: nothing of it is in."""
+
+
+def lacks_room(path: Path, problem: Exception) -> bool:
+    """Say whether `problem` of SQLite or the system is that the disk of `path` is full."""
+    if not isinstance(problem, sqlite3.OperationalError | OSError):
+        return False
+    if getattr(problem, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return True
+    # Its shared memory, and what it syncs, fail by other names.
+    return not has_room(path)
+
+
+def has_room(path: Path) -> bool:
+    """Say whether the disk of `path` has some room."""
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    return shutil.disk_usage(place).free >= ROOM
 
 
 def open_file(path: Path) -> sqlite3.Connection:
@@ -183,8 +211,9 @@ def explained(path: str | Path, problem: Exception) -> OutboxUnusable:
         said = str(problem)
         if "locked" in said:
             return OutboxUnusable(path, "is held by another process", "stop that one first")
-        if "full" in said:
-            return OutboxUnusable(path, "cannot grow: the disk is full", "free some space")
+        if lacks_room(Path(path), problem):
+            what = "cannot grow: the disk is full"
+            return OutboxUnusable(path, what, "free some space", lacks_room=True)
         remedy = "let this user read and write it and its folder, or give --data-dir another place"
         return OutboxUnusable(path, f"cannot be opened and written ({said})", remedy)
     return OutboxUnusable(

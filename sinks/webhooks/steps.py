@@ -1,5 +1,6 @@
 """Steps of notifications from the outbox to `notifications`: kept until they are there."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from schemas.topic_identity import connection_of
 from schemas.topics import TOPICS, key_of
 from sinks.clickhouse.client import Batch, Writer
 from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.outbox_file import OutboxFull
 
 log = logging.getLogger("undertow.notify")
 #: Steps on their way at once.
@@ -41,9 +43,7 @@ class Steps:
     def each_round(self) -> None:
         """Note what was taken, send what is new."""
         self._producer.poll(0)
-        if self._taken:
-            self._outbox.forget_steps(self._taken)
-            self._taken = []
+        self._forget()
         if self._failed and not len(self._producer):
             self._failed, self._sent = False, 0
         for number, record in self._outbox.steps(self._sent, MOST - len(self._producer)):
@@ -57,8 +57,14 @@ class Steps:
     def close(self) -> None:
         """Wait a moment for what is on its way; the rest is for the next process."""
         self._producer.flush(5)
-        self._outbox.forget_steps(self._taken)
-        self._taken = []
+        self._forget()
+
+    def _forget(self) -> None:
+        # Those for which a full disk has no room are sent again by the next process.
+        with contextlib.suppress(OutboxFull):
+            if self._taken:
+                self._outbox.forget_steps(self._taken)
+                self._taken = []
 
     def _noted(self, number: int) -> Any:
         def noted(error: object, _: object) -> None:

@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas import metrics
 from schemas.topic_identity import connection_of
-from sinks.webhooks.outbox import steady_us
+from sinks.webhooks.outbox_time import steady_us
 
 log = logging.getLogger("undertow.notify")
 #: How often one that stands by looks whether it is its turn, seconds.

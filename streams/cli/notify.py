@@ -30,13 +30,13 @@ def notify(**given: Any) -> None:
     undertow notify --webhook-urls "https://hooks.slack.com/services/..."
     """
     from sinks.webhooks import notify as notifying
-    from sinks.webhooks.outbox import Outbox
     from sinks.webhooks.outbox_file import explained
     from sinks.webhooks.steps import Steps
     from sinks.webhooks.turn import Turn
     from sinks.webhooks.worker import delivering
     from streams.kafka import clients, lag, worker_names
     from streams.kafka.rejoin import rejoining
+    from streams.process import health
     from streams.run.webhooks import drawing, receivers
 
     with stage(given, before=receivers) as settings:
@@ -44,8 +44,10 @@ def notify(**given: Any) -> None:
         stop, ours = stopping(), Turn()
         try:
             (endpoints, notifier), draw = receivers(settings), drawing(settings)
+            if (file := notifying.opened(path, stop)) is None:
+                return
             with (
-                Outbox(path) as outbox,
+                file as outbox,
                 contextlib.ExitStack() as stack,
                 delivering(endpoints, outbox, may_send=ours.may_send, draw=draw) as check,
             ):
@@ -56,7 +58,10 @@ def notify(**given: Any) -> None:
 
                 def each_round(consumer: Any) -> None:
                     check()
-                    lag.each_round(consumer)
+                    if consumer is not None:
+                        lag.each_round(consumer)
+                    full = f"{path} cannot grow: the disk is full" if outbox.is_full else ""
+                    health.note_inputs(full)
                     steps.each_round()
 
                 def session() -> None:

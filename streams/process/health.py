@@ -126,7 +126,9 @@ def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start
         if path == "/healthz":
             return _verdict(_why_unhealthy(started), start)
         if path == "/readyz":
-            problem = _INPUTS.blocked if _value(metrics.READY) else "not at work yet"
+            problem = _INPUTS.blocked
+            if not problem and not _value(metrics.READY):
+                problem = "not at work yet"
             return _verdict(problem, start, _progress())
         if not is_allowed(token, shown):
             return _text("401 Unauthorized", "the token is missing or wrong", start)

@@ -33,6 +33,9 @@ def fill_disk(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadl
         outcome.notes.append(f"round {number}, full: {words}")
         if not words["sink-0"]:
             outcome.blame("the sink said nothing of the full disk")
+        ended = [stage.name for stage in rig.stages if stage.unasked]
+        if ended:
+            outcome.blame(f"ended where they should have waited: {ended}")
         say(f"round {number}/{rounds}: full, then free; on again after {rig.resumed[-1]:.1f} s")
     rig.settle(deadline)
     judge(rig, outcome)

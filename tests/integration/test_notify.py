@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 from aiohttp import web
+from chaos.disk_space import Small, may_mount
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from nights import an_alert
 
-from schemas import codec
+from schemas import codec, metrics
 from sinks.kafka import membership
 from sinks.webhooks import history, notify
 from sinks.webhooks.endpoints import Endpoint
@@ -215,6 +216,55 @@ def test_alerts_of_the_days_before_are_history(clean_topics, tmp_path):
         send(clean_topics, [alert("now")], now_ms - 365 * 86_400_000)
         until(lambda: committed(clean_topics) == 4 and not outbox.pending())
     assert requests == ["today", "newest", "now"]
+
+
+@pytest.mark.skipif(bool(may_mount()), reason=may_mount() or "-")
+def test_at_a_full_disk_notify_waits_says_so_and_tells_all_once_there_is_room(
+    clean_topics, tmp_path, caplog
+):
+    requests, small = [], Small(tmp_path / "disk")
+    path = small.place / "outbox.sqlite"
+    try:
+        with receiver(requests) as endpoint, Outbox(path) as outbox:
+            with notifying(clean_topics, [endpoint], outbox):
+                send(clean_topics, [alert("before")])
+                until(lambda: requests == ["before"] and committed(clean_topics) == 1)
+                small.fill()
+                send(clean_topics, [alert(f"a{n}") for n in range(2_000)])
+                until(lambda: outbox.is_full)
+                until(lambda: metrics.READY.collect()[0].samples[0].value == 0)
+                time.sleep(3)
+                assert committed(clean_topics) < 2_001
+                assert "cannot grow: the disk is full, waiting for room" in caplog.text
+                small.free()
+                until(lambda: len(requests) == 2_001 and committed(clean_topics) == 2_001)
+            assert outbox.pending() == {}
+        assert sorted(requests) == sorted(["before", *(f"a{n}" for n in range(2_000))])
+    finally:
+        small.stop()
+
+
+@pytest.mark.skipif(bool(may_mount()), reason=may_mount() or "-")
+def test_started_at_a_full_disk_notify_waits_for_room(tmp_path, caplog):
+    small = Small(tmp_path / "disk")
+    try:
+        small.fill()
+        stop, outboxes = threading.Event(), []
+        waiting = threading.Thread(
+            target=lambda: outboxes.append(
+                notify.opened(small.place / "outbox.sqlite", stop.is_set)
+            )
+        )
+        waiting.start()
+        until(lambda: "cannot grow: the disk is full; free some space" in caplog.text)
+        small.free()
+        waiting.join(30)
+        outboxes.pop().close()
+        small.fill()
+        stop.set()
+        assert notify.opened(small.place / "other.sqlite", stop.is_set) is None
+    finally:
+        small.stop()
 
 
 #: Of these tests alone: members of others stay in their group for a session.

@@ -25,7 +25,8 @@ from sinks.board.serve import EmbeddedBoard, serving
 from sinks.webhooks.delivery import Deliverer
 from sinks.webhooks.endpoints import parse_endpoints
 from sinks.webhooks.notifier import Notifier
-from sinks.webhooks.outbox import Outbox, wall_us
+from sinks.webhooks.outbox import Outbox
+from sinks.webhooks.outbox_time import wall_us
 from streams.process.settings import load
 from streams.run.webhooks import drawing
 
