@@ -5,6 +5,7 @@ running  a thread asks; a change ends the process before it commits anything of 
 """
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -68,9 +69,14 @@ def _remember(settings: Settings, began: dict[str, Identity]) -> None:
                 f" (UNDERTOW_GROUP), or delete the topics {settings.group}-detect-*-changelog and"
                 f" then {path}"
             )
-    known.ids[settings.group] = {name: one.topic_id for name, one in began.items()}
+    now_known = {name: one.topic_id for name, one in began.items()}
+    if before == now_known:
+        return  # a start at a full disk needs no room
+    known.ids[settings.group] = now_known
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(known))
+    beside = path.with_name(path.name + ".new")
+    beside.write_bytes(msgspec.json.encode(known))
+    os.replace(beside, path)
 
 
 def guard(watch: TopicWatch, end: Callable[[], object]) -> None:

@@ -93,7 +93,10 @@ def _merged(protocol: Protocol, cached: Cached) -> Instruments:
 
 
 def _keep(path: Path, cached: Cached) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
-    beside.write_bytes(msgspec.json.encode(cached))
-    os.replace(beside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_bytes(msgspec.json.encode(cached))
+        os.replace(beside, path)
+    except OSError as problem:
+        log.warning("instruments are not kept for a start without answer: %s", problem)

@@ -1,5 +1,6 @@
 """How far each producer has written, by topic, in a small file: where the next process goes on."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from schemas.status import FeedStatus
+
+log = logging.getLogger("undertow.feed")
 
 
 class Places:
@@ -39,11 +42,18 @@ class Places:
         return heard
 
     def save(self) -> None:
-        """Write the file, if there is news."""
+        """Write the file, if there is news; what a full disk does not take is for the next time.
+
+        After a restart more is asked for then than is missing, and counts once.
+        """
         if not self._is_new:
             return
-        self._is_new = False
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_name(self._path.name + ".new")
-        beside.write_bytes(msgspec.json.encode(self._times))
-        os.replace(beside, self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_bytes(msgspec.json.encode(self._times))
+            os.replace(beside, self._path)
+        except OSError as problem:
+            log.warning("not noted how far the feed has come: %s", problem)
+            return
+        self._is_new = False

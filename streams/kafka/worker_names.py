@@ -32,6 +32,8 @@ def claim(data_dir: str, stage: str) -> str:
 def _node(folder: Path) -> str:
     """Return this data directory's name, drawn once."""
     file = folder / "node"
+    if file.exists():  # written for nothing it would need room on a full disk
+        return file.read_text()
     drawn = folder / f".node-{uuid4().hex}"
     drawn.write_text(uuid4().hex[:12])
     try:
