@@ -127,8 +127,8 @@ def _application(token: str, loopback: bool) -> Callable[[dict[str, Any], _Start
             return _verdict(_why_unhealthy(started), start)
         if path == "/readyz":
             problem = _INPUTS.blocked
-            if not problem and not _value(metrics.READY):
-                problem = "not at work yet"
+            if not _value(metrics.READY):
+                problem = f"not at work: {problem}" if problem else "not at work yet"
             return _verdict(problem, start, _progress())
         if not is_allowed(token, shown):
             return _text("401 Unauthorized", "the token is missing or wrong", start)

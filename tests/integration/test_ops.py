@@ -42,6 +42,8 @@ def test_health_follows_the_loop_and_readiness_the_work() -> None:
         health.note_inputs("nobody has spoken yet on bars[0]")
         assert get(f"{url}/readyz") == (503, "nobody has spoken yet on bars[0]\n")
         health.come_round(ready=False)
+        assert get(f"{url}/readyz") == (503, "not at work: nobody has spoken yet on bars[0]\n")
+        health.note_inputs("")
         assert get(f"{url}/readyz") == (503, "not at work yet\n")
         assert get(f"{url}/elsewhere")[0] == 404
 
