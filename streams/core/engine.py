@@ -164,6 +164,7 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
     if frontier <= shard.frontier:
         return Step(findings, refused) if findings or refused else TAKEN_IN
     before_frontier, shard.frontier = shard.frontier, frontier
+    findings += _of_stuck_inputs(shard, topic)
     judged = open_seconds.due_before(shard.due, frontier)
     for asset in judged:
         following = _close_until(params, shard, asset, shard.assets[asset], frontier, findings)
@@ -175,6 +176,13 @@ def _tell_time(params: Params, shard: Shard, topic: str, status: FeedStatus) -> 
         oldest = frontier - 60 * params.whale.history_min - 3_600
         idle = roster.overdue(shard.roster, shard.due.busy, oldest)
     return Step(findings, refused, judged, _forget(shard, idle))
+
+
+def _of_stuck_inputs(shard: Shard, topic: str) -> Iterator[Finding]:
+    """Yield what there is to tell of other inputs whose records are late and whose time stands."""
+    for name, late_share in shard.away.late_shares.items():
+        if name != topic and late_share.late >= faults.ENOUGH:
+            yield from filter(None, [faults.look(late_share, name, shard.frontier)])
 
 
 def _forget(shard: Shard, assets: Iterable[str]) -> dict[str, AssetState]:

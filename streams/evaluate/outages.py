@@ -95,7 +95,7 @@ def excess(
 ) -> Floats32:
     """Return the product's score less the threshold that holds in each second, (T,) nats."""
     gone = [Silence((kind.venue,), *span) for span in spans] if kind.venue is not None else []
-    judged = venue_scores.z30(view.feed, gone, kind.told)
+    judged = venue_scores.z30(view.feed, gone, kind.told, priors=view.priors)
     limits = np.array([by_case[CASE_OF[c]] for c in CLASSES], np.float32)
     return _score(judged, view) - limits[judged.feed_class]
 
@@ -112,7 +112,8 @@ def _called(
     limits: Thresholds,
 ) -> dict[str, Ints]:  # fmt: skip
     """Return everybody's alarms on one history."""
-    view = Seen(shown(history, kind, spans), history.price, history.taker)
+    feed = shown(history, kind, spans)
+    view = Seen(feed, history.price, history.taker, history.priors)
     whole = "full" if kind.rule.coverage[0] == "full" else "throttled_45"
     own = {case: limits[case][ours] for case in CASE_OF.values()}
     called = {ours: alarms(excess(view, kind, spans, own), 0.0, 1.4, REARM_S)}

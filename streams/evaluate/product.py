@@ -7,21 +7,29 @@
 Equals the choice of detectors/beyond_orders.py where all is told (tests hold the parts together).
 """
 
+from collections.abc import Mapping
+
 import numba as nb
 import numpy as np
 
+from schemas.words import FeedClass
+from streams.core.detectors.prior import Prior
 from streams.core.params import VolatilityParams
-from streams.evaluate import scores
+from streams.evaluate import scores, venue_scores
 from streams.evaluate.scores import Either, Floats32, Shown
 
 _PARAMS = VolatilityParams()
 
 
-def undertow(feed: Shown, taker_usd: Floats32, log_price: Floats32) -> Floats32:
+def undertow(
+    feed: Shown, taker_usd: Floats32, log_price: Floats32, priors: Mapping[FeedClass, Prior] = {}
+) -> Floats32:
     """Return the product's score a second, (T,) nats."""
-    plain = scores.z30_flow(feed, taker_usd)
-    if feed.throttled.all() and not feed.latest.all():
-        return plain
+    plain = venue_scores.z30(feed, (), True, priors=priors).score
+    if feed.latest.all():
+        plain = plain + scores.FLOW_WEIGHT * scores.flow_excess(feed.at, taker_usd)
+    elif feed.throttled.all():
+        return np.asarray(plain, np.float32)
     return np.asarray(plain - owed(log_price), np.float32)
 
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from schemas.words import FeedClass
+from streams.core.detectors.prior import Prior, PriorParams
 from streams.evaluate import product, scores
 from streams.evaluate.calibrate import Threshold, lowest, threshold
 from streams.evaluate.events import REARM_S, Ints, Truth, Weeks, alarms, judge
@@ -21,7 +23,10 @@ CURVE = (0.25, 0.5, 2.0, 4.0, 7.0)
 
 
 class History(NamedTuple):
-    """One asset of one seed, long side: all true orders, log price and taker USD a second."""
+    """One asset of one seed, long side: all true orders, log price and taker USD a second.
+
+    `priors`, by class of feed, are what the product expects of such an asset before it knows it.
+    """
 
     seed: int
     asset: int
@@ -29,14 +34,16 @@ class History(NamedTuple):
     orders: Orders
     price: Floats32
     taker: Floats32
+    priors: Mapping[FeedClass, Prior] = {}
 
 
 class Seen(NamedTuple):
-    """What a score may read: what the feeds showed, log price and taker USD a second."""
+    """What a score may read: what the feeds showed, log price and taker USD a second, priors."""
 
     feed: Shown
     price: Floats32
     taker: Floats32
+    priors: Mapping[FeedClass, Prior] = {}
 
 
 class Score(NamedTuple):
@@ -68,8 +75,11 @@ def histories(market: Market, tape: Tape, seed: int) -> list[History]:
         )
         orders = feeds.draw(market, tape, asset, 0, seed)
         histories_of_seed.append(
-            History(seed, asset, truth, orders, tape.price[asset].copy(), tape.taker[asset].copy())
-        )
+            History(
+                seed, asset, truth, orders, tape.price[asset].copy(), tape.taker[asset].copy(),
+                PriorParams().of(market.assets[asset].asset),
+            )
+        )  # fmt: skip
     return histories_of_seed
 
 
@@ -80,7 +90,7 @@ def seen(market: Market, past: History, rule: FeedRule, giants: bool) -> Seen:
         orders = feeds.with_giants(market, orders, past.asset, seconds, past.seed)
     kept = feeds.shown(orders, rule, past.seed * 16 + past.asset)
     feed = scores.shown(kept.at, kept.venue, kept.usd, rule.coverage, seconds)
-    return Seen(feed, past.price, past.taker)
+    return Seen(feed, past.price, past.taker, past.priors)
 
 
 def of_asset(
@@ -155,7 +165,7 @@ def _half(tau_orders: int, tau_usd: int, which: str, winsor: float) -> Callable[
 PRODUCT = "Undertow"
 #: It and its rivals, by the names of detection.md; Z30 exactly as its section 8 writes it.
 CONTENDERS: dict[str, Score] = {
-    PRODUCT: Score((lambda v: product.undertow(v.feed, v.taker, v.price),)),
+    PRODUCT: Score((lambda v: product.undertow(*v),)),
     "Z30": Score((lambda v: scores.z30(v.feed),), rearm_s=300),
     "Z30+flow": Score((lambda v: scores.z30_flow(v.feed, v.taker),)),
     "MAXC": Score((_half(60, 10, "usd", 50.0), _half(60, 10, "orders", 50.0))),

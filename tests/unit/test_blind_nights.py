@@ -1,6 +1,8 @@
 """Nights whose feeds fail or lie: the cascade is called as if nothing were, or people are told."""
 
 import random
+from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -139,13 +141,46 @@ def a_bar(second: int) -> Bar:
     )  # fmt: skip
 
 
+@cache
+def handed(folder: str) -> list[Item]:
+    return list(paced(ndjson_source(CASES / folder), not_after()))
+
+
+def concluded(items: list[Item]) -> tuple[list[msgspec.Struct], list[str]]:
+    """What follows from a night, and why words and records of it were refused."""
+    state, outputs, refused = pipeline.State(), list[msgspec.Struct](), list[str]()
+    for topic, record in items:
+        step = pipeline.step(Params(), state, topic, record)
+        outputs += [r for t, r in step.outputs if t != "bars"]
+        refused += [step.refused] if step.refused else []
+    return outputs, refused
+
+
+@cache
 def played(folder: str) -> list[msgspec.Struct]:
-    state, outputs = pipeline.State(), list[msgspec.Struct]()
-    for topic, record in paced(ndjson_source(CASES / folder), not_after()):
-        outputs += [
-            r for t, r in pipeline.step(Params(), state, topic, record).outputs if t != "bars"
-        ]
-    return outputs
+    return concluded(handed(folder))[0]
+
+
+def onset_of(outputs: list[msgspec.Struct]) -> CascadeFinding:
+    return next(r for r in outputs if isinstance(r, CascadeFinding) and r.phase == "onset")
+
+
+def handed_at(hour: int, minute: int, second: int = 0) -> int:
+    """A time of the handed nights, which are of one evening, microseconds."""
+    return int(datetime(2025, 1, 13, hour, minute, second, tzinfo=UTC).timestamp()) * SECOND
+
+
+def without_venue(venue: str, since: int, until: int, is_said: bool) -> list[Item]:
+    """The handed night of two venues, one of which tells nothing for a while."""
+    items: list[Item] = []
+    for topic, record in handed("two_venues_base"):
+        name = record.producer if isinstance(record, FeedStatus) else getattr(record, "venue", "")
+        if topic == "liquidations" and name == venue and since <= record.ts_event < until:
+            if is_said and record.ts_event < since + SECOND and isinstance(record, FeedStatus):
+                items.append((topic, msgspec.structs.replace(record, state="silent")))
+            continue
+        items.append((topic, record))
+    return items
 
 
 @needs_cases
@@ -170,12 +205,96 @@ def test_a_handed_night_with_one_wrong_word_gives_the_very_findings_of_the_night
 def test_a_handed_night_without_a_feed_is_called_within_seconds_of_the_night_with_it(
     folder: str, silent: str
 ) -> None:
-    base, part = (
-        next(r for r in played(f) if isinstance(r, CascadeFinding) and r.phase == "onset")
-        for f in ("two_venues_base", folder)
-    )
+    base, part = (onset_of(played(f)) for f in ("two_venues_base", folder))
     assert abs(part.ts_event - base.ts_event) <= 5 * SECOND
     assert part.silent == [silent]
+
+
+@needs_cases
+def test_the_handed_night_is_called_no_later_than_it_was_handed() -> None:
+    onset = onset_of(played("two_venues_base"))
+    assert handed_at(13, 41, 30) <= onset.ts_event <= handed_at(13, 41, 55)
+    assert onset.silent == []
+
+
+@needs_cases
+@pytest.mark.parametrize("folder", ["poison_word_plus_1_day", "poison_word_plus_290s"])
+def test_of_a_handed_night_with_one_word_from_the_future_that_word_alone_is_refused(
+    folder: str,
+) -> None:
+    assert concluded(handed(folder))[1] == ["refuted"]
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("folder", "text"),
+    [("no_whale_feed", "nobody speaks on whale_transfers"), ("trade_feed_dies_unsaid", "t tells")],
+)
+def test_a_handed_night_without_a_feed_has_one_alert_that_says_so(folder: str, text: str) -> None:
+    [alert] = [r for r in played(folder) if isinstance(r, Alert) and r.kind.startswith("feed")]
+    assert alert.kind == "feed.silent"
+    assert text in alert.text
+
+
+@needs_cases
+@pytest.mark.parametrize(
+    ("venue", "is_said", "since", "until"),
+    [
+        ("binance", True, (13, 40), (13, 43)),
+        ("binance", False, (13, 11), (13, 45)),
+        ("bybit", False, (13, 40), (13, 43)),
+        ("bybit", True, (12, 41), (14, 30)),
+        ("bybit", False, (13, 38), (15, 0)),
+    ],
+)
+def test_a_handed_night_is_called_in_time_whichever_venue_is_silent_for_however_long(
+    venue: str, is_said: bool, since: tuple[int, int], until: tuple[int, int]
+) -> None:
+    part, refused = concluded(without_venue(venue, handed_at(*since), handed_at(*until), is_said))
+    onset = onset_of(part)
+    assert abs(onset.ts_event - handed_at(13, 41, 44)) <= 25 * SECOND
+    assert onset.silent == [f"liquidations/{venue}"]
+    assert refused == []
+    assert any(isinstance(r, Alert) and r.kind == "feed.silent" for r in part)
+
+
+@needs_cases
+@pytest.mark.parametrize("ahead", [15, 290, 86_400])
+@pytest.mark.parametrize("topic", ["liquidations", "whale_transfers", "bars"])
+def test_words_that_repeat_a_leap_change_no_finding_of_a_handed_night(
+    topic: str, ahead: int
+) -> None:
+    items = handed("two_venues_base")
+    at = next(
+        i for i, (name, r) in enumerate(items)
+        if name == topic and isinstance(r, FeedStatus) and r.ts_event >= handed_at(13, 38)
+    )  # fmt: skip
+    word = items[at][1]
+    assert isinstance(word, FeedStatus)
+    leaps: list[Item] = [
+        (topic, msgspec.structs.replace(word, ts_event=word.ts_event + (ahead + n) * SECOND))
+        for n in range(5)
+    ]
+    part, refused = concluded([*items[:at], *leaps, *items[at:]])
+    assert findings(part) == findings(played("two_venues_base"))
+    assert refused == ["refuted"]
+
+
+@needs_cases
+def test_records_behind_words_that_ran_ahead_for_half_a_minute_are_told_to_be_late() -> None:
+    items = handed("two_venues_base")
+    at = next(i for i, (_, r) in enumerate(items) if getattr(r, "ts_event", 0) > handed_at(13, 38))
+    leaps: list[Item] = [
+        (
+            "liquidations",
+            FeedStatus(
+                producer="binance", state="alive", ts_event=handed_at(13, 38, n) + 86_400 * SECOND
+            ),
+        )
+        for n in range(30)
+    ]
+    part, _ = concluded([*items[:at], *leaps, *items[at:]])
+    assert "feed.late" in [r.kind for r in part if isinstance(r, Alert)]
 
 
 def test_the_night_is_one_with_a_cascade() -> None:

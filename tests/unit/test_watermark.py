@@ -243,3 +243,28 @@ def test_ten_thousand_names_of_one_word_each_take_no_place() -> None:
             say(clock, f"{second}-{number}", second)
     assert now(clock) == 99
     assert len(clock.pending) <= PRODUCERS
+
+
+@pytest.mark.parametrize("ahead", [15, 290, 86_400])
+def test_words_that_repeat_a_leap_without_a_record_between_are_not_believed(ahead: int) -> None:
+    clock = since_second_zero("a")
+    for repeated in range(5):
+        say(clock, "a", ahead + repeated)
+    note(clock, (1_763_683_200 + 1) * SECOND)
+    assert say(clock, "a", 2).refuted is not None
+    assert now(clock) == 2
+
+
+def test_another_producers_time_speaks_against_a_leap_of_one_that_has_no_records() -> None:
+    clock = since_second_zero("a", "b")
+    for second in range(1, 100):
+        say(clock, "a", second + 3_600)
+        say(clock, "b", second)
+    assert clock.lead < (1_763_683_200 + 100) * SECOND
+
+
+def test_a_quiet_feed_that_leaps_and_goes_on_is_believed_after_ten_seconds() -> None:
+    clock = since_second_zero("a")
+    for second in range(3_600, 3_612):
+        say(clock, "a", second)
+    assert now(clock) == 3_611

@@ -68,7 +68,8 @@ def count(state: LateShare, records: int, late: int) -> None:
 
 def look(state: LateShare, topic: str, reached: int) -> FeedFinding | None:
     """Judge the share once SPAN_S have passed; `reached` is the input's event time in seconds."""
-    if not state.since:
+    # An input whose time leapt ahead is judged by that of the others.
+    if not state.since or reached < state.since:
         state.since = reached
     if reached < state.since + SPAN_S or state.records < ENOUGH:
         return None

@@ -37,6 +37,8 @@ _STRIDE = 10 * SECOND
 #: half as long; none longer than _LONGEST goes without.
 _LEAP = 10 * SECOND
 _LONGEST = 60 * SECOND
+#: Where no record and nobody else speaks for a leap, its producer's words must have gone on so far.
+_PATIENCE = 10 * SECOND
 #: A newcomer holds nobody back before its words have come so far.
 _TRIAL = 10 * SECOND
 #: Nobody is waited for, or heard, who is so far behind.
@@ -44,7 +46,10 @@ _BEHIND = 86_400 * SECOND
 
 
 class Pending(msgspec.Struct):
-    """A word that leaps, and records since: near or beyond it, and clearly before it."""
+    """A word that leaps, and what came since near or beyond it, and clearly before it.
+
+    That is records and words of other producers.
+    """
 
     #: `word` as stored.
     status: FeedStatus = msgspec.field(name="word")
@@ -153,11 +158,15 @@ def step(
     # What only repeats an earlier word is no evidence on one that came since.
     voice = _voice(status) if clock.pending else ""
     if voice in clock.pending and status.ts_event > _last(clock, status):
-        waiting = clock.pending.pop(voice)
-        if _confirms(waiting, status):
-            moved = _accept(clock, waiting.status, stale_after_s)
+        waiting = clock.pending[voice]
+        if _contradicts(waiting, status):
+            refuted = clock.pending.pop(voice).status
+        elif _suffices(clock, waiting, status):
+            moved = _accept(clock, clock.pending.pop(voice).status, stale_after_s)
         else:
-            refuted = waiting.status
+            return Observed(False)
+    if clock.pending:
+        _hold_against(clock, status, voice)
     if not _leaps(clock, status):
         if not _met_before(clock, status):
             return Observed(moved, refuted)
@@ -196,10 +205,30 @@ def _met_before(clock: InputClock, status: FeedStatus) -> bool:
     return False
 
 
-def _confirms(waiting: Pending, status: FeedStatus) -> bool:
-    """Return whether what came since a word speaks for it: records, and its producer's next."""
+def _contradicts(waiting: Pending, status: FeedStatus) -> bool:
+    """Return whether what came since a word speaks against it, or its producer's next one does."""
     goes_on = status.ts_event >= waiting.status.ts_event - _LEAP
-    return goes_on and waiting.against <= waiting.support
+    return not goes_on or waiting.against > waiting.support
+
+
+def _suffices(clock: InputClock, waiting: Pending, status: FeedStatus) -> bool:
+    """Return whether a leap that nothing speaks against may be believed by its next word.
+
+    After a silence that is known it was to be expected.
+    """
+    expected = not clock.heard or clock.dark_since is not None
+    gone_on = status.ts_event - waiting.status.ts_event
+    return expected or waiting.support > 0 or gone_on >= _PATIENCE
+
+
+def _hold_against(clock: InputClock, status: FeedStatus, voice: str) -> None:
+    """Hold a word's time against those of other producers that wait."""
+    for name, pending in clock.pending.items():
+        if name != voice and pending.status.producer != status.producer:
+            if status.ts_event >= pending.status.ts_event - _LEAP:
+                pending.support += 1
+            elif status.ts_event > _last(clock, status):
+                pending.against += 1
 
 
 def _last(clock: InputClock, status: FeedStatus) -> int:
