@@ -53,10 +53,17 @@ def verdicts(*transfers: WhaleTransfer, until: int = AT + 3_600) -> list[WhaleFi
 
 
 def tell(shard: Shard, second: int) -> list[Finding]:
-    feed_status = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
-    # A word that leaps is believed at the next.
-    inputs = [name for name in INPUTS for _ in (1, 2)]
-    return [f for name in inputs for f in engine.step(PARAMS, shard, name, feed_status).findings]
+    # A word that leaps is believed once its producer has gone on for ten seconds.
+    words = [
+        FeedStatus(producer="test", state="alive", ts_event=(second - before) * SECOND)
+        for before in (10, 0)
+    ]
+    return [
+        finding
+        for name in INPUTS
+        for word in words
+        for finding in engine.step(PARAMS, shard, name, word).findings
+    ]
 
 
 def test_a_removal_before_its_window_has_passed_leaves_nothing_to_say() -> None:
