@@ -163,7 +163,7 @@ def step(
             refuted = clock.pending.pop(voice).status
         elif _suffices(clock, waiting, status):
             moved = _accept(clock, clock.pending.pop(voice).status, stale_after_s)
-        else:
+        elif status.state != "silent":
             return Observed(False)
     if clock.pending:
         _hold_against(clock, status, voice)
