@@ -35,7 +35,7 @@ from schemas.words import (
 CLOSING_ORDER: dict[str, str] = {"long": "sell", "short": "buy"}
 
 
-class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
+class Trade(msgspec.Struct, frozen=True, gc=False, tag="trade"):
     """One print on a venue's tape; `price` is always a fill.
 
     `aggressor_side` is the taker's. `quantity` in base units, `notional_usd` NULL
@@ -66,7 +66,7 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="trade"):
                 check_worth(worth, product)
 
 
-class Liquidation(msgspec.Struct, frozen=True, kw_only=True, gc=False, tag="liquidation"):
+class Liquidation(msgspec.Struct, frozen=True, gc=False, tag="liquidation"):
     """One forced order (or, from some recorders, a batch of `orders` of them).
 
     `position_side` is whose position was closed, `order_side` what hit the book:

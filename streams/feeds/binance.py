@@ -9,9 +9,9 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, PriceKind, check_words
+from schemas.words import Coverage, OrderSide, PriceKind, check_words
 from streams.feeds import tape
-from streams.feeds.binance_frames import Framed, array_in
+from streams.feeds.binance_frames import EVENT, Framed, array_in
 from streams.feeds.binance_readings import (
     parse_mark_price,
     parse_open_interest,
@@ -37,11 +37,15 @@ from streams.feeds.frames import (
     unreadable,
 )
 from streams.feeds.identities import exact
-from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
 from streams.feeds.symbols import is_inverse, split_symbol
 
 ALL_MARKET = "!forceOrder@arr"
 _COIN_M = 2
+#: The taker's side, by whether the buyer was the maker.
+_SIDES: dict[bool, OrderSide] = {True: "sell", False: "buy"}
+#: What a print is called that no taker's order made.
+_NO_TAKER = frozenset({"INSURANCE_FUND", "ADL", "NA"})
 
 Items = TypeVar("Items")
 
@@ -126,9 +130,16 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     S is the ORDER's side: SELL closes a long. What traded is z at ap, not q, l or p.
     Raises UnreadableFrame. Source: wire-formats.md 3.1, 3.2; times in microseconds.
     """
-    stream, event = _FORCE_ORDER.read(frame)
-    if isinstance(event, Parsed):
-        return event
+    try:
+        if frame.startswith(EVENT):
+            stream, event = "", _FORCE_ORDER.bare(frame)
+        else:
+            message = _FORCE_ORDER.wrapped(frame)
+            stream, event = message.stream, message.data
+    except NOT_A_FRAME:
+        stream, event = _FORCE_ORDER.read(frame)
+        if isinstance(event, Parsed):
+            return event
     order = event.o
     instrument = instruments[order.s]
     if st := order.st or event.st:
@@ -138,17 +149,9 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     if coverage == "largest_per_second" and instruments.symbol_stream is not None:
         coverage = instruments.symbol_stream
     record = forced_order(
-        instrument=instrument,
-        side=order.S,
-        orig_quantity=order.q,
-        order_price=order.p,
-        average_price=order.ap,
-        filled=order.z,
-        ts_event=order.T * 1000,
-        ts_recv=ts_recv,
-        stream=stream,
-        coverage=coverage,
-    )
+        instrument, order.S, order.q, order.p, order.ap, order.z,
+        order.T * 1000, ts_recv, stream, coverage,
+    )  # fmt: skip
     return Parsed([] if record is None else [record], [])
 
 
@@ -161,13 +164,15 @@ def parse_agg_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Par
     Source: wire-formats.md 3.1 (excludes insurance-fund and ADL prints); microseconds.
     """
     try:
+        event = (
+            _AGG_TRADE.bare(frame) if frame.startswith(EVENT) else _AGG_TRADE.wrapped(frame).data
+        )
+    except NOT_A_FRAME:
+        if is_array(frame):
+            return _past_trades(frame, ts_recv, instruments)
         _, event = _AGG_TRADE.read(frame)
-    except UnreadableFrame:
-        if not is_array(frame):
-            raise
-        return _past_trades(frame, ts_recv, instruments)
-    if isinstance(event, Parsed):
-        return event
+        if isinstance(event, Parsed):
+            return event
     instrument = instruments[event.s]
     if event.st:
         _check_product(instrument, event.st)
@@ -198,19 +203,24 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     Its ids are not those of aggTrade: follow the one or the other. Undocumented for futures.
     Raises UnreadableFrame. Source: wire-formats.md 3.1; microseconds.
     """
-    _, event = _PRINT.read(frame)
-    if isinstance(event, Parsed):
-        return event
-    if event.X in ("INSURANCE_FUND", "ADL", "NA") or not event.q or not event.p:
+    try:
+        event = _PRINT.bare(frame) if frame.startswith(EVENT) else _PRINT.wrapped(frame).data
+    except NOT_A_FRAME:
+        _, event = _PRINT.read(frame)
+        if isinstance(event, Parsed):
+            return event
+    if event.X in _NO_TAKER or not event.q or not event.p:
         return Parsed([], [])
-    trade_id, ts_event = f"raw:{event.t}", event.T * 1000
-    instrument = instruments[event.s]
-    record = agg_trade(instrument, trade_id, event.p, event.q, ts_event, event.m, ts_recv)
-    return Parsed([record], [])
+    instrument, side, ts_event = instruments[event.s], _SIDES[event.m], event.T * 1000
+    market = "spot:" if instrument.instrument[-1] == "T" else ""
+    event_id = f"binance:{market}{event.s}:raw:{event.t}"
+    price, quantity = event.p, event.q
+    return Parsed(
+        [tape.trade("binance", event_id, instrument, side, quantity, price, ts_event, ts_recv)], []
+    )
 
 
 def forced_order(
-    *,
     instrument: Instrument,
     side: Literal["BUY", "SELL"],
     orig_quantity: float,
@@ -238,11 +248,12 @@ def forced_order(
     product = "um" if instrument.unit == "base" else "cm"
     facts = exact(orig_quantity, order_price, average_price or 0.0, filled)
     return tape.liquidation(
-        tape.Told("binance", stream, kind, coverage),
+        tape.Feed("binance", stream, kind, coverage),
         f"binance:{product}:{symbol}:{ts_event // 1000}:{side}:{facts}",
         instrument,
         "long" if side == "SELL" else "short",
-        sized(instrument, filled, price),
+        filled,
+        price,
         ts_event,
         ts_recv,
     )
@@ -263,11 +274,10 @@ def agg_trade(
     raw prints that some vendors record have ids of their own: pass "raw:<id>").
     Raises UnreadableFrame.
     """
-    spot = "spot:" if instrument.instrument.endswith("-SPOT") else ""
-    event_id = f"binance:{spot}{instrument.venue_symbol}:{agg_id}"
-    side: Literal["buy", "sell"] = "sell" if buyer_is_maker else "buy"
-    terms = sized(instrument, quantity, price)
-    return tape.trade("binance", event_id, instrument, side, terms, ts_event, ts_recv)
+    market = "spot:" if instrument.instrument[-1] == "T" else ""
+    event_id = f"binance:{market}{instrument.venue_symbol}:{agg_id}"
+    side = _SIDES[buyer_is_maker]
+    return tape.trade("binance", event_id, instrument, side, quantity, price, ts_event, ts_recv)
 
 
 @lru_cache(maxsize=16_384)

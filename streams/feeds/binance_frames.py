@@ -9,6 +9,9 @@ from streams.feeds.frames import NOT_A_FRAME, Refusal, control, unreadable
 
 Event = TypeVar("Event")
 
+#: How a frame begins that is not wrapped.
+EVENT = b'{"e":'
+
 _NOTHING = msgspec.Raw()
 
 
@@ -28,11 +31,14 @@ _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 
 
 class Framed:
-    """How one kind of event is read: at once where it stands as usual, else by its envelope."""
+    """How one kind of event is read: `bare` and `wrapped` decode it where it stands as usual.
+
+    They raise what is in NOT_A_FRAME.
+    """
 
     def __init__(self, event: Any) -> None:
-        self._wrapped = msgspec.json.Decoder(_Wrapped[event], strict=False)
-        self._bare = msgspec.json.Decoder(event, strict=False)
+        self.wrapped = msgspec.json.Decoder(_Wrapped[event], strict=False).decode
+        self.bare = msgspec.json.Decoder(event, strict=False).decode
 
     def read(self, frame: bytes) -> tuple[str, Any]:
         """Return the stream's name and the event; Parsed in its place for a reply of control.
@@ -40,26 +46,15 @@ class Framed:
         Raises UnreadableFrame.
         """
         try:
-            if frame.startswith(b'{"stream":'):
-                message = self._wrapped.decode(frame)
-                return message.stream, message.data
-            if frame.startswith(b'{"e":'):
-                return "", self._bare.decode(frame)
-        except NOT_A_FRAME:
-            pass  # told again below, with the event's own field
-        return self._read(frame)
-
-    def _read(self, frame: bytes) -> tuple[str, Any]:
-        try:
             envelope = _ENVELOPE.decode(frame)
             if envelope.data != _NOTHING:
-                return envelope.stream, self._bare.decode(envelope.data)
+                return envelope.stream, self.bare(envelope.data)
             if envelope.error != _NOTHING:
                 error = bytes(envelope.error).decode(errors="replace")
                 return "", control(Refusal("error", error[:200]))
             if envelope.id is not None:
                 return "", control()
-            return "", self._bare.decode(frame)
+            return "", self.bare(frame)
         except NOT_A_FRAME as problem:
             raise unreadable(problem) from None
 

@@ -135,7 +135,6 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         return _transfers(transaction, ts_recv, instruments)
 
     parsed = built(block.tx, build, path="result.tx")
-    parsed.records = [transfer for transfers in parsed.records for transfer in transfers]
     return parsed
 
 

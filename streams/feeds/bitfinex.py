@@ -5,25 +5,28 @@ it is of, the reply to the subscription said, and `instruments.channels` remembe
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import OrderSide
+from schemas.words import OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word, not_ahead
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Parsed,
     Refusal,
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
 
 # tBTCF0:USTF0; a spot pair (tBTCUSD) is none
 _NAME = re.compile(r"t?([^\W_a-z]+?)F0:([A-Z0-9]+?)F0")
@@ -80,7 +83,7 @@ class _Told(msgspec.Struct, Generic[Items], array_like=True, gc=False):
 
 class _Executed(msgspec.Struct, array_like=True, gc=False):
     channel: int
-    kind: Literal["te"]
+    kind: Literal["te", "tu"]
     print: _Print
 
 
@@ -110,19 +113,54 @@ def parse_liquidations(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     nothing was sold. Rows without a channel's number are REST's answer: history.
     Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
-
-    def build(row: _Position) -> Liquidation | None:
-        return None if row.is_match else _liquidation(row, instruments[row.symbol], ts_recv)
-
     try:
-        return built(_POSITIONS.decode(frame).items, build, path="1")
+        rows = _POSITIONS.decode(frame).items
     except NOT_A_FRAME:
-        opened = _opened(frame, instruments, "liq")
+        return _exactly(frame, ts_recv, instruments)
+    try:
+        return Parsed(_triggered(rows, instruments, ts_recv), [])
+    except (ValueError, OverflowError):
+        return one_by_one(rows, _triggered, (instruments, ts_recv), None, "1")
+
+
+def _exactly(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read an answer of REST, a reply, or rows of which one is wrong."""
+    opened = _opened(frame, instruments, "liq")
     if isinstance(opened, Parsed):
         return opened
-    parsed = built(opened.rows, lambda row: build(_typed(row, _Position)), path=opened.path)
+    parsed = built(
+        opened.rows,
+        lambda row: _triggered((_typed(row, _Position),), instruments, ts_recv),
+        path=opened.path,
+    )
     parsed.history = opened.path == ""
     return parsed
+
+
+def _triggered(
+    rows: Sequence[_Position], instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    for row in rows:
+        if row.is_match:
+            continue
+        symbol, amount, ts_event = row.symbol, row.amount, row.at * 1000
+        instrument = instruments[symbol]
+        coins = abs(amount) * instrument.multiplier
+        if not 0.0 < coins <= 1e15:
+            raise UnreadableFrame("5", f"{amount!r} is no amount of coins")
+        if ts_event > ts_recv:
+            not_ahead(ts_event, ts_recv)
+        position: PositionSide = "long" if amount > 0 else "short"
+        order: OrderSide | None = None if not row.is_sold else "sell" if amount > 0 else "buy"
+        event_id = f"bitfinex:liquidation:{row.id}"
+        records.append(
+            Liquidation(
+                event_id, "bitfinex", instrument.instrument, symbol, instrument.asset, position,
+                order, None, None, coins, None, "full", "liq:global", ts_event, ts_recv,
+            )
+        )  # fmt: skip
+    return records
 
 
 # [23916,"te",[1720045100,1791400314934,0.02,84305]]    then the same again as "tu"
@@ -134,12 +172,12 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     """
     try:
         executed = _EXECUTED.decode(frame)
-    except NOT_A_FRAME:
-        pass
-    else:
-        if key := instruments.channels.get(executed.channel):
-            of = instruments[_of_key(key)]
-            return built((executed.print,), lambda row: _trade(row, of, ts_recv), path="1")
+        of = instruments[_of_key(instruments.channels[executed.channel])]
+        if executed.kind == "tu":  # told already
+            return Parsed([], [])
+        return Parsed([_trade(executed.print, of, ts_recv)], [])
+    except (KeyError, *NO_RECORD):
+        pass  # below, with what is wrong
     opened = _opened(frame, instruments, "trades")
     if isinstance(opened, Parsed):
         return opened
@@ -271,6 +309,7 @@ def _symbol(array: list[Any], instruments: Instruments) -> str:
     return _of_key(instruments.channels.get(-1, "") if key is None else key)
 
 
+@lru_cache(maxsize=4_096)
 def _of_key(key: str) -> str:
     return key.removeprefix("status:").partition(":")[2]
 
@@ -306,34 +345,8 @@ def _typed(row: Any, kind: type[Items]) -> Items:
         raise UnreadableFrame(why.field.strip("[]"), why.reason) from None
 
 
-def _liquidation(row: _Position, instrument: Instrument, ts_recv: int) -> Liquidation:
-    coins = abs(row.amount) * instrument.multiplier
-    if not 0.0 < coins <= 1e15:
-        raise UnreadableFrame("5", f"{row.amount!r} is no amount of coins")
-    ts_event = row.at * 1000
-    if ts_event > ts_recv:
-        not_ahead(ts_event, ts_recv)
-    return Liquidation(
-        event_id=f"bitfinex:liquidation:{row.id}",
-        venue="bitfinex",
-        instrument=instrument.instrument,
-        venue_symbol=row.symbol,
-        asset=instrument.asset,
-        position_side="long" if row.amount > 0 else "short",
-        order_side=None if not row.is_sold else "sell" if row.amount > 0 else "buy",
-        price=None,
-        price_kind=None,
-        quantity=coins,
-        notional_usd=None,
-        coverage="full",
-        stream="liq:global",
-        ts_event=ts_event,
-        ts_recv=ts_recv,
-    )
-
-
 def _trade(row: _Print, of: Instrument, ts_recv: int) -> Trade:
     event_id = f"bitfinex:{of.venue_symbol}:{row.id}"
     side: OrderSide = "buy" if row.amount > 0 else "sell"
-    terms, ts_event = sized(of, abs(row.amount), row.price), row.at * 1000
-    return tape.trade("bitfinex", event_id, of, side, terms, ts_event, ts_recv)
+    amount, ts_event = abs(row.amount), row.at * 1000
+    return tape.trade("bitfinex", event_id, of, side, amount, row.price, ts_event, ts_recv)

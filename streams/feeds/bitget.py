@@ -4,8 +4,8 @@ Formats: reference/wire-formats.md 3.9. Symbols are spelt as Bybit's; trades cou
 every product, liquidations the quote currency.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -14,6 +14,7 @@ from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -21,10 +22,11 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.identities import told_apart
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, dollars, sized
+from streams.feeds.identities import PAIR, apart, told_apart
+from streams.feeds.instruments import Instrument, Instruments, Parser, described
 from streams.feeds.symbols import day_of, split_symbol
 
 OrderSide = Literal["buy", "sell"]
@@ -73,8 +75,7 @@ class _Routed(msgspec.Struct, gc=False):
     event: str = ""
 
 
-_TOLD = tape.Told("bitget", "liquidation", None, "largest_per_second")
-_BITS = Struct("<2d").pack
+_FEED = tape.Feed("bitget", "liquidation", None, "largest_per_second")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Forced)
 _PRINTS = Kind(_Message, _Print)
@@ -91,27 +92,32 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     amount / price. What kind of price that is, is not documented: it is not handed on. Only
     the largest order a side, symbol and second is told. Raises UnreadableFrame. Microseconds.
     """
+    try:
+        message = _FORCED.decode(frame)
+        if message.data and message.arg.topic == "liquidation" and not message.event:
+            records = _liquidations(message.data, instruments, ts_recv)
+            return Parsed(records if len(records) == 1 else told_apart(records), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     message, refusals = _FORCED.read(frame)
     if (reply := _reply(message, "liquidation")) is not None:
         return reply
+    return apart(one_by_one(message.data, _liquidations, (instruments, ts_recv), refusals))
 
-    def build(item: _Forced) -> Liquidation:
-        instrument = instruments[item.symbol]
-        coins = item.amount / item.price
-        _, quantity, _ = sized(instrument, coins, item.price)
-        terms = None, quantity, dollars(instrument, item.amount)
-        facts = _BITS(item.amount, item.price).hex()
-        return tape.liquidation(
-            _TOLD,
-            f"bitget:{item.symbol}:{item.ts}:{item.side}:{facts}",
-            instrument,
-            "long" if item.side == "buy" else "short",
-            terms,
-            item.ts * 1000,
-            ts_recv,
+
+def _liquidations(
+    items: Sequence[_Forced], instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    for item in items:
+        instrument, amount, price = _of_quote(instruments[item.symbol]), item.amount, item.price
+        event_id = f"bitget:{item.symbol}:{item.ts}:{item.side}:{PAIR(amount, price).hex()}"
+        side: Literal["long", "short"] = "long" if item.side == "buy" else "short"
+        ts_event = item.ts * 1000
+        records.append(
+            tape.liquidation(_FEED, event_id, instrument, side, amount, price, ts_event, ts_recv)
         )
-
-    return told_apart(built(message.data, build, refusals))
+    return records
 
 
 # {"action":"update","arg":{"instType":"usdt-futures","topic":"publicTrade","symbol":"BTCUSDT"},
@@ -133,8 +139,7 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
 
     def build(item: _Print) -> Trade:
         event_id, ts_event = f"bitget:{market}{symbol}:{seen('i', item.i)}", item.T * 1000
-        terms = sized(instrument, item.v, item.p)
-        return tape.trade("bitget", event_id, instrument, item.S, terms, ts_event, ts_recv)
+        return tape.trade("bitget", event_id, instrument, item.S, item.v, item.p, ts_event, ts_recv)
 
     parsed = built(message.data, build, refusals)
     parsed.history = message.action == "snapshot"
@@ -169,6 +174,12 @@ def parse_ticker(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     parsed = built(message.data, interest, refusals)
     parsed.records += built(message.data, mark, {}).records
     return parsed
+
+
+@lru_cache(maxsize=4_096)
+def _of_quote(instrument: Instrument) -> Instrument:
+    """Return the instrument as liquidations count it: money of the quote currency."""
+    return msgspec.structs.replace(instrument, unit="quote", size=1.0)
 
 
 @lru_cache(maxsize=16_384)

@@ -5,7 +5,7 @@ XBT is BTC here.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
@@ -15,8 +15,9 @@ import msgspec
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from schemas.words import check_worth
 from streams.feeds import readings, tape
-from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, micros, seen
+from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Stream, Word, micros, not_ahead, seen
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -25,6 +26,7 @@ from streams.feeds.frames import (
     built,
     control,
     is_array,
+    one_by_one,
     unreadable,
 )
 from streams.feeds.instruments import (
@@ -106,7 +108,7 @@ class _Routed(msgspec.Struct, gc=False):
     unsubscribe: str = ""
 
 
-_TOLD = tape.Told("bitmex", "liquidation", "bankruptcy", "full")
+_FEED = tape.Feed("bitmex", "liquidation", "bankruptcy", "full")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Forced)
 _NAMED = Kind(_Message, _Named)
@@ -124,27 +126,40 @@ def parse_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     an order told already; whether it traded or was cancelled is not said. `partial` holds
     orders of unknown age: they tell nothing new. Raises UnreadableFrame. Microseconds.
     """
+    try:
+        message = _FORCED.decode(frame)
+        if message.action == "insert" and message.table == "liquidation" and message.data:
+            return Parsed(_inserted(message.data, instruments, ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     frame = _message(frame, "liquidation")
-    message, refusals = _FORCED.whole(frame), None
-    if message is None or message.action != "insert":
-        if _action(frame) in ("partial", "update", "delete"):
-            message, refusals = _NAMED.read(frame)
-            return _reply(message, "liquidation") or built(message.data, lambda _: None, refusals)
-        message, refusals = _FORCED.read(frame)
+    if _action(frame) in ("partial", "update", "delete"):
+        message, refusals = _NAMED.read(frame)
+        return _reply(message, "liquidation") or built(message.data, lambda _: None, refusals)
+    message, refusals = _FORCED.read(frame)
     if (reply := _reply(message, "liquidation")) is not None:
         return reply
+    return one_by_one(message.data, _inserted, (instruments, ts_recv), refusals)
 
-    def build(order: _Forced) -> Liquidation:
+
+def _inserted(
+    orders: Sequence[_Forced], instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    for order in orders:
         event_id = f"bitmex:liquidation:{seen('orderID', order.orderID)}"
-        instrument = instruments[order.symbol]
-        position: Literal["long", "short"] = "long" if order.side == "Sell" else "short"
-        # A quanto's coins and worth hang on the price of another coin.
-        terms: Any = order.price, None, None
-        if instrument.unit != "settle":
-            terms = sized(instrument, order.leavesQty, order.price)
-        return tape.liquidation(_TOLD, event_id, instrument, position, terms, ts_recv, ts_recv)
-
-    return built(message.data, build, refusals)
+        instrument, amount, price = instruments[order.symbol], order.leavesQty, order.price
+        side: Literal["long", "short"] = "long" if order.side == "Sell" else "short"
+        if instrument.unit == "settle":  # a quanto's coins and worth hang on another price
+            record = tape.stated(
+                _FEED, event_id, instrument, side, price, None, None, ts_recv, ts_recv
+            )
+        else:
+            record = tape.liquidation(
+                _FEED, event_id, instrument, side, amount, price, ts_recv, ts_recv
+            )
+        records.append(record)
+    return records
 
 
 # {"table":"trade","action":"insert","data":[{"timestamp":"2026-10-07T19:11:40.120Z",
@@ -158,25 +173,41 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     a contract is. Rows of index symbols (.BXBT) are no trades. Raises UnreadableFrame.
     Source: wire-formats.md 3.6; microseconds.
     """
+    try:
+        message = _PRINTS.decode(frame)
+        if message.table == "trade" and message.data and message.action == "insert":
+            return Parsed(_trades(message.data, instruments, ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     message, refusals = _PRINTS.read(_message(frame, "trade"))
     if (reply := _reply(message, "trade")) is not None:
         return reply
-
-    def build(item: _Print) -> Trade | None:
-        if item.symbol.startswith(".") or item.trdType == "Referential":
-            return None
-        if item.price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
-            raise UnreadableFrame("side", f"{item.side[:20]!r}: no side, price or trdMatchID")
-        event_id = f"bitmex:{item.symbol}:{seen('trdMatchID', item.trdMatchID)}"
-        side: Literal["buy", "sell"] = "buy" if item.side == "Buy" else "sell"
-        instrument = instruments.get(item.symbol) or _named(item.symbol)
-        terms = _terms(item, item.price, instrument)
-        ts_event = _micros(item.timestamp)
-        return tape.trade("bitmex", event_id, instrument, side, terms, ts_event, ts_recv)
-
-    parsed = built(message.data, build, refusals)
+    parsed = one_by_one(message.data, _trades, (instruments, ts_recv), refusals)
     parsed.history = message.action == "partial"
     return parsed
+
+
+def _trades(items: Sequence[_Print], instruments: Instruments, ts_recv: int) -> list[Trade]:
+    records = []
+    for item in items:
+        symbol, price = item.symbol, item.price
+        if symbol.startswith(".") or item.trdType == "Referential":
+            continue
+        if price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
+            raise UnreadableFrame("side", f"{item.side[:20]!r}: no side, price or trdMatchID")
+        event_id = f"bitmex:{symbol}:{seen('trdMatchID', item.trdMatchID)}"
+        side: Literal["buy", "sell"] = "buy" if item.side == "Buy" else "sell"
+        instrument = instruments.get(symbol) or _named(symbol)
+        price, coins, worth = _terms(item, price, instrument)
+        if (ts_event := micros("timestamp", item.timestamp)) > ts_recv:
+            not_ahead(ts_event, ts_recv)
+        records.append(
+            Trade(
+                event_id, "bitmex", instrument.instrument, symbol, instrument.asset, side, price,
+                coins, worth, ts_event, ts_recv,
+            )
+        )  # fmt: skip
+    return records
 
 
 # {"table":"instrument","action":"update","data":[{"symbol":"XBTUSD","openInterest":411647400,
@@ -303,16 +334,16 @@ def _action(frame: bytes) -> str:
         raise unreadable(problem) from None
 
 
-def _terms(item: _Print, price: float, instrument: Instrument) -> tape.Terms:
+def _terms(item: _Print, price: float, instrument: Instrument) -> tuple[float, float, float | None]:
     """Return price, coins, and dollars or None of a print, as the venue counts them."""
-    coins, worth = item.homeNotional, item.foreignNotional
-    if not coins or not worth:
+    coins, usd = item.homeNotional, item.foreignNotional
+    if not coins or not usd:
         return sized(instrument, item.size or 0.0, price)
     price, coins, _ = sized(in_coins(instrument), coins, price, _BEYOND)
-    usd = dollars(instrument, worth)
-    if usd is not None:
-        check_worth(usd, price * coins)
-    return price, coins, usd
+    worth = dollars(instrument, usd)
+    if worth is not None:
+        check_worth(worth, price * coins)
+    return price, coins, worth
 
 
 def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:
@@ -343,23 +374,8 @@ def _day(code: str) -> str:
     return last_friday(2000 + int(code[1:]), _MONTHS.index(code[0]) + 1)
 
 
-@lru_cache(maxsize=4_096)
-def _second(text: str) -> int:
-    """Return the microseconds of a whole second in UTC. Raises ValueError."""
-    return int(datetime.fromisoformat(text + "+00:00").timestamp()) * 1_000_000
-
-
-def _micros(text: str) -> int:
-    if len(text) == 24 and text[19] == "." and text[23] == "Z" and "2015" < text < "2100":
-        try:
-            return _second(text[:19]) + int(text[20:23]) * 1000
-        except ValueError:
-            pass
-    return micros("timestamp", text)
-
-
 def _times(row: _Reading, ts_recv: int) -> tuple[int, int]:
-    return (_micros(row.timestamp) if row.timestamp else ts_recv), ts_recv
+    return (micros("timestamp", row.timestamp) if row.timestamp else ts_recv), ts_recv
 
 
 def _reply(message: _Message[object], table: str) -> Parsed | None:

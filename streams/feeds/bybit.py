@@ -3,8 +3,8 @@
 Formats: reference/wire-formats.md 3.3 (Bybit's v5 websocket docs).
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
-from struct import Struct
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -20,9 +20,9 @@ from streams.feeds.checks import (
     Stream,
     Word,
     seen,
-    seen_stream,
 )
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -30,10 +30,11 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.identities import told_apart
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.identities import PAIR, apart, told_apart
+from streams.feeds.instruments import Instrument, Instruments, Parser, described
 from streams.feeds.symbols import day_of, is_inverse, split_symbol
 
 Side = Literal["Buy", "Sell"]
@@ -106,7 +107,6 @@ class _Tickers(msgspec.Struct, gc=False):
     ret_msg: str = ""
 
 
-_BITS = Struct("<2d").pack
 _TICKERS = msgspec.json.Decoder(_Tickers, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _LIQUIDATIONS = Kind(_Message, _Liquidated)
@@ -124,17 +124,41 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     word. p is the bankruptcy price, not a fill. "snapshot" is always new data.
     Raises UnreadableFrame. Source: wire-formats.md 3.3; times in microseconds.
     """
+    try:
+        message = _LIQUIDATIONS.decode(frame)
+        if message.data and (feed := _feed(message.topic)):
+            records = _liquidations(message.data, feed, instruments, ts_recv)
+            return Parsed(records if len(records) == 1 else told_apart(records), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     message, refusals = _LIQUIDATIONS.read(frame)
-    if message.data is None or not message.topic.startswith("allLiquidation."):
+    feed = _feed(message.topic)
+    if message.data is None or feed is None:
         return _reply(message, "allLiquidation.")
-    stream = seen_stream("topic", message.topic)
+    return apart(one_by_one(message.data, _liquidations, (feed, instruments, ts_recv), refusals))
 
-    def build(item: _Liquidated) -> Liquidation:
+
+def _liquidations(
+    items: Sequence[_Liquidated], feed: tape.Feed, instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    for item in items:
         side: Literal["long", "short"] = "long" if item.S == "Buy" else "short"
-        times = item.T * 1000, ts_recv
-        return liquidated(instruments[item.s], side, item.v, item.p, times, "full", stream)
+        size, price = item.v, item.p
+        event_id = f"bybit:{item.s}:{item.T}:{side}:{PAIR(size, price).hex()}"
+        instrument, ts_event = instruments[item.s], item.T * 1000
+        records.append(
+            tape.liquidation(feed, event_id, instrument, side, size, price, ts_event, ts_recv)
+        )
+    return records
 
-    return told_apart(built(message.data, build, refusals))
+
+@lru_cache(maxsize=4_096)
+def _feed(topic: str) -> tape.Feed | None:
+    """Return the feed of a topic of liquidations; None for another."""
+    if not topic.startswith("allLiquidation."):
+        return None
+    return tape.Feed("bybit", seen("topic", topic), "bankruptcy", "full")
 
 
 # {"topic":"publicTrade.BTCUSD","type":"snapshot","ts":1680673823566,"data":[
@@ -236,11 +260,12 @@ def liquidated(
     symbol = instrument.venue_symbol
     ts_event, ts_recv = times
     return tape.liquidation(
-        tape.Told("bybit", stream, "bankruptcy", coverage),
-        f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{_BITS(size, bankruptcy_price).hex()}",
+        tape.Feed("bybit", stream, "bankruptcy", coverage),
+        f"bybit:{symbol}:{ts_event // 1000}:{position_side}:{PAIR(size, bankruptcy_price).hex()}",
         instrument,
         position_side,
-        sized(instrument, size, bankruptcy_price),
+        size,
+        bankruptcy_price,
         ts_event,
         ts_recv,
     )
@@ -260,8 +285,7 @@ def public_trade(
     Raises UnreadableFrame.
     """
     event_id = f"bybit:{instrument.venue_symbol}:{trade_id}"
-    terms = sized(instrument, size, price)
-    return tape.trade("bybit", event_id, instrument, aggressor_side, terms, ts_event, ts_recv)
+    return tape.trade("bybit", event_id, instrument, aggressor_side, size, price, ts_event, ts_recv)
 
 
 @lru_cache(maxsize=16_384)

@@ -42,6 +42,9 @@ def seen(field: str, text: str) -> str:
     return text
 
 
+_MILLIS = {f"{n:03}": n * 1_000 for n in range(1_000)}
+
+
 @lru_cache(maxsize=4_096)
 def seen_stream(field: str, text: str) -> str:
     """Return what `seen` does of a name that message after message bears."""
@@ -54,6 +57,11 @@ def micros(field: str, text: str) -> int:
     Raises UnreadableFrame(field), also for a time that no record may have.
     """
     try:
+        if text[23:] == "Z" and text[19] == ".":  # as BitMEX, dYdX and Kraken write it
+            return _second(text[:19]) + _MILLIS[text[20:23]]
+    except (ValueError, KeyError):
+        pass  # told below
+    try:
         stamp = datetime.fromisoformat(text)
         result = round(stamp.replace(tzinfo=stamp.tzinfo or UTC).timestamp() * 1_000_000)
     except (ValueError, OverflowError):
@@ -61,6 +69,15 @@ def micros(field: str, text: str) -> int:
     if not MIN_MICROS <= result <= MAX_MICROS:
         raise UnreadableFrame(field, f"{text[:60]!r} is not from 2015 to 2099")
     return result
+
+
+@lru_cache(maxsize=4_096)
+def _second(text: str) -> int:
+    """Return the microseconds of a whole second in UTC. Raises ValueError."""
+    second = int(datetime.fromisoformat(text + "+00:00").timestamp()) * 1_000_000
+    if not MIN_MICROS <= second < MAX_MICROS:
+        raise ValueError("not from 2015 to 2099")
+    return second
 
 
 def not_ahead(ts_event: int, ts_recv: int) -> None:

@@ -5,6 +5,7 @@ linear ones; `contracts` (10 dollars each) is not read. Options are not followed
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
@@ -24,6 +25,7 @@ from streams.feeds.checks import (
     seen_stream,
 )
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -31,14 +33,23 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, described
 from streams.feeds.symbols import day_of, expiry
 
 # BTC-PERPETUAL, BTC_USDC-PERPETUAL, BTC-27DEC24; options and combos have more parts
 _NAME = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2})")
-_OPPOSITE: dict[str, OrderSide] = {"buy": "sell", "sell": "buy"}
+#: The orders that closed positions, by whose they were and by the taker's side.
+_ORDERS: dict[tuple[str, str], tuple[OrderSide, ...]] = {
+    ("T", "buy"): ("buy",),
+    ("T", "sell"): ("sell",),
+    ("M", "buy"): ("sell",),
+    ("M", "sell"): ("buy",),
+    ("MT", "buy"): ("buy", "sell"),
+    ("MT", "sell"): ("sell", "buy"),
+}
 
 Data = TypeVar("Data")
 
@@ -110,44 +121,48 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     each side. The print itself is on the tape once. Answers of get_last_trades_by_instrument
     are read too, as history. Raises UnreadableFrame. Microseconds.
     """
-    message, refusals = _PRINTS.whole(frame), None
-    if message is not None and message.params.channel.startswith("trades."):
-        return _prints(message.params.data, message.params.channel, ts_recv, instruments)
+    try:
+        params = _PRINTS.decode(frame).params
+        if params.channel.startswith("trades."):
+            stream = seen_stream("channel", params.channel)
+            return Parsed(_records(params.data, stream, instruments, ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     channel = route(frame)
     if not channel:
         return _reply(frame)
     if channel != "trades":
         raise UnreadableFrame("params.channel", f"{channel[:60]!r} is not trades")
-    if _ROUTED.decode(frame).method:
+    if is_pushed := bool(_ROUTED.decode(frame).method):
         message, refusals = _PRINTS.read(frame)
         stream, items, path = message.params.channel, message.params.data, "params.data"
-        return _prints(items, stream, ts_recv, instruments, refusals, path)
-    answer, refusals = _ANSWERED.read(frame)
-    items = answer.result.trades
-    parsed = _prints(items, "trades", ts_recv, instruments, refusals, "result.trades")
-    parsed.history = True
+        stream = seen_stream("channel", stream)
+    else:
+        answer, refusals = _ANSWERED.read(frame)
+        stream, items, path = "trades", answer.result.trades, "result.trades"
+    parsed = one_by_one(items, _records, (stream, instruments, ts_recv), refusals, path)
+    parsed.history = not is_pushed
     return parsed
 
 
-def _prints(
-    items: list[_Print],
-    stream: str,
-    ts_recv: int,
-    instruments: Instruments,
-    refusals: dict[int, Refusal] | None = None,
-    path: str = "params.data",
-) -> Parsed:
-    stream = seen_stream("channel", stream)
-
-    def build(item: _Print) -> list[Any]:
-        trade = _trade(item, instruments[item.instrument_name], ts_recv)
-        if item.liquidation == "none":
-            return [trade]
-        return [trade, *_liquidations(item, trade, stream)]
-
-    parsed = built(items, build, refusals, path)
-    parsed.records = [record for records in parsed.records for record in records]
-    return parsed
+def _records(
+    items: Sequence[_Print], stream: str, instruments: Instruments, ts_recv: int
+) -> list[Trade | Liquidation]:
+    """Return the trade of each print, and beside a forced one its liquidations."""
+    records: list[Trade | Liquidation] = []
+    for item in items:
+        symbol, trade_id, side = item.instrument_name, item.trade_id, item.direction
+        event_id = f"deribit:{symbol}:{seen('trade_id', trade_id)}"
+        instrument, ts_event = instruments[symbol], item.timestamp * 1000
+        trade = tape.trade(
+            "deribit", event_id, instrument, side, item.amount, item.price, ts_event, ts_recv
+        )
+        records.append(trade)
+        if item.liquidation != "none":
+            for order in _ORDERS[item.liquidation, side]:
+                event_id = f"deribit:liquidation:{symbol}:{trade_id}:{order}"
+                records.append(tape.forced(trade, event_id, order, stream))
+    return records
 
 
 # {"jsonrpc":"2.0","method":"subscription","params":{"channel":"ticker.BTC-PERPETUAL.100ms",
@@ -226,22 +241,6 @@ def route(frame: bytes) -> str:
 
 
 CHANNELS: dict[str, Parser] = {"trades": parse_trades, "ticker": parse_ticker}
-
-
-def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
-    event_id = f"deribit:{item.instrument_name}:{seen('trade_id', item.trade_id)}"
-    terms, ts_event = sized(instrument, item.amount, item.price), item.timestamp * 1000
-    return tape.trade("deribit", event_id, instrument, item.direction, terms, ts_event, ts_recv)
-
-
-def _liquidations(item: _Print, trade: Trade, stream: str) -> list[Liquidation]:
-    orders: list[OrderSide] = []
-    if "T" in item.liquidation:
-        orders.append(item.direction)
-    if "M" in item.liquidation:
-        orders.append(_OPPOSITE[item.direction])
-    named = f"deribit:liquidation:{item.instrument_name}:{item.trade_id}"
-    return [tape.forced(trade, f"{named}:{side}", side, stream) for side in orders]
 
 
 def _reply(frame: bytes) -> Parsed:

@@ -22,7 +22,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
 
 # BTC-USD; markets that anyone may list have more in front: FARTCOIN,RAYDIUM,9BB6…-USD
 _NAME = re.compile(r"([^\W_a-z]+)(?:,[^-]*)?-USD")
@@ -243,9 +243,7 @@ def _prints(
             ]
         )
 
-    parsed = built(items, build, refusals, "trades")
-    parsed.records = [record for records in parsed.records for record in records]
-    return parsed
+    return built(items, build, refusals, "trades")
 
 
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
@@ -254,7 +252,8 @@ def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
         f"dydx:{instrument.venue_symbol}:{seen('id', item.id)}",
         instrument,
         "buy" if item.side == "BUY" else "sell",
-        sized(instrument, item.size, item.price),
+        item.size,
+        item.price,
         micros("createdAt", item.createdAt),
         ts_recv,
     )

@@ -5,7 +5,8 @@ listed tokens are read, as anyone may emit a counterfeit `Transfer`. Owners have
 """
 
 import re
-from functools import partial
+from binascii import unhexlify
+from functools import lru_cache, partial
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -14,9 +15,10 @@ from msgspec import Meta
 from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.texts import asset_problem
-from schemas.words import MAX_MICROS, MIN_MICROS, TransferKind, check_words
+from schemas.words import MAX_MICROS, MIN_MICROS, OrderSide, TransferKind, check_words
 from streams.feeds.checks import not_ahead
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -52,7 +54,7 @@ Hex = Annotated[str, Meta(min_length=3, max_length=66)]
 Bytes = Annotated[str, Meta(min_length=2, max_length=2002)]
 
 
-class Token(Instrument, frozen=True, kw_only=True, gc=False):
+class Token(Instrument, frozen=True, kw_only=True, gc=False, cache_hash=True):
     """A token: how many `decimals` its integers have, and the `coin` that it wraps or is."""
 
     coin: str
@@ -125,7 +127,8 @@ _SHAPE = msgspec.json.Decoder(_Shape)
 _LOGS = Kind(_Logs, _Log, "result")
 _BLOCK = Kind(_BlockAnswer, _Transaction, "result.transactions")
 _NOTHING = (b"", b"null")
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]+").fullmatch
+#: An address and words of 32 bytes, one behind the other.
+_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{40}(?:0x[0-9a-fA-F]{64})+").fullmatch
 
 
 # {"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0xlogs","result":
@@ -139,10 +142,10 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     back what an earlier block told. Logs mostly have no time: that of receipt is taken.
     Raises UnreadableFrame. Source: wire-formats.md 3.12; microseconds.
     """
-    build = partial(_of_log, ts_recv=ts_recv, tokens=instruments)
     try:
-        return built((_PUSHED.decode(frame).params.result,), build, path="result")
-    except NOT_A_FRAME:
+        record = _of_log(_PUSHED.decode(frame).params.result, ts_recv, instruments)
+        return Parsed([] if record is None else [record], [])
+    except NO_RECORD:
         pass  # an answer, another kind, or told below with the field that is wrong
     kind, result, reply = _opened(frame)
     if reply is not None:
@@ -151,6 +154,7 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         raise UnreadableFrame("result", f"{kind} are no logs")
     many = result if result[:1] == b"[" else b"[" + result + b"]"
     message, refusals = _LOGS.read(b'{"result":' + many + b"}")
+    build = partial(_of_log, ts_recv=ts_recv, tokens=instruments)
     return built(message.result, build, refusals, "result")
 
 
@@ -251,17 +255,19 @@ def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
 
 def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liquidation | None:
     kind = log.topics[0].lower() if log.topics else ""
-    _check_hex((log.address, log.blockHash, log.transactionHash, *log.topics))
+    if not _HEXADECIMAL(f"{log.address}{log.blockHash}{log.transactionHash}{''.join(log.topics)}"):
+        for digits in (log.address, log.blockHash, log.transactionHash, *log.topics):
+            _hex(digits)
     at = _micros(log.blockTimestamp) if log.blockTimestamp else ts_recv
     if kind == LIQUIDATION_CALL:
-        return _liquidation(log, tokens, (at, ts_recv))
+        return _liquidation(log, tokens, at, ts_recv)
     # An NFT's Transfer has the same first topic, and four of them.
     if kind != TRANSFER or len(log.topics) != 3:
         return None
     token = tokens.get(log.address.lower())
     if not isinstance(token, Token):
         return None
-    (value,), index = _words(log, 1), _hex(log.logIndex)
+    value, index = int(_words(log, 1), 16), _hex(log.logIndex)
     if value == 0:
         return None
     transfer = _transfer(
@@ -272,41 +278,37 @@ def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liq
     return msgspec.structs.replace(transfer, version=2, removed=True) if log.removed else transfer
 
 
-def _liquidation(log: _Log, tokens: Instruments, times: tuple[int, int]) -> Liquidation:
+def _liquidation(log: _Log, tokens: Instruments, ts_event: int, ts_recv: int) -> Liquidation:
     """Build the Liquidation of one LiquidationCall: long the collateral, short the debt.
 
     There is no price in it. With receiveAToken the collateral is not sold now.
     """
     if len(log.topics) != 4:
         raise UnreadableFrame("topics", f"{len(log.topics)} of them, not 4")
-    _, seized, _, keeps = _words(log, 4)
-    collateral, debt = (_token(tokens, _address(topic)) for topic in log.topics[1:3])
+    words = _words(log, 4)
+    seized, keeps = int(words[64:128], 16), int(words[192:], 16)
+    _, of, against, _ = log.topics
+    collateral, debt = _token(tokens, _address(of)), _token(tokens, _address(against))
     quantity = seized / 10**collateral.decimals
     if not 0.0 < quantity <= 1e15:
         raise UnreadableFrame("data", f"{quantity!r} coins are not in (0, 1e15]")
+    instrument, symbol = _pair(collateral, debt)
+    if ts_event > ts_recv:
+        not_ahead(ts_event, ts_recv)
+    order: OrderSide | None = None if keeps else "sell"
+    return Liquidation(
+        _identity(log, tokens.chain), "aave", instrument, symbol, collateral.coin, "long", order,
+        None, None, quantity, None, "full", "LiquidationCall", ts_event, ts_recv, 1,
+        2 if log.removed else 1, log.removed,
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4_096)
+def _pair(collateral: Token, debt: Token) -> tuple[str, str]:
+    """Return the instrument and the symbol of a loan. Raises ValueError."""
     instrument = f"{collateral.coin}-{debt.coin}-SPOT"
     check_words("aave", collateral.coin, instrument)
-    if times[0] > times[1]:
-        not_ahead(*times)
-    return Liquidation(
-        event_id=_identity(log, tokens.chain),
-        venue="aave",
-        instrument=instrument,
-        venue_symbol=f"{collateral.asset}/{debt.asset}",
-        asset=collateral.coin,
-        position_side="long",
-        order_side=None if keeps else "sell",
-        price=None,
-        price_kind=None,
-        quantity=quantity,
-        notional_usd=None,
-        coverage="full",
-        stream="LiquidationCall",
-        ts_event=times[0],
-        ts_recv=times[1],
-        version=2 if log.removed else 1,
-        removed=log.removed,
-    )
+    return instrument, f"{collateral.asset}/{debt.asset}"
 
 
 def _transfer(
@@ -373,24 +375,18 @@ def _address(topic: str) -> str:
     return "0x" + topic[-40:].lower()
 
 
-def _words(log: _Log, count: int) -> list[int]:
-    """Return the words of 32 bytes in a log's data."""
-    if len(log.data) != 2 + 64 * count:
-        raise UnreadableFrame("data", f"{(len(log.data) - 2) // 2} bytes, not {32 * count}")
+def _words(log: _Log, count: int) -> str:
+    """Return the hexadecimal digits of a log's data, `count` words of 32 bytes."""
+    data = log.data
+    if len(data) != 2 + 64 * count:
+        raise UnreadableFrame("data", f"{(len(data) - 2) // 2} bytes, not {32 * count}")
     try:
-        octets = bytes.fromhex(log.data[2:]) if log.data.startswith("0x") else b""
+        if data.startswith("0x"):
+            unhexlify(data[2:])
+            return data[2:]
     except ValueError:
-        octets = b""
-    if len(octets) != 32 * count:  # white space would pass as well
-        raise UnreadableFrame("data", "not written in hexadecimal")
-    return [int.from_bytes(octets[32 * i : 32 * i + 32]) for i in range(count)]
-
-
-def _check_hex(many: tuple[str, ...]) -> None:
-    """Raise UnreadableFrame where one of them is not 0x and hexadecimal digits."""
-    if not all(map(_HEXADECIMAL, many)):
-        for digits in many:
-            _hex(digits)
+        pass
+    raise UnreadableFrame("data", "not written in hexadecimal")
 
 
 def _hex(digits: str) -> int:

@@ -10,7 +10,7 @@ from schemas.rules import field_and_reason
 #: What msgspec raises for bytes that are not the frame that was asked for.
 NOT_A_FRAME = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 #: What is raised for an item that gives no record; the second by sums beyond a float.
-_NO_RECORD = (ValueError, OverflowError, *NOT_A_FRAME)
+NO_RECORD = (ValueError, OverflowError, *NOT_A_FRAME)
 
 
 class UnreadableFrame(ValueError):
@@ -62,11 +62,12 @@ class Kind:
     """How one kind of message is decoded: whole, and where that fails item by item.
 
     `message` is a generic msgspec Struct whose parameter is the type of the list at `path`,
-    a dotted name of one or two parts: `_Message[list[_Item]]` is decoded first.
+    a dotted name of one or two parts: `_Message[list[_Item]]` is decoded first. `decode` decodes
+    what is whole alone, and raises what is in NOT_A_FRAME.
     """
 
     def __init__(self, message: Any, item: Any, path: str = "data") -> None:
-        self._whole = msgspec.json.Decoder(message[list[item]], strict=False)
+        self.decode = msgspec.json.Decoder(message[list[item]], strict=False).decode
         self._loose = msgspec.json.Decoder(message[list[msgspec.Raw]], strict=False)
         self._item = msgspec.json.Decoder(item, strict=False)
         self._path = path
@@ -77,14 +78,14 @@ class Kind:
         Raises UnreadableFrame when the frame is not of this kind at all.
         """
         try:
-            return self._whole.decode(frame), None
+            return self.decode(frame), None
         except NOT_A_FRAME:
             return self._item_by_item(frame)
 
     def whole(self, frame: bytes) -> Any:
         """Decode `frame` if all of it is of this kind; None where anything is not."""
         try:
-            return self._whole.decode(frame)
+            return self.decode(frame)
         except NOT_A_FRAME:
             return None
 
@@ -117,31 +118,54 @@ def built(
 ) -> Parsed:
     """Return the records that `build` makes of `items`, and why of each that gives none.
 
-    `build` returns None for an item that tells of nothing (no fill), and raises ValueError or
-    OverflowError for one that is no record; it may be called twice for an item. `refusals` are
+    `build` returns a record, a list of several, or None for an item that tells of nothing (no
+    fill), and raises ValueError or OverflowError for one that is no record; it may be called
+    twice for an item. `refusals` are
     those that could not be decoded, whose items are None: not None itself where there may be some.
     """
     if refusals is None:
+        records: list[Any] = []
         try:
-            if len(items) == 1:  # most messages of most feeds
-                record = build(items[0])
-                return Parsed([] if record is None else [record], [])
-            return Parsed(list(filter(None, map(build, items))), [])
-        except _NO_RECORD:
+            for item in items:
+                made = build(item)
+                if type(made) is list:
+                    records += made
+                elif made is not None:
+                    records.append(made)
+            return Parsed(records, [])
+        except NO_RECORD:
             pass  # below, each item in its place
     records = []
     for place, item in enumerate(items):
         if item is None:
             continue
         try:
-            if (record := build(item)) is not None:
-                records.append(record)
-        except _NO_RECORD as problem:
+            made = build(item)
+            if type(made) is list:
+                records += made
+            elif made is not None:
+                records.append(made)
+        except NO_RECORD as problem:
             if not isinstance(problem, UnreadableFrame):
                 problem = unreadable(problem)
             refusals = {} if refusals is None else refusals
             refusals[place] = _at(path, place, problem)
     return Parsed(records, [refusals[place] for place in sorted(refusals)] if refusals else [])
+
+
+def one_by_one(
+    items: Sequence[Any],
+    build: Callable[..., list[Any]],
+    context: tuple[Any, ...],
+    refusals: dict[int, Refusal] | None,
+    path: str = "data",
+) -> Parsed:
+    """Return what `built` does where `build(items, *context)` gives the records of all at once.
+
+    For a message of which something is wrong. A parser has no function of its own for that, as
+    what such a function closes over would cost each sound message too.
+    """
+    return built(items, lambda item: build((item,), *context), refusals, path)
 
 
 def _at(path: str, place: int, problem: UnreadableFrame) -> Refusal:

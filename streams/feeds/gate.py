@@ -5,16 +5,17 @@ Formats: reference/wire-formats.md 3.8 and its corrections. Sizes are contracts 
 """
 
 import re
-from struct import Struct
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import MAX_MICROS, MIN_MICROS, PositionSide
+from schemas.words import MAX_MICROS, MIN_MICROS, OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, Seconds, SignedSize, SizeOrZero, Word
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -23,15 +24,15 @@ from streams.feeds.frames import (
     built,
     control,
     is_array,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.identities import exact, told_apart
+from streams.feeds.identities import PAIR, TRIPLE, apart, told_apart
 from streams.feeds.instruments import (
     Instrument,
     Instruments,
     Parser,
     described,
-    sized,
     snapshot,
     unknown,
 )
@@ -105,14 +106,14 @@ class _Routed(msgspec.Struct, gc=False):
     error: msgspec.Raw = msgspec.Raw()
 
 
-_TOLD = tape.Told("gate", "futures.public_liquidates", "order_limit", "full")
-_TOLD_BEFORE = tape.Told("gate", _TOLD.stream, "order_limit", "latest_per_second")
-_TOLD_STEPS = tape.Told("gate", "liq_orders", "fill", "full")
-_BITS = Struct("<2d").pack
+_FEED = tape.Feed("gate", "futures.public_liquidates", "order_limit", "full")
+_FEED_BEFORE = tape.Feed("gate", _FEED.stream, "order_limit", "latest_per_second")
+_STEPS_FEED = tape.Feed("gate", "liq_orders", "fill", "full")
 _LIQUIDATED = msgspec.json.Decoder(_Liquidated, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed)
 _NO_ERROR = (b"", b"null")
 _FORCED = Kind(_Message, _Forced, "result")
+_STEPS_ALONE = msgspec.json.Decoder(list[_ForcedStep], strict=False)
 _STEPS = Kind(_Message, _ForcedStep, "result")
 _PRINTS = Kind(_Message, _Print, "result")
 _TICKERS = Kind(_Message, _Ticker, "result")
@@ -129,33 +130,40 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
     order_size): the side is unknown until `instruments.liquidation_sign` says what was
     learnt. `price` is the order's. Raises UnreadableFrame. Microseconds.
     """
+    items: Sequence[_Forced]
     try:
         result, refusals = _LIQUIDATED.decode(frame).result, None
+        items = result if isinstance(result, list) else (result,)
+        records = _liquidations(items, instruments, ts_recv)
+        return Parsed(records if len(records) == 1 else told_apart(records), [])
     except NOT_A_FRAME:
         message, refusals, reply = _read(_FORCED, frame, "futures.public_liquidates")
         if reply is not None:
             return reply
-        result = message.result
+        items = message.result
+    except (ValueError, OverflowError):
+        pass  # below, each item in its place
+    return apart(one_by_one(items, _liquidations, (instruments, ts_recv), refusals, "result"))
 
-    def build(item: _Forced) -> Liquidation | None:
-        if item.size == 0:
-            return None
-        millis = item.time_ms or item.time or 0
-        if not 1_420_070_400_000 <= millis <= 4_102_444_800_000:
-            raise UnreadableFrame("time", f"{millis} is not in milliseconds since 2015")
-        instrument, facts = instruments[item.contract], _BITS(item.size, item.price).hex()
-        return tape.liquidation(
-            _TOLD if millis >= _FULL_SINCE_MS else _TOLD_BEFORE,
-            f"gate:{item.contract}:{millis}:{facts}",
-            instrument,
-            _position_side(item.size, instruments.liquidation_sign),
-            sized(instrument, abs(item.size), item.price),
-            millis * 1000,
-            ts_recv,
+
+def _liquidations(
+    items: Sequence[_Forced], instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    sign = instruments.liquidation_sign
+    for item in items:
+        size, price = item.size, item.price
+        if size == 0:
+            continue
+        millis = item.time_ms or _millis(item.time or 0)
+        event_id = f"gate:{item.contract}:{millis}:{PAIR(size, price).hex()}"
+        feed = _FEED if millis >= _FULL_SINCE_MS else _FEED_BEFORE
+        side = _position_side(size, sign) if sign else "unknown"
+        instrument, ts_event = instruments[item.contract], millis * 1000
+        records.append(
+            tape.liquidation(feed, event_id, instrument, side, abs(size), price, ts_event, ts_recv)
         )
-
-    items = result if isinstance(result, list) else [result]
-    return told_apart(built(items, build, refusals, "result"))
+    return records
 
 
 # [{"time":1791400310,"contract":"ETH_USDT","size":-420,"order_size":420,"order_price":"2989",
@@ -167,31 +175,40 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
     `order_size` has the ORDER's sign: below zero it sold, so a long was closed. Times are
     whole seconds. Raises UnreadableFrame. Source: wire-formats-corrections.md 3.8.
     """
-    if is_array(frame):
-        frame = b'{"channel":"liq_orders","event":"update","result":' + frame + b"}"
-    message, refusals, reply = _read(_STEPS, frame, "liq_orders")
-    if reply is not None:
-        return reply
-
-    def build(item: _ForcedStep) -> Liquidation | None:
-        filled = abs(item.order_size) - abs(item.left)
-        if filled <= 0:
-            return None
-        instrument = instruments[item.contract]
-        numbers = exact(item.order_size, item.left, item.fill_price)
-        return tape.liquidation(
-            _TOLD_STEPS,
-            f"gate:rest:{item.contract}:{item.time}:{numbers}",
-            instrument,
-            _position_side(item.order_size, "order"),
-            sized(instrument, filled, item.fill_price),
-            item.time * 1_000_000,
-            ts_recv,
+    try:
+        records = _steps(_STEPS_ALONE.decode(frame), instruments, ts_recv)
+        parsed = Parsed(records if len(records) == 1 else told_apart(records), [])
+    except NO_RECORD:
+        if is_array(frame):
+            frame = b'{"channel":"liq_orders","event":"update","result":' + frame + b"}"
+        message, refusals, reply = _read(_STEPS, frame, "liq_orders")
+        if reply is not None:
+            return reply
+        parsed = apart(
+            one_by_one(message.result, _steps, (instruments, ts_recv), refusals, "result")
         )
-
-    parsed = told_apart(built(message.result, build, refusals, "result"))
     parsed.history = True
     return parsed
+
+
+def _steps(
+    items: Sequence[_ForcedStep], instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    for item in items:
+        size, left, price = item.order_size, item.left, item.fill_price
+        filled = abs(size) - abs(left)
+        if filled <= 0:
+            continue
+        event_id = f"gate:rest:{item.contract}:{item.time}:{TRIPLE(size, left, price).hex()}"
+        side: PositionSide = "long" if size < 0 else "short"
+        instrument, ts_event = instruments[item.contract], item.time * 1_000_000
+        records.append(
+            tape.liquidation(
+                _STEPS_FEED, event_id, instrument, side, filled, price, ts_event, ts_recv
+            )
+        )
+    return records
 
 
 # {"time":1790000001,"channel":"futures.trades","event":"update","error":null,"result":[
@@ -212,16 +229,10 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     def build(item: _Print) -> Trade | None:
         if item.is_internal or item.size == 0:
             return None
-        instrument = instruments[item.contract]
-        return tape.trade(
-            "gate",
-            f"gate:{item.contract}:{item.id}",
-            instrument,
-            "buy" if item.size > 0 else "sell",
-            sized(instrument, abs(item.size), item.price),
-            _printed_at(item),
-            ts_recv,
-        )
+        event_id, instrument = f"gate:{item.contract}:{item.id}", instruments[item.contract]
+        side: OrderSide = "buy" if item.size > 0 else "sell"
+        amount, price, ts_event = abs(item.size), item.price, _printed_at(item)
+        return tape.trade("gate", event_id, instrument, side, amount, price, ts_event, ts_recv)
 
     parsed = built(message.result, build, refusals, "result")
     parsed.history = answered
@@ -335,10 +346,15 @@ CHANNELS: dict[str, Parser] = {
 }
 
 
-def _position_side(size: float, sign: Literal["order", "position"] | None) -> PositionSide:
+def _millis(time: int) -> int:
+    """Return a time that stands where milliseconds should. Raises UnreadableFrame."""
+    if not 1_420_070_400_000 <= time <= 4_102_444_800_000:
+        raise UnreadableFrame("time", f"{time} is not in milliseconds since 2015")
+    return time
+
+
+def _position_side(size: float, sign: Literal["order", "position"]) -> PositionSide:
     """Return whose position an order of a signed size closed."""
-    if sign is None:
-        return "unknown"
     return "long" if (size < 0) == (sign == "order") else "short"
 
 

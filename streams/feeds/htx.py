@@ -6,6 +6,7 @@ amount and the open interest count BOTH sides, a liquidation's volume one.
 
 import re
 import zlib
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
@@ -16,6 +17,7 @@ from schemas.words import OrderSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -23,9 +25,10 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.identities import exact, told_apart
+from streams.feeds.identities import PAIR, apart, told_apart
 from streams.feeds.instruments import (
     Instrument,
     Instruments,
@@ -106,7 +109,7 @@ class _Routed(msgspec.Struct, rename={"err_code": "err-code", "err_msg": "err-ms
     msg: str = ""
 
 
-_TOLD = tape.Told("htx", "liquidation_orders", None, "unknown")
+_FEED = tape.Feed("htx", "liquidation_orders", None, "unknown")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Listed, _Forced)
 _PRINTS = Kind(_Tape, _Print, "tick.data")
@@ -125,24 +128,49 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
     Source: wire-formats-corrections.md 3.11; microseconds.
     """
     frame = plain(frame)
-    message, refusals = _FORCED.whole(frame), None
-    if message is None or not (message.op == "notify" and message.topic.endswith(_LIQUIDATIONS)):
-        if (reply := _answered(frame, "liquidation_orders")) is not None:
-            return reply
-        message, refusals = _FORCED.read(frame)
-
-    def build(order: _Forced) -> Liquidation:
-        instrument = instruments[order.contract_code]
-        quantity, worth = _coins_and_worth(instrument, order)
-        facts = f"{order.created_at}:{order.direction}:{exact(order.volume, order.price)}"
-        position: Literal["long", "short"] = "long" if order.direction == "sell" else "short"
-        event_id, ts_event = f"htx:{order.contract_code}:{facts}", order.created_at * 1000
-        terms = None, quantity, worth
-        return tape.liquidation(_TOLD, event_id, instrument, position, terms, ts_event, ts_recv)
-
-    parsed = told_apart(built(message.data, build, refusals))
+    try:
+        message = _FORCED.decode(frame)
+        if message.op == "notify" and message.topic.endswith(_LIQUIDATIONS):
+            records = _liquidations(message.data, instruments, ts_recv)
+            return Parsed(records if len(records) == 1 else told_apart(records), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
+    if (reply := _answered(frame, "liquidation_orders")) is not None:
+        return reply
+    message, refusals = _FORCED.read(frame)
+    parsed = apart(one_by_one(message.data, _liquidations, (instruments, ts_recv), refusals))
     parsed.history = not message.topic
     return parsed
+
+
+def _liquidations(
+    orders: Sequence[_Forced], instruments: Instruments, ts_recv: int
+) -> list[Liquidation]:
+    records = []
+    for order in orders:
+        symbol, millis, direction = order.contract_code, order.created_at, order.direction
+        instrument, ts_event = instruments[symbol], millis * 1000
+        facts = PAIR(order.volume, order.price).hex()
+        event_id = f"htx:{symbol}:{millis}:{direction}:{facts}"
+        side: Literal["long", "short"] = "long" if direction == "sell" else "short"
+        amount, price = order.amount, order.price
+        if amount is None or instrument.unit == "quote":
+            _known_size(instrument)
+            amount = order.volume
+        else:
+            instrument = in_coins(instrument)
+        if order.trade_turnover and order.amount is not None and instrument.unit != "quote":
+            _, quantity, _ = sized(instrument, amount, price)
+            worth = dollars(instrument, order.trade_turnover)
+            record = tape.stated(
+                _FEED, event_id, instrument, side, None, quantity, worth, ts_event, ts_recv
+            )
+        else:
+            record = tape.liquidation(
+                _FEED, event_id, instrument, side, amount, price, ts_event, ts_recv
+            )
+        records.append(record)
+    return records
 
 
 # {"ch":"market.BTC-USDT.trade.detail","ts":1791400316008,"tick":{"id":171602265,"ts":1791400316000,
@@ -172,8 +200,8 @@ def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> 
             _known_size(instrument)
         amount = (item.amount if coins is None else coins) / 2
         event_id, ts_event = f"htx:{symbol}:{item.id}", item.ts * 1000
-        terms = sized(of, amount, item.price)
-        return tape.trade("htx", event_id, of, item.direction, terms, ts_event, ts_recv)
+        side = item.direction
+        return tape.trade("htx", event_id, of, side, amount, item.price, ts_event, ts_recv)
 
     return built(message.tick.data, build, refusals, "tick.data")
 
@@ -309,13 +337,3 @@ def _parts(symbol: str) -> tuple[str, str, str]:
 def _known_size(instrument: Instrument) -> None:
     if instrument.unit == "settle":
         raise unknown("htx", instrument.venue_symbol)
-
-
-def _coins_and_worth(instrument: Instrument, order: _Forced) -> tuple[float, float | None]:
-    """Return (coins, dollars or None) of an order, as the venue tells them where it does."""
-    if order.amount is None or instrument.unit == "quote":
-        _known_size(instrument)
-        _, coins, worth = sized(instrument, order.volume, order.price)
-        return coins, worth
-    _, coins, worth = sized(in_coins(instrument), order.amount, order.price)
-    return coins, dollars(instrument, order.trade_turnover) if order.trade_turnover else worth

@@ -5,16 +5,18 @@ of the users that one follows, so what is heard is a part.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import PositionSide
+from schemas.words import OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -23,9 +25,10 @@ from streams.feeds.frames import (
     built,
     control,
     is_array,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
 
 #: Channels that answer our own requests.
 _CONTROL = frozenset({"subscriptionResponse", "pong", "error"})
@@ -85,7 +88,7 @@ class _Routed(msgspec.Struct, gc=False):
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
-_TOLD = tape.Told("hyperliquid", "userFills", "fill", "unknown")
+_FEED = tape.Feed("hyperliquid", "userFills", "fill", "unknown")
 _ROUTED = msgspec.json.Decoder(_Routed)
 _PRINTS = Kind(_Message, _Print)
 _FILLS = Kind(_FillsMessage, _Fill, "data.fills")
@@ -101,27 +104,33 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     subscribing holds recent history, unmarked; REST's answer, a bare array, is history.
     Raises UnreadableFrame. Microseconds.
     """
+    try:
+        message = _PRINTS.decode(frame)
+        if message.channel == "trades":
+            return Parsed(_trades(message.data, instruments, ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     if answered := is_array(frame):
         frame = b'{"channel":"trades","data":' + frame + b"}"
     message, refusals = _read(_PRINTS, frame, "trades")
     if message is None:
         return _reply(frame)
-
-    def build(item: _Print) -> Trade:
-        instrument = instruments[item.coin]
-        return tape.trade(
-            "hyperliquid",
-            f"hyperliquid:{item.coin}:{item.time}:{item.tid}",
-            instrument,
-            "buy" if item.side == "B" else "sell",
-            sized(instrument, item.sz, item.px),
-            item.time * 1000,
-            ts_recv,
-        )
-
-    parsed = built(message.data, build, refusals)
+    parsed = one_by_one(message.data, _trades, (instruments, ts_recv), refusals)
     parsed.history = answered
     return parsed
+
+
+def _trades(items: Sequence[_Print], instruments: Instruments, ts_recv: int) -> list[Trade]:
+    records = []
+    for item in items:
+        coin, time = item.coin, item.time
+        event_id = f"hyperliquid:{coin}:{time}:{item.tid}"
+        side: OrderSide = "buy" if item.side == "B" else "sell"
+        instrument, size, price = instruments[coin], item.sz, item.px
+        records.append(
+            tape.trade("hyperliquid", event_id, instrument, side, size, price, time * 1000, ts_recv)
+        )
+    return records
 
 
 # {"channel":"userFills","data":{"user":"0xabc","fills":[{"coin":"ETH","px":"2950.4","sz":"0.52",
@@ -149,11 +158,12 @@ def parse_user_fills(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
         position = _position_side(fill, fill.liquidation, user)
         instrument = instruments[fill.coin]
         return tape.liquidation(
-            _TOLD,
+            _FEED,
             f"hyperliquid:liquidation:{fill.coin}:{fill.time}:{fill.tid}",
             instrument,
             position,
-            sized(instrument, fill.sz, fill.px),
+            fill.sz,
+            fill.px,
             fill.time * 1000,
             ts_recv,
         )

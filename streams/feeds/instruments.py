@@ -31,7 +31,7 @@ _QUICK_USD = WHOLE / GRID
 _MOST = 20_000
 
 
-class Instrument(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Instrument(msgspec.Struct, frozen=True, kw_only=True, gc=False, cache_hash=True):
     """One contract: its names, and what one unit of its quantity is.
 
     A quantity of `n` is n * `size` of `unit`. `multiplier` coins are one base unit of the
@@ -45,6 +45,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     size: float = 1.0
     multiplier: float = 1.0
     in_dollars: bool = True
+    #: Counted in its coin or its dollars, one for one, as most are.
+    is_plain: bool = False
+
+    def __post_init__(self) -> None:
+        is_plain = self.unit != "settle" and self.multiplier == 1.0 and self.in_dollars
+        msgspec.structs.force_setattr(self, "is_plain", is_plain)
 
 
 class Instruments(dict[str, Instrument]):

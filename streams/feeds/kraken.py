@@ -34,7 +34,7 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described, sized
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
 
 # PI_XBTUSD, PF_SOLUSD, FI_XBTUSD_260925; others (indices, RR_ and IN_) are no contracts
 _NAME = re.compile(r"([PF])([IF])_([A-Z0-9]+?)(USDT|USDC|USD|EUR|GBP|XBT)(?:_([0-9]{6}))?")
@@ -55,8 +55,8 @@ class _Print(msgspec.Struct, gc=False):
     seq: int | None = None
 
 
-class _Told(_Print, kw_only=True, gc=False):
-    feed: Literal["trade"]
+class _Told(_Print, tag_field="feed", tag="trade", gc=False):
+    """A print as a message of its own."""
 
 
 class _Past(msgspec.Struct, gc=False):
@@ -73,9 +73,8 @@ class _History(msgspec.Struct, Generic[Items], gc=False):
     result: Literal["success"]
 
 
-class _Snapshot(msgspec.Struct, Generic[Items], gc=False):
+class _Snapshot(msgspec.Struct, Generic[Items], tag_field="feed", tag="trade_snapshot", gc=False):
     trades: Items
-    feed: Literal["trade_snapshot"]
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -94,7 +93,7 @@ class _Routed(msgspec.Struct, gc=False):
 
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _PRINT = msgspec.json.Decoder(_Print, strict=False)
-_TOLD = msgspec.json.Decoder(_Told, strict=False)
+_TAPE = msgspec.json.Decoder(_Told | _Snapshot[list[_Print]], strict=False)
 _SNAPSHOT = Kind(_Snapshot, _Print, "trades")
 _HISTORY = Kind(_History, _Past, "history")
 _TICKER = msgspec.json.Decoder(_Ticker, strict=False)
@@ -111,9 +110,18 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     the product. Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
     try:
-        return Parsed(_records(_TOLD.decode(frame), instruments, ts_recv), [])
+        message = _TAPE.decode(frame)
     except NOT_A_FRAME:
-        pass  # another feed's, or told below with the field that is wrong
+        return _exactly(frame, ts_recv, instruments)
+    if isinstance(message, _Told):
+        return Parsed(_records(message, instruments, ts_recv), [])
+    parsed = built(message.trades, lambda row: _records(row, instruments, ts_recv), path="trades")
+    parsed.history = True
+    return parsed
+
+
+def _exactly(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read what is none of the two alone, or of which something is wrong: told by its field."""
     feed = _feed(frame, ("trade", "trade_snapshot", "history"))
     if isinstance(feed, Parsed):
         return feed
@@ -135,7 +143,6 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         return _records(item, instruments, ts_recv)
 
     parsed = built(items, build, refusals, path)
-    parsed.records = [record for records in parsed.records for record in records]
     parsed.history = True
     return parsed
 
@@ -226,8 +233,9 @@ def _records(item: _Print, instruments: Instruments, ts_recv: int) -> list[Any]:
 def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
     natural = seen("uid", item.uid) if item.uid else f"seq:{item.seq}"
     event_id, ts_event = f"kraken:{item.product_id}:{natural}", item.time * 1000
-    terms = sized(instrument, item.qty, item.price)
-    return tape.trade("kraken", event_id, instrument, item.side, terms, ts_event, ts_recv)
+    return tape.trade(
+        "kraken", event_id, instrument, item.side, item.qty, item.price, ts_event, ts_recv
+    )
 
 
 def _past(row: _Past, product: str) -> _Print:

@@ -6,7 +6,7 @@ linear.
 """
 
 import re
-from struct import Struct
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
+    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -22,20 +23,21 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
-from streams.feeds.identities import told_apart
+from streams.feeds.identities import PAIR, apart, told_apart
 from streams.feeds.instruments import (
     Instrument,
     Instruments,
     Parser,
     described,
-    sized,
     snapshot,
     unknown,
 )
 
 OrderSide = Literal["buy", "sell"]
+_TRADES = frozenset({"trades", "trades-all"})
 #: What only the rows of one channel have: REST's answers do not name it.
 _ROWS = {
     b'"details"': "liquidation-orders",
@@ -108,8 +110,7 @@ class _Mark(msgspec.Struct, gc=False):
 
 
 # One order a second and contract; which of them, OKX does not say.
-_TOLD = tape.Told("okx", "liquidation-orders", "bankruptcy", "latest_per_second")
-_BITS = Struct("<2d").pack
+_FEED = tape.Feed("okx", "liquidation-orders", "bankruptcy", "latest_per_second")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Orders[list[_Forced]])
 _FORCED_LOOSE = Kind(_Message, _Orders[list[msgspec.Raw]])
@@ -130,9 +131,18 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
     Reads REST's answers too, which are history, and name no channel.
     Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
     """
-    message, refusals = _FORCED.read(frame)
-    if refusals:  # one bad detail costs its instrument: read again, each on its own
-        message, refusals = _FORCED_LOOSE.read(frame)
+    try:
+        message = _FORCED.decode(frame)
+        if message.data and message.arg.channel == "liquidation-orders" and not message.event:
+            records = []
+            for orders in message.data:
+                instrument = instruments[orders.instId]
+                records += _liquidations(orders.details, instrument, ts_recv)
+            return Parsed(records if len(records) == 1 else told_apart(records), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
+    # One bad detail costs its instrument: read again, each on its own.
+    message, refusals = _FORCED_LOOSE.read(frame)
     if (reply := _reply(message, "liquidation-orders")) is not None:
         return reply
     result = Parsed([], list(refusals.values()) if refusals else [])
@@ -141,15 +151,13 @@ def parse_liquidation_orders(frame: bytes, ts_recv: int, instruments: Instrument
         if orders is None:
             continue
 
-        def build(detail: _Forced | msgspec.Raw, symbol: str = orders.instId) -> Liquidation:
-            if isinstance(detail, msgspec.Raw):
-                detail = _DETAIL.decode(detail)
-            return _liquidation(detail, instruments[symbol], ts_recv)
+        def build(detail: msgspec.Raw, symbol: str = orders.instId) -> list[Liquidation]:
+            return _liquidations((_DETAIL.decode(detail),), instruments[symbol], ts_recv)
 
         part = built(orders.details, build, path=f"data[{place}].details")
         result.records += part.records
         result.refusals += part.refusals
-    return told_apart(result)
+    return apart(result)
 
 
 # {"arg":{"channel":"trades","instId":"BTC-USDT-SWAP"},"data":[{"instId":"BTC-USDT-SWAP",
@@ -160,19 +168,30 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
 
     `side` is the taker's. Raises UnreadableFrame. Source: wire-formats.md 3.4; microseconds.
     """
+    try:
+        message = _PRINTS.decode(frame)
+        if message.data and message.arg.channel in _TRADES and not message.event:
+            return Parsed(_trades(message.data, instruments, ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     message, refusals = _PRINTS.read(frame)
     if (reply := _reply(message, "trades")) is not None:
         return reply
-
-    def build(item: _Print) -> Trade:
-        event_id = f"okx:{item.instId}:{seen('tradeId', item.tradeId)}"
-        instrument, ts_event = instruments[item.instId], item.ts * 1000
-        terms = sized(instrument, item.sz, item.px)
-        return tape.trade("okx", event_id, instrument, item.side, terms, ts_event, ts_recv)
-
-    parsed = built(message.data, build, refusals)
+    parsed = one_by_one(message.data, _trades, (instruments, ts_recv), refusals)
     parsed.history = not message.arg.channel
     return parsed
+
+
+def _trades(items: Sequence[_Print], instruments: Instruments, ts_recv: int) -> list[Trade]:
+    records = []
+    for item in items:
+        symbol = item.instId
+        event_id = f"okx:{symbol}:{seen('tradeId', item.tradeId)}"
+        instrument, ts_event = instruments[symbol], item.ts * 1000
+        records.append(
+            tape.trade("okx", event_id, instrument, item.side, item.sz, item.px, ts_event, ts_recv)
+        )
+    return records
 
 
 # {"arg":{"channel":"open-interest","instId":"BTC-USDT-SWAP"},"data":[{"instType":"SWAP",
@@ -278,22 +297,23 @@ CHANNELS: dict[str, Parser] = {
 }
 
 
-def _liquidation(order: _Forced, instrument: Instrument, ts_recv: int) -> Liquidation:
-    position: Literal["long", "short"] = "long" if order.side == "sell" else "short"
-    if order.posSide in ("long", "short") and order.posSide != position:
-        usual = "buy" if order.side == "sell" else "sell"
-        reason = f"closing a {order.posSide} is a {usual}, not a {order.side}"
-        raise UnreadableFrame("order_side", reason)
-    facts = _BITS(order.sz, order.bkPx).hex()
-    return tape.liquidation(
-        _TOLD,
-        f"okx:{instrument.venue_symbol}:{order.ts}:{order.side}:{facts}",
-        instrument,
-        position,
-        sized(instrument, order.sz, order.bkPx),
-        order.ts * 1000,
-        ts_recv,
-    )
+def _liquidations(
+    orders: Sequence[_Forced], instrument: Instrument, ts_recv: int
+) -> list[Liquidation]:
+    records, symbol = [], instrument.venue_symbol
+    for order in orders:
+        position: Literal["long", "short"] = "long" if order.side == "sell" else "short"
+        if order.posSide != position and order.posSide in ("long", "short"):
+            usual = "buy" if order.side == "sell" else "sell"
+            reason = f"closing a {order.posSide} is a {usual}, not a {order.side}"
+            raise UnreadableFrame("order_side", reason)
+        size, price = order.sz, order.bkPx
+        event_id = f"okx:{symbol}:{order.ts}:{order.side}:{PAIR(size, price).hex()}"
+        ts_event = order.ts * 1000
+        records.append(
+            tape.liquidation(_FEED, event_id, instrument, position, size, price, ts_event, ts_recv)
+        )
+    return records
 
 
 def _reply(message: _Message[object], channel: str) -> Parsed | None:

@@ -60,6 +60,7 @@ VENUES: dict[str, Venue] = {
     for name, module in _MODULES.items()
 }
 VENUES |= dict.fromkeys(ethereum.NATIVE, VENUES["ethereum"])
+_PARSERS = {name: venue.channels for name, venue in VENUES.items()}
 
 
 def parse(
@@ -70,21 +71,27 @@ def parse(
     `channel` is one of the venue's own, None where the frame is to tell; `ts_recv` in
     microseconds. Raises KeyError for a venue or a channel that is not in VENUES.
     """
-    entry = VENUES[venue]
-    if frame == b"pong":  # plain text at OKX, BitMEX and Bitget
-        return control()
     try:
         if channel is None:
-            channel = entry.route(frame)
-            if channel not in entry.channels:
-                if channel:
-                    reason = f"{channel[:60]!r} is not read: {', '.join(entry.channels)} are"
-                    raise UnreadableFrame("channel", reason)
-                channel = next(iter(entry.channels))
-        return entry.channels[channel](frame, ts_recv, instruments)
+            channel = _routed(venue, frame)
+        return _PARSERS[venue][channel](frame, ts_recv, instruments)
     except (ValueError, OverflowError) as problem:  # the latter from sums beyond a float
+        if frame == b"pong":  # plain text at OKX, BitMEX and Bitget
+            return control()
         why = problem if isinstance(problem, UnreadableFrame) else unreadable(problem)
         return Parsed([], [Refusal(why.field, why.reason)])
+
+
+def _routed(venue: str, frame: bytes) -> str:
+    """Return the channel that a frame names, the venue's first for control."""
+    entry = VENUES[venue]
+    channel = entry.route(frame)
+    if channel in entry.channels:
+        return channel
+    if channel:
+        reason = f"{channel[:60]!r} is not read: {', '.join(entry.channels)} are"
+        raise UnreadableFrame("channel", reason)
+    return next(iter(entry.channels))
 
 
 def channel_named(venue: str, name: str) -> str:

@@ -8,19 +8,16 @@ quantity, an order closes its position, and no time lies ahead of its receipt.
 import msgspec
 
 from schemas.market import Liquidation, Trade
-from schemas.words import Coverage, OrderSide, PositionSide, PriceKind
+from schemas.words import GRID, WHOLE, Coverage, OrderSide, PositionSide, PriceKind
 from streams.feeds.checks import not_ahead
-from streams.feeds.instruments import Instrument
-
-#: Price a coin, coins, worth in dollars or None.
-Terms = tuple[float, float, float | None]
+from streams.feeds.instruments import Instrument, sized
 
 _CLOSING: dict[PositionSide, OrderSide | None] = {"long": "sell", "short": "buy", "unknown": None}
 _CLOSED: dict[OrderSide, PositionSide] = {"sell": "long", "buy": "short"}
 
 
-class Told(msgspec.Struct, frozen=True, gc=False):
-    """What a stream tells of all its orders alike."""
+class Feed(msgspec.Struct, frozen=True, gc=False):
+    """What holds of all orders that a stream tells."""
 
     venue: str
     stream: str
@@ -33,80 +30,97 @@ def trade(
     event_id: str,
     instrument: Instrument,
     aggressor_side: OrderSide,
-    terms: Terms,
+    amount: float,
+    price: float,
     ts_event: int,
     ts_recv: int,
 ) -> Trade:
-    """Return a print on `sized` terms; times in microseconds. Raises UnreadableFrame."""
-    price, quantity, worth = terms
+    """Return a print of `amount` of the venue's units at its price; times in microseconds.
+
+    Raises UnreadableFrame.
+    """
+    # As `sized` and `grid_usd` say, without their calls: nearly all that feeds tell.
+    if instrument.unit == "base":
+        quantity = amount * instrument.size
+        product = quantity * price
+    else:
+        product = amount * instrument.size
+        quantity = product / price
+    if instrument.is_plain and 0.0 < price <= 1e9 and 0.0 < quantity <= 1e15 and product <= 1e10:
+        worth: float | None = (product * GRID + WHOLE - WHOLE) / GRID
+    else:
+        price, quantity, worth = sized(instrument, amount, price)
     if ts_event > ts_recv:
         not_ahead(ts_event, ts_recv)
+    # By place, in the order of its fields: names would cost as much as making it.
     return Trade(
-        event_id=event_id,
-        venue=venue,
-        instrument=instrument.instrument,
-        venue_symbol=instrument.venue_symbol,
-        asset=instrument.asset,
-        aggressor_side=aggressor_side,
-        price=price,
-        quantity=quantity,
-        notional_usd=worth,
-        ts_event=ts_event,
-        ts_recv=ts_recv,
-    )
+        event_id, venue, instrument.instrument, instrument.venue_symbol, instrument.asset,
+        aggressor_side, price, quantity, worth, ts_event, ts_recv,
+    )  # fmt: skip
 
 
 def liquidation(
-    told: Told,
+    feed: Feed,
     event_id: str,
     instrument: Instrument,
     position_side: PositionSide,
-    terms: Terms | tuple[float | None, float | None, float | None],
+    amount: float,
+    price: float,
     ts_event: int,
     ts_recv: int,
 ) -> Liquidation:
-    """Return an order that closed a position, on `sized` terms, of which the venue may tell less.
+    """Return an order that closed a position, of `amount` of the venue's units at its price.
 
-    Times in microseconds. Raises UnreadableFrame.
+    A price whose kind the feed does not say is not handed on. Times in microseconds. Raises
+    UnreadableFrame.
     """
-    price, quantity, worth = terms
+    if instrument.unit == "base":
+        quantity = amount * instrument.size
+        product = quantity * price
+    else:
+        product = amount * instrument.size
+        quantity = product / price
+    if instrument.is_plain and 0.0 < price <= 1e9 and 0.0 < quantity <= 1e15 and product <= 1e10:
+        worth: float | None = (product * GRID + WHOLE - WHOLE) / GRID
+    else:
+        price, quantity, worth = sized(instrument, amount, price)
     if ts_event > ts_recv:
         not_ahead(ts_event, ts_recv)
     return Liquidation(
-        event_id=event_id,
-        venue=told.venue,
-        instrument=instrument.instrument,
-        venue_symbol=instrument.venue_symbol,
-        asset=instrument.asset,
-        position_side=position_side,
-        order_side=_CLOSING[position_side],
-        price=price,
-        price_kind=told.price_kind,
-        quantity=quantity,
-        notional_usd=worth,
-        coverage=told.coverage,
-        stream=told.stream,
-        ts_event=ts_event,
-        ts_recv=ts_recv,
-    )
+        event_id, feed.venue, instrument.instrument, instrument.venue_symbol, instrument.asset,
+        position_side, _CLOSING[position_side], price if feed.price_kind else None,
+        feed.price_kind, quantity, worth, feed.coverage, feed.stream, ts_event, ts_recv,
+    )  # fmt: skip
+
+
+def stated(
+    feed: Feed,
+    event_id: str,
+    instrument: Instrument,
+    position_side: PositionSide,
+    price: float | None,
+    quantity: float | None,
+    worth: float | None,
+    ts_event: int,
+    ts_recv: int,
+) -> Liquidation:
+    """Return an order that closed a position, of which its venue may tell less.
+
+    Times in microseconds. Raises UnreadableFrame.
+    """
+    if ts_event > ts_recv:
+        not_ahead(ts_event, ts_recv)
+    return Liquidation(
+        event_id, feed.venue, instrument.instrument, instrument.venue_symbol, instrument.asset,
+        position_side, _CLOSING[position_side], price, feed.price_kind, quantity, worth,
+        feed.coverage, feed.stream, ts_event, ts_recv,
+    )  # fmt: skip
 
 
 def forced(trade: Trade, event_id: str, order_side: OrderSide, stream: str) -> Liquidation:
     """Return the liquidation that a print is beside being a trade: a fill, none left out."""
     return Liquidation(
-        event_id=event_id,
-        venue=trade.venue,
-        instrument=trade.instrument,
-        venue_symbol=trade.venue_symbol,
-        asset=trade.asset,
-        position_side=_CLOSED[order_side],
-        order_side=order_side,
-        price=trade.price,
-        price_kind="fill",
-        quantity=trade.quantity,
-        notional_usd=trade.notional_usd,
-        coverage="full",
-        stream=stream,
-        ts_event=trade.ts_event,
-        ts_recv=trade.ts_recv,
-    )
+        event_id, trade.venue, trade.instrument, trade.venue_symbol, trade.asset,
+        _CLOSED[order_side], order_side, trade.price, "fill", trade.quantity, trade.notional_usd,
+        "full", stream, trade.ts_event, trade.ts_recv,
+    )  # fmt: skip

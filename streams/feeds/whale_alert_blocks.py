@@ -66,7 +66,6 @@ def parse_blocks(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         return [transfer for transfer in transfers if transfer is not None]
 
     parsed = built(answer.transactions, build, refusals, "transactions")
-    parsed.records = [transfer for transfers in parsed.records for transfer in transfers]
     parsed.history = True
     return parsed
 
