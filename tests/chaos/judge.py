@@ -23,16 +23,19 @@ def judge(
     extra: Mapping[str, Counter[str]] | None = None,
     refused: Mapping[str, Counter[Any]] | None = None,
     bars_by_offset: bool = True,
+    earned: str = "",
 ) -> None:
     """Fill in what was lost, doubled or different; the stages have stopped.
 
     `extra` are ids that were sent beside the recording, by table; `refused` what stands in dead
     letters instead of the table, by id, of bars by partition and offset. Where the topic of bars
-    was made anew their offsets say nothing, but the trades in them do.
+    was made anew their offsets say nothing, but the trades in them do. `earned` begins the titles
+    of alerts that the attack itself gives reason for.
     """
     letters: Mapping[str, Counter[Any]] = refused or {}
     outcome.records += rig.recording.records
     outcome.lost, outcome.doubled = 0, 0
+    ids: set[str] = set()
     for table in RAW:
         _raw_rows(
             rig,
@@ -43,9 +46,15 @@ def judge(
         )
     _bars(rig, outcome, letters.get("bars", Counter()), bars_by_offset)
     if rig.of("detect"):
-        outcome.findings_differ = sum(_findings(rig, outcome, table) for table in FINDINGS)
+        stored = {table: Counter(finding_rows(table, **rig.sink_environ)) for table in FINDINGS}
+        ours = {row for row in stored["alerts"] if earned and _title(row).startswith(earned)}
+        for row in ours - set(rig.recording.findings["alerts"]):
+            outcome.notes.append(f"earned: {_title(row)}")
+            del stored["alerts"][row]
+        outcome.findings_differ = sum(_findings(rig, outcome, *pair) for pair in stored.items())
+        ids = {json.loads(row)["alert_id"] for row in ours}
     if rig.of("notify"):
-        _deliveries(rig, outcome)
+        _deliveries(rig, outcome, ids)
     if bars_by_offset:
         outcome.audit = audited(rig.sink_environ)
     condemn(outcome)
@@ -123,8 +132,11 @@ def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]], by_offs
     outcome.doubled += again + max(0, trades - rig.recording.trades_in_bars)
 
 
-def _findings(rig: Rig, outcome: Outcome, table: str) -> int:
-    here = Counter(finding_rows(table, **rig.sink_environ))
+def _title(alert: str) -> str:
+    return str(json.loads(alert)["title"])
+
+
+def _findings(rig: Rig, outcome: Outcome, table: str, here: Counter[str]) -> int:
     truth = Counter(rig.recording.findings[table])
     missing, extra = truth - here, here - truth
     for what, some in (("missing", missing), ("not in the undisturbed run", extra)):
@@ -134,11 +146,11 @@ def _findings(rig: Rig, outcome: Outcome, table: str) -> int:
     return max(missing.total(), extra.total())
 
 
-def _deliveries(rig: Rig, outcome: Outcome) -> None:
+def _deliveries(rig: Rig, outcome: Outcome, earned: set[str]) -> None:
     wanted = rig.recording.alert_ids
     outcome.deliveries_differ, outcome.sent_again = rig.receiver.forged, 0
     for path, taken in rig.receiver.taken.items():
-        differ = wanted ^ set(taken)
+        differ = (wanted ^ set(taken)) - (earned - wanted)
         outcome.deliveries_differ += len(differ)
         outcome.sent_again += sum(rig.receiver.came[path].values()) - len(rig.receiver.came[path])
         for some in list(differ)[:3]:

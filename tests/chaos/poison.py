@@ -64,7 +64,8 @@ def poison_batches(
     outcome.notes.append(f"refused rows by table: {refused}; {extra.total()} old trades beside")
     if not any(refused.values()):
         outcome.blame("nothing was refused: no attack")
-    judge(rig, outcome, {"trades": extra}, refused=letters)
+    # Thousands of trades of years ago are late, and that is told.
+    judge(rig, outcome, {"trades": extra}, refused=letters, earned="Feed late-trades: ")
 
 
 def _old_trades(rig: Rig, number: int, days: int) -> list[str]:

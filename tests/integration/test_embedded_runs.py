@@ -50,7 +50,9 @@ def test_a_dump_by_the_run_is_stored_and_counted_as_line_by_line(tmp_path: Path)
 def test_a_run_that_read_with_losses_says_so_by_its_exit_code(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    whole = b"\n".join(lines(3_000))
+    # A dump without its broken lines, of which each is a loss.
+    sound = [line for line in lines(3_000) if line.startswith(b'{"') and b"DOGE-" not in line]
+    whole = b"\n".join(sound)
     (source / "trades.ndjson.gz").write_bytes(gzip.compress(whole)[:-2_000])
     code, output = ran(tmp_path / "a", OFTEN, "--source", str(source), "--no-serve")
     assert code == 3, output
