@@ -173,9 +173,9 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     try:
         executed = _EXECUTED.decode(frame)
         of = instruments[_of_key(instruments.channels[executed.channel])]
-        if executed.kind == "tu":  # told already
-            return Parsed([], [])
-        return Parsed([_trade(executed.print, of, ts_recv)], [])
+        if executed.kind == "te":
+            return Parsed([_trade(executed.print, of, ts_recv)], [])
+        return Parsed([], [])  # "tu": told already
     except (KeyError, *NO_RECORD):
         pass  # below, with what is wrong
     opened = _opened(frame, instruments, "trades")

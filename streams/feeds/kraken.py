@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from schemas.market import MarkPrice, OpenInterest, Trade
+from schemas.market import MarkPrice, OpenInterest
 from schemas.words import OrderSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import (
@@ -222,20 +222,17 @@ CHANNELS: dict[str, Parser] = {"trade": parse_trade, "ticker": parse_ticker}
 
 def _records(item: _Print, instruments: Instruments, ts_recv: int) -> list[Any]:
     """Return the trade of a print, and the liquidation that it may be; nothing for no print."""
-    if item.type in _NO_PRINT:
+    kind, symbol, side = item.type, item.product_id, item.side
+    if kind in _NO_PRINT:
         return []
-    trade = _trade(item, instruments[item.product_id], ts_recv)
-    if item.type != "liquidation":
-        return [trade]
-    return [trade, tape.forced(trade, f"{trade.event_id}:liquidation", item.side, "trade")]
-
-
-def _trade(item: _Print, instrument: Instrument, ts_recv: int) -> Trade:
-    natural = seen("uid", item.uid) if item.uid else f"seq:{item.seq}"
-    event_id, ts_event = f"kraken:{item.product_id}:{natural}", item.time * 1000
-    return tape.trade(
-        "kraken", event_id, instrument, item.side, item.qty, item.price, ts_event, ts_recv
+    event_id = f"kraken:{symbol}:{seen('uid', item.uid) if item.uid else f'seq:{item.seq}'}"
+    instrument, ts_event = instruments[symbol], item.time * 1000
+    trade = tape.trade(
+        "kraken", event_id, instrument, side, item.qty, item.price, ts_event, ts_recv
     )
+    if kind != "liquidation":
+        return [trade]
+    return [trade, tape.forced(trade, f"{event_id}:liquidation", side, "trade")]
 
 
 def _past(row: _Past, product: str) -> _Print:

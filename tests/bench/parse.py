@@ -38,14 +38,17 @@ def measure(quick: bool, rounds: int) -> dict[str, Any]:
 
 
 def _frames() -> list[tuple[Channel, list[bytes]]]:
-    """Return the table's frames by channel, where streams tell of trades or liquidations."""
+    """Return the table's frames of the channels on which streams tell trades or liquidations.
+
+    Those too that tell nothing: of Bitfinex's every second frame is a print again.
+    """
     frames: dict[Channel, list[bytes]] = {}
     for row in TABLE:
-        kinds = {record["type"] for record in row.records}
-        if row.fills_gaps:
-            continue
-        if row.metadata is None and kinds & {"trade", "liquidation"}:
-            frames.setdefault((row.venue, row.channel), []).append(row.frame.encode())
+        if {record["type"] for record in row.records} & {"trade", "liquidation"}:
+            frames[row.venue, row.channel] = []
+    for row in TABLE:
+        if (row.venue, row.channel) in frames and not row.fills_gaps and row.metadata is None:
+            frames[row.venue, row.channel].append(row.frame.encode())
     return list(frames.items())
 
 
