@@ -7,18 +7,16 @@ listed tokens are read, as anyone may emit a counterfeit `Transfer`. Owners have
 import re
 from binascii import unhexlify
 from functools import lru_cache, partial
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
-from schemas.texts import asset_problem
 from schemas.words import MAX_MICROS, MIN_MICROS, OrderSide, TransferKind, check_words
 from streams.feeds.checks import not_ahead
 from streams.feeds.frames import (
-    NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
@@ -28,18 +26,11 @@ from streams.feeds.frames import (
     control,
     unreadable,
 )
-from streams.feeds.instruments import HINT, Instrument, Instruments, Parser
+from streams.feeds.instruments import Instruments, Parser
+from streams.feeds.tokens import NATIVE, Token
+from streams.feeds.tokens import by_name as by_name
+from streams.feeds.tokens import of_metadata as of_metadata
 
-#: The coin of each chain that is spoken to alike.
-NATIVE = {
-    "ethereum": "ETH",
-    "arbitrum": "ETH",
-    "avalanche": "AVAX",
-    "base": "ETH",
-    "bsc": "BNB",
-    "optimism": "ETH",
-    "polygon": "POL",
-}
 #: keccak256 of Transfer(address,address,uint256) and of Aave's LiquidationCall(…).
 TRANSFER = "0xddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 LIQUIDATION_CALL = "0xe413a321e8681d831f4dbccbca790d2952b56f977908e45be37335533e005286"
@@ -52,13 +43,6 @@ Word32 = Annotated[str, Meta(min_length=66, max_length=66)]
 Address = Annotated[str, Meta(min_length=42, max_length=42)]
 Hex = Annotated[str, Meta(min_length=3, max_length=66)]
 Bytes = Annotated[str, Meta(min_length=2, max_length=2002)]
-
-
-class Token(Instrument, frozen=True, kw_only=True, gc=False, cache_hash=True):
-    """A token: how many `decimals` its integers have, and the `coin` that it wraps or is."""
-
-    coin: str
-    decimals: int
 
 
 class _Log(msgspec.Struct, gc=False):
@@ -94,17 +78,16 @@ class _BlockAnswer(msgspec.Struct, Generic[Items], gc=False):
     result: _Block[Items]
 
 
-class _Told(msgspec.Struct, Generic[Items], gc=False):
-    result: Items
-
-
 class _Params(msgspec.Struct, gc=False):
     result: msgspec.Raw
 
 
-class _Pushed(msgspec.Struct, Generic[Items], gc=False):
-    params: _Told[Items]
-    method: Literal["eth_subscription"]
+class _Message(msgspec.Struct, gc=False):
+    params: _Logs[_Log] | None = None
+    result: list[_Log] | None = None
+    method: str = ""
+    id: int | str | None = None
+    error: Any = None
 
 
 class _Routed(msgspec.Struct, gc=False):
@@ -121,7 +104,7 @@ class _Shape(msgspec.Struct, gc=False):
     transactions: msgspec.Raw = msgspec.Raw()
 
 
-_PUSHED = msgspec.json.Decoder(_Pushed[_Log])
+_MESSAGE = msgspec.json.Decoder(_Message)
 _ROUTED = msgspec.json.Decoder(_Routed)
 _SHAPE = msgspec.json.Decoder(_Shape)
 _LOGS = Kind(_Logs, _Log, "result")
@@ -142,20 +125,28 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     back what an earlier block told. Logs mostly have no time: that of receipt is taken.
     Raises UnreadableFrame. Source: wire-formats.md 3.12; microseconds.
     """
+    build = partial(_of_log, instruments, ts_recv)
     try:
-        record = _of_log(_PUSHED.decode(frame).params.result, ts_recv, instruments)
-        return Parsed([] if record is None else [record], [])
-    except NO_RECORD:
-        pass  # an answer, another kind, or told below with the field that is wrong
+        message = _MESSAGE.decode(frame)
+        if message.params and message.method == "eth_subscription":
+            return built((message.params.result,), build, path="result")
+        if (
+            message.result
+            and message.id is not None
+            and not message.params
+            and message.error is None
+        ):
+            return built(message.result, build, path="result")
+    except NOT_A_FRAME:
+        pass  # another kind, or told below with the field that is wrong
     kind, result, reply = _opened(frame)
     if reply is not None:
         return reply
     if kind != "logs":
         raise UnreadableFrame("result", f"{kind} are no logs")
     many = result if result[:1] == b"[" else b"[" + result + b"]"
-    message, refusals = _LOGS.read(b'{"result":' + many + b"}")
-    build = partial(_of_log, ts_recv=ts_recv, tokens=instruments)
-    return built(message.result, build, refusals, "result")
+    answer, refusals = _LOGS.read(b'{"result":' + many + b"}")
+    return built(answer.result, build, refusals, "result")
 
 
 # {"jsonrpc":"2.0","id":9,"result":{"number":"0x1500000","hash":"0xab…","parentHash":"0x9a…",
@@ -188,26 +179,6 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         )  # fmt: skip
 
     return built(block.transactions, build, refusals, "result.transactions")
-
-
-def by_name(symbol: str) -> Instrument:
-    """Raise UnreadableFrame("symbol"): what a token is stands in no address."""
-    raise UnreadableFrame("symbol", f"{symbol[:60]!r} is not a token of the list: {HINT}")
-
-
-# {"0xdac17f958d2ee523a2206206994597c13d831ec7":{"symbol":"USDT","decimals":6}}
-def of_metadata(symbol: str, row: dict[str, Any]) -> Token:
-    """Return a token; a wrapped one names the coin under it as `asset`. Raises UnreadableFrame."""
-    decimals = row.get("decimals")
-    if not isinstance(decimals, int) or not 0 <= decimals <= 36 or not row.get("symbol"):
-        raise UnreadableFrame("decimals", f"{symbol[:60]} has no symbol or decimals")
-    token = str(row["symbol"]).upper()
-    coin = str(row.get("asset") or token).upper()
-    if fault := asset_problem(token) or asset_problem(coin):
-        raise UnreadableFrame("symbol", fault)
-    return Token(
-        venue_symbol=symbol.lower(), asset=token, instrument=token, coin=coin, decimals=decimals
-    )
 
 
 def route(frame: bytes) -> str:
@@ -253,7 +224,7 @@ def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
     return "heads", result, None
 
 
-def _of_log(log: _Log, ts_recv: int, tokens: Instruments) -> WhaleTransfer | Liquidation | None:
+def _of_log(tokens: Instruments, ts_recv: int, log: _Log) -> WhaleTransfer | Liquidation | None:
     kind = log.topics[0].lower() if log.topics else ""
     if not _HEXADECIMAL(f"{log.address}{log.blockHash}{log.transactionHash}{''.join(log.topics)}"):
         for digits in (log.address, log.blockHash, log.transactionHash, *log.topics):

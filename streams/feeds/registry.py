@@ -23,6 +23,7 @@ from streams.feeds import (
 )
 from streams.feeds.frames import Parsed, Refusal, UnreadableFrame, control, unreadable
 from streams.feeds.instruments import Instrument, Instruments, Parser, rows, snapshot
+from streams.feeds.tokens import NATIVE
 
 
 class Venue(NamedTuple):
@@ -59,7 +60,7 @@ VENUES: dict[str, Venue] = {
     name: Venue(module.CHANNELS, module.route, module.by_name, module.of_metadata)
     for name, module in _MODULES.items()
 }
-VENUES |= dict.fromkeys(ethereum.NATIVE, VENUES["ethereum"])
+VENUES |= dict.fromkeys(NATIVE, VENUES["ethereum"])
 _PARSERS = {name: venue.channels for name, venue in VENUES.items()}
 
 
@@ -122,7 +123,7 @@ def bundled(venue: str) -> Instruments:
     described, source, date = snapshot(venue)
     if not described:
         named = Instruments(entry.by_name)
-        named.chain = venue if venue in ethereum.NATIVE else named.chain
+        named.chain = venue if venue in NATIVE else named.chain
         return named
     return instruments_of(venue, described, source, date)
 
@@ -145,5 +146,5 @@ def instruments_of(venue: str, document: Any, source: str, date: str = "") -> In
     if problems and not known:
         raise ValueError(problems[0])
     table = Instruments(entry.by_name, known, source, date)
-    table.chain = venue if venue in ethereum.NATIVE else table.chain
+    table.chain = venue if venue in NATIVE else table.chain
     return table

@@ -21,8 +21,8 @@ from schemas.market import Liquidation
 from schemas.words import PositionSide, PriceKind, grid_usd
 from streams.feeds import registry
 from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Word, checked
-from streams.feeds.ethereum import Token
 from streams.feeds.frames import UnreadableFrame
+from streams.feeds.tokens import Token
 from streams.sources.tables import Build, Table, stamp
 
 #: Coins that stand for another one.

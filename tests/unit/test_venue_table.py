@@ -8,7 +8,7 @@ from venue_table import TABLE
 from venues import parsed
 
 from streams.feeds import registry
-from streams.feeds.ethereum import NATIVE
+from streams.feeds.tokens import NATIVE
 
 NAMED = [pytest.param(row, id=f"{row.venue} {row.what}") for row in TABLE]
 

@@ -17,10 +17,10 @@ from streams.feed.connection import Time
 from streams.feed.outlet import Outlet
 from streams.feeds import registry
 from streams.feeds.deposits import Owners
-from streams.feeds.ethereum import NATIVE
 from streams.feeds.instruments import Instruments
 from streams.feeds.labels import Labels
 from streams.feeds.reorg import Chain
+from streams.feeds.tokens import NATIVE
 from streams.process import label_file
 from streams.process.settings import Settings
 

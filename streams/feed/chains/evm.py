@@ -15,10 +15,11 @@ import msgspec
 from streams.feed.chains.ledger import Ledger
 from streams.feed.dialogue import Heard
 from streams.feeds import registry
-from streams.feeds.ethereum import LIQUIDATION_CALL, TRANSFER, Token
+from streams.feeds.ethereum import LIQUIDATION_CALL, TRANSFER
 from streams.feeds.frames import NOT_A_FRAME, Parsed
 from streams.feeds.instruments import Instruments
 from streams.feeds.reorg import Ask, Head
+from streams.feeds.tokens import Token
 
 #: Requests under way at once, and how long one may take before it is sent again, seconds.
 AT_ONCE, ANSWERED_WITHIN_S = 8, 10.0
