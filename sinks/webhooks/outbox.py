@@ -133,7 +133,7 @@ class Outbox:
             if not self.is_full:
                 log.error("%s cannot grow: the disk is full, waiting for room", self._path)
             self.is_full = True
-            raise OutboxFull(str(problem)) from problem
+            raise OutboxFull(f"the disk is full: {problem}") from problem
         if self.is_full and has_room(self._path):
             log.warning("%s: there is room again", self._path)
             self.is_full = False

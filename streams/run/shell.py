@@ -36,7 +36,7 @@ from streams.sources import Source
 
 #: The embedded engine's faults are this machine's: space that somebody makes, or nothing.
 GIVE_UP_S = 5.0
-_FULL = ("NOT_ENOUGH_SPACE", "No space left on device", "database or disk is full")
+_FULL = ("NOT_ENOUGH_SPACE", "No space left on device", "disk is full")
 
 
 class CannotRun(Exception):

@@ -19,11 +19,12 @@ class Small:
         subprocess.run(command, check=True, capture_output=True)
 
     def fill(self) -> None:
-        """Leave no room: a little at first, then all that is left."""
-        with suppress(OSError), (self.place / "ballast").open("ab") as ballast:
-            while True:
-                ballast.write(b"\0" * 65_536)
-                ballast.flush()
+        """Leave no room, not for a byte."""
+        with open(self.place / "ballast", "ab", buffering=0) as ballast:
+            for size in (65_536, 4_096, 1):
+                with suppress(OSError):
+                    while ballast.write(bytes(size)):
+                        pass
 
     def free(self) -> None:
         """Give the room back."""

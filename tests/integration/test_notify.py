@@ -245,6 +245,34 @@ def test_at_a_full_disk_notify_waits_says_so_and_tells_all_once_there_is_room(
 
 
 @pytest.mark.skipif(bool(may_mount()), reason=may_mount() or "-")
+def test_what_was_sent_as_the_disk_filled_up_is_noted_once_there_is_room_and_not_sent_again(
+    tmp_path, caplog
+):
+    small = Small(tmp_path / "disk")
+
+    class Filling(list):
+        def append(self, request):
+            super().append(request)
+            if len(self) == 1:
+                small.fill()
+
+    requests = Filling()
+    try:
+        with receiver(requests) as endpoint, Outbox(small.place / "outbox.sqlite") as outbox:
+            for n in range(3):
+                outbox.put(alert(f"a{n}"), [endpoint])
+            with delivering([endpoint], outbox):
+                until(lambda: "the disk is full, waiting for room" in caplog.text)
+                time.sleep(3)
+                assert requests == ["a0"]
+                small.free()
+                until(lambda: outbox.pending() == {})
+        assert sorted(requests) == ["a0", "a1", "a2"]
+    finally:
+        small.stop()
+
+
+@pytest.mark.skipif(bool(may_mount()), reason=may_mount() or "-")
 def test_started_at_a_full_disk_notify_waits_for_room(tmp_path, caplog):
     small = Small(tmp_path / "disk")
     try:
