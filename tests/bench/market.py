@@ -4,6 +4,8 @@
     20 forced orders a second                   ──┼──> Kafka ──> detect, on a core of its own
     words on time, ten a second                 ──┘                └──> its word on each second
 
+Before that, two hours of a bar a minute: a worker's memory is full only then, as it packs an hour's
+minutes when another hour has passed.
 How late a second is judged is read off detect's own words to the market detector: Kafka's stamp
 on one, less the second that it says is judged. The least possible is grace and a word's tenth.
 """
@@ -32,15 +34,18 @@ from streams.kafka.records import partition_of
 INSTRUMENTS = 6_000
 ORDERS_A_SECOND = 20
 LOOK_S = 2.0
+#: Words of the history, seconds apart: longer leaps would wait to be borne out.
+STEP_S = 10
 
 
 def measure(folder: Path, quick: bool) -> dict[str, Any]:
     """Return how late seconds are judged by tenths of the run, memory, and the core's share."""
-    seconds = 30 if quick else 600
+    seconds, history_min = (30, 5) if quick else (600, 130)
     core = min(rig.OURS)
     with rig.broker(folder) as url, rig.stage("detect", url, folder, "market", core) as worker:
         feed = Feed(url)
         looks = []
+        feed.play_history(int(time.time()) // 60 - history_min, history_min)
         began = time.time()
         while (now := time.time()) < began + seconds:
             feed.play(now)
@@ -50,7 +55,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
                 looks.append((now, rig.cpu_s(worker.pid), rig.rss_mb(worker.pid)))
             time.sleep(max(0.0, now + 0.05 - time.time()))
         time.sleep(2.0)
-        late = _judged_late_s(url)
+        late = _judged_late_s(url, began + seconds / 10)
     tenths = [late[at * len(late) // 10 : (at + 1) * len(late) // 10] for at in range(10)]
     rss = [mb for _, _, mb in looks]
     fifth = max(1, len(rss) // 5)
@@ -86,12 +91,21 @@ class Feed:
         self._half, self._said, self._orders = 0, 0, 0
         self.bars = 0
 
+    def play_history(self, minute: int, minutes: int) -> None:
+        """Write a bar a minute of every instrument, as fast as it goes."""
+        for second in range(60 * minute, 60 * (minute + minutes), STEP_S):
+            if second % 60 == 0:
+                self._tell_bars(second)
+            self._say((second + STEP_S) * SECOND)
+        self._to.flush()
+        self.bars = 0
+
     def play(self, now: float) -> None:
         """Write what is due by now: half-seconds of bars that ended, orders, words."""
         half = int(now * 2)
         if half > self._half:
             if self._half:
-                self._tell_bars(self._half)
+                self._tell_bars(self._half // 2)
             self._half = half
             for _ in range(ORDERS_A_SECOND // 2):
                 self._order(int(now * 1e6))
@@ -101,8 +115,8 @@ class Feed:
             self._say(spoken)
         self._to.poll(0)
 
-    def _tell_bars(self, half: int) -> None:
-        stamp = half // 2 * SECOND
+    def _tell_bars(self, second: int) -> None:
+        stamp = second * SECOND
         move = 1 + 0.001 * self._draw.gauss(0, 1)
         for partition, forms in enumerate(self._forms):
             bars = [form % (stamp, price * move, price * move) for form, price in forms]
@@ -176,7 +190,7 @@ def _form(bar: Bar) -> bytes:
     return text.replace(b'"high":7.125,"low":7.125', b'"high":%.4f,"low":%.4f')
 
 
-def _judged_late_s(url: str) -> list[float]:
+def _judged_late_s(url: str, since: float) -> list[float]:
     """Return, in order, how long after a second's end detect said that it is judged."""
     conf = {"group.id": "look", "enable.partition.eof": True, "bootstrap.servers": url}
     reader = Consumer(conf)
@@ -188,7 +202,7 @@ def _judged_late_s(url: str) -> list[float]:
                 ended = message.error().code() == KafkaError._PARTITION_EOF
                 continue
             record = codec.decode("market_evidence", message.value())
-            if isinstance(record, FeedStatus):
+            if isinstance(record, FeedStatus) and record.ts_event >= since * SECOND:
                 late.append(message.timestamp()[1] / 1e3 - record.ts_event / 1e6)
     reader.close()
     return late
