@@ -83,6 +83,14 @@ async def each_batch(
             stop_before_commit(agent, batch, problem)
 
 
+class Run(msgspec.Struct):
+    """Messages of a topic taken since they were counted, and Kafka's stamp on the last."""
+
+    messages: int = 0
+    unreadable: int = 0
+    stamp: int | None = None
+
+
 class Worker:
     """The partitions that are ours: what waits of each, its shard, and how far we have come."""
 
@@ -190,26 +198,34 @@ class Worker:
         drained = waiting.idle(backpressure.DRAINED_S)
         overdue = waiting.idle(self._params.stale_after_s)
         live.shard.away.awaited = set(INPUTS) - set(overdue)
+        runs: dict[str, Run] = {}
         taken = 0
         while topic := backpressure.next_input(live.shard, waiting.some(), drained, overdue):
-            now, run, unreadable = live.shard.inputs[topic].now, 0, 0
             some, clock_of = waiting.waiting[topic], live.shard.inputs[topic]
-            while some and clock_of.now == now and run < YIELD_EVERY:
+            run, now = runs.setdefault(topic, Run()), clock_of.now
+            while some and clock_of.now == now and taken < YIELD_EVERY:
                 if live.wanting:
                     await shards.bring_days(live, self._flows)
                 record = waiting.take(topic)
-                unreadable += self._take_one(live, topic, record)
-                stamp = record.timestamp
-                run += 1
-            metrics.RECORDS.labels(topic).inc(run)
-            self._share.note(topic, number, run, unreadable)
-            self._unstored.add(number)
-            self._stamps[TP(topic, number)] = stamp
-            taken += run
+                run.unreadable += self._take_one(live, topic, record)
+                run.stamp = record.timestamp
+                run.messages += 1
+                taken += 1
             if taken >= YIELD_EVERY:
+                self._count(number, runs)
                 self.progress.moved()
                 await asyncio.sleep(0)
                 taken = 0
+        self._count(number, runs)
+
+    def _count(self, number: int, runs: dict[str, Run]) -> None:
+        """Count what was taken, by topic, and begin to count anew."""
+        for topic, run in runs.items():
+            metrics.RECORDS.labels(topic).inc(run.messages)
+            self._share.note(topic, number, run.messages, run.unreadable)
+            self._stamps[TP(topic, number)] = run.stamp
+            self._unstored.add(number)
+        runs.clear()
 
     def _take_one(self, live: shards.LiveShard, topic: str, record: Any) -> bool:
         """Step a shard with one message; return whether nothing of it could be read."""
@@ -228,6 +244,8 @@ class Worker:
         for step in shards.apply(self._params, live, topic, record.offset, records):
             if step.refused:
                 self._refuse(live, topic, record, step.refused)
+            if not step.findings:
+                continue
             for pulse in shards.pulses(step.findings):
                 self._outgoing.add("market_evidence", pulse)
             for target, finding in pipeline.routed(step.findings):

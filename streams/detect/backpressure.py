@@ -80,15 +80,18 @@ def next_input(
     `drained` have no more to read; `overdue` have given nothing for longer than anybody is
     waited for.
     """
-    over = {*overdue}
+    inputs, over = shard.inputs, {*overdue}
     for name in drained:
-        clock = shard.inputs[name]
+        clock = inputs[name]
         if clock.heard and clock.dark_since is not None:
             over.add(name)
-    now = {name: clock.now for name, clock in shard.inputs.items()}
-    slowest = min((at for name, at in now.items() if name not in over), default=0)
-    ready = [name for name in waiting if now[name] - slowest <= AHEAD_S * SECOND]
-    return min(ready, key=now.__getitem__, default=None)
+    slowest = min([clock.now for name, clock in inputs.items() if name not in over], default=0)
+    chosen, earliest = None, slowest + AHEAD_S * SECOND
+    for name in waiting:
+        now = inputs[name].now
+        if now < earliest or (chosen is None and now == earliest):
+            chosen, earliest = name, now
+    return chosen
 
 
 def hold(unfetched: set[TP], number: int, full: set[str]) -> None:

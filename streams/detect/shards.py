@@ -177,6 +177,8 @@ def apply(
 
 def _apply(params: Params, live: LiveShard, topic: str, place: Place, record: Any) -> engine.Step:
     result = engine.step(params, live.shard, topic, record)
+    if result is engine.TAKEN_IN and isinstance(record, FeedStatus):
+        return result
     live.dirty.update(result.judged)
     for asset, state in result.forgotten.items():
         live.gone.setdefault(asset, set()).update(flow.rows(state.flows))
