@@ -12,6 +12,7 @@ on one, less the second that it says is judged. The least possible is grace and 
 
 import json
 import random
+import re
 import time
 from pathlib import Path
 from statistics import median
@@ -36,6 +37,8 @@ ORDERS_A_SECOND = 20
 LOOK_S = 2.0
 #: Words of the history, seconds apart: longer leaps would wait to be borne out.
 STEP_S = 10
+#: How long the history may take, and how near to the present it ends, seconds.
+PATIENCE_S, NEAR_S = 300.0, 2.0
 
 
 def measure(folder: Path, quick: bool) -> dict[str, Any]:
@@ -46,7 +49,8 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
         feed = Feed(url)
         looks = []
         feed.play_history(int(time.time()) // 60 - history_min, history_min)
-        began = time.time()
+        _until_it_keeps_up(feed, rig.log_of(folder, "detect", core))
+        feed.bars, began = 0, time.time()
         while (now := time.time()) < began + seconds:
             feed.play(now)
             if worker.poll() is not None:
@@ -55,7 +59,7 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
                 looks.append((now, rig.cpu_s(worker.pid), rig.rss_mb(worker.pid)))
             time.sleep(max(0.0, now + 0.05 - time.time()))
         time.sleep(2.0)
-        late = _judged_late_s(url, began + seconds / 10)
+        late = _judged_late_s(url, began)
     tenths = [late[at * len(late) // 10 : (at + 1) * len(late) // 10] for at in range(10)]
     rss = [mb for _, _, mb in looks]
     fifth = max(1, len(rss) // 5)
@@ -98,7 +102,6 @@ class Feed:
                 self._tell_bars(second)
             self._say((second + STEP_S) * SECOND)
         self._to.flush()
-        self.bars = 0
 
     def play(self, now: float) -> None:
         """Write what is due by now: half-seconds of bars that ended, orders, words."""
@@ -188,6 +191,24 @@ def _form(bar: Bar) -> bytes:
     """Return a bar with its time and both prices left open."""
     text = codec.encode(bar).replace(b"%d" % bar.ts_open, b"%d")
     return text.replace(b'"high":7.125,"low":7.125', b'"high":%.4f,"low":%.4f')
+
+
+def _until_it_keeps_up(feed: Feed, log: Path) -> None:
+    """Write on until detect has come to the present."""
+    deadline, look = time.time() + PATIENCE_S, 0.0
+    while (now := time.time()) < deadline:
+        feed.play(now)
+        if now >= look:
+            look = now + 1.0
+            ages = re.findall(r"^undertow_watermark_age_seconds\{.*\} (\S+)", _metrics(log), re.M)
+            if ages and max(map(float, ages)) < NEAR_S:
+                return
+        time.sleep(0.05)
+    raise rig.Failed(f"detect does not keep up: {log.read_text()[-600:]}")
+
+
+def _metrics(log: Path) -> str:
+    return (rig.metrics(log, "detect") or "") if log.exists() else ""
 
 
 def _judged_late_s(url: str, since: float) -> list[float]:
