@@ -41,7 +41,7 @@ from streams.process.settings import Settings
 log = logging.getLogger("undertow.detect")
 #: Runs of records taken together, and how long one waits for others at most, seconds.
 RUNS = 8
-WITHIN_S = 0.05
+WITHIN_S = 0.02
 #: Seconds between two times that the state is stored: what a crash has to repeat. With many
 #: assets storing takes long: then it is done less often, for a fifth of the time at most.
 STORE_EVERY_S, STORE_SHARE, STORE_LATEST_S = 1.0, 0.2, 10.0

@@ -62,10 +62,11 @@ FETCH = {
 NEAR = 100
 #: How often, a second apart, a log that ends too soon is asked for its end again.
 ASKED_AGAIN = 10
-#: How soon the feeds' word on time is seen while few trades come, seconds.
-LOOK_S = 0.05
+#: How soon the feeds' word on time is seen, seconds; sooner while few messages come, as each
+#: look costs a millisecond.
+LOOK_S, SOON_S, FEW = 0.05, 0.02, 300
 #: Part of flush_s for which bars wait at least, though everyone's clock has moved.
-LEAST = 0.2
+LEAST = 0.05
 TRANSACTION_MS = 15_000
 #: How often it is said how far each partition's words have come, seconds.
 OBSERVE_S = 1.0
@@ -117,12 +118,12 @@ def _session(
         with commits:
             counts = {name: one.partitions for name, one in watch.began.items()}
             log.info("rollup: partitions of %s", counts)
-            round_, observe_at = Round(settings.flush_s), 0.0
+            round_, observe_at, few = Round(settings.flush_s), 0.0, True
             while not stopping():
-                messages = consumer.consume(BATCH, timeout=round_.left_s())
+                messages = consumer.consume(BATCH, timeout=round_.left_s(few))
                 taken, refused = _take(params, words, consumer, owned, messages, share)
                 round_.note(taken, refused)
-                caught_up = len(messages) < BATCH
+                caught_up, few = len(messages) < BATCH, len(messages) < FEW
                 _still_the_same(watch, when_old=True)
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
                     _flush(consumer, commits, owned, round_, watch, settings.alert_max_age_s)
@@ -146,10 +147,10 @@ class Round:
         self._due = 0.0
         self._ripe = time.monotonic() + LEAST * flush_s
 
-    def left_s(self) -> float:
-        """Return how long to wait for more, seconds."""
+    def left_s(self, few: bool) -> float:
+        """Return how long to wait for more, seconds; `few` came last time."""
         left = self._due - time.monotonic() if self.taken else self._flush_s
-        return max(0.0, min(left, LOOK_S))
+        return max(0.0, min(left, SOON_S if few else LOOK_S))
 
     def note(self, taken: int, letters: int) -> None:
         """Count what came; the first of it starts the clock."""
