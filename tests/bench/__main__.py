@@ -79,7 +79,7 @@ def _measure(figures: dict[str, Any], wanted: list[str], scratch: Path, quick: b
         "catch_up": lambda: catch_up.measure(scratch / "catch_up", quick, few),
         "detect_workers": lambda: detect_workers.measure(scratch / "workers", quick, few),
         "market": lambda: market.measure(scratch / "market", quick),
-        "busy": lambda: busy.measure(scratch / "busy", quick),
+        "busy": lambda: busy.measure(scratch / "busy"),
         "latency": lambda: latency.measure(scratch / "latency", quick),
         "run": lambda: storage.embedded(scratch, quick, rounds),
         "memory": lambda: storage.memory(scratch, quick),

@@ -22,6 +22,8 @@ from bench import rig
 from streams.stack import local_kafka
 
 BUSY = 4
+#: The first cascade is called after seven and a half.
+HOURS = "8"
 PATIENCE_S = 900.0
 #: Tables of conclusions, and what a row is known by.
 IDS = {
@@ -33,14 +35,15 @@ IDS = {
 Ids = dict[str, set[str]]
 
 
-def measure(folder: Path, quick: bool) -> dict[str, Any]:
+def measure(folder: Path) -> dict[str, Any]:
     """Return which findings of the one process the stack misses or has beside, and restarts."""
-    hours = "1" if quick else "8"
-    wanted = _of_one_process(folder / "run", hours)
+    wanted = _of_one_process(folder / "run")
+    if not all(wanted[table] for table in ("cascades", "alerts")):
+        raise rig.Failed(f"{HOURS} h of the night have no findings to compare")
     with _busy(), _stack(folder / "stack") as log:
         address = _when_up(log)
         began = time.monotonic()
-        rig.undertow("replay", "--hours", hours, "--kafka-url", address)
+        rig.undertow("replay", "--hours", HOURS, "--kafka-url", address)
         replayed = time.monotonic()
         ids_of = _settled(folder / "stack", wanted)
         ended = time.monotonic()
@@ -62,8 +65,8 @@ def measure(folder: Path, quick: bool) -> dict[str, Any]:
     }
 
 
-def _of_one_process(folder: Path, hours: str) -> Ids:
-    rig.undertow("run", "--hours", hours, "--no-serve", "--data-dir", str(folder))
+def _of_one_process(folder: Path) -> Ids:
+    rig.undertow("run", "--hours", HOURS, "--no-serve", "--data-dir", str(folder))
     environ = os.environ | {"PYTHONPATH": str(rig.ROOT)}
     ids_of = {}
     for table, name in IDS.items():
