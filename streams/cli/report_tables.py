@@ -60,11 +60,12 @@ def _headline(report: dict[str, Any]) -> Table:
     table.add_row("largest order", usd(largest) if largest else "not known")
     if report["orders_of_unknown_side"]:
         table.add_row("side unknown", f"{report['orders_of_unknown_side']:,} orders of the run")
-    table.add_row("covered since", f"{day['since']}  until {day['until']}")
+    until = _clock(day["until"], date=True)
+    table.add_row("covered", f"{_clock(day['since'], date=True)} to {until} UTC")
     if report["covered_since"] != day["since"]:
         bound = "at least " if report["lower_bound"] else ""
         whole = f"{bound}{usd(report['liquidated_usd'])} in {report['orders']:,} orders"
-        table.add_row("whole run", f"{whole}, since {report['covered_since']}")
+        table.add_row("whole run", f"{whole}, since {_clock(report['covered_since'], date=True)}")
     return table
 
 
@@ -214,26 +215,33 @@ def _stress(rows: list[dict[str, Any]]) -> Table:
 
 def _whales(verdicts: list[dict[str, Any]]) -> Table:
     table = Table(
-        title="Whale deposits: followed by their own selling?", title_justify="left", box=None
+        title="Whale deposits: followed by their own selling?",
+        title_justify="left",
+        caption="p: how often a time without a deposit (a placebo) looks as sold as this one."
+        " chance: that it was sold.\nsender: odds against this sender so far; 20 is strong."
+        " share: of what came in together, by size.",
+        caption_justify="left",
+        box=None,
     )
-    columns = ("asset", "into", "deposited", "at", "verdict", "p", "placebos", "posterior")
-    for column in (*columns, "sender's e", "note"):
-        table.add_column(column)
+    columns = ("asset", "into", "deposited", "at", "verdict", "p", "placebos", "chance", "sender")
+    for column in (*columns, "share"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("note")
     for v in verdicts:
-        notes = [v["reason"]] if v["reason"] else []
-        share = "" if v["credit"] is None else f", its share by size {v['credit']:.0%}"
-        notes += [f"shared with another inflow{share}"] if v["shared"] else []
-        notes += ["an onset followed"] if v["onset_followed"] else []
+        short = v["reason"].replace(" placebo windows before the transfer", " placebos")
+        notes = [short] if short else []
+        notes += ["onset followed"] if v["onset_followed"] else []
         table.add_row(
             v["asset"],
             v["venue"],
             usd(v["notional_usd"] or 0),
             _clock(v["ts_event"]),
-            v["verdict"],
+            v["verdict"].replace("_", " "),
             "" if v["p_value"] is None else f"{v['p_value']:.4f}",
             str(v["placebos"]),
             "" if v["posterior"] is None else f"{v['posterior']:.2f}",
             "" if v["address_e"] is None else f"{v['address_e']:.2g}",
+            f"{v['credit']:.0%}" if v["shared"] and v["credit"] is not None else "",
             "; ".join(notes),
         )
     return table
@@ -241,7 +249,8 @@ def _whales(verdicts: list[dict[str, Any]]) -> Table:
 
 def _planted(report: dict[str, Any]) -> str:
     hits, false = report["found"], report["false_alarms"]
-    delays = ", ".join(f"{h['asset']} {h['delay_s']:+.0f} s" for h in hits)
+    delays = sorted(h["delay_s"] for h in hits)
+    after = f", {_delays(delays)} after their planted onset" if delays else ""
     whales = [w for w in report["planted_whales"] if w["verdict"]]
     sellers = [w for w in whales if w["sells"]]
     waves = report["waves"]
@@ -254,14 +263,21 @@ def _planted(report: dict[str, Any]) -> str:
     called = sum(w["outcome"] == "called" for w in waves)
     caught = sum(w["verdict"] == "consistent_with_selling" for w in sellers)
     wrong = sum(w["verdict"] == "consistent_with_selling" for w in whales if not w["sells"])
+    planted = len(report["planted"])
     return (
-        f"Planted cascades: {len(hits)} of {len(report['planted'])} found, {len(false)} false "
-        f"(delay from planted onset: {delays})\n"
+        f"Planted cascades: {len(hits)} of {planted} found{after}, {len(false)} false\n"
         f"Planted waves: {called} of {len(waves)} called{still}, {len(missed)} never called\n"
         f"{''.join(map(_missed, missed))}"
         f"Planted whales with a verdict: {len(whales)}; sellers recognised {caught} of "
         f"{len(sellers)}, hoarders accused {wrong} of {len(whales) - len(sellers)}"
     )
+
+
+def _delays(delays: list[float]) -> str:
+    """Write the shortest and longest delay, and the middle one; `delays` are sorted, seconds."""
+    if len(delays) == 1:
+        return f"{delays[0]:.0f} s"
+    return f"{delays[0]:.0f} to {delays[-1]:.0f} s, half within {delays[len(delays) // 2]:.0f} s"
 
 
 def _missed(wave: dict[str, Any]) -> str:
