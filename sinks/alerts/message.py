@@ -19,6 +19,9 @@ from sinks.alerts.routing import Action, Notification, Why
 NAMED = 8
 GIVEN = 10
 
+#: Numbers older than this are told with their time.
+OLD_US = 10_000_000
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_SIDE = {"long": "longs", "short": "shorts"}
 _DONE = {"long": "longs sold by force", "short": "shorts bought back by force"}
@@ -172,7 +175,7 @@ def _lines(notification: Notification, lead: Alert) -> list[str]:
         return [lead.text]
     others = _cascades(notification)[1:]
     return [
-        _forced(lead, is_over=notification.action == "resolve"),
+        _forced(lead, is_over=notification.action == "resolve") + _age(notification, lead),
         _price(lead),
         _estimate(lead),
         _others(others),
@@ -196,6 +199,14 @@ def _forced(alert: Alert, is_over: bool) -> str:
         if usual := alert.usual_usd_per_min:
             line += f", {_times(pace / usual)} a usual minute"
     return line + "."
+
+
+def _age(notification: Notification, alert: Alert) -> str:
+    """Return of when the numbers of an episode under way are, if that is a while ago by now."""
+    is_under_way = alert.kind.endswith((".watch", ".onset", ".reignited"))
+    if not is_under_way or notification.ts_event - alert.ts_event < OLD_US:
+        return ""
+    return f" That was at {utc(alert.ts_event)}; it may have grown since."
 
 
 def _times(ratio: float) -> str:

@@ -68,7 +68,7 @@ def preview(form: str, last: int, as_json: bool, **given: Any) -> None:
         for line in message.lines:
             click.echo(f"{'':21}{line}")
     triggers = sum(one.action == "trigger" for one in shown)
-    click.echo(f"{len(shown)} notifications of {triggers} events", err=True)
+    click.echo(f"{_count(len(shown), 'notification')} of {_count(triggers, 'event')}", err=True)
 
 
 @alerts.command(epilog="\b\nundertow alerts ack 9f31c0")
@@ -114,6 +114,10 @@ def silence(asset: str, kind: str, duration: str, end: str, as_json: bool, **giv
     for row in () if as_json else rows:
         what = f"{row['kind'] or 'all kinds'}\t{row['asset'] or 'all assets'}"
         click.echo(f"{row['silence']}\t{what}\tuntil {row['until']} UTC")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _silence(one: Any, now_us: int) -> dict[str, str]:

@@ -72,7 +72,7 @@ def _headline(report: dict[str, Any]) -> Table:
 def _estimated(venues: list[dict[str, Any]]) -> str:
     """Write the sum over venues, and each one that hides something."""
     if any(v["estimate_usd"] is None for v in venues):
-        return "not known: the coverage of a feed is not, or it came in batches"
+        return "not known: a feed's coverage is not known, or its orders came in batches"
 
     def span(rows: list[dict[str, Any]]) -> str:
         middle, low, high = (

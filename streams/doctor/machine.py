@@ -88,7 +88,7 @@ def contract_sizes(now_us: int) -> Verdict:
     dates = snapshot_dates()
     venue, oldest = min(dates.items(), key=lambda item: item[1])
     age_us = now_us - int(datetime.fromisoformat(oldest).replace(tzinfo=UTC).timestamp() * 1e6)
-    what = f"the oldest snapshot is {venue}'s, of {oldest}: {span(age_us)}"
+    what = f"the oldest snapshot is {venue}'s, of {oldest}: {span(age_us)} old"
     if age_us > OLD_DAYS * 86_400_000_000:
         next_step = "give the venue's own answer: `undertow parse VENUE --instruments FILE`"
         return look("contract sizes", what, next_step)

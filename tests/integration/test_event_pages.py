@@ -346,7 +346,7 @@ def test_the_default_night_is_one_page_at_every_receiver(tmp_path):
             asked = CliRunner().invoke(main, ["sql", query, "--data-dir", str(tmp_path)])
             assert len(asked.stdout.splitlines()) >= 2, query
         shown = CliRunner().invoke(main, ["alerts", "preview", "--data-dir", str(tmp_path)])
-        assert shown.stderr == f"{len(events)} notifications of 1 events\n"
+        assert shown.stderr == f"{len(events)} notifications of 1 event\n"
 
 
 def test_a_night_of_long_ago_wakes_nobody_unless_a_rule_asks_for_it(tmp_path):

@@ -70,6 +70,18 @@ def test_a_digest_is_one_message_a_day_that_later_alerts_go_into():
     assert next_day.open_members == 1
 
 
+def test_numbers_of_a_while_ago_are_told_with_their_time_while_they_may_grow():
+    state = routing.State()
+    assets = [alert(f"A{number}", 1 + number / 3_600, 1e5) for number in range(4)]
+    for one in (alert("BTC", 1), *assets[:-1]):
+        routing.step(state, one)
+    last = msgspec.structs.replace(assets[-1], ts_event=T + HOUR + 60 * SECOND)
+    [grown, *_] = routing.step(state, last)
+    assert message_of(grown).lines[0].endswith("That was at 01:00:00 UTC; it may have grown since.")
+    [spent, *_] = routing.step(routing.State(), alert("BTC", 1))
+    assert "That was" not in message_of(spent).lines[0]
+
+
 def test_a_digest_of_a_bad_night_stays_small_and_counts_all_of_it():
     state = routing.Digest()
     for number in range(300):
