@@ -72,10 +72,9 @@ def test_a_digest_is_one_message_a_day_that_later_alerts_go_into():
 
 def test_numbers_of_a_while_ago_are_told_with_their_time_while_they_may_grow():
     state = routing.State()
-    assets = [alert(f"A{number}", 1 + number / 3_600, 1e5) for number in range(4)]
-    for one in (alert("BTC", 1), *assets[:-1]):
+    for one in (alert("BTC", 1), alert("ETH", 1.001, 1e5), alert("SOL", 1.002, 1e5)):
         routing.step(state, one)
-    last = msgspec.structs.replace(assets[-1], ts_event=T + HOUR + 60 * SECOND)
+    last = msgspec.structs.replace(alert("XRP", 1.003, 1e5), ts_event=T + HOUR + 60 * SECOND)
     [grown, *_] = routing.step(state, last)
     assert message_of(grown).lines[0].endswith("That was at 01:00:00 UTC; it may have grown since.")
     [spent, *_] = routing.step(routing.State(), alert("BTC", 1))
