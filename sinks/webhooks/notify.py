@@ -109,6 +109,7 @@ def _work(
                 if time.monotonic() - noted_at >= 1:
                     noted_at = time.monotonic()
                     _note_waiting(notifier.names, outbox)
+                    outbox.look()
     finally:
         metrics.READY.set(0)
         consumer.close()

@@ -122,6 +122,16 @@ class Outbox:
             return False
         return has_room(self._path)
 
+    def look(self) -> None:
+        """Note whether its disk is full, though nothing is to be written."""
+        if not has_room(self._path):
+            self._note_full()
+
+    def _note_full(self) -> None:
+        if not self.is_full:
+            log.error("%s cannot grow: the disk is full, waiting for room", self._path)
+        self.is_full = True
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         try:
@@ -130,9 +140,7 @@ class Outbox:
         except sqlite3.OperationalError as problem:
             if not lacks_room(self._path, problem):
                 raise
-            if not self.is_full:
-                log.error("%s cannot grow: the disk is full, waiting for room", self._path)
-            self.is_full = True
+            self._note_full()
             raise OutboxFull(f"the disk is full: {problem}") from problem
         if self.is_full and has_room(self._path):
             log.warning("%s: there is room again", self._path)

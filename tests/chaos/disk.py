@@ -12,8 +12,7 @@ from chaos.rig import Rig
 
 FULL_FOR_S = 25
 SIGNS = (
-    "No space left", "NOT_ENOUGH_SPACE", "enough free space", "database or disk is full",
-    "no space left",
+    "No space left", "NOT_ENOUGH_SPACE", "enough free space", "disk is full", "no space left",
 )  # fmt: skip
 
 
@@ -31,8 +30,8 @@ def fill_disk(rig: Rig, rng: random.Random, rounds: int, outcome: Outcome, deadl
         rig.time_resumption("sink").join(150)
         outcome.rounds = number
         outcome.notes.append(f"round {number}, full: {words}")
-        if not words["sink-0"]:
-            outcome.blame("the sink said nothing of the full disk")
+        for name in (name for name, said in words.items() if not said):
+            outcome.blame(f"{name} said nothing of the full disk")
         ended = [stage.name for stage in rig.stages if stage.unasked]
         if ended:
             outcome.blame(f"ended where they should have waited: {ended}")

@@ -65,6 +65,8 @@ def measure(rig: Rig, outcome: Outcome) -> None:
     outcome.resumed(rig.resumed)
     sizes = [size for stage in rig.stages for _, size in stage.rss_mb]
     outcome.rss_mb_max = round(max(sizes), 1) if sizes else None
+    ends = [took for stage in rig.stages for took in stage.ended_s]
+    outcome.ended_s_max = round(max(ends), 1) if ends else None
     outcome.ended_unasked = sum(len(stage.unasked) for stage in rig.stages)
     for stage in rig.stages:
         if stage.ended_s and max(stage.ended_s) > ENDS_WITHIN_S:

@@ -23,6 +23,7 @@ class Outcome(msgspec.Struct, kw_only=True):
     resumed_s_max: float | None = None
     rss_mb_max: float | None = None
     sent_again: int | None = None
+    ended_s_max: float | None = None
     ended_unasked: int = 0
     seconds: float = 0.0
     audit: str = "not run"
@@ -52,6 +53,7 @@ _SHOWN = {
     "resumed_s_p50": "resumed p50 s",
     "resumed_s_max": "max s",
     "rss_mb_max": "RSS MB",
+    "ended_s_max": "SIGTERM s",
     "seconds": "took s",
 }
 

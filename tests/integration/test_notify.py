@@ -230,8 +230,8 @@ def test_at_a_full_disk_notify_waits_says_so_and_tells_all_once_there_is_room(
                 send(clean_topics, [alert("before")])
                 until(lambda: requests == ["before"] and committed(clean_topics) == 1)
                 small.fill()
+                until(lambda: outbox.is_full)  # though nothing is to be written
                 send(clean_topics, [alert(f"a{n}") for n in range(2_000)])
-                until(lambda: outbox.is_full)
                 until(lambda: metrics.READY.collect()[0].samples[0].value == 0)
                 time.sleep(3)
                 assert committed(clean_topics) < 2_001
