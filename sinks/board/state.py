@@ -41,7 +41,7 @@ def state(
     markets = [row for row in panels["market"] if row["phase"] != "closed"]
     blind = _blindness(panels)
     reasons = [f"market-wide: {', '.join(row['assets'])}" for row in markets]
-    reasons += [_named(row) for row in episodes]
+    reasons += _named(episodes)
     stressed = [row["asset"] for row in panels["stress"] if row["phase"] != "closed"]
     reasons += [f"{asset}: stress by minute bars, no liquidations seen" for asset in stressed]
     level: Level = "calm"
@@ -64,9 +64,15 @@ def state(
     }
 
 
-def _named(row: Row) -> str:
-    side = "" if row["position_side"] == "unknown" else f" {row['position_side']}s"
-    return f"{row['asset']}{side}: {row['phase']}"
+def _named(episodes: Sequence[Row]) -> list[str]:
+    """Say of each phase whose positions are in it; assets in the order of the episodes."""
+    assets: dict[tuple[str, str], list[str]] = {}
+    for row in episodes:
+        assets.setdefault((row["position_side"], row["phase"]), []).append(row["asset"])
+    return [
+        f"{', '.join(dict.fromkeys(names))}{'' if side == 'unknown' else f' {side}s'}: {phase}"
+        for (side, phase), names in assets.items()
+    ]
 
 
 def _blindness(panels: Mapping[str, Sequence[Row]]) -> list[str]:

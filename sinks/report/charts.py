@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sinks.report.night import Night, second_of
 
@@ -71,9 +72,10 @@ def timeline(night: Night) -> bytes:
                 forced.bar(at, usd, width, bottom, align="edge", color=colour, label=words)
         forced.axhline(0, color=LINE, linewidth=0.8)
         forced.set_ylabel(f"forced, $M in {_span(night.step_s)}")
-        forced.set_xlabel(
-            f"{'hours' if hour == 3600 else 'minutes'} from {night.window.since[:16]} UTC"
-        )
+        day = night.window.since[:10]
+        forced.set_xlabel(f"UTC, from {day}" if night.window.until[:10] != day else f"UTC, {day}")
+        forced.xaxis.set_major_locator(MaxNLocator(8, steps=(1, 2, 3, 5, 6, 10)))
+        forced.xaxis.set_major_formatter(lambda at, _: _clock(start + at * hour))
         _mark_episodes(night, (price, forced), start, hour)
         _mark_deposits(night, price, start, hour)
         price.set_xlim(0, (second_of(night.window.until) - start) / hour)
@@ -177,6 +179,11 @@ def _venues(night: Night) -> bytes:
 def _columns(night: Night, name: str) -> tuple[list[float], list[float]]:
     rows = night.answers[name].records()
     return [row["second"] for row in rows], [row["price"] for row in rows]
+
+
+def _clock(second: float) -> str:
+    minutes = round(second / 60)
+    return f"{minutes // 60 % 24:02}:{minutes % 60:02}"
 
 
 def _span(seconds: int) -> str:

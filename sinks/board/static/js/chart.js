@@ -12,6 +12,10 @@ const PLOTS = [
   {name: "score", share: 0.2},
 ];
 
+// Forced dollars are drawn by their square roots: one large order would hide all others.
+const root = (worth) => (worth ? Math.sign(worth) * Math.sqrt(Math.abs(worth)) : null);
+const squared = (height) => usd(Math.sign(height) * height * height);
+
 export class Chart {
   constructor(box) {
     this.box = box;
@@ -47,7 +51,7 @@ export class Chart {
     const of = (value) => this.rows.map(value);
     return [
       [x, of((r) => r.price), of((r) => r.high), of((r) => r.low)],
-      [x, of((r) => r.short_usd || null), of((r) => (r.long_usd ? -r.long_usd : null)), of((r) => r.unknown_usd || null)],
+      [x, of((r) => root(r.short_usd)), of((r) => root(-r.long_usd)), of((r) => root(r.unknown_usd))],
       [x, of((r) => (r.buy_usd || r.sell_usd ? r.buy_usd - r.sell_usd : null))],
       ["t", "long_score", "short_score", "unknown_score", "threshold"].map((name) => this.curve.map((row) => row[name])),
     ];
@@ -70,13 +74,13 @@ export class Chart {
     return {
       ...this.size(plot, last),
       legend: {show: false},
-      padding: [8, 14, 0, 0],
+      padding: [8, 24, last ? 0 : 8, 0],
       tzDate: (t) => (zone.local ? new Date(t * 1e3) : uPlot.tzDate(new Date(t * 1e3), "Etc/UTC")),
       cursor: {sync: {key: "board"}, y: false, drag: {x: false, y: false}},
       scales: {x: {range: () => this.range}, y: plot.name === "price" ? {} : {range: (u, low, high) => [Math.min(low, 0), Math.max(high, 0) || 1]}},
       axes: [
         {...axis, show: last, size: 28, values: (u, splits) => splits.map((t) => clockOf(t).slice(0, 5))},
-        {...axis, size: 62, values: (u, splits) => splits.map({price, score: String}[plot.name] || usd)},
+        {...axis, size: 62, values: (u, splits) => splits.map({price, score: String, forced: squared}[plot.name] || usd)},
       ],
       series: this.series(plot.name),
       hooks: {

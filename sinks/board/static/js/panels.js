@@ -96,7 +96,8 @@ const cards = new Map();
 export function showEpisodes(store, at, choose, salt) {
   const box = $("episode-cards");
   const open = (e) => (e.phase === "closed" ? 1 : 0);
-  const rows = store.rows("episodes").sort((a, b) => open(a) - open(b));
+  // The largest that is open first; what is over, by time.
+  const rows = store.rows("episodes").sort((a, b) => open(a) - open(b) || (open(a) ? 0 : b.notional_usd - a.notional_usd));
   const shown = [];
   for (const e of rows) {
     const changed = store.panels.changed.get(e.episode_id);
@@ -292,14 +293,17 @@ export function showWaterfall(episode, rows, salt) {
 // ---- levels
 
 const levels = new Table($("levels"), "Levels", [
-  ["price", (r) => (r.price_from === null ? "no price told" : figure(`${price(r.price_from)} to ${price(r.price_to)}`, r.price_from)), "number"],
-  ["in", (r) => r.quote],
+  ["price", (r) => (r.price_from === null ? "no price told" : figure(`${rounded(r.price_from)} to ${rounded(r.price_to)} ${r.quote}`, r.price_from)), "number"],
   ["longs closed there", (r) => levelBar(r, "long")],
   ["shorts closed there", (r) => levelBar(r, "short")],
-  ["side not known", (r) => sided(r.unknown_usd || null, r.coverage), "number"],
   ["orders", (r) => figure(count(Number(r.orders)), r.orders), "number"],
   ["the price is", (r) => r.price_kinds.map((kind) => kind.replaceAll("_", " ")).join(", ") || UNKNOWN],
+  ["side not known", (r) => sided(r.unknown_usd || null, r.coverage), "number"],
 ], (r) => `${r.quote}|${r.price_from}`, "No forced order of this asset was told in the last 24 h of the data.");
+
+function rounded(value) {
+  return value.toLocaleString("en-US", {maximumSignificantDigits: 5});
+}
 
 function levelBar(r, side) {
   const worth = r[`${side}_usd`];
