@@ -60,6 +60,9 @@ _FOLDERS = (
     (re.compile(r"^orderbooks$"), "order books: no trade"),
 )
 _BEGINS = (
+    (re.compile(r"7z\S|Rar!"), "packed as 7z or rar: unpack it"),
+    (re.compile(r"ARROW1"), "an Arrow or Feather file: save it as Parquet or CSV"),
+    (re.compile(r".NUMPY"), "a NumPy file: save it as Parquet or CSV"),
     (re.compile(r"SQLite format 3"), "an SQLite database: export its tables as CSV"),
     (
         re.compile(r"\s*<(?:!doctype|html)", re.IGNORECASE),

@@ -219,6 +219,8 @@ def stamp(text: str, field: str = "time") -> int:
     """
     if len(text) == 13 and text.isdigit() and text[0] in "123":
         return _bounded(int(text) * 1000, text, field)
+    if len(text) == 16 and text.isdigit():
+        return _bounded(int(text), text, field)
     if whole := _WHOLE.fullmatch(text):
         text = whole[1]
     if _DIGITS.fullmatch(text):

@@ -17,16 +17,16 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from schemas.market import Liquidation, OpenInterest, Trade
-from schemas.words import Coverage, Micros, OpenInterestSides, PriceKind
+from schemas.words import Coverage, Micros, OpenInterestSides, OrderSide, PriceKind
 from streams.feeds import bybit, readings
 from streams.feeds.binance import agg_trade, by_name, forced_order
 from streams.feeds.checks import PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.identities import occurring
 from streams.feeds.instruments import Instrument
-from streams.sources.build import Terms, instrument_of, liquidation, trade
+from streams.sources.build import Terms, instrument_of, liquidation, taker, trade
 from streams.sources.lines import SourceError, head, row
-from streams.sources.tables import Build, Table, column_names, row_cells
+from streams.sources.tables import Build, Table, column_names, row_cells, stamp
 
 
 class _Exchange(NamedTuple):
@@ -73,19 +73,30 @@ _OPEN_INTEREST_SIDES: dict[str, OpenInterestSides] = {
 class _Row(msgspec.Struct, array_like=True, gc=False):
     exchange: Word
     symbol: Word
-    timestamp: Micros
-    local_timestamp: Micros
+    timestamp: Micros | str
+    local_timestamp: Micros | str
     id: str
-    side: Literal["buy", "sell"]
+    side: str
     price: PriceIn
     amount: SizeIn
+
+
+class _Message(NamedTuple):
+    exchange: str
+    symbol: str
+    timestamp: int
+    local_timestamp: int
+    id: str
+    side: OrderSide
+    price: float
+    amount: float
 
 
 class _Ticker(msgspec.Struct, array_like=True, gc=False):
     exchange: Word
     symbol: Word
-    timestamp: Micros
-    local_timestamp: Micros
+    timestamp: Micros | str
+    local_timestamp: Micros | str
     open_interest: SizeOrZero | Literal[""]
     mark_price: PriceIn | Literal[""]
 
@@ -97,11 +108,11 @@ def of_cells(kind: str, cells: Sequence[object]) -> Trade | Liquidation | OpenIn
     """
     if kind == "derivative_ticker":
         return _interest(row(cells, _Ticker))
-    x = row(cells, _Row)
+    x = _message(row(cells, _Row))
     return _trade(x, _exchange(x.exchange)) if kind == "trade" else _forced_once(x)
 
 
-def _forced_once(x: _Row) -> Liquidation | None:
+def _forced_once(x: _Message) -> Liquidation | None:
     return _liquidation(x, _exchange(x.exchange), {})
 
 
@@ -111,8 +122,9 @@ def _rows(path: Path) -> Build:
     counts: dict[str, int] = {}
     message = 0
 
-    def build(x: _Row) -> Trade | Liquidation | None:
+    def build(told: _Row) -> Trade | Liquidation | None:
         nonlocal message
+        x = _message(told)
         exchange = _exchange(x.exchange)
         if not forced:
             return _trade(x, exchange)
@@ -137,12 +149,29 @@ def _tickers(path: Path) -> Build:
     return build
 
 
+def _message(x: _Row) -> _Message:
+    """Return a row with its times and side in the words of Tardis, also where a tool wrote others.
+
+    Raises UnreadableFrame.
+    """
+    times = _micros(x.timestamp, "timestamp"), _micros(x.local_timestamp, "local_timestamp")
+    return _Message(x.exchange, x.symbol, *times, x.id, taker(x.side), x.price, x.amount)
+
+
+def _micros(told: int | str, field: str) -> int:
+    return stamp(told, field) if isinstance(told, str) else told
+
+
 def _interest(x: _Ticker) -> OpenInterest | None:
     venue = _exchange(x.exchange).venue
     if not x.open_interest:
         return None
     sides = _OPEN_INTEREST_SIDES.get(venue, "unknown")
-    instrument, times = _instrument(x.exchange, x.symbol), (x.timestamp, x.local_timestamp)
+    instrument = _instrument(x.exchange, x.symbol)
+    times = (
+        _micros(x.timestamp, "timestamp"),
+        _micros(x.local_timestamp, "local_timestamp"),
+    )
     if instrument.unit == "settle":
         raise UnreadableFrame("symbol", f"the contract size of {x.symbol} is not known")
     price = x.mark_price or None
@@ -164,7 +193,7 @@ def _instrument(exchange: str, symbol: str) -> Instrument:
     return instrument_of(venue, symbol)
 
 
-def _trade(x: _Row, exchange: _Exchange) -> Trade:
+def _trade(x: _Message, exchange: _Exchange) -> Trade:
     if not x.id:
         raise UnreadableFrame("id", "missing")
     instrument, bought = _instrument(x.exchange, x.symbol), x.side == "buy"
@@ -179,7 +208,7 @@ def _trade(x: _Row, exchange: _Exchange) -> Trade:
     return trade(exchange.venue, instrument, trade_id, x.side, Terms(amount, x.price, at, received))
 
 
-def _liquidation(x: _Row, exchange: _Exchange, counts: dict[str, int]) -> Liquidation | None:
+def _liquidation(x: _Message, exchange: _Exchange, counts: dict[str, int]) -> Liquidation | None:
     stream = f"tardis:{x.exchange}"
     if exchange.venue == "bybit":
         coverage: Coverage = "full"
@@ -214,7 +243,7 @@ def _liquidation(x: _Row, exchange: _Exchange, counts: dict[str, int]) -> Liquid
 
 
 def _other(
-    x: _Row, exchange: _Exchange, instrument: Instrument, counts: dict[str, int]
+    x: _Message, exchange: _Exchange, instrument: Instrument, counts: dict[str, int]
 ) -> Liquidation:
     terms = Terms(x.amount, x.price, x.timestamp, x.local_timestamp)
     record = liquidation(

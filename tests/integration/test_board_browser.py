@@ -203,7 +203,9 @@ def test_all_that_a_board_must_have_is_there(browser: Browser, played: Night, si
         assert "Z30" in text_of(page, "#scores")
         assert page.locator("#waterfall tbody tr").count() > 5
         assert "binance" in text_of(page, "#feeds")
-        assert page.locator(".tools").count() == 12
+        expect(page.locator("#levels tbody tr").first).to_be_visible()
+        assert "bankruptcy" in text_of(page, "#levels")
+        assert page.locator(".tools").count() == 13
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
         page.locator("#usd").select_option("100000")
         values = page.locator("#tape [data-value]").evaluate_all(
@@ -260,6 +262,19 @@ def test_its_figures_are_those_of_the_sql_beside_it(browser: Browser, played: Ni
                 f'#scores tr[data-key="{row["asset"]}|{row["position_side"]}"] [data-threshold]'
             )
             assert cell.inner_text() == f"{row['log_rate']:.2f} of {row['threshold']:.2f}"
+        expect(page.locator("#levels tbody tr").first).to_be_visible()
+        levels = sql(played.board, statement(played.board, "levels", at=at, asset="BTC"))
+        assert page.locator("#levels tbody tr").count() == len(levels) > 5
+        for row in levels:
+            line = page.locator(f'#levels tr[data-key="{row["quote"]}|{row["price_from"]}"]')
+            figures = line.locator("[data-value]").evaluate_all(
+                "cells => cells.map(c => [c.dataset.value, c.textContent])"
+            )
+            bound = "" if row["coverage"] == "full" else "≥ "
+            for name, (value, text) in zip(("long_usd", "short_usd"), figures[1:3], strict=True):
+                told = bound + shown_usd(row[name]) if row[name] else "none shown"
+                assert text == told
+                assert value == "null" or float(value) == pytest.approx(row[name])
         page.get_by_label("Last 24 h by asset, venue, side as SQL").click()
         expect(page.locator("#sql")).to_contain_text("FROM liquidations AS l FINAL")
         assert len(sql(played.board, page.locator("#sql").inner_text())) == len(rows)

@@ -443,3 +443,15 @@ def test_the_market_that_the_path_says_is_kept_without_its_column(tmp_path: Path
     source = open_source(tmp_path)
     instruments = Counter(record.instrument for _, record in source.items)  # type: ignore[attr-defined]
     assert instruments == {"BTC-USDT-SPOT": 60, "BTC-USDT-PERP": 60}
+
+
+@pytest.mark.parametrize(
+    "when", [f"{START}123", f"{START}123000", f"{START}123000000", "2023-11-14T22:13:20.123Z"]
+)
+def test_a_tardis_file_that_a_tool_wrote_again_is_read(tmp_path: Path, when: str) -> None:
+    text = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount\n"
+    text += f"bybit,BTCUSDT,{when},{when},,SELL,85000.5,0.5\n"
+    (tmp_path / "bybit_liquidations_2023-11-14_BTCUSDT.csv").write_text(text)
+    [(_, order)] = list(open_source(tmp_path).items)
+    assert order.ts_event == START * 10**6 + 123_000  # type: ignore[attr-defined]
+    assert order.position_side == "long"  # type: ignore[attr-defined]
