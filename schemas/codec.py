@@ -130,6 +130,14 @@ def encode_many(records: Sequence[msgspec.Struct]) -> bytes:
     return b"[" + b",".join(map(encode, records)) + b"]"
 
 
+def encode_checked(records: Sequence[msgspec.Struct]) -> bytes:
+    """Encode checked records of a kind as one message of many; raises InvalidRecord."""
+    try:
+        return _ENCODER.encode(records)
+    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError) as problem:
+        raise _not_written(type(records[0]), *field_and_reason(problem)) from None
+
+
 def encode(record: msgspec.Struct, is_checked: bool = False) -> bytes:
     """Encode one record as JSON that `decode` reads.
 

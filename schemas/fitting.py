@@ -17,7 +17,7 @@ import msgspec
 from msgspec import inspect
 
 from schemas import metrics, texts
-from schemas.codec import InvalidRecord, decode, encode
+from schemas.codec import InvalidRecord, decode, encode, encode_checked
 from schemas.identity import natural_id
 from schemas.market import Trade
 from schemas.rules import Rule, ruled_fields
@@ -51,6 +51,23 @@ def sendable(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> l
             for to, one in readable(topic, record, now_us)
         ]
     return [Message(topic, record, key_of(TOPICS[topic], record) or None, value)]
+
+
+def sendable_many(
+    topic: str, records: list[msgspec.Struct], now_us: Callable[[], int]
+) -> list[Message]:
+    """Return what to send so that records can be read: one message of many, as `sendable` says."""
+    if all(type(record) is Trade for record in records):
+        try:
+            return [Message(topic, records[0], None, encode_checked(records))]
+        except InvalidRecord:
+            pass  # below, each by itself
+    messages = [message for record in records for message in sendable(topic, record, now_us)]
+    values = [message.value for message in messages if message.topic == topic]
+    others = [message for message in messages if message.topic != topic]
+    if not values:
+        return others
+    return [*others, Message(topic, records[0], None, b"[" + b",".join(values) + b"]")]
 
 
 def readable(

@@ -5,10 +5,11 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import aiohttp
 import msgspec
+from aiohttp.http import WSMessageNoDecodeText
 
 from schemas.market import Trade
 from schemas.words import SECOND
@@ -25,6 +26,8 @@ DELIVERS_WITHIN_S = 5.0
 #: Older trades are no sign of life: a subscription may begin with them, microseconds.
 RECENT = 60 * SECOND
 TICK_S = 0.1
+#: Texts come as the bytes that the parsers read.
+Socket = aiohttp.ClientWebSocketResponse[Literal[False]]
 CLOSE_S = 2.0
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -62,12 +65,16 @@ class LinkStatus(msgspec.Struct):
 
 
 class Listener(NamedTuple):
-    """Whom a link tells: each raw frame, what it gave, that it is lost since, that it is back."""
+    """Whom a link tells: each raw frame, what it gave, that it is lost since, that it is back.
+
+    `room` waits, after each frame, until there is room for what the next one gives.
+    """
 
     frame: Callable[[str, bytes, int], None]
-    heard: Callable[[str, Heard, bytes, int], Awaitable[None]]
+    heard: Callable[[str, Heard, bytes, int], None]
     lost: Callable[[str, int, str], None]
     back: Callable[[str, int], None]
+    room: Callable[[], Awaitable[None]]
 
 
 class Connection:
@@ -100,6 +107,7 @@ class Connection:
                 self._where.url,
                 compress=0,
                 autoping=False,
+                decode_text=False,
                 headers=dict(self._where.headers),
                 max_msg_size=MOST_BYTES,
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
@@ -119,17 +127,31 @@ class Connection:
             if not self._gives_up:  # else it did not die of what was asked for
                 self._dialogue.ended()
 
-    async def _converse(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+    async def _converse(self, ws: Socket) -> None:
         speaking = asyncio.create_task(self._speak(ws))
+        room = self._listener.room
         try:
-            while await self._hear(ws, await ws.receive()):
-                pass
+            while True:
+                message = await ws.receive()
+                kind = message.type
+                if kind is aiohttp.WSMsgType.TEXT or kind is aiohttp.WSMsgType.BINARY:
+                    reply = self._take(message.data)
+                    if reply is not None:
+                        await self._send(ws, reply)
+                    await room()
+                    continue
+                if kind is aiohttp.WSMsgType.PING:
+                    await ws.pong(message.data)
+                elif kind is not aiohttp.WSMsgType.PONG:
+                    self.reason = self.reason or _why_ended(ws, message)
+                    return
+                self._note_frame(self._at.steady(), self._at.micros())
         finally:
             speaking.cancel()
             with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
                 await speaking
 
-    async def _speak(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+    async def _speak(self, ws: Socket) -> None:
         """Send what is due, and watch over the age and the silence of the connection."""
         began = self._at.steady()
         liveness = self._liveness = Liveness(began, self._where.has_trades)
@@ -162,7 +184,7 @@ class Connection:
             self.reason = reason
             self.leaves.set()
 
-    async def _give_up(self, ws: aiohttp.ClientWebSocketResponse, reason: str) -> None:
+    async def _give_up(self, ws: Socket, reason: str) -> None:
         self.reason, self._gives_up = reason, True
         await ws.close()
 
@@ -172,23 +194,11 @@ class Connection:
         if self.delivered.is_set() or settled_for_s >= DELIVERS_WITHIN_S:
             self.live.set()
 
-    async def _hear(self, ws: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage) -> bool:
-        """Take in one message; False where it was the last."""
-        kind = message.type
-        if kind is aiohttp.WSMsgType.TEXT:
-            await self._take(ws, message.data.encode(errors="replace"))
-        elif kind is aiohttp.WSMsgType.BINARY:
-            await self._take(ws, message.data)
-        elif kind is aiohttp.WSMsgType.PING:
-            await ws.pong(message.data)
-        elif kind is not aiohttp.WSMsgType.PONG:
-            self.reason = self.reason or _why_ended(ws, message)
-            return False
-        self._liveness.frame(self._at.steady())
-        self._status.ts_frame = self._at.micros()
-        return True
+    def _note_frame(self, now: float, ts_recv: int) -> None:
+        self._liveness.frame(now)
+        self._status.ts_frame = ts_recv
 
-    async def _send(self, ws: aiohttp.ClientWebSocketResponse, text: str | bytes) -> None:
+    async def _send(self, ws: Socket, text: str | bytes) -> None:
         if isinstance(text, bytes):
             await ws.send_bytes(text)
         elif text:
@@ -197,31 +207,36 @@ class Connection:
         else:
             await ws.ping()
 
-    async def _take(self, ws: aiohttp.ClientWebSocketResponse, frame: bytes) -> None:
+    def _take(self, frame: bytes) -> str | bytes | None:
+        """Take in one frame; return what is to be sent back."""
         now, ts_recv = self._at.steady(), self._at.micros()
-        status, name = self._status, self._where.name
+        status, listener = self._status, self._listener
         status.frames += 1
-        self._listener.frame(self._socket, frame, ts_recv)
+        listener.frame(self._socket, frame, ts_recv)
         heard = self._dialogue.hear(frame, ts_recv, now)
-        if heard.late:
-            self._listener.lost(name, self._began_at, heard.late)
-            self._listener.back(name, ts_recv)
-        if heard.missed:
-            self._listener.lost(name, self._status.ts_frame, heard.missed)
-            self._listener.back(name, ts_recv)
-        if heard.reply is not None:
-            await self._send(ws, heard.reply)
+        if heard.late or heard.missed:
+            self._note_missed(heard, ts_recv)
         if heard.leave:
             self.leave(heard.leave)
-        first = heard.records[0] if heard.records and not heard.history else None
-        if first is not None:
+        self._note_frame(now, ts_recv)
+        records = heard.records
+        if records and not heard.history:
             status.ts_records = ts_recv
-            if isinstance(first, Trade) and first.ts_event > ts_recv - RECENT:
+            first = records[0]
+            if type(first) is Trade and first.ts_event > ts_recv - RECENT:
                 self._liveness.trades(now)
-        if heard.records or heard.refusals:
-            status.records += len(heard.records)
+        if records or heard.refusals:
+            status.records += len(records)
             status.refused += len(heard.refusals)
-            await self._listener.heard(name, heard, frame, ts_recv)
+            listener.heard(self._where.name, heard, frame, ts_recv)
+        return heard.reply
+
+    def _note_missed(self, heard: Heard, ts_recv: int) -> None:
+        name = self._where.name
+        for since, reason in ((self._began_at, heard.late), (self._status.ts_frame, heard.missed)):
+            if reason:
+                self._listener.lost(name, since, reason)
+                self._listener.back(name, ts_recv)
 
 
 def retry_after_s(headers: Mapping[str, str] | None) -> float:
@@ -230,7 +245,7 @@ def retry_after_s(headers: Mapping[str, str] | None) -> float:
     return min(float(text), 3600.0) if text.isdecimal() else 0.0
 
 
-def _why_ended(ws: aiohttp.ClientWebSocketResponse, message: aiohttp.WSMessage) -> str:
+def _why_ended(ws: Socket, message: WSMessageNoDecodeText) -> str:
     if message.type is aiohttp.WSMsgType.ERROR:
         return f"broken: {message.data}"[:200]
     text = f": {message.extra}" if message.type is aiohttp.WSMsgType.CLOSE and message.extra else ""

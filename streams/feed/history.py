@@ -1,12 +1,13 @@
 """What a stream gave while we were away, from the venue's REST answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from streams.feed.protocol import Get, Protocol
 from streams.feed.rest import NoAnswer, Rest
 from streams.feeds import registry
+from streams.feeds.frames import Parsed
 from streams.feeds.instruments import Instruments
 
 #: Pages asked for at most: a stream that has more is told as a gap.
@@ -25,14 +26,17 @@ async def past(
     instruments: Instruments,
     requests: Sequence[Get] | None,
     span: tuple[int, int],
-    ts_recv: int,
+    clock: Callable[[], int],
 ) -> Past:
-    """Return what the venue keeps of a stream in `span` (after, before; microseconds)."""
+    """Return what the venue keeps of a stream in `span` (after, before; microseconds).
+
+    `clock` tells when a page came: it may have waited, and holds what was printed meanwhile.
+    """
     if requests is None:
         return Past(missing="the venue keeps no history of it")
     whole = Past()
     for request in requests:
-        one = await _pages(rest, instruments, request, span, ts_recv)
+        one = await _pages(rest, instruments, request, span, clock)
         whole.records += one.records
         whole.missing = whole.missing or one.missing
     within = [r for r in whole.records if span[0] <= r.ts_event <= span[1]]  # type: ignore[attr-defined]
@@ -41,7 +45,11 @@ async def past(
 
 
 async def _pages(
-    rest: Rest, instruments: Instruments, request: Get, span: tuple[int, int], ts_recv: int
+    rest: Rest,
+    instruments: Instruments,
+    request: Get,
+    span: tuple[int, int],
+    clock: Callable[[], int],
 ) -> Past:
     protocol = rest.protocol
     records: list[msgspec.Struct] = []
@@ -51,13 +59,13 @@ async def _pages(
             page = await rest.ask(request)
         except NoAnswer as problem:
             return Past(records, str(problem))
-        parsed = _parsed(protocol, instruments, request, page, ts_recv)
-        if parsed is None:
-            return Past(records, f"{request.path}: not readable")
-        times = [record.ts_event for record in parsed]  # type: ignore[attr-defined]
-        records += parsed
+        parsed = _parsed(protocol, instruments, request, page, clock())
+        if parsed.refusals and not parsed.records:
+            return Past(records, f"{request.path}: not readable: {parsed.refusals[0].reason}"[:200])
+        times = [record.ts_event for record in parsed.records]  # type: ignore[attr-defined]
+        records += parsed.records
         earliest = min([earliest, *times])
-        full = bool(parsed) and len(parsed) >= int(request.query.get("limit", 0))
+        full = bool(parsed.records) and len(parsed.records) >= int(request.query.get("limit", 0))
         following = protocol.next(request, page, times, *span)
         if following is None or following == request:
             break
@@ -71,9 +79,8 @@ async def _pages(
 
 def _parsed(
     protocol: Protocol, instruments: Instruments, request: Get, page: bytes, ts_recv: int
-) -> list[msgspec.Struct] | None:
+) -> Parsed:
     known = instruments.of_connection()
     known.channels[-1] = request.channel
     channel = request.channel.partition(":")[0]
-    parsed = registry.parse(protocol.venue, channel, page, known, ts_recv)
-    return None if parsed.refusals and not parsed.records else parsed.records
+    return registry.parse(protocol.venue, channel, page, known, ts_recv)

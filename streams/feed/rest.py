@@ -40,7 +40,7 @@ class Rest:
                     method, url, data=get.body, headers=headers, timeout=timeout
                 ) as response:
                     if response.status == 200:
-                        return await response.content.read(MOST_BYTES)
+                        return await _whole(response)
                     reason = f"HTTP {response.status}"
                     rest_s = retry_after_s(response.headers) or 2.0**attempt
                     if response.status in (403, 404, 418, 451) or rest_s > MOST_REST_S:
@@ -57,3 +57,13 @@ class Rest:
         self._next = turn + every_s
         if turn > now:
             await self._at.sleep(turn - now)
+
+
+async def _whole(response: aiohttp.ClientResponse) -> bytes:
+    """Return a body, which comes in pieces. Raises NoAnswer where it is beyond all measure."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise NoAnswer(f"{response.url.path}: more than {MOST_BYTES >> 20} MB")
+    return bytes(body)

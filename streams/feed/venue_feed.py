@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
@@ -40,11 +39,6 @@ LAG = SECOND
 READ_EVERY = 10 * SECOND
 #: What is missing for longer is not asked for: it would come hours late.
 MOST_HISTORY = 3600 * SECOND
-_TOPIC_OF: dict[type, str] = {
-    Trade: "trades",
-    Liquidation: "liquidations",
-    OpenInterest: "liquidations",
-}
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +74,8 @@ class VenueFeed:
         self._outages = Outages(wanted.producer, {}, RAW_TOPICS)
         self._instruments: Instruments
         self._rest: Rest
-        self._begins: dict[str, int] = {}
+        #: By topic, what is older than this is from before we began, microseconds.
+        self._begins = dict.fromkeys(RAW_TOPICS, 0)
         self._symbols: list[str] = []
         self._readings: dict[str, int] = {}
         self._paces = Paces()
@@ -125,7 +120,7 @@ class VenueFeed:
         has_trades = any("trades" in stream.topics for stream in shard)
         where = Where(name, protocol.urls[route], protocol.headers, has_trades, protocol.life_s)
         keep_frame = self.wanted.keep_frame or (lambda name, frame, ts_recv: None)
-        listener = Listener(keep_frame, self._heard, self._lost, self._back)
+        listener = Listener(keep_frame, self._heard, self._lost, self._back, self._outlet.room)
         return Link(
             where,
             lambda: VenueDialogue(protocol, plan, self._instruments),
@@ -138,10 +133,11 @@ class VenueFeed:
         others = [topic for topic in RAW_TOPICS if topic not in served]
         self._outages = Outages(self.wanted.producer, served, others)
         now = self._at.micros()
-        for topic in served:
-            self._begins[topic] = self.wanted.places.get(topic, now)
+        begins = {topic: self.wanted.places.get(topic, now) for topic in served}
+        late = int(self.protocol.delay_s * SECOND) + SECOND
+        self._begins |= {topic: begin - late for topic, begin in begins.items()}
         is_first = not self.wanted.places
-        since = min(self._begins.values(), default=now)
+        since = min(begins.values(), default=now)
         reason = "nothing has come yet" if is_first else "not running"
         for link in self.links:
             self._outages.lost(link.where.name, since, reason, is_first)
@@ -156,35 +152,43 @@ class VenueFeed:
                 self._outlet.say(spoken)
             await self._at.sleep(WORD_EVERY / SECOND)
 
-    async def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
+    def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
         self._emit(heard.records)
         for refusal in heard.refusals:
             self._refuse(link, refusal, frame, ts_recv)
-        await self._outlet.room()
 
-    def _emit(self, records: Sequence[msgspec.Struct]) -> int:
-        """Hand on what is new, wanted, and not from before we began; return how many."""
-        assets, is_new = self.wanted.assets, self._recent.is_new
-        earliest = int(self.protocol.delay_s * SECOND) + SECOND
-        by_topic: dict[str, list[msgspec.Struct]] = {}
+    def _emit(self, records: Sequence[msgspec.Struct]) -> None:
+        """Hand on what is new, wanted, and not from before we began: older must not alert."""
+        trades: list[msgspec.Struct] = []
+        forced: list[msgspec.Struct] = []
+        assets, is_new, begins = self.wanted.assets, self._recent.is_new, self._begins
         for record in records:
-            topic = _TOPIC_OF.get(type(record))
-            if topic is None or (assets is not None and record.asset not in assets):  # type: ignore[attr-defined]
-                continue
-            if record.ts_event < self._begins.get(topic, 0) - earliest:  # type: ignore[attr-defined]
-                continue  # history: what a subscription begins with must not alert
-            if isinstance(record, OpenInterest) and not self._is_due(record):
-                continue
-            if is_new(record.event_id):  # type: ignore[attr-defined]
-                by_topic.setdefault(topic, []).append(record)
-        for topic, new in by_topic.items():
-            self._outlet.records(topic, new)
-        for trade in by_topic.get("trades", ()):
-            self._note_pace(trade)
-        if forced := sum(isinstance(one, Liquidation) for one in by_topic.get("liquidations", ())):
-            self._burning.note(self.protocol.venue, forced, self._at.steady())
+            if type(record) is Trade:
+                if (
+                    record.ts_event >= begins["trades"]
+                    and (assets is None or record.asset in assets)
+                    and is_new(record.event_id)
+                ):
+                    trades.append(record)
+                    self._note_pace(record)
+            elif (
+                isinstance(record, Liquidation | OpenInterest)
+                and record.ts_event >= begins["liquidations"]
+                and (assets is None or record.asset in assets)
+                and (isinstance(record, Liquidation) or self._is_due(record))
+                and is_new(record.event_id)
+            ):
+                forced.append(record)
+        if trades:
+            self._outlet.records("trades", trades)
+        if forced:
+            self._outlet.records("liquidations", forced)
+            self._note_forced(sum(isinstance(one, Liquidation) for one in forced))
+
+    def _note_forced(self, orders: int) -> None:
+        if orders:
+            self._burning.note(self.protocol.venue, orders, self._at.steady())
             self._outages.unmute("liquidations", self._at.micros())
-        return sum(map(len, by_topic.values()))
 
     def _is_due(self, reading: OpenInterest) -> bool:
         """Say whether an instrument's last reading is old enough for another."""
@@ -236,7 +240,7 @@ class VenueFeed:
         if until - since > MOST_HISTORY:
             return "longer than an hour ago"
         requests = self.protocol.first(stream, self._symbols, since, until)
-        answer = await past(self._rest, self._instruments, requests, span, self._at.micros())
+        answer = await past(self._rest, self._instruments, requests, span, self._at.micros)
         self._emit(answer.records)
         await self._outlet.room()
         return answer.missing
@@ -252,7 +256,7 @@ class VenueFeed:
             missing = f"{missing}, of {reasons.total() + complete} streams"
         self._outages.close(link, topic, missing, self._at.micros())
 
-    def _note_pace(self, trade: Any) -> None:
+    def _note_pace(self, trade: Trade) -> None:
         """Note a trade; where its instrument was quiet, ask for what it printed meanwhile."""
         since = self._paces.note(trade.venue_symbol, self._at.steady(), trade.ts_event)
         if since is not None:

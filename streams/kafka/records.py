@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from aiokafka.partitioner import murmur2
 from confluent_kafka import Producer
 
 from schemas.codec import InvalidRecord
-from schemas.fitting import Message, sendable
+from schemas.fitting import sendable, sendable_many
 from schemas.status import DeadLetter, letter
 from schemas.topics import TOPICS, key_of
 from streams.process.clock import now_us
@@ -31,8 +31,13 @@ def by_partition(
 ) -> Iterator[tuple[int, Many]]:
     """Yield records that go into one message, with its partition: all of a partition, in order."""
     records_of: dict[int, Many] = {}
+    fields = attrgetter(*TOPICS[topic].key)
+    known: dict[Any, int] = {}
     for record in records:
-        where = partition_of(key_of(TOPICS[topic], record), partitions)
+        key = fields(record)
+        where = known.get(key)
+        if where is None:
+            where = known[key] = partition_of(key_of(TOPICS[topic], record), partitions)
         records_of.setdefault(where, []).append(record)
     for where in sorted(records_of):
         for first in range(0, len(records_of[where]), MANY):
@@ -51,11 +56,7 @@ def send(
     One that nobody could read goes as `schemas.fitting` makes it, with a dead letter.
     """
     if isinstance(record, list):
-        messages = list(chain.from_iterable(sendable(topic, one, now_us) for one in record))
-        values = [message[3] for message in messages if message[0] == topic]
-        messages = [message for message in messages if message[0] != topic]
-        if values:
-            messages.append(Message(topic, record[0], None, b"[" + b",".join(values) + b"]"))
+        messages = sendable_many(topic, record, now_us)
     else:
         messages = sendable(topic, record, now_us)
     for name, _, key, value in messages:

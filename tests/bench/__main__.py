@@ -21,6 +21,7 @@ from bench import (
     busy,
     catch_up,
     detect_workers,
+    feeds,
     figures,
     growth,
     latency,
@@ -37,7 +38,7 @@ from streams.stack import local_kafka
 
 PARTS = (
     "sink", "flood", "workers", "recovery", "catch_up", "detect_workers", "market", "busy",
-    "latency", "run", "memory", "growth", "parse",
+    "latency", "run", "memory", "growth", "parse", "feeds",
 )  # fmt: skip
 
 
@@ -85,6 +86,7 @@ def _measure(figures: dict[str, Any], wanted: list[str], scratch: Path, quick: b
         "memory": lambda: storage.memory(scratch, quick),
         "growth": lambda: growth.measure(quick, rounds),
         "parse": lambda: parse.measure(quick, rounds),
+        "feeds": lambda: feeds.measure(scratch / "feeds", quick),
     }
     if on_kafka.keys() & set(wanted):
         with rig.broker(scratch / "flood") as url:

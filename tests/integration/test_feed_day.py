@@ -8,18 +8,9 @@ from pathlib import Path
 import pytest
 from scripted_venues import SCRIPTS
 from scripted_venues.ears import Fast, hearing, until
+from scripted_venues.garbage import GARBAGE
 from scripted_venues.server import Event, ScriptedVenue, serving
 from scripted_venues.tape import ids
-
-GARBAGE: tuple[str | bytes, ...] = (
-    '{"arg":{"channel":',
-    b"\xff\xfe\x00\x01 binary where text is promised",
-    "NaN",
-    '{"price":1e999}',
-    '"' + "x" * 1_000_000 + '"',
-    b"\x1f\x8b\x08\x00 a gzip member that breaks off",
-    "",
-)
 
 
 class Day:

@@ -5,6 +5,7 @@ venue printed is its tape: REST serves it, and a test holds what came out agains
 """
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -127,11 +128,11 @@ class ScriptedVenue:
 
     def emit(self, *events: Event, to_clients: bool = True) -> None:
         """Print events on the tape, and push them to those who subscribed."""
-        self._do(self._emit(events, to_clients))
+        self._do(self.emit_here(events, to_clients))
 
     def send_raw(self, frame: str | bytes) -> None:
         """Push any frame to every client."""
-        self._do(self._push(None, frame))
+        self._do(self.push_here(None, frame))
 
     def mute(self) -> None:
         """Send nothing more to those who are connected now; their pings are answered."""
@@ -140,11 +141,11 @@ class ScriptedVenue:
 
     def drop(self) -> None:
         """Cut every TCP connection without a word."""
-        self._do(self._drop(list(self.clients)))
+        self._do(self.drop_here(list(self.clients)))
 
     def close(self, code: int = WSCloseCode.GOING_AWAY) -> None:
         """End every connection with a close frame."""
-        self._do(self._close(code))
+        self._do(self.close_here(code))
 
     def subscribed(self, name: str) -> bool:
         return any(name in client.names for client in list(self.clients))
@@ -163,22 +164,26 @@ class ScriptedVenue:
         try:
             await asyncio.Event().wait()
         finally:
-            await self._drop(list(self.clients))
+            await self.drop_here(list(self.clients))
             await runner.cleanup()
 
     def _do(self, coroutine: Any) -> None:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         future.result(10)
 
-    async def _emit(self, events: tuple[Event, ...], to_clients: bool) -> None:
+    # What follows is for the server's own loop.
+
+    async def emit_here(self, events: tuple[Event, ...], to_clients: bool = True) -> None:
+        """Do as `emit` does."""
         for event in events:
             self.tape.append(event)
             if to_clients:
                 name, frame = self.script.frame(event)
                 for _ in range(self.does.copies):
-                    await self._push(name, frame)
+                    await self.push_here(name, frame)
 
-    async def _push(self, name: str | None, frame: str | bytes) -> None:
+    async def push_here(self, name: str | None, frame: str | bytes) -> None:
+        """Push a frame of a stream to its subscribers, to every client where None is named."""
         if name in self.does.silent or self.does.half_open:
             return
         for client in list(self.clients):
@@ -191,12 +196,14 @@ class ScriptedVenue:
                 except ConnectionError:
                     continue
 
-    async def _drop(self, clients: list[Client]) -> None:
+    async def drop_here(self, clients: list[Client]) -> None:
+        """Cut the TCP connections of clients."""
         for client in clients:
             if transport := client.ws._req.transport:  # type: ignore[union-attr]
                 transport.abort()
 
-    async def _close(self, code: int) -> None:
+    async def close_here(self, code: int) -> None:
+        """Do as `close` does."""
         for client in list(self.clients):
             await client.ws.close(code=code)
 
@@ -233,7 +240,7 @@ class ScriptedVenue:
             return
         names = set(request.names)
         if names & self.does.deadly:
-            await self._drop([client])
+            await self.drop_here([client])
             return
         if names & self.does.ignored:
             request = request._replace(
@@ -261,7 +268,7 @@ class ScriptedVenue:
         send = client.ws.send_bytes if isinstance(message, bytes) else client.ws.send_str
         await send(message)  # type: ignore[arg-type]
 
-    async def _rest(self, request: web.Request) -> web.Response:
+    async def _rest(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(f"{request.path}?{request.query_string}")
         if self.does.too_many:
             self.does.too_many -= 1
@@ -269,7 +276,21 @@ class ScriptedVenue:
         query = dict(request.query) | (await request.json() if request.can_read_body else {})
         in_order = sorted(self.tape, key=lambda event: event.ts)
         body = self.script.rest(request.path, query, in_order)
-        return web.json_response(body) if body is not None else web.Response(status=404)
+        return (
+            await _in_pieces(request, json.dumps(body).encode())
+            if body is not None
+            else web.Response(status=404)
+        )
+
+
+async def _in_pieces(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answer as a network does: not all at once."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    for half in (body[: len(body) // 2], body[len(body) // 2 :]):
+        await response.write(half)
+        await asyncio.sleep(0.001)
+    return response
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class ChainFeed:
         name = f"{source.name}/node"
         self._outages = Outages(producer, {topic: {name} for topic in source.speaks}, ())
         where = Where(name, source.url, has_trades=False)
-        listener = Listener(keep_frame, self._heard, self._lost, self._back)
+        listener = Listener(keep_frame, self._heard, self._lost, self._back, outlet.room)
         self._link = Link(where, source.dialogue, listener, Connects(30, at), at)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -102,7 +102,7 @@ class ChainFeed:
         for spoken in words:
             self._outlet.say(spoken)
 
-    async def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
+    def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
         by_topic: dict[str, list[msgspec.Struct]] = {}
         for record in heard.records:
             topic = _TOPIC_OF.get(type(record))
@@ -111,7 +111,6 @@ class ChainFeed:
         for topic, records in by_topic.items():
             self._outlet.records(topic, records)
         self._refuse(link, heard.refusals, frame, ts_recv)
-        await self._outlet.room()
 
     def _is_new(self, record: msgspec.Struct) -> bool:
         name = f"{record.event_id}#{record.version}"  # type: ignore[attr-defined]

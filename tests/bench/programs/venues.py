@@ -1,0 +1,128 @@
+"""Every venue's scripted server in one process, printing trades at a steady rate: a busy market.
+
+Arguments: trades a second in all, seconds. It prints one line of JSON with the urls, waits until
+each venue is subscribed to, plays, and prints another with what it sent.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from scripted_venues import SCRIPTS
+from scripted_venues.ears import process_urls
+from scripted_venues.server import Event, Script, ScriptedVenue
+
+#: Shares of all trades; one print a message everywhere, which costs a reader most.
+SHARES = {
+    "binance": 14, "bybit": 10, "okx": 6, "bitget": 4, "gate": 4, "hyperliquid": 4, "htx": 2,
+    "dydx": 2, "deribit": 1, "bitmex": 1, "kraken": 1, "bitfinex": 1,
+}  # fmt: skip
+#: These tell a forced order now and then, so that none is thought silent.
+FORCED, FORCED_EVERY = ("binance", "bybit", "okx"), 2_000
+TICK_S = 0.01
+_NUMBER, _TS = 777_777_777, 1_777_777_777_777
+Frame = str | bytes
+
+
+class Stream:
+    """What a venue prints of one symbol: its frames, and those who are to get them."""
+
+    def __init__(self, venue: ScriptedVenue, symbol: str, kind: str = "trade") -> None:
+        self._venue = venue
+        self.name = venue.script.frame(_event(kind, symbol, 1, 1))[0]
+        self._frame = _quick(venue.script, kind, symbol)
+
+    def is_wanted(self) -> bool:
+        """Say whether somebody subscribed."""
+        return self._venue.subscribed(self.name)
+
+    async def push(self, number: int, ts: int) -> None:
+        """Send one print, of `ts` milliseconds."""
+        frame = self._frame(number, ts)
+        for client in self._venue.clients:
+            if self.name in client.names and not client.ws.closed:
+                send: Callable[[Any], Awaitable[None]] = client.ws.send_str
+                with contextlib.suppress(ConnectionError):
+                    await (client.ws.send_bytes if isinstance(frame, bytes) else send)(frame)
+
+
+def _event(kind: str, symbol: str, number: int, ts: int) -> Event:
+    return Event(kind, symbol, number, "sell", 90_000.5, 0.25, ts)
+
+
+def _quick(script: Script, kind: str, symbol: str) -> Callable[[int, int], Frame]:
+    """Return what makes a frame: by its text, where number and time are all that differs.
+
+    Else as the script does, where frames are numbered, compressed, or tell their time in words.
+    """
+
+    def slow(number: int, ts: int) -> Frame:
+        return script.frame(_event(kind, symbol, number, ts))[1]
+
+    def quick(number: int, ts: int) -> Frame:
+        seconds = str(ts)[:-3]
+        return text.replace("<n>", str(number)).replace("<t>", f"{ts}").replace("<s>", seconds)
+
+    def at_once(frame: Frame, ts: int) -> str:
+        """Return a frame that was sent in the moment of its print."""
+        return str(frame).replace(str(ts + 10), str(ts)).replace(str(ts + 20), str(ts))
+
+    text = at_once(slow(_NUMBER, _TS), _TS)
+    text = text.replace(str(_NUMBER), "<n>").replace(str(_TS), "<t>").replace(str(_TS)[:-3], "<s>")
+    ts = 1_788_000_000_123
+    return quick if quick(5, ts) == at_once(slow(5, ts), ts) else slow
+
+
+def _turns(streams: dict[str, list[Stream]]) -> Iterator[Stream]:
+    """Yield streams for ever, each venue as often as its share."""
+    turns = [venue for venue, share in SHARES.items() for _ in range(share)]
+    random.Random(1).shuffle(turns)
+    symbols = {venue: itertools.cycle(mine) for venue, mine in streams.items()}
+    return (next(symbols[venue]) for venue in itertools.cycle(turns))
+
+
+async def _play(rate: int, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    venues = {name: ScriptedVenue(SCRIPTS[name](), loop) for name in SHARES}
+    ready = {name: threading.Event() for name in venues}
+    serving = [loop.create_task(venue.serve(ready[name])) for name, venue in venues.items()]
+    while not all(event.is_set() for event in ready.values()):
+        await asyncio.sleep(TICK_S)
+    _say({"urls": process_urls(**venues)})
+    streams = {
+        name: [Stream(venue, symbol) for symbol in venue.script.symbols]
+        for name, venue in venues.items()
+    }
+    forced = itertools.cycle(
+        [Stream(venues[name], venues[name].script.symbols[0], "liquidation") for name in FORCED]
+    )
+    while not all(stream.is_wanted() for mine in streams.values() for stream in mine):
+        await asyncio.sleep(TICK_S)
+    _say({"subscribed": True})
+    turns, sent, began = _turns(streams), 0, time.monotonic()
+    while (lasted := time.monotonic() - began) < seconds:
+        for number in range(sent, int(rate * lasted)):
+            await next(turns).push(number, time.time_ns() // 1_000_000)
+            if number % FORCED_EVERY == 0:
+                await next(forced).push(number, time.time_ns() // 1_000_000)
+        sent = int(rate * lasted)
+        await asyncio.sleep(TICK_S)
+    _say({"sent": sent, "seconds": lasted, "cpu_s": time.process_time()})
+    await asyncio.sleep(10)  # what is on its way is still read
+    for task in serving:
+        task.cancel()
+
+
+def _say(what: dict[str, Any]) -> None:
+    print(json.dumps(what), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(_play(int(sys.argv[1]), float(sys.argv[2])))
