@@ -148,6 +148,7 @@ class VenueFeed:
             self._tell_set_aside()
             self._judge_calm()
             self._renew_quiet()
+            self._recent.age(self._at.steady())
             for spoken in self._outages.words_at(self._at.micros(), LAG):
                 self._outlet.say(spoken)
             await self._at.sleep(WORD_EVERY / SECOND)

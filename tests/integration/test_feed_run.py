@@ -1,6 +1,8 @@
 """`undertow run --source live:...`: scripted venues straight into the one process."""
 
 import json
+import time
+from itertools import count
 from pathlib import Path
 
 from scripted_venues.binance import Binance
@@ -57,3 +59,54 @@ def test_a_live_run_tells_a_silent_venue_and_goes_on_where_it_was_stopped(tmp_pa
     }
     gaps = [row["reason"] for row in states if row["state"] == "gap"]
     assert any("liquidations of bybit/linear" in reason for reason in gaps)
+
+
+#: A minute of history is enough, and any sudden burst is an onset.
+QUICK = {
+    "onset": {
+        "min_history_s": 10,
+        "least_history_s": 10,
+        "cascade": {"*": dict.fromkeys(("full", "mixed", "throttled"), 3.0)},
+    }
+}
+
+
+def test_a_cascade_that_venues_print_is_called_and_told_while_it_lasts(tmp_path: Path) -> None:
+    clock, log = Fast(1), tmp_path / "run.log"
+    params = tmp_path / "params.json"
+    params.write_text(json.dumps(QUICK))
+    with serving(Binance()) as binance, serving(Bybit()) as bybit:
+        given = {
+            "UNDERTOW_DATA_DIR": str(tmp_path / "data"),
+            "UNDERTOW_VENUE_URLS": process_urls(binance=binance, bybit=bybit),
+            "UNDERTOW_PARAMS": str(params),
+            "UNDERTOW_SQL_PORT": "0",
+        }
+        with running(given, "run", "--source", "live:binance,bybit", "--no-serve", log=log):
+            until(lambda: binance.subscribed("ethusdt@aggTrade"), "binance", 60)
+            until(lambda: bybit.subscribed("allLiquidation.ETHUSDT"), "bybit", 60)
+            numbers = count()
+
+            def go_on(orders: int) -> None:
+                """Have each venue print a trade and so many forced orders of bitcoin."""
+                for venue in (binance, bybit):
+                    venue.emit(clock.event("trade", "BTCUSDT", next(numbers)))
+                    for _ in range(orders):
+                        venue.emit(clock.event("liquidation", "BTCUSDT", next(numbers)))
+                time.sleep(0.1)
+
+            began = time.monotonic()
+            while time.monotonic() - began < 20:
+                go_on(0)
+            began_at = clock.micros()
+            until(lambda: go_on(5) or "liquidations begin" in log.read_text(), "the alert", 60)
+            called_at = clock.micros()
+    found = rows(
+        given,
+        "SELECT asset, position_side, venues, toUnixTimestamp64Micro(ts_onset) AS ts_onset "
+        "FROM cascades FINAL WHERE phase = 'onset'",
+    )
+    [onset] = found
+    assert (onset["asset"], onset["position_side"]) == ("BTC", "long")
+    assert onset["venues"] == ["binance", "bybit"]
+    assert began_at - 2_000_000 <= int(onset["ts_onset"]) <= called_at

@@ -1,6 +1,7 @@
 """Forced orders that stay away while others tell many; identities that came already."""
 
 from streams.feed.burning import LEAST, WINDOW_S, Burning
+from streams.feed.recent import LEAST as LEAST_IDS
 from streams.feed.recent import Recent
 
 
@@ -35,7 +36,18 @@ def test_a_single_order_ends_the_suspicion() -> None:
 
 
 def test_identities_are_remembered_within_a_bound() -> None:
-    recent = Recent(remembered=100)
+    recent = Recent(most=100)
     assert all(recent.is_new(f"id-{n}") for n in range(250))
     assert not any(recent.is_new(f"id-{n}") for n in range(150, 250))
     assert recent.is_new("id-0"), "what came long ago is forgotten"
+
+
+def test_where_much_comes_what_is_old_is_forgotten_and_where_little_comes_nothing() -> None:
+    busy, calm = Recent(), Recent()
+    for minute in range(4):
+        for recent, prints in ((busy, LEAST_IDS), (calm, 10)):
+            assert all(recent.is_new(f"{minute}-{n}") for n in range(prints))
+            recent.age(61.0 * minute)
+    assert not calm.is_new("0-0")
+    assert not busy.is_new("3-0")
+    assert busy.is_new("0-0")
