@@ -62,7 +62,7 @@ async def _pages(
         parsed = _parsed(protocol, instruments, request, page, clock())
         if parsed.refusals and not parsed.records:
             return Past(records, f"{request.path}: not readable: {parsed.refusals[0].reason}"[:200])
-        times = [record.ts_event for record in parsed.records]  # type: ignore[attr-defined]
+        times = [record.ts_event for record in parsed.records]
         records += parsed.records
         earliest = min([earliest, *times])
         full = bool(parsed.records) and len(parsed.records) >= int(request.query.get("limit", 0))
