@@ -6,7 +6,7 @@ then asked of all rows at once, in a query that writes nothing.
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -63,34 +63,36 @@ def _breaking(batch: Batch, expression: str, writer: Writer) -> list[int]:
     types = writer.types_of(batch.table)
     columns_of = zip(COLUMNS[batch.table], types, strict=True)
     structure = [f"{name} {kind.name}" for name, kind in columns_of] + ["row_number UInt64"]
-    lines = [
-        msgspec.json.encode(row | {"row_number": number}).decode()
-        for number, row in enumerate(_rows(batch, types))
-    ]
     breaking: list[int] = []
-    for first in range(0, len(lines), ROWS):
-        some = "\n".join(lines[first : first + ROWS])
+    for first, rows in _some(batch, types):
+        numbered = (row | {"row_number": first + n} for n, row in enumerate(rows))
+        lines = b"\n".join(map(msgspec.json.encode, numbered))
         query = (
             "SELECT row_number FROM"
-            f" format(JSONEachRow, {_quoted(', '.join(structure))}, {_quoted(some)})"
+            f" format(JSONEachRow, {_quoted(', '.join(structure))}, {_quoted(lines.decode())})"
             f" WHERE NOT ifNull(({expression}), 0) ORDER BY row_number"
         )
         breaking += [row for (row,) in writer.ask(query, _SETTINGS)]
     return breaking
 
 
-def _rows(batch: Batch, types: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the rows in the order of their insert, times as datetimes."""
+def _some(batch: Batch, types: Sequence[Any]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield some rows at a time, and the place of their first, in the order of their insert."""
     coords = Coords(batch.topic, batch.partition, batch.offsets)
     if batch.table == "trades":
-        rows: list[dict[str, Any]] = trade_table(batch.records, batch.pieces, coords).to_pylist()
-        return rows
-    names = COLUMNS[batch.table]
-    filled = [
-        list(map(_moment, values)) if "DateTime64" in kind.name else values
-        for values, kind in zip(columns(batch.table, batch.records, coords), types, strict=True)
-    ]
-    return [dict(zip(names, row, strict=True)) for row in zip(*filled, strict=True)]
+        whole = trade_table(batch.records, batch.pieces, coords)
+        for first in range(0, batch.rows, ROWS):
+            yield first, whole.slice(first, ROWS).to_pylist()
+        return
+    names, filled = COLUMNS[batch.table], columns(batch.table, batch.records, coords)
+    for first in range(0, batch.rows, ROWS):
+        few = [
+            list(map(_moment, values[first : first + ROWS]))
+            if "DateTime64" in kind.name
+            else values[first : first + ROWS]
+            for values, kind in zip(filled, types, strict=True)
+        ]
+        yield first, [dict(zip(names, row, strict=True)) for row in zip(*few, strict=True)]
 
 
 def _moment(micros: int | None) -> datetime | None:

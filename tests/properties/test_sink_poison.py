@@ -139,7 +139,8 @@ def test_a_letter_names_the_place_the_table_the_reason_and_the_record(engine):
     assert json.loads(letter.raw)["trades"] == POISON
 
 
-def test_of_a_refused_batch_all_but_the_rows_at_fault_land_in_one_insert(engine):
+def test_of_a_refused_batch_all_but_the_rows_at_fault_land_in_one_insert(engine, monkeypatch):
+    monkeypatch.setattr(constraints, "ROWS", 64)  # asked in eleven queries
     refusing(engine, True)
     bad = set(range(3, 700, 7))
     months = [n % 2 for n in range(700)]
