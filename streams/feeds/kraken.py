@@ -113,7 +113,7 @@ def parse_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         message = _TAPE.decode(frame)
     except NOT_A_FRAME:
         return _exactly(frame, ts_recv, instruments)
-    if isinstance(message, _Told):
+    if type(message) is _Told:
         return Parsed(_records(message, instruments, ts_recv), [])
     parsed = built(message.trades, lambda row: _records(row, instruments, ts_recv), path="trades")
     parsed.history = True

@@ -62,3 +62,40 @@ def test_a_frame_cut_anywhere_is_refused_whole_and_nothing_is_raised(row):
         result = _parsed(row, row.channel, frame[:end])
         assert result.records == []
         assert result.refusals or json.loads(frame[:end])
+
+
+def _items(document):
+    """Return the innermost list of items of a message, None where it holds none."""
+    if isinstance(document, list):
+        first = document[0] if document else None
+        return _items(first) or (document if isinstance(first, dict) else None)
+    if isinstance(document, dict):
+        inner = (
+            _items(value) for name, value in document.items() if isinstance(value, dict | list)
+        )
+        return next((items for items in inner if items is not None), None)
+    return None
+
+
+LISTED = [
+    row
+    for row in TABLE
+    if row.venue not in ("whale_alert", "bitcoin")
+    and row.channel not in ("block", "tickers", "futures.tickers", "ticker", "instrument")
+    and _items(json.loads(row.frame)) is not None
+]
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=f"{row.venue} {row.what}") for row in LISTED])
+def test_what_stands_beside_a_bad_item_is_read_as_without_it(row):
+    """A sound message is decoded whole, another item by item: both ways give the same."""
+    document = json.loads(row.frame)
+    whole = _parsed(row, row.channel, json.dumps(document).encode())
+    for place in (0, -1):
+        beside = json.loads(row.frame)
+        items = _items(beside)
+        items.insert(place % (len(items) + 1), {"bad": True})
+        one_by_one = _parsed(row, row.channel, json.dumps(beside).encode())
+        assert one_by_one.records == whole.records
+        assert len(one_by_one.refusals) == 1
+        assert one_by_one.history == whole.history
