@@ -41,8 +41,8 @@ SHOWN = (
 )
 @click.option(
     "--part",
-    type=click.Choice(["outages"]),
-    help="one part alone: a venue silent from before the onset",
+    type=click.Choice(["outages", "market", "whales"]),
+    help="one part alone: a venue silent from before the onset, the market-wide call, whales",
 )
 @option("params")
 @click.option("--strict", is_flag=True, help="exit code 1 when a bar is missed")
@@ -89,8 +89,8 @@ def evaluate(
         raise Refused("a seed that thresholds are fitted on cannot be judged too")
     began = time.monotonic()
     with _telling() as tell:
-        of = run.under_outages if part == "outages" else run.evaluate
-        result = of(params.NORMAL, plan, tell)
+        of = {"outages": run.under_outages, "market": run.of_market, "whales": run.of_whales}
+        result = of.get(part or "", run.evaluate)(params.NORMAL, plan, tell)
     result["seconds"] = round(time.monotonic() - began)
     _finish(result, out)
     if quick:
@@ -180,6 +180,13 @@ def show(result: dict[str, Any], console: Console) -> None:
         table = Table("score", *(name for name, _ in SHOWN), "p50", "", title=outage)
         for name, row in by_score.items():
             table.add_row(*_cells(name, row, None))
+        console.print(table)
+    if "whale_foreign" in result:
+        table = Table("own flow", "noise / sale", "power <= .05", "<= .01", "shifted <= .05",
+                      "<= .01", "KS", title="Whales on another market")  # fmt: skip
+        for row in result["whale_foreign"]:
+            names = ("own", "noise", "power_05", "power_01", "fpr_05", "fpr_01", "ks")
+            table.add_row(*(f"{row[name]:.3f}" for name in names))
         console.print(table)
     if not result["bars"]:
         return

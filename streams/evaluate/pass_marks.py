@@ -11,8 +11,8 @@ OUTAGES = {"45% silent": 0.70, "55% silent": 0.60}
 def of(result: Result) -> list[dict[str, Any]]:
     """Return each bar with its figure; `reached` is null where the run did not measure it."""
     return [
-        *_feeds(result), *_giants(result), *_rivals(result), *_market(result),
-        *_exhaustion(result), *_whale(result), *outages(result),
+        *_feeds(result), *_giants(result), *_rivals(result), *market(result),
+        *_exhaustion(result), *whales(result), *outages(result),
     ]  # fmt: skip
 
 
@@ -112,7 +112,8 @@ def _rivals(result: Result) -> list[dict[str, Any]]:
     return marks
 
 
-def _market(result: Result) -> list[dict[str, Any]]:
+def market(result: Result) -> list[dict[str, Any]]:
+    """Return the bars of the market-wide call."""
     feeds = result["market"]["feeds"]
     marks = []
     for case, least in (("full", 0.95), ("latest_100", 0.90), ("three_latest", 0.90)):
@@ -128,7 +129,8 @@ def _exhaustion(result: Result) -> list[dict[str, Any]]:
     return [_most("exhaustion: worst error of a bin with n >= 50", 0.10, worst)]
 
 
-def _whale(result: Result) -> list[dict[str, Any]]:
+def whales(result: Result) -> list[dict[str, Any]]:
+    """Return the bars of the whale test on the simulator."""
     figures = result["whale"]
     gain = figures["brier_base"] - figures["brier"] if figures else None
     return [
@@ -136,6 +138,8 @@ def _whale(result: Result) -> list[dict[str, Any]]:
              lambda x: 0.04 <= x <= 0.07),
         _bar("whale: false positives at 0.01, shifted", "0.005 to 0.02", figures.get("fpr_01"),
              lambda x: 0.005 <= x <= 0.02),
+        _most("whale: distance of shifted p-values from uniform (Kolmogorov-Smirnov)", 0.025,
+              figures.get("ks")),
         _most("whale: worst posterior error of a bin with n >= 50", 0.10,
               figures.get("reliability_error")),
         _bar("whale: Brier score below base rate's by", "> 0", gain, lambda x: x > 0),

@@ -20,6 +20,7 @@ from streams.evaluate import (
     outages,
     pass_marks,
     protocol,
+    whale_foreign,
 )
 from streams.evaluate import (
     whale_figures as whales,
@@ -34,6 +35,8 @@ from streams.simulate.market.params import Market
 
 T = TypeVar("T")
 S = TypeVar("S")
+#: One asset on one feed: what each score did, by budget.
+Scored = dict[str, dict[float, Found]]
 #: Hears what was done last, how many parts are done, and of how many.
 Tell = Callable[[str, int, int], None]
 
@@ -107,10 +110,7 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     result["examples"] = drawn(
         market_of, past.test, by_case["full"], weeks["full"][plan.ours][BUDGET], plan.ours
     )
-    result |= {
-        "seeds": list(plan.seeds), "calibrated_on": list(plan.calibrate_on), "days": plan.days,
-        "score": plan.ours, "budget": BUDGET,
-    }  # fmt: skip
+    result |= _of_plan(plan)
     result["bars"] = pass_marks.of(result)
     return result
 
@@ -118,10 +118,65 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
 def under_outages(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     """Run the part on outages alone: what `evaluate` has under "outages", and its bars."""
     past = _simulated(market_of, replace(plan, whales=False), tell)
-    scores = {name: CONTENDERS[name] for name in (plan.ours, *outages.RIVALS)}
     cases = [case for case in FEEDS if case.name in outages.CASE_OF.values()]
-    assets = range(len(market_of.assets))
-    parts = [(case, asset) for case in cases for asset in assets]
+    by_case = _fitted_alone(market_of, plan, past, cases, outages.RIVALS, tell)
+    result = _of_plan(plan) | {"outages": _outages(plan, past, by_case, tell)}
+    return result | {"bars": pass_marks.outages(result)}
+
+
+def of_market(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
+    """Run the market-wide part alone: what `evaluate` has under "market", and its bars."""
+    past = _simulated(market_of, replace(plan, whales=False), tell)
+    cases = [case for case in plan.cases if case.name in MARKET_FEEDS]
+    by_case = _fitted_alone(market_of, plan, past, cases, (), tell)
+    result = _of_plan(plan) | {"market": _market(market_of, plan, past, by_case, tell)}
+    return result | {"bars": pass_marks.market(result)}
+
+
+def of_whales(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
+    """Run the whale test alone, on the simulator and on another market; and its bars."""
+
+    def one(seed: int) -> list[Judged]:
+        return judged(market_of, core.run(market_of, seed, plan.days), seed, WhaleParams())
+
+    paths = _each(plan, plan.seeds, one, tell, lambda seed: f"simulated seed {seed}")
+    by_seed = dict(zip(plan.seeds, paths, strict=True))
+    result = _of_plan(plan) | {"whale": whales.report(by_seed, WhaleParams())}
+    result["whale_foreign"] = _foreign(plan, tell)
+    return result | {"bars": pass_marks.whales(result)}
+
+
+def _foreign(plan: Plan, tell: Tell) -> list[dict[str, Any]]:
+    """Judge deposits on a market that is not the simulator's, by how loud its venues are."""
+
+    def one(own: float) -> dict[str, Any]:
+        market = whale_foreign.ForeignMarket(own=own)
+        paths = {
+            seed: [whale_foreign.judged(market, seed, plan.days, WhaleParams())]
+            for seed in plan.seeds
+        }
+        noise = [whale_foreign.noise(market, seed, plan.days, WhaleParams()) for seed in plan.seeds]
+        return {
+            "own": own, "noise": sum(noise) / len(noise), **whales.tested(paths),
+        }  # fmt: skip
+
+    return _each(plan, whale_foreign.LEVELS, one, tell, lambda own: f"another market, own {own}")
+
+
+def _of_plan(plan: Plan) -> dict[str, Any]:
+    return {
+        "seeds": list(plan.seeds), "calibrated_on": list(plan.calibrate_on), "days": plan.days,
+        "score": plan.ours, "budget": BUDGET,
+    }  # fmt: skip
+
+
+def _fitted_alone(
+    market_of: Market, plan: Plan, past: Past, cases: Sequence[Case], rivals: Sequence[str],
+    tell: Tell,
+) -> dict[str, list[Scored]]:  # fmt: skip
+    """Fit the thresholds of the product and of some rivals, by case and asset; judge nothing."""
+    scores = {name: CONTENDERS[name] for name in (plan.ours, *rivals)}
+    parts = [(case, asset) for case in cases for asset in range(len(market_of.assets))]
 
     def one(part: tuple[Case, int]) -> Scored:
         case, asset = part
@@ -129,16 +184,7 @@ def under_outages(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
         return protocol.of_asset(market_of, known, [], RULES[case.rule], False, scores, ())
 
     made = _each(plan, parts, one, tell, lambda p: f"{p[0].name} {p[1]}")
-    by_case = {c.name: [made[n] for n, part in enumerate(parts) if part[0] == c] for c in cases}
-    result: dict[str, Any] = {
-        "outages": _outages(plan, past, by_case, tell), "seeds": list(plan.seeds),
-        "calibrated_on": list(plan.calibrate_on), "days": plan.days, "score": plan.ours,
-        "budget": BUDGET,
-    }  # fmt: skip
-    return result | {"bars": pass_marks.outages(result)}
-
-
-Scored = dict[str, dict[float, Found]]
+    return {c.name: [made[n] for n, part in enumerate(parts) if part[0] == c] for c in cases}
 
 
 def _simulated(market_of: Market, plan: Plan, tell: Tell) -> Past:
@@ -193,7 +239,7 @@ def _market(
 
     def one(case: Case) -> dict[str, Any]:
         product_found = [asset[plan.ours][BUDGET] for asset in by_case[case.name]]
-        made, _, figures = market_wide.evaluate(
+        made, figures, rival = market_wide.evaluate(
             market_of,
             past.calibration,
             past.test,
@@ -202,7 +248,8 @@ def _market(
             product_found,
         )
         return figure_tables.row(figures) | {
-            "threshold": msgspec.to_builtins(made), "budget": market_wide.BUDGET
+            "threshold": msgspec.to_builtins(made), "budget": market_wide.BUDGET,
+            "pooled_dollars": figure_tables.row(rival),
         }  # fmt: skip
 
     rows = _each(plan, cases, one, tell, lambda case: f"market-wide, {case.name}")

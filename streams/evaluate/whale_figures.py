@@ -25,11 +25,26 @@ Pair = tuple[float, float]
 
 def report(by_seed: Mapping[int, Sequence[Judged]], params: WhaleParams) -> dict[str, Any]:
     """Return every figure, with its 95 % interval under the same name and `_interval`."""
+    paths, block = _by_week(by_seed)
+    figures = tested(by_seed) | _posterior(paths, block)
+    for name, share in (("hoarder", 0.0), ("quarter", 0.25), ("seller", 0.5)):
+        figures |= _flags(f"{name}_flag", paths, share, params)
+    return figures | _chain(paths, block)
+
+
+def _by_week(by_seed: Mapping[int, Sequence[Judged]]) -> tuple[list[Judged], Ints]:
     paths = [path for seed in by_seed.values() for path in seed]
-    block = np.concatenate(
-        [path.minute // WEEK_MIN + 100 * n for n, seed in enumerate(by_seed.values())
-         for path in seed]
-    )  # fmt: skip
+    weeks = [
+        path.minute // WEEK_MIN + 100 * n
+        for n, seed in enumerate(by_seed.values())
+        for path in seed
+    ]
+    return paths, np.concatenate(weeks)
+
+
+def tested(by_seed: Mapping[int, Sequence[Judged]]) -> dict[str, Any]:
+    """Return what the test alone does: false positives and power, with their intervals."""
+    paths, block = _by_week(by_seed)
     p, shifted, sells, crowded = (
         _joined(paths, name) for name in ("p", "p_shifted", "sells", "crowded")
     )
@@ -40,6 +55,7 @@ def report(by_seed: Mapping[int, Sequence[Judged]], params: WhaleParams) -> dict
         "sellers": int(sells.sum()),
         "base_rate": float(sells.mean()),
         "auc": _auc(p[known & sells], p[known & ~sells]),
+        "ks": _from_uniform(shifted[~np.isnan(shifted)]),
     }
     groups = {
         "fpr": (shifted, ~np.isnan(shifted)),
@@ -53,10 +69,7 @@ def report(by_seed: Mapping[int, Sequence[Judged]], params: WhaleParams) -> dict
         for level in (0.05, 0.01):
             hit = values[of] <= level
             figures |= _rate(f"{name}_{round(level * 100):02d}", hit, block[of])
-    figures |= _posterior(paths, block)
-    for name, share in (("hoarder", 0.0), ("quarter", 0.25), ("seller", 0.5)):
-        figures |= _flags(f"{name}_flag", paths, share, params)
-    return figures | _chain(paths, block)
+    return figures
 
 
 def _joined(paths: Sequence[Judged], name: str) -> npt.NDArray[Any]:
@@ -68,6 +81,13 @@ def _auc(ones: Floats, others: Floats) -> float:
     order = np.sort(others)
     below = np.searchsorted(order, ones, "left") + np.searchsorted(order, ones, "right")
     return float(1 - below.mean() / (2 * len(order)))
+
+
+def _from_uniform(p: Floats) -> float:
+    """Return the largest distance of the p-values' distribution from the uniform one."""
+    order, n = np.sort(p), len(p)
+    above, below = np.arange(1, n + 1) / n - order, order - np.arange(n) / n
+    return float(max(above.max(), below.max())) if n else float("nan")
 
 
 def _rate(name: str, hit: Flags | Floats, block: Ints) -> dict[str, Any]:

@@ -45,6 +45,26 @@ class Judged(NamedTuple):
     onset_placebo: Floats
 
 
+class Sales(NamedTuple):
+    """What whales sell, a row each: venue index, and seconds of the tape [first, last)."""
+
+    venue: Ints
+    first: Ints
+    last: Ints
+
+
+class Deposits(NamedTuple):
+    """Deposits to be tested, a row each: minute of the tape, venue index, USD, row of its sale.
+
+    `sale` is -1 where nothing of it is sold.
+    """
+
+    at: Floats
+    venue: Ints
+    usd: Floats
+    sale: Ints
+
+
 def judged(market: Market, tape: Tape, seed: int, params: WhaleParams) -> list[Judged]:
     """Test every deposit of a tape that the product would test, by asset."""
     transfers = [t for t in chain.transfers(market, tape, seed, len(VENUES)) if t.version == 1]
@@ -56,11 +76,21 @@ def judged(market: Market, tape: Tape, seed: int, params: WhaleParams) -> list[J
             for t in transfers
             if t.asset == row.asset and (inflow := whale_selling.inflow_of(params, t))
         ]
+        sellers = np.flatnonzero((tape.whales[:, 0] == asset) & (tape.whales[:, 4] > 0))
+        whales = tape.whales[sellers]
+        begin, end = whales[:, 6], whales[:, 6] + whales[:, 7]
+        sales = Sales(*(x.astype(np.int64) for x in (whales[:, 3], begin, np.ceil(end))))
+        row_of = {int(number): n for n, number in enumerate(sellers)}
+        deposits = Deposits(
+            np.array([(i.ts_event - START_US) / MINUTE for i, _ in inflows]),
+            np.array([VENUES.index(i.venue) for i, _ in inflows], np.int64),
+            np.array([i.notional_usd for i, _ in inflows]),
+            np.array([row_of.get(number, -1) for _, number in inflows], np.int64),
+        )
         usual = labels.median_day(tape.forced[asset, 0])
         onsets = [e.t0 for e in labels.episodes(tape, asset, 0, usual) if e.kind == "cascade"]
         rng = np.random.default_rng([seed, asset, 99])
-        paths.append(_path(params, tape.whales[tape.whales[:, 0] == asset], tape.whales,
-                           inflows, laid, onsets, rng))  # fmt: skip
+        paths.append(path(params, laid, deposits, sales, onsets, rng))
     return paths
 
 
@@ -88,39 +118,29 @@ def cut(laid: FlowMatrix, start: int, end: int) -> FlowMatrix:
     )  # fmt: skip
 
 
-def _path(
-    params: WhaleParams,
-    whales: Floats,
-    all_whales: Floats,
-    inflows: list[tuple[whale_selling.Inflow, int]],
-    laid: list[FlowMatrix],
-    onsets: list[int],
-    rng: np.random.Generator,
-) -> Judged:
-    last = len(laid[0].here) - params.window_min - SHIFT_MIN[1] - 2
+def path(
+    params: WhaleParams, laid: list[FlowMatrix], deposits: Deposits, sales: Sales,
+    onsets: list[int], rng: np.random.Generator,
+) -> Judged:  # fmt: skip
+    """Test one asset's deposits, each where it is and moved by some hours."""
+    window = params.window_min
+    last = len(laid[0].here) - window - SHIFT_MIN[1] - 2
     rows = []
-    minutes = [(i.ts_event - START_US) // MINUTE for i, _ in inflows]
-    worth = np.array([i.notional_usd for i, _ in inflows])
-    venue = np.array([VENUES.index(i.venue) for i, _ in inflows])
-    at = np.array([(i.ts_event - START_US) / MINUTE for i, _ in inflows])
-    for n, (_, number) in enumerate(inflows):
-        minute = minutes[n]
+    for n, (at, venue, usd, sale) in enumerate(zip(*deposits, strict=True)):
+        minute = int(at)
         if not FIRST_DAY * 1440 <= minute <= last:
             continue
-        tape = laid[venue[n]]
         moved = minute + int(rng.integers(*SHIFT_MIN))
-        there, then = (weighed(params, tape, m, onsets) for m in (minute, moved))
-        gap = np.abs(at - at[n]) / params.window_min
-        rival = (venue == venue[n]) & (gap < 1)
+        there, then = (weighed(params, laid[venue], m, onsets) for m in (minute, moved))
+        gap = np.abs(deposits.at - at) / window
+        rival = (deposits.venue == venue) & (gap < 1)
         rival[n] = False
-        share = whale_evidence.credit(worth[n], zip(worth[rival], 1 - gap[rival], strict=True))
-        deposit = all_whales[number]
+        share = whale_evidence.credit(usd, zip(deposits.usd[rival], 1 - gap[rival], strict=True))
         rows.append(
             (
-                minute, venue[n], deposit[4] > 0,
-                _crowded(whales, deposit, minute, params.window_min),
+                minute, venue, sale >= 0, _crowded(sales, sale, venue, minute, window),
                 there.p_value, then.p_value, share,
-                any(minute < t // 60 <= minute + params.window_min for t in onsets),
+                any(minute < t // 60 <= minute + window for t in onsets),
                 there.onset_placebo_rate,
             )
         )  # fmt: skip
@@ -138,8 +158,10 @@ def weighed(
     return whale_selling.weigh(params, span, "simulated", minute - start, onsets)
 
 
-def _crowded(whales: Floats, deposit: Floats, minute: int, window: int) -> bool:
+def _crowded(sales: Sales, own: int, venue: int, minute: int, window: int) -> bool:
     """Return whether another whale sells on the same venue within the window."""
     first, last = (minute + 1) * 60, (minute + window + 1) * 60
-    other = (whales[:, 4] > 0) & (whales[:, 3] == deposit[3]) & (whales[:, 1] != deposit[1])
-    return bool((other & (whales[:, 6] < last) & (whales[:, 6] + whales[:, 7] > first)).any())
+    within = (sales.venue == venue) & (sales.first < last) & (sales.last > first)
+    if own >= 0:
+        within[own] = False
+    return bool(within.any())

@@ -52,6 +52,17 @@ def test_a_bar_that_was_not_measured_is_neither_reached_nor_missed(result: dict[
     assert pass_marks.of(result) == result["bars"]
 
 
+def test_the_market_wide_call_is_judged_beside_dollars_pooled_over_all_assets(
+    result: dict[str, Any],
+) -> None:
+    for row in result["market"]["feeds"].values():
+        assert row["threshold"].keys() == {"majors", "breadth", "pooled dollars"}
+        assert 0 <= row["pooled_dollars"]["recall"] <= 1
+    usd = np.zeros(1_000)
+    usd[500] = 1e6
+    assert np.flatnonzero(market_wide.five_minutes(usd) > 13).tolist() == list(range(500, 800))
+
+
 def test_the_report_is_one_file_that_loads_nothing(result: dict[str, Any]) -> None:
     page = html_report.html(result)
     assert page.count("<svg") >= 3

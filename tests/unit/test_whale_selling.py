@@ -53,6 +53,34 @@ def test_the_same_selling_on_every_venue_is_no_evidence() -> None:
     assert whale_selling.judge(PARAMS, state, deposit(900), []).verdict == "no_evidence"
 
 
+def test_a_sale_of_ten_minutes_is_found_where_the_sum_of_the_window_hides_it() -> None:
+    state = tape(1000)
+    sell(state, "binance", 915, 10, 1.2e7)
+    # The rest of the window is bought back, as by somebody else.
+    sell(state, "binance", 930, 10, -1.2e7)
+    outcome = whale_selling.judge(PARAMS, state, deposit(900), [])
+    assert outcome.excess_selling_usd == pytest.approx(0, abs=5e6)
+    assert outcome.verdict == "consistent_with_selling"
+
+
+def test_one_wild_minute_is_no_sale() -> None:
+    state = tape(1000)
+    sell(state, "binance", 915, 1, 1e8)
+    assert whale_selling.judge(PARAMS, state, deposit(900), []).verdict == "no_evidence"
+
+
+def test_what_the_others_did_a_minute_ago_is_not_this_venues_own() -> None:
+    state, draw = FlowState(), np.random.default_rng(5)
+    common = draw.normal(0, 1e6, 1_000)
+    common[905:935] -= 3e6
+    for i in range(1_000):
+        for venue, heard in (("binance", common[i - 1]), ("bybit", common[i])):
+            net = heard + draw.normal(0, 3e5)
+            flow.add(state, DAY0 + i, venue, 5e7 + net / 2, 5e7 - net / 2)
+        flow.add_range(state, DAY0 + i, 100.5, 99.5)
+    assert whale_selling.judge(PARAMS, state, deposit(900), []).verdict == "no_evidence"
+
+
 def test_under_the_null_p_values_are_not_small_too_often() -> None:
     hits = [
         (whale_selling.judge(PARAMS, tape(1000, seed), deposit(900), []).p_value or 0) <= 0.05
