@@ -159,15 +159,15 @@ async def _sent(
     except (aiohttp.ClientError, OSError, UnicodeError) as problem:
         # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
         # An error of aiohttp quotes the whole URL, and what the receiver said.
-        said = redacted(f"{type(problem).__name__}: {problem}")
-        return Answer(error=said.rstrip(": ")[:ERROR_KEPT])
+        error = redacted(f"{type(problem).__name__}: {problem}")
+        return Answer(error=error.rstrip(": ")[:ERROR_KEPT])
 
 
 async def _mail(endpoint: Endpoint, body: bytes) -> Answer:
-    code, said = await asyncio.to_thread(smtp.send, endpoint.url, endpoint.allow_private, body)
+    code, answer = await asyncio.to_thread(smtp.send, endpoint.url, endpoint.allow_private, body)
     if 200 <= code < 300:
         return Answer(code)
-    return Answer(code, error=redacted(f"SMTP {code}: {said}")[:ERROR_KEPT])
+    return Answer(code, error=redacted(f"SMTP {code}: {answer}")[:ERROR_KEPT])
 
 
 async def probe(endpoint: Endpoint) -> Answer:

@@ -208,14 +208,14 @@ def open_file(path: Path) -> sqlite3.Connection:
 def explained(path: str | Path, problem: Exception) -> OutboxUnusable:
     """Return what `problem` of SQLite or the system means to a person, and what to do."""
     if isinstance(problem, sqlite3.OperationalError | OSError):
-        said = str(problem)
-        if "locked" in said:
+        complaint = str(problem)
+        if "locked" in complaint:
             return OutboxUnusable(path, "is held by another process", "stop that one first")
         if lacks_room(Path(path), problem):
             what = "cannot grow: the disk is full"
             return OutboxUnusable(path, what, "free some space", lacks_room=True)
         remedy = "let this user read and write it and its folder, or give --data-dir another place"
-        return OutboxUnusable(path, f"cannot be opened and written ({said})", remedy)
+        return OutboxUnusable(path, f"cannot be opened and written ({complaint})", remedy)
     return OutboxUnusable(
         path,
         f"is not a whole outbox ({problem})",

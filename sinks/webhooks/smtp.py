@@ -53,12 +53,12 @@ def send(url: str, allow_private: bool, mail: bytes) -> tuple[int, str]:
                 server.login(unquote(parts.username), unquote(parts.password or ""))
             sender, receivers = addresses(url)
             refused = server.sendmail(sender, receivers, mail)
-            for code, said in refused.values():
-                return code, said.decode(errors="replace")
+            for code, answer in refused.values():
+                return code, answer.decode(errors="replace")
             return 250, ""
     except smtplib.SMTPRecipientsRefused as problem:
-        code, said = next(iter(problem.recipients.values()))
-        return code, said.decode(errors="replace")
+        code, answer = next(iter(problem.recipients.values()))
+        return code, answer.decode(errors="replace")
     except smtplib.SMTPResponseException as problem:
         return problem.smtp_code, str(problem.smtp_error)
 
@@ -77,10 +77,10 @@ def _connected(url: str, allow_private: bool, context: ssl.SSLContext) -> smtpli
     server = Guarded(timeout=TIMEOUT_S, local_hostname="undertow.invalid")
     # What STARTTLS checks the certificate for; without a connection at once it is not set.
     server._host = host  # type: ignore[attr-defined]
-    code, said = server.connect(host, parts.port or (465 if parts.scheme == "smtps" else 587))
+    code, answer = server.connect(host, parts.port or (465 if parts.scheme == "smtps" else 587))
     if code != 220:
         server.close()
-        raise smtplib.SMTPConnectError(code, said)
+        raise smtplib.SMTPConnectError(code, answer)
     server.ehlo()
     return server
 

@@ -37,10 +37,10 @@ def _on_kafka(settings: Settings, clock: Callable[[], int]) -> Iterator[Verdict]
     if not counts:
         return
     yield from kafka.stages(settings)
-    found = messages.tails(settings, counts)
-    yield from messages.unreadable(found)
-    yield from messages.places(found)
-    yield from messages.feeds(found, counts, clock())
+    by_topic = messages.tails(settings, counts)
+    yield from messages.unreadable(by_topic)
+    yield from messages.places(by_topic)
+    yield from messages.feeds(by_topic, counts, clock())
     yield from waits.on_kafka(settings)
-    yield from messages.labels(found, clock())
-    yield messages.conclusions(found)
+    yield from messages.labels(by_topic, clock())
+    yield messages.conclusions(by_topic)

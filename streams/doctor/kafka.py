@@ -108,5 +108,5 @@ def _behind(admin: AdminClient, group: str) -> int:
     if not places:
         return 0
     ends = admin.list_offsets(places, request_timeout=WITHIN_S)
-    found = {(p.topic, p.partition): future.result().offset for p, future in ends.items()}
-    return sum(max(0, found[p.topic, p.partition] - p.offset) for p in committed)
+    latest_at = {(p.topic, p.partition): future.result().offset for p, future in ends.items()}
+    return sum(max(0, latest_at[p.topic, p.partition] - p.offset) for p in committed)

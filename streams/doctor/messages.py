@@ -63,14 +63,14 @@ def tails(settings: Settings, counts: dict[str, int]) -> dict[str, Tail]:
     """Return what the last messages of the topics hold; `counts` are their partitions."""
     conf = clients.consumer_conf(settings, "doctor") | {"enable.partition.eof": True}
     consumer = Consumer(conf)
-    found: dict[str, Tail] = {name: Tail() for name in READ if name in counts}
+    by_topic: dict[str, Tail] = {name: Tail() for name in READ if name in counts}
     try:
         places = []
-        for name in found:
+        for name in by_topic:
             for number in range(counts[name]):
                 low, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=10)
                 start = max(low, high - LAST)
-                found[name].cut |= start > low
+                by_topic[name].cut |= start > low
                 if high > low:
                     places.append(TopicPartition(name, number, start or OFFSET_BEGINNING))
         consumer.assign(places)
@@ -81,10 +81,10 @@ def tails(settings: Settings, counts: dict[str, int]) -> dict[str, Tail]:
                 if error and error.code() == KafkaError._PARTITION_EOF:
                     open_places -= 1
                 elif not error:
-                    _note(found[message.topic() or ""], message, counts)
+                    _note(by_topic[message.topic() or ""], message, counts)
     finally:
         consumer.close()
-    return found
+    return by_topic
 
 
 def _note(tail: Tail, message: Message, counts: dict[str, int]) -> None:
@@ -128,10 +128,10 @@ def _note_key(
         tail.misplaced += 1
 
 
-def places(found: dict[str, Tail]) -> Iterator[Verdict]:
+def places(by_topic: dict[str, Tail]) -> Iterator[Verdict]:
     """Yield which producers write records where nobody looks for them."""
     for name in RAW_TOPICS:
-        tail = found.get(name, Tail())
+        tail = by_topic.get(name, Tail())
         key = ":".join(TOPICS[name].key)
         if tail.other_key:
             what = f"{name}: {tail.other_key} of the last {tail.keyed} records have another key"
@@ -144,9 +144,9 @@ def places(found: dict[str, Tail]) -> Iterator[Verdict]:
             yield broken("keys", what, "librdkafka: partitioner=murmur2_random, in every producer")
 
 
-def unreadable(found: dict[str, Tail]) -> Iterator[Verdict]:
+def unreadable(by_topic: dict[str, Tail]) -> Iterator[Verdict]:
     """Yield what could not be read of the last messages, by its most frequent reason."""
-    for name, tail in found.items():
+    for name, tail in by_topic.items():
         if tail.unreadable:
             reason, _ = tail.unreadable.most_common(1)[0]
             bad = tail.unreadable.total()
@@ -154,13 +154,13 @@ def unreadable(found: dict[str, Tail]) -> Iterator[Verdict]:
             yield broken("records", what, f"write as schemas/json/{name}.json says")
 
 
-def feeds(found: dict[str, Tail], counts: dict[str, int], now_us: int) -> Iterator[Verdict]:
+def feeds(by_topic: dict[str, Tail], counts: dict[str, int], now_us: int) -> Iterator[Verdict]:
     """Yield when each producer spoke last, what it left out, and whose clock is wrong."""
     for name in RAW_TOPICS:
         if name not in counts:
             continue
-        words = found[name].words
-        if not words and not found[name].says_all:
+        words = by_topic[name].words
+        if not words and not by_topic[name].says_all:
             continue
         if not words:
             what = f"nobody says on {name} how far they have come, so others are held back by 90 s"
@@ -170,7 +170,7 @@ def feeds(found: dict[str, Tail], counts: dict[str, int], now_us: int) -> Iterat
         for (producer, partition), word in words.items():
             by_producer[producer][partition] = word
         for producer, of_partition in sorted(by_producer.items()):
-            partitions = counts[name] if found[name].says_all else 0
+            partitions = counts[name] if by_topic[name].says_all else 0
             yield _of_producer(name, producer, of_partition, partitions, now_us)
 
 
@@ -198,9 +198,9 @@ def _of_producer(
     return well("feeds", what)
 
 
-def labels(found: dict[str, Tail], now_us: int) -> Iterator[Verdict]:
+def labels(by_topic: dict[str, Tail], now_us: int) -> Iterator[Verdict]:
     """Yield how old the last transfer is whose owner a provider named: without, none is judged."""
-    records = found.get("whale_transfers", Tail()).records
+    records = by_topic.get("whale_transfers", Tail()).records
     transfers = [record for record in records if isinstance(record, WhaleTransfer)]
     if not transfers:
         return
@@ -213,16 +213,16 @@ def labels(found: dict[str, Tail], now_us: int) -> Iterator[Verdict]:
     yield well("labels", f"the last labelled transfer is of {span(now_us - newest)} ago")
 
 
-def conclusions(found: dict[str, Tail]) -> Verdict:
+def conclusions(by_topic: dict[str, Tail]) -> Verdict:
     """Say what was concluded last, or which link of the chain is the first that is missing."""
-    raw = {name: len(found.get(name, Tail()).records) for name in RAW_TOPICS}
-    evidence = found.get("market_evidence", Tail())
-    if found.get("cascades", Tail()).messages:
+    raw = {name: len(by_topic.get(name, Tail()).records) for name in RAW_TOPICS}
+    evidence = by_topic.get("market_evidence", Tail())
+    if by_topic.get("cascades", Tail()).messages:
         return well("conclusions", "there are findings on cascades")
     if not raw["liquidations"]:
         what = "nothing can be concluded: there are no liquidations"
         return broken("conclusions", what, "start a feed, or `undertow replay SOURCE`")
-    if raw["trades"] and not found.get("bars", Tail()).messages:
+    if raw["trades"] and not by_topic.get("bars", Tail()).messages:
         what = "trades come, but no bars: nothing folds them"
         return broken("conclusions", what, "start `undertow rollup`")
     if not evidence.messages:
