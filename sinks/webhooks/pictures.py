@@ -43,7 +43,7 @@ def put(
 
     `drawn`: pictures are drawn for those that take uploads; a link does for others.
     """
-    is_linked = endpoint.target in targets.LINKED and bool(message.picture)
+    is_linked = endpoint.target in targets.LINKED and 0 < len(message.picture) <= targets.LINK
     is_drawn = endpoint.target in targets.UPLOADED and drawn
     if notification.action not in _SHOWN or not message.episode or not (is_linked or is_drawn):
         return

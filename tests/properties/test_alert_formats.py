@@ -2,6 +2,7 @@
 
 import json
 import re
+from email import message_from_bytes, policy
 
 import jsonschema_rs
 import msgspec
@@ -282,3 +283,34 @@ def _calmed() -> routing.Notification:
         notification_id="n", key="e", action="update", severity="critical", why="calmed", wait_us=0, ts_first=T, ts_event=T,
         ts_detect=T, alert_ids=[], members=[], open_members=1,
     )  # fmt: skip
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+@settings(max_examples=40, deadline=None, phases=PHASES)
+@given(MESSAGES)
+def test_what_shows_a_picture_is_within_limits_wakes_nobody_and_mentions_nobody(message):
+    payload, file = targets.picture("discord", message, "", PNG)
+    body = json.loads(payload.content)
+    assert body["allowed_mentions"] == {"parse": []}
+    assert body["flags"] & 4096
+    [embed] = body["embeds"]
+    assert 0 < units(embed["title"]) <= discord.TITLE
+    assert embed["image"]["url"] == f"attachment://{file.filename}"
+    assert file.content == PNG
+    photo = {part.name: part.content for part in targets.picture("telegram", message, "-100", PNG)}
+    assert 0 < units(photo["caption"].decode()) <= telegram.CAPTION
+    assert (photo["disable_notification"], photo["photo"]) == (b"true", PNG)
+    mail = message_from_bytes(
+        targets.picture("email", message, "a@b.c d@e.f", PNG), policy=policy.default
+    )
+    [image] = [part for part in mail.walk() if part.get_content_type() == "image/png"]
+    assert image.get_content() == PNG
+    [page] = [part for part in mail.walk() if part.get_content_type() == "text/html"]
+    assert page.get_content().count("<img") == 1
+    assert "\n" not in mail["Subject"]
+    shown = json.loads(slack.picture(message))
+    [block] = shown["blocks"]
+    assert 0 < len(block["alt_text"]) <= 2_000
+    assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", shown["text"])

@@ -30,6 +30,8 @@ PERMANENT: dict[str, frozenset[int]] = {
 #: What takes a picture in a message of its own: drawn and uploaded, or by a link to it.
 UPLOADED = frozenset({"discord", "telegram", "email"})
 LINKED = frozenset({"slack"})
+#: Characters of a link to a picture at most, as Slack has it.
+LINK = 3_000
 #: The media type of what is posted, JSON where none is named.
 CONTENT_TYPE = {"cloudevents": "application/cloudevents+json"}
 

@@ -15,7 +15,7 @@ import orjson
 from sinks.alerts.message import Message
 from sinks.alerts.targets.clip import clip, clip_escaped, units
 
-HEADER, SECTION, QUERY, LINK = 150, 3_000, 500, 3_000
+HEADER, SECTION, QUERY = 150, 3_000, 500
 _SIGN = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 # & < > make mentions and links; the others bold and the like, which nothing escapes: they are
 # kept apart from the word that they would mark.
