@@ -58,8 +58,9 @@ $(VENV)/.bench: $(VENV)/.dev .lock/bench.txt .lock/quixstreams.txt
 	@touch $@
 
 sbom: $(VENV)/.dev ## build/sbom.json: what the image holds, as CycloneDX, from the lock alone
-	@mkdir -p build && $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible \
-	  --pyproject pyproject.toml .lock/run.txt -o build/sbom.json
+	@mkdir -p build && cat .lock/run.txt .lock/evaluate.txt | \
+	  $(BIN)/python -W ignore -m cyclonedx_py requirements --output-reproducible \
+	  --pyproject pyproject.toml - -o build/sbom.json
 	@echo build/sbom.json
 
 # They take three gigabytes; `make bench` measures those that are there.

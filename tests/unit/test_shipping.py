@@ -19,6 +19,8 @@ from streams.process.settings import PLAIN, PREFIX, TABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+#: What is installed in the image: the program, and what it draws with.
+LOCKS = ("run.txt", "evaluate.txt")
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text()
 
 # ------------------------------------------------------------------------- version
@@ -35,7 +37,7 @@ def test_the_first_part_of_the_changelog_is_of_this_version() -> None:
 
 #: What may be in the image: they ask for their text to be kept, MPL for changes of its own files.
 ALLOWED = {
-    "MIT", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Zlib", "CC0-1.0", "PSF-2.0", "ISC",
+    "MIT", "MIT-CMU", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Zlib", "CC0-1.0", "PSF-2.0", "ISC",
     "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MPL-2.0",
 }  # fmt: skip
 CLASSIFIERS = {
@@ -69,7 +71,7 @@ def installed_of(lock: str) -> Iterator[str]:
 
 
 def test_every_package_in_the_image_has_a_licence_that_allows_it() -> None:
-    names = [*installed_of("run.txt")]
+    names = [name for lock in LOCKS for name in installed_of(lock)]
     assert len(names) > 40
     refused = {name: licences(name) - ALLOWED for name in names}
     assert {name: which for name, which in refused.items() if which} == {}
@@ -90,17 +92,23 @@ def test_a_licence_that_is_not_allowed_would_be_seen(monkeypatch: pytest.MonkeyP
 def test_the_list_of_what_the_image_holds_is_the_lock_twice_the_same() -> None:
     command = [
         sys.executable, "-m", "cyclonedx_py", "requirements", "--output-reproducible", "--pyproject", "pyproject.toml",
-        ".lock/run.txt",
+        "-",
     ]  # fmt: skip
+    locks = "".join((ROOT / ".lock" / lock).read_text() for lock in LOCKS)
     makefile = re.sub(r"\\\n\s*", "", (ROOT / "Makefile").read_text())
     assert " ".join(command[3:]) in makefile
+    assert f"cat {' '.join(f'.lock/{lock}' for lock in LOCKS)} |" in makefile
+    assert all(f"-r .lock/{lock}" in DOCKERFILE for lock in LOCKS)
     first, second = (
-        subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout for _ in "12"
+        subprocess.run(
+            command, cwd=ROOT, capture_output=True, check=True, input=locks.encode()
+        ).stdout
+        for _ in "12"
     )
     assert first == second
     bom = json.loads(first)
     listed = {(one["name"], one["version"]) for one in bom["components"]}
-    locked = re.findall(r"^([\w.-]+)==([^ ;\\]+)", (ROOT / ".lock" / "run.txt").read_text(), re.M)
+    locked = re.findall(r"^([\w.-]+)==([^ ;\\]+)", locks, re.M)
     assert listed == {*locked}
     assert bom["metadata"]["component"]["version"] == VERSION
 
