@@ -43,10 +43,12 @@ def replay(
 
     settings = with_kafka(settled(**given))
     try:
-        opened = open_named(source, seed, hours, keep_repeats=keep_repeats)
+        opened = open_named(
+            source, seed, hours, keep_repeats=keep_repeats, data_dir=settings.data_dir
+        )
         with telling(opened.name, opened.span) as tell:
             sent = feed(settings, opened, tell, onto_live)
-    except (SourceError, OntoLive) as problem:
+    except (SourceError, OntoLive, ValueError) as problem:
         raise Refused(str(problem)) from None
     except ReplayError as problem:
         raise click.ClickException(str(problem)) from None

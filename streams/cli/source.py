@@ -36,11 +36,21 @@ def open_named(
     hours: float,
     by_the_run: bool = False,
     keep_repeats: bool | None = None,
+    data_dir: str = "",
 ) -> Any:
-    """Open the source, or the generated night; raises SourceError, and ValueError for hours."""
+    """Open the source, or the generated night; raises SourceError, and ValueError for hours.
+
+    Raw frames are read by what was learnt of their venues in `data_dir`.
+    """
+    from functools import partial
+
+    from streams.feeds.learning import Learnt
+    from streams.process import learnt_file
     from streams.sources.generated import generated_source
     from streams.sources.open import open_source
 
     if source is None:
         return generated_source(seed, hours)
-    return open_source(source, by_the_run, keep_repeats, say)
+    learnt = learnt_file.load(learnt_file.file_of(data_dir)) if data_dir else Learnt()
+    prepare = partial(learnt_file.apply, learnt)
+    return open_source(source, by_the_run, keep_repeats, say, prepare)

@@ -24,6 +24,8 @@ from streams.feeds.instruments import Instruments
 ANSWERED_WITHIN_S = 10.0
 #: One that was not answered twice is asked for again so often, seconds.
 ASKED_AGAIN_S = 60.0
+#: What the venue refused is asked for again so often: it may be listed by then, seconds.
+REFUSED_AGAIN_S = 600.0
 Group = tuple[Stream, ...]
 
 
@@ -62,8 +64,9 @@ class Dialogue(Interface):
 class Plan:
     """What a route's connections are to subscribe to, kept from one connection to the next.
 
-    `aside` has streams that the venue does not serve, with its reason; `suspects` are groups
-    over which a connection died, each to be asked for by itself.
+    `aside` has streams that the venue does not serve, with its reason; of these, `refused` are
+    asked for again now and then, not those that kill a connection. `suspects` are groups over
+    which a connection died, each to be asked for by itself. `back` are served after all.
     """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
@@ -71,12 +74,33 @@ class Plan:
         self.aside: dict[Stream, str] = {}
         self.suspects: list[Group] = []
         self.news: list[tuple[Stream, str]] = []
+        self.refused: set[Stream] = set()
+        self.back: list[Stream] = []
         self._reported: set[Stream] = set()
 
     def set_aside(self, stream: Stream, reason: str) -> None:
         """Leave a stream out from now on."""
         self.aside[stream] = reason
         self.report(stream, reason)
+
+    def refuse(self, stream: Stream, reason: str) -> None:
+        """Leave a stream out that the venue refused, until it is asked for again."""
+        self.refused.add(stream)
+        self.set_aside(stream, reason)
+
+    def serve(self, stream: Stream) -> None:
+        """Take in that the venue serves a stream; who was told of the contrary is told again."""
+        if stream in self._reported:
+            self._reported.remove(stream)
+            self.back.append(stream)
+
+    def take_refused(self) -> list[Stream]:
+        """Return the streams that were refused, no longer aside: they are asked for again."""
+        again = [stream for stream in self.streams if stream in self.refused]
+        for stream in again:
+            self.refused.remove(stream)
+            del self.aside[stream]
+        return again
 
     def report(self, stream: Stream, reason: str) -> None:
         """Put what is wrong with a stream, once, into `news` for those who tell people."""
@@ -137,6 +161,7 @@ class VenueDialogue:
         self._confirmed_any = False
         self._mute: dict[Stream, float] = {}
         self._last: int | None = None
+        self._refused_at: float | None = None
 
     def due(self, now: float) -> list[str | bytes]:
         """Return what is to be sent now: at most one request in the venue's pace, and a ping."""
@@ -145,6 +170,7 @@ class VenueDialogue:
         for stream in [one for one, due_at in self._mute.items() if now >= due_at]:
             self._mute[stream] = now + 2 * ASKED_AGAIN_S
             self._waiting.append(((stream,), True))
+        self._ask_refused(now)
         if now - self._sent >= self._protocol.pace_s:
             if self._greeting:
                 sends.append(self._greeting.popleft())
@@ -193,6 +219,16 @@ class VenueDialogue:
             else:
                 self.plan.suspects.append(group)
 
+    def _ask_refused(self, now: float) -> None:
+        """Ask now and then for what was refused, each by itself."""
+        if not self.plan.refused:
+            self._refused_at = None
+        elif self._refused_at is None:
+            self._refused_at = now
+        elif now - self._refused_at >= REFUSED_AGAIN_S:
+            self._refused_at = None
+            self._waiting.extend(((stream,), True) for stream in self.plan.take_refused())
+
     def _holds_back(self) -> bool:
         """Say whether a suspect is under way, or next: each is asked for alone."""
         next_group = self._waiting[0][0]
@@ -231,11 +267,13 @@ class VenueDialogue:
             self._refused_whole(answer)
         for name in answer.confirmed:
             stream = self._answered(name)
-            if stream is not None and self._mute.pop(stream, None) is not None:
-                heard.late = f"{name} was answered late"
+            if stream is not None:
+                self.plan.serve(stream)
+                if self._mute.pop(stream, None) is not None:
+                    heard.late = f"{name} was answered late"
         for name, reason in answer.refused.items():
             if (stream := self._answered(name)) is not None:
-                self.plan.set_aside(stream, reason)
+                self.plan.refuse(stream, reason)
         heard.reply, heard.leave = answer.reply, answer.leave
 
     def _refused_whole(self, answer: Answer) -> None:
@@ -244,7 +282,7 @@ class VenueDialogue:
             return
         group = tuple(asking.streams)
         if len(group) == 1:
-            self.plan.set_aside(group[0], answer.reason)
+            self.plan.refuse(group[0], answer.reason)
             return
         half = len(group) // 2
         self._waiting.extendleft([(group[half:], False), (group[:half], False)])

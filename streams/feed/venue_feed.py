@@ -296,6 +296,11 @@ class VenueFeed:
 
     def _tell_set_aside(self) -> None:
         for name, plan in self._plans.items():
+            back, plan.back = plan.back, []
+            for stream in back:
+                log.warning("%s: %s is served after all", name, stream.name)
+                what = f"{stream.name} is served after all"
+                self._outages.connected(name, self._at.micros(), what)
             news, plan.news = plan.news, []
             for stream, reason in news:
                 log.error("%s: %s is not served: %s", name, stream.name, reason)

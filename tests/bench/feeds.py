@@ -42,6 +42,7 @@ class Look(msgspec.Struct):
     """What the feed process took in one stretch: share of a core, memory, lags in ms."""
 
     core: float
+    trades: int
     rss_mb: float
     p50: float
     p99: float
@@ -86,7 +87,7 @@ def _figures(looks: list[Look], came: int, sent: int, rate: int) -> dict[str, An
             "came": came,
             "p50_ms": median(look.p50 for look in warm),
             "most_ms": max(look.most for look in warm),
-            "us_a_trade": 1e6 * core["median"] / rate,
+            "us_a_trade": 1e6 * core["median"] * LOOK_S / median(look.trades for look in warm),
             "first_mb": first,
             "last_mb": last,
         },
@@ -155,7 +156,7 @@ def _watch(url: str, feed: subprocess.Popen[bytes], seconds: float) -> tuple[lis
         if lags.get_total_count():
             core = (_cpu_s(feed.pid) - cpu_s) / took_s
             quantiles = [lags.get_value_at_percentile(p) for p in (50.0, 99.0, 100.0)]
-            looks.append(Look(core, _rss_mb(feed.pid), *quantiles))
+            looks.append(Look(core, lags.get_total_count(), _rss_mb(feed.pid), *quantiles))
     consumer.close()
     return looks, came
 

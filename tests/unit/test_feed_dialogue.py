@@ -3,7 +3,7 @@
 import json
 from itertools import pairwise
 
-from streams.feed.dialogue import ANSWERED_WITHIN_S, Plan, VenueDialogue
+from streams.feed.dialogue import ANSWERED_WITHIN_S, REFUSED_AGAIN_S, Plan, VenueDialogue
 from streams.feed.protocol import TRADES, Stream
 from streams.feed.venues import PROTOCOLS
 from streams.feeds import registry
@@ -119,3 +119,25 @@ def test_a_subscription_that_is_answered_late_says_that_something_is_missing() -
         now += 0.1
     assert "late" in heard[0].late
     assert talk.is_settled()
+
+
+def test_what_was_refused_is_asked_for_again_after_a_while_and_told_when_it_is_served() -> None:
+    wanted = plan()
+    talk = dialogue(wanted)
+    converse(talk, {NAMES[17]}, 6)
+    assert [stream.name for stream in wanted.aside] == [NAMES[17]]
+    asks = [number for second in range(6, 3_000) for number, _ in asked_at(talk, second)]
+    assert 3 <= len(asks) <= 3_000 / REFUSED_AGAIN_S
+    assert len(wanted.news) == 1, "what is still refused is not told twice"
+    served = converse(talk, set(), 6_000)
+    assert served == {NAMES[17]}
+    assert [stream.name for stream in wanted.back] == [NAMES[17]]
+    assert wanted.aside == {}
+
+
+def asked_at(talk: VenueDialogue, second: int) -> list[tuple[str, list[str]]]:
+    """Let a second come, in which whatever is asked for is refused."""
+    requests = asked(talk.due(float(second)))
+    for number, _ in requests:
+        talk.hear(reply(number, False), RECV, float(second))
+    return requests

@@ -7,7 +7,10 @@ from backports import zstd
 from venue_table import TABLE
 from venues import RECV
 
-from streams.feeds import registry
+from schemas.market import Liquidation
+from streams.cli.source import open_named
+from streams.feeds import learning, registry
+from streams.process import learnt_file
 from streams.simulate.night import night
 from streams.sources.generated import generated_source
 from streams.sources.lines import BREAKS_OFF, head
@@ -194,3 +197,19 @@ def test_a_nights_frames_recorded_give_the_very_records_of_the_night_in_their_or
     for record in live:
         once.setdefault((record.event_id, getattr(record, "version", 1)), record)
     assert items == list(once.values())
+
+
+def test_frames_are_played_by_what_was_learnt_of_their_venue(tmp_path):
+    frame = (
+        b'{"time":1791400307,"channel":"futures.public_liquidates","event":"update","result":'
+        b'[{"price":"81900","size":-124,"time_ms":1791400307120,"contract":"BTC_USDT"}]}'
+    )
+    recorded(tmp_path / "frames", [RawFrame(RECV, "gate", "a-1", "", frame)])
+    learnt = learning.SignEvidence(cases=40, as_order=40, as_position=0, sign="order")
+    learnt_file.save(learnt_file.file_of(str(tmp_path)), learning.Learnt(gate=learnt))
+    sides = []
+    for data_dir in ("", str(tmp_path)):
+        opened = open_named(tmp_path / "frames", 1, 1.0, data_dir=data_dir)
+        [order] = [record for _, record in opened.items if isinstance(record, Liquidation)]
+        sides.append((order.order_side, order.position_side))
+    assert sides == [(None, "unknown"), ("sell", "long")]

@@ -5,19 +5,18 @@ each venue is subscribed to, plays, and prints another with what it sent.
 """
 
 import asyncio
-import contextlib
 import itertools
 import json
 import random
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from scripted_venues import SCRIPTS
 from scripted_venues.ears import process_urls
-from scripted_venues.server import Event, Script, ScriptedVenue
+from scripted_venues.server import Client, Event, Script, ScriptedVenue
 
 #: Shares of all trades; one print a message everywhere, which costs a reader most.
 SHARES = {
@@ -29,6 +28,7 @@ FORCED, FORCED_EVERY = ("binance", "bybit", "okx"), 2_000
 TICK_S = 0.01
 _NUMBER, _TS = 777_777_777, 1_777_777_777_777
 Frame = str | bytes
+Waiting = dict[Client, list[bytes]]
 
 
 class Stream:
@@ -43,14 +43,30 @@ class Stream:
         """Say whether somebody subscribed."""
         return self._venue.subscribed(self.name)
 
-    async def push(self, number: int, ts: int) -> None:
-        """Send one print, of `ts` milliseconds."""
+    def print(self, number: int, ts: int, waiting: Waiting) -> None:
+        """Add one print, of `ts` milliseconds, to what waits for each client."""
         frame = self._frame(number, ts)
         for client in self._venue.clients:
-            if self.name in client.names and not client.ws.closed:
-                send: Callable[[Any], Awaitable[None]] = client.ws.send_str
-                with contextlib.suppress(ConnectionError):
-                    await (client.ws.send_bytes if isinstance(frame, bytes) else send)(frame)
+            if self.name in client.names:
+                waiting.setdefault(client, []).append(_message(frame))
+
+
+def _message(frame: Frame) -> bytes:
+    """Return a frame as a WebSocket message."""
+    payload = frame if isinstance(frame, bytes) else frame.encode()
+    kind = b"\x82" if isinstance(frame, bytes) else b"\x81"
+    if len(payload) < 126:
+        return kind + bytes((len(payload),)) + payload
+    return kind + b"\x7e" + len(payload).to_bytes(2) + payload
+
+
+def _send(waiting: Waiting) -> None:
+    """Write what waits at once: here it is not the sender that is measured."""
+    for client, messages in waiting.items():
+        transport = client.ws._req.transport  # type: ignore[union-attr]
+        if transport is not None and not client.ws.closed:
+            transport.write(b"".join(messages))
+    waiting.clear()
 
 
 def _event(kind: str, symbol: str, number: int, ts: int) -> Event:
@@ -106,13 +122,15 @@ async def _play(rate: int, seconds: float) -> None:
     while not all(stream.is_wanted() for mine in streams.values() for stream in mine):
         await asyncio.sleep(TICK_S)
     _say({"subscribed": True})
+    waiting: Waiting = {}
     turns, sent, began = _turns(streams), 0, time.monotonic()
     while (lasted := time.monotonic() - began) < seconds:
-        for number in range(sent, int(rate * lasted)):
-            await next(turns).push(number, time.time_ns() // 1_000_000)
+        ts = time.time_ns() // 1_000_000
+        for number in range(sent, sent := int(rate * lasted)):
+            next(turns).print(number, ts, waiting)
             if number % FORCED_EVERY == 0:
-                await next(forced).push(number, time.time_ns() // 1_000_000)
-        sent = int(rate * lasted)
+                next(forced).print(number, ts, waiting)
+        _send(waiting)
         await asyncio.sleep(TICK_S)
     _say({"sent": sent, "seconds": lasted, "cpu_s": time.process_time()})
     await asyncio.sleep(10)  # what is on its way is still read
