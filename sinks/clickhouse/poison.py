@@ -27,7 +27,7 @@ from schemas.redact import redacted
 from schemas.status import DeadLetter, letter
 from sinks.clickhouse.client import MAX_PARTITIONS, Batch
 from sinks.clickhouse.constraints import Breach
-from sinks.clickhouse.retry import SinkError
+from sinks.clickhouse.retry import ROW_ERRORS, SinkError
 from sinks.clickhouse.rows import Coords, Piece, names_of, partitions_of, trade_table
 
 Indices = NDArray[np.int64]
@@ -36,8 +36,6 @@ NOT_STORED_IN = "not stored in "
 #: The driver ends its words with where it asked, which is nobody else's business.
 _URL = " (for url "
 _CONSTRAINT = 469
-#: Codes of refusals that come before anything is written: None is not the server's.
-_NOTHING_WRITTEN = (None, _CONSTRAINT)
 _BEFORE = "refused by ClickHouse before the sink was started again"
 
 
@@ -245,7 +243,7 @@ class _Apart:
         except SinkError as problem:
             if not problem.splits:
                 raise
-            if getattr(problem.cause, "code", None) not in _NOTHING_WRITTEN:
+            if not _comes_before_writing(problem.cause):
                 self._stored = self._those_stored()
             return None if self._stored[rows].all() else problem.cause
         return None
@@ -257,6 +255,11 @@ class _Apart:
         if not len(left_out):
             return part
         return f"{part}-{hashlib.sha256(left_out.astype('<i8').tobytes()).hexdigest()[:16]}"
+
+
+def _comes_before_writing(cause: BaseException) -> bool:
+    # Constraints are checked first.
+    return getattr(cause, "code", None) == _CONSTRAINT or isinstance(cause, ROW_ERRORS)
 
 
 def letters_of(batch: Batch, refusals: Sequence[Refusal]) -> list[DeadLetter]:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records import legal
@@ -126,6 +127,25 @@ def test_killed_between_any_two_effects_and_then_refused_nothing_no_row_is_there
         assert rows == unique == 6 - len({x.offset for x in at.log.letters}), kill_at
         kill_at += 1
     assert kill_at > 8
+
+
+def test_a_half_that_landed_unheard_and_was_given_up_is_not_written_again(engine, silent):
+    refusing(engine, True)
+    silent(True)
+    at = fresh(engine, [codec.encode(bar(0, POISON if n == 1 else 1)) for n in range(8)])
+    insert, unheard = at.store.writer.insert, []
+
+    def losing(batch, retry=None):
+        rows = insert(batch, retry)
+        if rows == 4 and not unheard:
+            unheard.append(batch)
+            raise SinkError(batch.table, batch.token, OperationalError("timed out"), gave_up=False)
+        return rows
+
+    at.store.writer.insert = losing
+    live(at, 8, 100, 0.0, None)
+    assert unheard
+    assert stored(at, engine) == (7, 7)
 
 
 def test_a_letter_names_the_place_the_table_the_reason_and_the_record(engine):
