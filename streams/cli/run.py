@@ -160,8 +160,9 @@ def _tell_losses(report: dict[str, Any]) -> None:
         say(f"{report['repeats']:,} records stood there more than once and count once")
     if report["not_read"]:
         say(f"not read: {', '.join(report['not_read'])}")
-    if report["rows_not_read"]:
-        say(f"{report['rows_not_read']:,} rows could not be used: dead_letters has line and reason")
+    if lost := report["rows_not_read"]:
+        rows = "1 row" if lost == 1 else f"{lost:,} rows"
+        say(f"{rows} could not be used: the table dead_letters says line and reason")
     if report["broken_off"]:
         say(f"read only up to where they break off: {', '.join(report['broken_off'])}")
 
