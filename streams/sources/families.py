@@ -88,6 +88,15 @@ def _of_table(table: tables.Table) -> Family:
     return Family(recognises, source, table.what, table.lacks, reader_of, evidence)
 
 
+def nearly(path: Path, first: list[str]) -> str:
+    """Say which table a file looks like that its name does not say; empty for none."""
+    for table in (vision.AGG_TRADES, vision.TRADES, vision.SNAPSHOT, klines.KLINES):
+        here = tables.layout(table._replace(named=None, bare=()), path, first)
+        if here is not None:
+            return f"looks like {table.what}, which its name does not say"
+    return ""
+
+
 def _of_lines(
     recognises: Callable[[Path, list[str]], bool],
     reader_of: Callable[[Path], Reader],

@@ -46,6 +46,7 @@ _MAX_WAITING = 1000
 #: So begins what is said of a file whose end is missing.
 BREAKS_OFF = "the file breaks off"
 _WHOLE = re.compile(r"-?[0-9]+\.0+")
+_EXPONENT = re.compile(r"[-+]?[0-9][0-9.,]*[eE][-+]?[0-9]+")
 _NO_NUMBER = re.compile(r"Expected `(?:float|int)[^`]*`, got `str`")
 #: Lines by which a file is recognised.
 HEAD = 40
@@ -110,7 +111,7 @@ def row(cells: Sequence[object], shape: type[Row]) -> Row:
         cell = cells[place] if place < len(cells) else ""
         if not isinstance(cell, str) or cell.isdigit():
             continue
-        if "e" in cell.lower():
+        if _EXPONENT.fullmatch(cell):
             raise UnreadableFrame(name, f"{cell[:40]!r}: in exponent form its last digits are gone")
         if _WHOLE.fullmatch(cell):  # pandas turns whole numbers beside gaps into 7.0
             cells = [*cells[:place], cell.partition(".")[0], *cells[place + 1 :]]

@@ -9,15 +9,19 @@ from schemas.identity import natural_id
 from schemas.topics import TOPICS
 from streams.feeds.frames import UnreadableFrame
 from streams.sources import Source, coinalyze, ndjson, no_record, tardis
-from streams.sources.families import FAMILIES, Family, Opening
+from streams.sources.families import FAMILIES, Family, Opening, nearly
 from streams.sources.lines import SourceError, head, merged
-from streams.sources.packed import BROKEN_FILE, problem_of, unpacked
+from streams.sources.packed import BROKEN_FILE, is_litter, problem_of, unpacked
 from streams.sources.raw_frames import Prepare
 
 __all__ = ["FAMILIES", "SUPPORTED", "SourceError", "open_source", "taken_for"]
 
 #: What `open_source` reads, one form a line, for --help.
 SUPPORTED = "\n".join(f"  {family.what}" for family in FAMILIES)
+
+
+#: Texts and programs that stand beside recordings.
+_NOTES = (".md", ".txt", ".py", ".ipynb", ".sh", ".toml", ".yaml", ".yml", ".ini", ".cfg")
 
 
 class Taken(NamedTuple):
@@ -101,9 +105,9 @@ def _recognised(file: Path, alone: bool) -> Taken:
         return Taken(file, None, "concluded from records", False)
     if why := no_record.why(file, first):
         return Taken(file, None, why, False)
-    if file.suffix.lower() in (".md", ".txt") and not alone and not no_record.rows_in(first):
+    if file.suffix.lower() in _NOTES and not alone and not no_record.rows_in(first):
         return Taken(file, None, "notes", False)
-    return Taken(file, None, no_record.seen(file, first), True)
+    return Taken(file, None, nearly(file, first) or no_record.seen(file, first), True)
 
 
 def _is_header_alone(family: Family, file: Path, first: list[str]) -> bool:
@@ -172,5 +176,6 @@ def _visible(folder: Path) -> list[Path]:
         path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
+        and not is_litter(path.name)
         and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
     ]

@@ -49,6 +49,7 @@ _MARKS = (
 #: So a file's own name says what it is of; else that of the one file in a zip may.
 _SYMBOL = re.compile(r"[A-Z0-9]{2,}[-_/]?(?:USDT?|USDC|FDUSD|BUSD|TUSD)", re.IGNORECASE)
 _BATCH = 20_000
+_LITTER = ("", "thumbs.db", "desktop.ini")
 #: Bytes of a tar's first block, at whose place a mark says what it is.
 _TAR_BLOCK, _TAR_AT, _TAR_MARK = 512, 257, b"ustar"
 #: Bytes unpacked at a time, and levels of packing at most.
@@ -232,12 +233,19 @@ def _extracted(path: Path, infos: list[zipfile.ZipInfo]) -> Iterator[Path]:
 
 def _of_tar(path: Path) -> Iterator[Path]:
     folder = _folder(path, path.stat().st_size)
+    refused: tarfile.FilterError | None = None
     # As a stream: a tar that is cut off still gives the members before its end.
     with opened(path) as file, tarfile.open(fileobj=file, mode="r|") as tar:
         for member in tar:
             if member.isfile() and not is_litter(member.name):
-                tar.extract(member, folder, filter="data")
+                try:
+                    tar.extract(member, folder, filter="data")
+                except tarfile.FilterError as problem:
+                    refused = problem
+                    continue
                 yield folder / member.name
+    if refused is not None:
+        raise refused
 
 
 def _inner(path: Path) -> Iterator[Path]:
@@ -249,9 +257,9 @@ def _inner(path: Path) -> Iterator[Path]:
 
 
 def is_litter(name: str) -> bool:
-    """Return whether an archive's entry is no file, or what a Mac puts beside one."""
+    """Return whether an archive's entry is no file, or what a Mac or Windows puts beside one."""
     parts = name.replace("\\", "/").split("/")
-    return not parts[-1] or "__MACOSX" in parts or parts[-1].startswith(".")
+    return "__MACOSX" in parts or parts[-1].lower() in _LITTER or parts[-1].startswith(".")
 
 
 def _folder(path: Path, size: int) -> Path:

@@ -139,7 +139,15 @@ def reader(table: Table, path: Path, head: Sequence[str]) -> Reader:
         if decimal_commas:
             cells = [_COMMA.sub(r"\1.\2", c) if _COMMA.fullmatch(c) else c for c in cells]
         cells.append("")
-        return build(row(wanted(cells), shape))
+        try:
+            return build(row(wanted(cells), shape))
+        except UnreadableFrame:
+            # Files that were put together may have their columns in another order.
+            again = _wanted(table, [_plain(cell) for cell in cells[:-1]])
+            if again is None:
+                raise
+            of_width[len(cells) - 1] = again
+            return None
 
     def time_in(line: str) -> int | None:
         cells = line.split(",") if plain else cells_of(line, separator)

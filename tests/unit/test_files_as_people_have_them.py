@@ -455,3 +455,37 @@ def test_a_tardis_file_that_a_tool_wrote_again_is_read(tmp_path: Path, when: str
     [(_, order)] = list(open_source(tmp_path).items)
     assert order.ts_event == START * 10**6 + 123_000  # type: ignore[attr-defined]
     assert order.position_side == "long"  # type: ignore[attr-defined]
+
+
+def test_files_put_together_may_have_their_columns_in_another_order(tmp_path: Path) -> None:
+    other = "price,agg_trade_id,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker"
+    rows = "".join(f"100.0,{60 + n},1.0,0,0,{(START + 60 + n) * 1000},false\n" for n in range(60))
+    (tmp_path / VISION).write_text(f"{HEADER}{vision(range(60))}{other}\n{rows}")
+    counts, letters, _ = read(tmp_path)
+    assert (counts["Trade"], counts["usd"], letters) == (120, 12_000, [])
+
+
+def test_a_member_that_would_leave_its_archive_is_named_and_the_others_are_read(
+    tmp_path: Path,
+) -> None:
+    with tarfile.open(tmp_path / "two.tar", "w") as archive:
+        for name in ("../outside.csv", VISION):
+            text = vision(range(60)).encode()
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text))
+    counts, _, name = read(tmp_path)
+    assert counts["Trade"] == 60
+    assert "not read: two.tar: '../outside.csv' would be extracted" in name
+
+
+def test_what_stands_beside_recordings_is_no_loss_and_a_file_without_its_name_is_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / VISION).write_text(vision(range(60)))
+    (tmp_path / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (tmp_path / "download.py").write_text("import requests\n")
+    assert open_source(tmp_path).unread == ()
+    (tmp_path / "x.csv").write_text(HEADER + vision(range(60)))
+    [unread] = open_source(tmp_path).unread
+    assert unread.startswith("x.csv: looks like Binance Vision aggTrades")
