@@ -25,6 +25,9 @@ SETTLES_WITHIN_S = 60.0
 DELIVERS_WITHIN_S = 5.0
 #: Older trades are no sign of life: a subscription may begin with them, microseconds.
 RECENT = 60 * SECOND
+#: So a venue says that an address asked too much; asking on makes it longer. How long it is left
+#: alone where it does not say, seconds.
+BANNING, BANNED_S = (403, 418, 429), 120.0
 TICK_S = 0.1
 #: Texts come as the bytes that the parsers read.
 Socket = aiohttp.ClientWebSocketResponse[Literal[False]]
@@ -117,7 +120,8 @@ class Connection:
                 await self._converse(ws)
         except aiohttp.WSServerHandshakeError as problem:
             self.reason = f"refused: HTTP {problem.status}"
-            self.refused_for_s = retry_after_s(problem.headers)
+            asked_s = retry_after_s(problem.headers)
+            self.refused_for_s = asked_s or (BANNED_S if problem.status in BANNING else 0.0)
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
             self.reason = self.reason or f"{type(problem).__name__}: {problem}"[:200]
         except asyncio.CancelledError:

@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from streams.feed.connection import Time, retry_after_s
+from streams.feed.connection import BANNED_S, BANNING, Time, retry_after_s
 from streams.feed.protocol import Get, Protocol
 
 TIMEOUT_S = 10.0
@@ -25,6 +25,7 @@ class Rest:
         self._session = session
         self._at = at
         self._next = 0.0
+        self._banned_until = 0.0
 
     async def ask(self, get: Get) -> bytes:
         """Return the body of an answer; raises NoAnswer."""
@@ -32,6 +33,8 @@ class Rest:
         reason = ""
         for attempt in range(ATTEMPTS):
             await self._turn()
+            if (left_s := self._banned_until - self._at.steady()) > 0:
+                raise NoAnswer(f"{get.path}: we are to stay away for {left_s:.0f} s")
             try:
                 method = "GET" if get.body is None else "POST"
                 headers = {"Content-Type": "application/json"} if get.body is not None else {}
@@ -43,12 +46,21 @@ class Rest:
                         return await _whole(response)
                     reason = f"HTTP {response.status}"
                     rest_s = retry_after_s(response.headers) or 2.0**attempt
+                    self._heed(response, rest_s)
                     if response.status in (403, 404, 418, 451) or rest_s > MOST_REST_S:
                         break
             except (aiohttp.ClientError, TimeoutError, OSError) as problem:
                 reason, rest_s = f"{type(problem).__name__} {problem}".strip(), 2.0**attempt
             await self._at.sleep(rest_s)
         raise NoAnswer(f"{get.path}: {reason}"[:200])
+
+    def _heed(self, response: aiohttp.ClientResponse, rest_s: float) -> None:
+        """Have all wait where one was told that they are too many, and give up at a ban."""
+        now = self._at.steady()
+        if response.status == 429:
+            self._next = max(self._next, now + min(rest_s, MOST_REST_S))
+        if response.status == 418 or (response.status in BANNING and rest_s > MOST_REST_S):
+            self._banned_until = now + max(rest_s, retry_after_s(response.headers) or BANNED_S)
 
     async def _turn(self) -> None:
         """Wait for our turn: a few at once, then spread over the minute."""

@@ -92,6 +92,8 @@ class Behaviour:
     too_many: int = 0
     copies: int = 1
     retry_after_s: str = "1"
+    banned_with: int = 0
+    moved: bool = False
     on_subscribe: Callable[[str], list[str | bytes]] | None = None
 
 
@@ -211,6 +213,10 @@ class ScriptedVenue:
         self.connects.append(time.monotonic())
         if self.does.away:
             return web.Response(status=503)
+        if self.does.banned_with:
+            return self._banned()
+        if self.does.moved and "moved" not in request.query:
+            return web.Response(status=302, headers={"Location": f"{request.path}?moved=1"})
         ws = web.WebSocketResponse(autoping=False, compress=False)
         await ws.prepare(request)
         client = Client(ws, request.path, is_mute=self.does.mutes_new)
@@ -268,8 +274,14 @@ class ScriptedVenue:
         send = client.ws.send_bytes if isinstance(message, bytes) else client.ws.send_str
         await send(message)  # type: ignore[arg-type]
 
+    def _banned(self) -> web.Response:
+        asked = {"Retry-After": self.does.retry_after_s} if self.does.retry_after_s else {}
+        return web.Response(status=self.does.banned_with, headers=asked)
+
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         self.requests.append(f"{request.path}?{request.query_string}")
+        if self.does.banned_with:
+            return self._banned()
         if self.does.too_many:
             self.does.too_many -= 1
             return web.Response(status=429, headers={"Retry-After": self.does.retry_after_s})
