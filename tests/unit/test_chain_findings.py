@@ -36,9 +36,17 @@ def deposit(block):
 
 
 def tell(shard, second):
-    feed_status = FeedStatus(producer="test", state="alive", ts_event=second * SECOND)
-    inputs = [name for name in INPUTS for _ in (1, 2)]
-    return [f for name in inputs for f in engine.step(PARAMS, shard, name, feed_status).findings]
+    # A word that leaps is believed once its producer has gone on for ten seconds.
+    words = [
+        FeedStatus(producer="test", state="alive", ts_event=(second - before) * SECOND)
+        for before in (10, 0)
+    ]
+    return [
+        finding
+        for name in INPUTS
+        for word in words
+        for finding in engine.step(PARAMS, shard, name, word).findings
+    ]
 
 
 @pytest.mark.parametrize("told_badly", [False, True], ids=["well", "without removed logs"])
