@@ -129,21 +129,31 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     The symbol stands in `arg`; a spot product's is a pair of its own. A snapshot holds prints
     from before the subscription. Raises UnreadableFrame. Microseconds.
     """
-    message, refusals = _PRINTS.read(frame)
+    try:
+        message, refusals = _PRINTS.decode(frame), None
+    except NOT_A_FRAME:
+        message, refusals = _PRINTS.read(frame)
     if (reply := _reply(message, "publicTrade")) is not None:
         return reply
     symbol = message.arg.symbol
     spot = message.arg.instType in ("spot", "margin")
     instrument = by_name(symbol, "SPOT") if spot else instruments[symbol]
-    market = "spot:" if spot else ""
-
-    def build(item: _Print) -> Trade:
-        event_id, ts_event = f"bitget:{market}{symbol}:{seen('i', item.i)}", item.T * 1000
-        return tape.trade("bitget", event_id, instrument, item.S, item.v, item.p, ts_event, ts_recv)
-
-    parsed = built(message.data, build, refusals)
+    prefix = f"bitget:spot:{symbol}" if spot else f"bitget:{symbol}"
+    parsed = one_by_one(message.data, _trades, (prefix, instrument, ts_recv), refusals)
     parsed.history = message.action == "snapshot"
     return parsed
+
+
+def _trades(
+    items: Sequence[_Print], prefix: str, instrument: Instrument, ts_recv: int
+) -> list[Trade]:
+    records = []
+    for item in items:
+        event_id, ts_event = f"{prefix}:{seen('i', item.i)}", item.T * 1000
+        records.append(
+            tape.trade("bitget", event_id, instrument, item.S, item.v, item.p, ts_event, ts_recv)
+        )
+    return records
 
 
 # {"action":"snapshot","arg":{"instType":"usdt-futures","topic":"ticker","symbol":"BTCUSDT"},

@@ -171,20 +171,31 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     are prints too. REST's answer is history. Raises UnreadableFrame. Source: wire-formats.md
     3.3; microseconds.
     """
+    try:
+        message = _PRINTS.decode(frame)
+        if message.data and message.topic.startswith("publicTrade."):
+            return Parsed(_trades(message.data, instruments, ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
     message, refusals = _PRINTS.read(frame)
     if message.data is None or not message.topic.startswith("publicTrade."):
         if message.retCode == 0 and not message.op:
             return _answer(frame, ts_recv, instruments)
         return _reply(message, "publicTrade.")
+    return one_by_one(message.data, _trades, (instruments, ts_recv), refusals)
 
-    def build(item: _Printed) -> Trade:
-        instrument = instruments[item.s]
+
+def _trades(items: Sequence[_Printed], instruments: Instruments, ts_recv: int) -> list[Trade]:
+    records = []
+    for item in items:
+        symbol = item.s
         side: Literal["buy", "sell"] = "buy" if item.S == "Buy" else "sell"
-        return public_trade(
-            instrument, seen("i", item.i), side, item.v, item.p, item.T * 1000, ts_recv
+        event_id = f"bybit:{symbol}:{seen('i', item.i)}"
+        instrument, ts_event = instruments[symbol], item.T * 1000
+        records.append(
+            tape.trade("bybit", event_id, instrument, side, item.v, item.p, ts_event, ts_recv)
         )
-
-    return built(message.data, build, refusals)
+    return records
 
 
 # {"retCode":0,"retMsg":"OK","result":{"category":"linear","list":[{"execId":"0cbf2330-952d",

@@ -162,9 +162,14 @@ def one_by_one(
 ) -> Parsed:
     """Return what `built` does where `build(items, *context)` gives the records of all at once.
 
-    For a message of which something is wrong. A parser has no function of its own for that, as
-    what such a function closes over would cost each sound message too.
+    A parser has no function of its own for that, as what such a function closes over would cost
+    each sound message too.
     """
+    if refusals is None:
+        try:
+            return Parsed(build(items, *context), [])
+        except NO_RECORD:
+            refusals = {}  # below, each item in its place
     return built(items, lambda item: build((item,), *context), refusals, path)
 
 
