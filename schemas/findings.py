@@ -294,6 +294,25 @@ class SideScore(msgspec.Struct, frozen=True, kw_only=True, tag="score"):
     coverage: Coverage
 
 
+class ThresholdFinding(msgspec.Struct, frozen=True, kw_only=True, tag="threshold"):
+    """The engine moved an asset's threshold on a class of feed towards the budget.
+
+    `threshold_before` and `threshold` are of Z30 on the busier side, nats; all others move by as
+    much. `blocks`: days whose largest score decided. `budget_per_week`: alarms that are wanted.
+    """
+
+    finding_id: Identity
+    asset: Asset
+    feed_class: FeedClass
+    threshold_before: Finite
+    threshold: Finite
+    blocks: Count
+    budget_per_week: Finite
+    ts_event: Micros
+    ts_detect: Micros
+    params_version: Identity
+
+
 class FeedFinding(msgspec.Struct, frozen=True, kw_only=True, tag="feed"):
     """A producer fell silent (by its word, or without one), is back, or is at fault: an alert.
 

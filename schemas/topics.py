@@ -15,6 +15,7 @@ from schemas.findings import (
     MarketFinding,
     SideScore,
     StressFinding,
+    ThresholdFinding,
     WhaleFinding,
 )
 from schemas.market import Liquidation, OpenInterest, Trade
@@ -70,8 +71,8 @@ TOPICS: dict[str, Topic] = {
             "the life of each liquidation episode; stress, where only minute bars tell",
         ),
         Topic(
-            "scores", ("asset",), (SideScore,), True, 7 * DAY_MS,
-            "each position side's score beside its threshold",
+            "scores", ("asset",), (SideScore, ThresholdFinding), True, 7 * DAY_MS,
+            "each position side's score beside its threshold; thresholds that moved by themselves",
         ),
         Topic(
             "whale_selling", ("asset",), (WhaleFinding,), True, -1,

@@ -23,6 +23,8 @@ FeedState = Literal["alive", "silent", "recovered", "connected", "gap"]
 #: records come after their second was judged; `misplaced`, they lie on another partition's keys.
 FeedNews = Literal["silent", "recovered", "doubted", "late", "misplaced"]
 FeedClass = Literal["full", "mixed", "throttled"]
+#: Throttled feeds whose scores run otherwise: of a second's latest orders only; of rows of many.
+Throttle = Literal["latest", "batched"]
 ScoreName = Literal["Z30", "Z30+flow", "Z30-vol", "Z30+flow-vol", "Z60"]
 Tier = Literal["watch", "cascade", "stress"]
 StressPhase = Literal["onset", "closed"]

@@ -21,6 +21,7 @@ from schemas.findings import (
     MarketFinding,
     SideScore,
     StressFinding,
+    ThresholdFinding,
     WhaleFinding,
 )
 from schemas.market import Liquidation, OpenInterest, Trade
@@ -41,6 +42,7 @@ TABLES: dict[type[msgspec.Struct], str] = {
     MarketFinding: "market_cascades",
     StressFinding: "stress",
     SideScore: "scores",
+    ThresholdFinding: "thresholds",
     WhaleFinding: "whale_selling",
     Alert: "alerts",
     DeadLetter: "dead_letters",

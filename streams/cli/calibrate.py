@@ -157,8 +157,9 @@ def _show(made: Any, console: Console) -> None:
     if made.market is None:
         console.print("the majors' market-wide threshold keeps its default: two of them are needed")
     console.print(
-        "Each lies between what was shipped and what this history alone says, the nearer to the"
-        " latter the longer it is; the interval says how little is known."
+        "The middle of each interval lies between what was shipped and what this history alone"
+        " says, the nearer to the latter the longer it is. The threshold lies above it, so that"
+        " the budget is kept in nine of ten cases; the interval says how little is known."
     )
     if made.unpriced:
         console.print(f"{made.unpriced:,} orders without a worth were left out")

@@ -41,8 +41,9 @@ SHOWN = (
 )
 @click.option(
     "--part",
-    type=click.Choice(["outages", "market", "whales"]),
-    help="one part alone: a venue silent from before the onset, the market-wide call, whales",
+    type=click.Choice(["outages", "transfer", "market", "whales"]),
+    help="one part alone: a venue silent from before the onset, thresholds on redrawn markets, the"
+    " market-wide call, whales",
 )
 @option("params")
 @click.option("--strict", is_flag=True, help="exit code 1 when a bar is missed")
@@ -85,6 +86,11 @@ def evaluate(
     plan = _replaced(plan, {k: v for k, v in changed.items() if v is not None})
     if plan.ours not in protocol.CONTENDERS:
         raise Refused(f"--score is one of {', '.join(protocol.CONTENDERS)}, not {plan.ours!r}")
+    if part == "transfer":
+        of_markets = _transfer(_seeds(seeds), settled(**given).params)
+        _finish(of_markets, out)
+        _end(of_markets, strict)
+        return
     if set(plan.seeds) & set(plan.calibrate_on):
         raise Refused("a seed that thresholds are fitted on cannot be judged too")
     began = time.monotonic()
@@ -95,8 +101,25 @@ def evaluate(
     _finish(result, out)
     if quick:
         click.echo("a quick run says that all of it works; bars are for the whole one", err=True)
+    _end(result, strict)
+
+
+def _end(result: dict[str, Any], strict: bool) -> None:
     if strict and any(bar["reached"] is False for bar in result["bars"]):
         sys.exit(1)
+
+
+def _transfer(seeds: tuple[int, ...] | None, params_file: str) -> dict[str, Any]:
+    from streams.core.params import ParamsError
+    from streams.evaluate import transfer
+    from streams.process.params_file import load_params
+
+    try:
+        params = load_params(params_file)
+    except ParamsError as problem:
+        raise Refused(str(problem)) from None
+    with _telling() as tell:
+        return transfer.evaluate(params, seeds or transfer.SEEDS, tell)
 
 
 def _parts() -> Any:
@@ -188,6 +211,13 @@ def show(result: dict[str, Any], console: Console) -> None:
             names = ("own", "noise", "power_05", "power_01", "fpr_05", "fpr_01", "ks")
             table.add_row(*(f"{row[name]:.3f}" for name in names))
         console.print(table)
+    for source, by_class in result.get("transfer", {}).items():
+        table = Table("assets", "feed", "FA/week", "recall", "damage to come", "cascades",
+                      title=f"thresholds: {source}")  # fmt: skip
+        for liquidity, by_feed in by_class.items():
+            for feed, row in by_feed.items():
+                table.add_row(liquidity, feed, *_of_market(row))
+        console.print(table)
     if not result["bars"]:
         return
     table = Table("bar", "must reach", "figure", "reached", title="Bars")
@@ -196,6 +226,13 @@ def show(result: dict[str, Any], console: Console) -> None:
         reached = {True: "yes", False: "NO", None: "-"}[bar["reached"]]
         table.add_row(bar["bar"], bar["must"], figure, reached)
     console.print(table)
+
+
+def _of_market(row: dict[str, Any]) -> list[str]:
+    low, high = row["false_alarms_per_week_interval"]
+    shares = (f"{row[key]:.3f}" for key in ("recall", "damage_to_come"))
+    weekly = f"{row['false_alarms_per_week']:.2f} [{low:.2f}, {high:.2f}]"
+    return [weekly, *shares, str(row["cascades"])]
 
 
 def _cells(name: str, row: dict[str, Any], paired: dict[str, Any] | None) -> list[str]:

@@ -1,23 +1,28 @@
 """Every number the detectors use, with where it comes from; versioned by content."""
 
+import math
 from functools import lru_cache
 from typing import Annotated
 
 import msgspec
 
 from schemas.identity import natural_id
-from schemas.words import SECOND, FeedClass, MarketScore
+from schemas.words import SECOND, FeedClass, MarketScore, Throttle
 from streams.core.detectors.prior import PriorParams
 
-#: detection.md 8.1: start thresholds from a simulator at about one false alarm a week
-#: and asset. They are defaults, not truth: findings say so until they are calibrated.
-DEFAULT_CASCADE: dict[str, dict[str, float]] = {
-    "BTC": {"full": 5.6, "mixed": 5.3, "throttled": 4.1},
-    "ETH": {"full": 5.4, "mixed": 5.1, "throttled": 4.1},
-    "*": {"full": 4.6, "mixed": 4.5, "throttled": 4.0},
+#: Thresholds by liquidity: at so many usual forced orders a day of a position side, between them
+#: by the logarithm. Chosen for one false alarm a week and asset on simulated markets with redrawn
+#: numbers (METHOD.md, "Thresholds elsewhere"). A throttled feed that shows each second's latest
+#: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow.
+USUAL_ORDERS = (100.0, 300.0, 900.0, 2_700.0)
+DEFAULT_BY_RATE: dict[str, tuple[float, float, float, float]] = {
+    "full": (3.0, 4.15, 5.05, 6.2),
+    "mixed": (3.0, 4.15, 4.75, 5.35),
+    "throttled": (3.1, 4.0, 4.35, 4.45),
+    "latest": (3.1, 4.0, 4.65, 5.0),
+    "batched": (3.45, 4.05, 4.2, 4.25),
+    "flow": (4.5, 6.9, 8.4, 8.8),
 }
-#: Of Z30+flow: one false alarm a week and asset on simulator seeds 151-154, all feeds latest.
-DEFAULT_FLOW: dict[str, float] = {"BTC": 7.6, "ETH": 7.7, "*": 7.3}
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
 #: METHOD.md, "Market-wide": full and mixed from simulated markets of three assets, throttled from
@@ -76,8 +81,11 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: reaches 27 of those 40 times within three minutes.
     young_nats: float = 3.3
     young_hold_s: int = 180
-    cascade: dict[str, dict[str, float]] = msgspec.field(
-        default_factory=lambda: {k: dict(v) for k, v in DEFAULT_CASCADE.items()}
+    #: Thresholds of an asset by class of feed, "*" those of all others; who has none is judged by
+    #: `by_rate`.
+    cascade: dict[str, dict[str, float]] = {}
+    by_rate: dict[str, tuple[float, float, float, float]] = msgspec.field(
+        default_factory=lambda: dict(DEFAULT_BY_RATE)
     )
     #: Watch tier lies this far below (detection.md 4.3: 7 a week against 1 a week).
     watch_below: float = 0.65
@@ -96,16 +104,13 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return self.thresholds_are_default
         return feed_class not in self.calibrated.get(asset, self.calibrated.get("*", ()))
 
-    def threshold(self, asset: str, feed_class: FeedClass) -> float:
-        """Return the cascade threshold in nats for an asset on a class of feed."""
-        return self.cascade.get(asset, self.cascade["*"])[feed_class]
-
 
 class FlowParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Z30+flow, for feeds that show the latest order only: seconds, and thresholds in nats.
 
     Used where every venue of an asset is such, and never beside calibrated thresholds of
-    Z30 while its own are defaults. An empty `cascade` switches it off.
+    Z30 while its own are defaults. Without a `cascade` `OnsetParams.by_rate` decides; an
+    empty one switches it off.
     """
 
     weight: float = 2.0
@@ -114,7 +119,7 @@ class FlowParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_history_s: int = 3_600
     #: Without a bar for longer there is no tape.
     stale_s: int = 60
-    cascade: dict[str, float] = msgspec.field(default_factory=lambda: dict(DEFAULT_FLOW))
+    cascade: dict[str, float] | None = None
     thresholds_are_default: bool = True
 
 
@@ -196,6 +201,23 @@ class MarketParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+class SelfCalibrationParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Thresholds that the engine moves by itself: off without a `budget`, alarms a week and asset.
+
+    True alarms count, as nobody labels them. `blocks` of `block_s` seconds are remembered; the
+    threshold it began with weighs as much as `weight_blocks` of them. It moves by `step` nats at
+    most a block, and by `reach` in all.
+    """
+
+    budget: Annotated[float, msgspec.Meta(ge=0, le=50)] = 0.0
+    block_s: Annotated[int, msgspec.Meta(ge=3_600)] = 86_400
+    blocks: Annotated[int, msgspec.Meta(ge=1, le=400)] = 90
+    least_blocks: Annotated[int, msgspec.Meta(ge=1)] = 14
+    weight_blocks: Annotated[float, msgspec.Meta(ge=0)] = 10.0
+    step: Annotated[float, msgspec.Meta(ge=0)] = 0.1
+    reach: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+
+
 class TotalsParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What throttled feeds hide: from simulated complete tapes, `tests/bench/totals.py`.
 
@@ -254,6 +276,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow: FlowParams = FlowParams()
     volatility: VolatilityParams = VolatilityParams()
     prior: PriorParams = PriorParams()
+    self_calibration: SelfCalibrationParams = SelfCalibrationParams()
     episode: EpisodeParams = EpisodeParams()
     reignition: ReignitionParams = ReignitionParams()
     market: MarketParams = MarketParams()
@@ -261,10 +284,38 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     whale: WhaleParams = WhaleParams()
     totals: TotalsParams = TotalsParams()
 
-    def flow_threshold(self, asset: str) -> float | None:
+    def thresholds(self, asset: str, usual_orders: float) -> dict[str, float]:
+        """Return an asset's cascade thresholds in nats by class of feed, and kind of throttle.
+
+        `usual_orders`: those forced on one position side on a usual day.
+        """
+        rows = self.onset.cascade
+        if given := rows.get(asset, rows.get("*")):
+            return given
+        return {name: by_rate(row, usual_orders) for name, row in self.onset.by_rate.items()}
+
+    def threshold(
+        self, asset: str, usual_orders: float, feed_class: FeedClass,
+        throttle: Throttle | None = None,
+    ) -> float:  # fmt: skip
+        """Return the cascade threshold in nats for an asset on a class of feed.
+
+        `throttle`: what a throttled one is where that has a threshold of its own.
+        """
+        rows = self.onset.cascade
+        given = rows.get(asset, rows.get("*"))
+        names = given or self.onset.by_rate
+        name = throttle if throttle is not None and throttle in names else feed_class
+        return given[name] if given else by_rate(self.onset.by_rate[name], usual_orders)
+
+    def flow_threshold(self, asset: str, usual_orders: float) -> float | None:
         """Return the threshold of Z30+flow in nats, None where it is not to be used."""
         calibrated = self.onset.thresholds_are_default or not self.flow.thresholds_are_default
-        return self.flow.cascade.get(asset, self.flow.cascade.get("*")) if calibrated else None
+        if not calibrated:
+            return None
+        if (rows := self.flow.cascade) is not None:
+            return rows.get(asset, rows.get("*"))
+        return by_rate(self.onset.by_rate["flow"], usual_orders)
 
     def counts_volatility(self, threshold_is_default: bool) -> bool:
         """Return whether volatility goes with a threshold: a calibrated one is not shifted."""
@@ -283,6 +334,18 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def version(self) -> str:
         """Identity of this set of numbers, 20 hex characters."""
         return _version(msgspec.json.encode(self))
+
+
+def by_rate(thresholds: tuple[float, ...], usual_orders: float) -> float:
+    """Return the threshold at so many usual orders a day, between those of USUAL_ORDERS."""
+    if usual_orders <= USUAL_ORDERS[0]:
+        return thresholds[0]
+    for n in range(1, len(USUAL_ORDERS)):
+        if usual_orders <= USUAL_ORDERS[n]:
+            below, above = USUAL_ORDERS[n - 1], USUAL_ORDERS[n]
+            share = math.log(usual_orders / below) / math.log(above / below)
+            return thresholds[n - 1] + share * (thresholds[n] - thresholds[n - 1])
+    return thresholds[-1]
 
 
 @lru_cache(maxsize=64)

@@ -21,6 +21,7 @@ from schemas.findings import (
     MarketFinding,
     SideScore,
     StressFinding,
+    ThresholdFinding,
     WhaleFinding,
 )
 from schemas.market import Trade
@@ -103,7 +104,7 @@ def routed(findings: Iterable[msgspec.Struct]) -> Iterator[Output]:
             )
         elif isinstance(finding, WhaleFinding):
             yield "whale_selling", finding
-        elif isinstance(finding, SideScore):
+        elif isinstance(finding, SideScore | ThresholdFinding):
             yield "scores", finding
             continue
         alert = alert_of(finding)

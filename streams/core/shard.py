@@ -8,6 +8,7 @@ from schemas.findings import (
     FeedFinding,
     SideScore,
     StressFinding,
+    ThresholdFinding,
     WhaleFinding,
 )
 from schemas.words import PositionSide
@@ -18,6 +19,7 @@ from streams.core.detectors import (
     interest,
     log_rate,
     recent,
+    self_calibration,
     taker,
     volatility,
     watermark,
@@ -30,7 +32,10 @@ from streams.core.roster import Roster
 #: Every shard hears these; a second closes when all of them have passed it.
 INPUTS = ("liquidations", "bars", "whale_transfers")
 
-Finding = CascadeFinding | StressFinding | WhaleFinding | AssetPulse | FeedFinding | SideScore
+Finding = (
+    CascadeFinding | StressFinding | WhaleFinding | AssetPulse | FeedFinding | SideScore
+    | ThresholdFinding
+)  # fmt: skip
 
 
 class SideState(msgspec.Struct):
@@ -61,6 +66,8 @@ class AssetState(msgspec.Struct):
     #: Open interest as told last.
     readings: dict[str, interest.Reading] = {}
     whales: inflows.Inflows = msgspec.field(default_factory=inflows.Inflows)
+    #: Of no use unless thresholds move by themselves.
+    blocks: self_calibration.Blocks = msgspec.field(default_factory=self_calibration.Blocks)
     onsets: list[int] = []
     #: The last finding of each episode that ended lately.
     closed: list[CascadeFinding] = []

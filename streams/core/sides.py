@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.findings import AssetPulse, CascadeFinding, SideScore
+from schemas.findings import AssetPulse, CascadeFinding, SideScore, ThresholdFinding
+from schemas.identity import natural_id
 from schemas.words import SECOND, FeedClass, PositionSide, grid_usd
 from streams.core.detectors import (
     beyond_orders,
@@ -20,6 +21,7 @@ from streams.core.detectors import (
     lead,
     log_rate,
     recent,
+    self_calibration,
     venue_rates,
 )
 from streams.core.detectors import episode as episodes
@@ -64,7 +66,7 @@ def judge(at: AssetSecond) -> list[Finding]:
     if not cell.orders and not darkness.covers(at.shard.inputs, "liquidations", at.second):
         # Nobody watched: neither calm nor the end of an episode can be told from that.
         return []
-    findings: list[Finding] = []
+    findings: list[Finding] = _recalibrated(at)
     loudest: Excess | None = None
     for side in sorted(set(cell.orders) | {s for s, v in state.sides.items() if v.episode}):
         side_state = state.sides.setdefault(side, SideState())
@@ -76,6 +78,7 @@ def judge(at: AssetSecond) -> list[Finding]:
             findings.append(_score(at, side, side_state, now, feed_class))
         if side_state.rate.age < at.params.onset.min_history_s:
             continue
+        _note_excess(at, side_state, now, feed_class)
         excess = Excess(now.score - now.threshold, side, feed_class)
         if loudest is None or excess.nats > loudest.nats:
             loudest = excess
@@ -103,7 +106,7 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
     now = Second(
         second=second,
         score=score,
-        threshold=params.onset.threshold(at.asset, feed_class),
+        threshold=_threshold(at, state, feed_class),
         orders=sum(n for v in shown.values() for n, _ in v.entries),
         usd=sum(usd or 0.0 for v in shown.values() for _, usd in v.entries),
         high=at.fills[0],
@@ -111,8 +114,52 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
     )
     beyond_orders.add_flow(params, at.asset, side, at.state.tape, state.rate, now)
     beyond_orders.less_volatility(params, at.asset, at.state.price, feed_class, now)
+    now.threshold += at.state.blocks.moved.get(feed_class, 0.0)
     beyond_orders.of_young(params, state.rate, now)
     return now, feed_class
+
+
+def _threshold(at: AssetSecond, state: SideState, feed_class: FeedClass) -> float:
+    throttle, usual_orders = log_rate.throttle(state.rate), state.rate.usual_orders
+    return at.params.threshold(at.asset, usual_orders, feed_class, throttle)
+
+
+def _recalibrated(at: AssetSecond) -> list[Finding]:
+    """Move a threshold by itself where a day is over, everybody watches and nothing is called."""
+    params, second, inputs = at.params.self_calibration, at.second, at.shard.inputs
+    if not params.budget or at.state.active or darkness.silent_feeds(inputs, second, second):
+        return []
+    covered = inputs["liquidations"].covered(second)
+    move = self_calibration.close(params, at.state.blocks, second, covered)
+    if move is None:
+        return []
+    busiest = max((side.rate.usual_orders for side in at.state.sides.values()), default=0.0)
+    usual = at.params.threshold(at.asset, busiest, move.feed_class)
+    version = at.params.version
+    return [
+        ThresholdFinding(
+            finding_id=natural_id("threshold", at.asset, move.feed_class, second, version),
+            asset=at.asset,
+            feed_class=move.feed_class,
+            threshold_before=usual + move.before,
+            threshold=usual + move.after,
+            blocks=move.blocks,
+            budget_per_week=params.budget,
+            ts_event=second * SECOND,
+            ts_detect=at.params.ts_judged(second),
+            params_version=version,
+        )
+    ]
+
+
+def _note_excess(at: AssetSecond, state: SideState, now: Second, feed_class: FeedClass) -> None:
+    """Remember by how much the score was above the threshold of Params; not of a young baseline."""
+    params, blocks = at.params.self_calibration, at.state.blocks
+    if not params.budget or now.score_name == "Z60" or state.rate.age < params.block_s:
+        return
+    covered = at.shard.inputs["liquidations"].covered(at.second)
+    excess = now.score - now.threshold + blocks.moved.get(feed_class, 0.0)
+    self_calibration.note(params, blocks, (at.second, covered), feed_class, excess)
 
 
 def _followed(

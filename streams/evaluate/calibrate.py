@@ -10,10 +10,12 @@ from streams.evaluate.events import (
     REARM_S,
     WEEKLY,
     Floats32,
+    High,
     Truth,
     Watch,
-    alarms,
+    alarms_of_high,
     false_alarms,
+    high,
 )
 
 #: Candidates inside the bracket that the interval is read from.
@@ -38,18 +40,19 @@ def threshold(
     seed: int = 1,
 ) -> Threshold:
     """Return `lowest` with its interval, a bootstrap over weeks."""
-    value = lowest(series, budget, rearm_below, rearm_s, watch)
-    low, high = _bracket(series, watch)
+    first, last = _bracket(series, watch)
+    cut = _cut(series, first - rearm_below)
+    value = _lowest(cut, (first, last), budget, rearm_below, rearm_s, watch)
     spread = 0.12 * max(1.0, abs(value))
-    grid = np.linspace(max(low, value - spread), min(high, value + spread), _GRID)
-    counts = np.stack([_counts(series, float(h), rearm_below, rearm_s, watch) for h in grid])
+    grid = np.linspace(max(first, value - spread), min(last, value + spread), _GRID)
+    counts = np.stack([_counts(cut, float(h), rearm_below, rearm_s, watch) for h in grid])
     picks = np.random.default_rng(seed).integers(0, counts.shape[1], (500, counts.shape[1]))
     drawn = np.array([grid[_first_within(counts[:, p].mean(axis=1), budget)] for p in picks])
     return Threshold(
         value,
         min(value, float(np.quantile(drawn, 0.025))),
         max(value, float(np.quantile(drawn, 0.975))),
-        float(_counts(series, value, rearm_below, rearm_s, watch).mean()),
+        float(_counts(cut, value, rearm_below, rearm_s, watch).mean()),
     )
 
 
@@ -65,6 +68,23 @@ def lowest(
     By bisection on realised false alarms.
     """
     first, last = _bracket(series, watch)
+    cut = _cut(series, first - rearm_below)
+    return _lowest(cut, (first, last), budget, rearm_below, rearm_s, watch)
+
+
+Cut = Sequence[tuple[Truth, High]]
+
+
+def _cut(series: Sequence[tuple[Truth, Floats32]], floor: float) -> Cut:
+    # A little lower, for what rounding takes.
+    return [(truth, high(score, floor - 1e-3)) for truth, score in series]
+
+
+def _lowest(
+    series: Cut, bracket: tuple[float, float], budget: float, rearm_below: float, rearm_s: int,
+    watch: Watch,
+) -> float:  # fmt: skip
+    first, last = bracket
     for _ in range(16):
         middle = (first + last) / 2
         within = _counts(series, middle, rearm_below, rearm_s, watch).mean() <= budget
@@ -73,7 +93,7 @@ def lowest(
 
 
 def _counts(
-    series: Sequence[tuple[Truth, Floats32]],
+    series: Cut,
     at: float,
     rearm_below: float,
     rearm_s: int,
@@ -85,10 +105,10 @@ def _counts(
 
 
 def _weekly(
-    truth: Truth, score: Floats32, at: float, rearm_below: float, rearm_s: int, watch: Watch
+    truth: Truth, score: High, at: float, rearm_below: float, rearm_s: int, watch: Watch
 ) -> npt.NDArray[np.float64]:
-    weeks = (len(score) - watch.skip) // watch.block
-    false = false_alarms(truth, alarms(score, at, rearm_below, rearm_s), watch)
+    weeks = (score.seconds - watch.skip) // watch.block
+    false = false_alarms(truth, alarms_of_high(score, at, rearm_below, rearm_s), watch)
     week = (false - watch.skip) // watch.block
     return np.bincount(week[week < weeks], minlength=weeks).astype(np.float64)
 

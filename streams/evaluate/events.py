@@ -106,6 +106,53 @@ def alarms(score: Floats32, at: float, rearm_below: float, rearm_s: int) -> Ints
     return seconds[:n]
 
 
+class High(NamedTuple):
+    """Of a series the seconds, rising, in which it was at `floor` or above, and its values there.
+
+    All that matters to alarms at thresholds from `floor` + `rearm_below` on.
+    """
+
+    at: Ints
+    score: Floats32
+    floor: float
+    seconds: int
+
+
+def high(score: Floats32, floor: float) -> High:
+    """Return a series without its calm: alarms at many thresholds cost a tenth then."""
+    at = np.flatnonzero(score >= floor)
+    return High(at, score[at], floor, len(score))
+
+
+def alarms_of_high(series: High, at: float, rearm_below: float, rearm_s: int) -> Ints:
+    """Return `alarms` of the series that `series` was taken from."""
+    if at - rearm_below < series.floor:
+        raise ValueError("the series was cut above where alarms are armed again")
+    return _alarms_of_high(series.at, series.score, at, at - rearm_below, rearm_s)
+
+
+@nb.njit(cache=True, nogil=True)
+def _alarms_of_high(second: Ints, score: Floats32, at: float, low: float, rearm_s: int) -> Ints:
+    seconds = np.empty(len(score), np.int64)
+    n, calm, armed, before, rearm_s = 0, 0, True, -1, max(rearm_s, 1)
+    for i in range(len(score)):
+        if not armed:
+            calm += second[i] - before - 1
+            armed = calm >= rearm_s
+        before = second[i]
+        if armed:
+            if score[i] >= at:
+                seconds[n] = second[i]
+                n += 1
+                armed, calm = False, 0
+        elif score[i] < low:
+            calm += 1
+            armed = calm >= rearm_s
+        else:
+            calm = 0
+    return seconds[:n].copy()
+
+
 def false_alarms(truth: Truth, at: Ints, watch: Watch = WEEKLY) -> Ints:
     """Return the alarms that belong to no cascade and no grey episode."""
     at = at[at >= watch.skip]

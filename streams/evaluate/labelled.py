@@ -226,7 +226,10 @@ def _examples(
     for what, i in drawn.picks(weeks).items():
         n, (t0, t95, _) = cascades[i]
         feed, asset = recorded.feed(recording, keys[n]), keys[n][0]
-        threshold = params.onset.threshold(asset, recorded.feed_class(recording, asset))
+        threshold = params.threshold(
+            asset, recorded.usual_orders(len(feed.at), feed.seconds),
+            recorded.feed_class(recording, asset), recorded.throttle(recording, asset),
+        )  # fmt: skip
         series = drawn.Series(recorded.price(recording, asset), feed, z30(feed), threshold, ours[n])
         name = {"what": what, "asset": " ".join(keys[n]), "left": float(weeks.left[i])}
         examples.append(name | drawn.window(series, truths[n], t0, t95))

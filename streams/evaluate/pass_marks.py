@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Result = Mapping[str, Any]
+#: False alarms a week and asset at most, on markets with other numbers.
+TRANSFER = 1.3
 #: Damage still to come at least, by what is silent.
 OUTAGES = {"45% silent": 0.70, "55% silent": 0.60}
 
@@ -31,6 +33,21 @@ def outages(result: Result) -> list[dict[str, Any]]:
             _most(f"false alarms a week less those of the whole feed, {name}", 0.1,
                   row["false_alarms_per_week"] - whole),
         ]  # fmt: skip
+    return marks
+
+
+def transfer(result: Result) -> list[dict[str, Any]]:
+    """Return the bars of thresholds on redrawn markets, by class of liquidity; the worst feed's."""
+    marks = []
+    for source, by_class in result["transfer"].items():
+        for liquidity, by_feed in by_class.items():
+            key = "false_alarms_per_week"
+            name = f"false alarms a week and asset, {source}, {liquidity}"
+            marks.append(_most(name, TRANSFER, by_feed["all"][key]))
+            worst = max((feed for feed in by_feed if feed != "all"), key=lambda f: by_feed[f][key])
+            marks.append(_most(f"{name}, worst feed ({worst})", TRANSFER, by_feed[worst][key]))
+    for source, share in result["within"].items():
+        marks.append(_least(f"markets with at most 1.1 of them, {source}", 0.9, share))
     return marks
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from schemas.bars import Bar
 from schemas.market import Liquidation, Trade
-from schemas.words import SECOND, Coverage, FeedClass
+from schemas.words import SECOND, Coverage, FeedClass, Throttle
 from streams.evaluate.events import Floats32, Ints
 from streams.evaluate.scores import Floats, Shown, shown
 
@@ -132,7 +132,7 @@ def feed(recording: Recording, key: Key, cuts: Cuts = UNCUT) -> Shown:
     at = uncut(cuts, at)
     length -= int(cuts.lost.sum())
     coverage = tuple(recording.coverage[v] for v in venues)
-    return shown(at.astype(np.int32), number, usd, coverage, length)
+    return shown(at.astype(np.int32), number, usd, coverage, length, np.repeat(times > 1, times))
 
 
 def feed_class(recording: Recording, asset: str) -> FeedClass:
@@ -144,6 +144,26 @@ def feed_class(recording: Recording, asset: str) -> FeedClass:
     if all(complete):
         return "full"
     return "mixed" if any(complete) else "throttled"
+
+
+#: A usual day's orders, of which bursts are cut, to a mean one's (simulator seed 171).
+MEAN_TO_USUAL = 0.25
+
+
+def usual_orders(orders: int, seconds: int) -> float:
+    """Return about what `RateState.usual_orders` comes to where so many were told."""
+    return MEAN_TO_USUAL * orders / max(seconds / 86_400, 1.0)
+
+
+def throttle(recording: Recording, asset: str) -> Throttle | None:
+    """Return what kind of throttled feed an asset has, as `log_rate.throttle` does, or None."""
+    if feed_class(recording, asset) != "throttled":
+        return None
+    of_asset = [orders_of for (a, _), orders_of in recording.orders.items() if a == asset]
+    if any(max(orders_of.orders) > 1 for orders_of in of_asset):
+        return "batched"
+    rules = {recording.coverage[v] for orders_of in of_asset for v in orders_of.venue}
+    return "latest" if rules == {"latest_per_second"} else None
 
 
 def taker(recording: Recording, asset: str) -> Floats32:

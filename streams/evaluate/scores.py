@@ -25,12 +25,14 @@ Either = npt.NDArray[np.floating]
 DAY = 86_400
 #: How much the taker term of `z30_flow` counts; chosen on development seeds alone.
 FLOW_WEIGHT = 2.0
+_NONE: Flags = np.zeros(0, np.bool_)
 
 
 class Shown(NamedTuple):
     """What the feeds showed: by order, the second, venue index and USD; and the length T.
 
-    Sorted by second, venue, USD, so that no arrival order can matter.
+    Sorted by second, venue, USD, so that no arrival order can matter. `batched`: orders of rows
+    that stand for several, which were collected since the venue's row before; empty: none.
     """
 
     at: Ints
@@ -39,13 +41,18 @@ class Shown(NamedTuple):
     throttled: Flags
     latest: Flags
     seconds: int
+    batched: Flags = _NONE
 
 
 class Halves(NamedTuple):
-    """The two log-rates that Z averages, (T,) nats, float32 unless asked otherwise."""
+    """The two log-rates that Z averages, (T,) nats, float32 unless asked otherwise.
+
+    `usual`: what they were compared with, orders a second.
+    """
 
     orders: Either
     usd: Either
+    usual: Either
 
 
 def shown(
@@ -54,12 +61,14 @@ def shown(
     usd: Floats,
     coverage: tuple[Coverage, ...],
     seconds: int,
+    batched: Flags = _NONE,
 ) -> Shown:
     """Return orders in the form and order the scores take."""
     order = np.lexsort((usd, venue, at))
     throttled = np.array([c in THROTTLED for c in coverage])
     latest = np.array([c == "latest_per_second" for c in coverage])
-    return Shown(at[order], venue[order], usd[order], throttled, latest, seconds)
+    rows = batched[order] if batched.any() else _NONE
+    return Shown(at[order], venue[order], usd[order], throttled, latest, seconds, rows)
 
 
 def halves(
@@ -71,12 +80,12 @@ def halves(
     kind: type[np.floating] = np.float32,
 ) -> Halves:
     """Return the corrected log-rates of orders and of USD winsorised at `winsor` mean orders."""
-    orders, usd = np.empty(feed.seconds, kind), np.empty(feed.seconds, kind)
+    orders, usd, usual = (np.empty(feed.seconds, kind) for _ in range(3))
     _halves(
-        feed.at, feed.venue, feed.usd, feed.throttled, float(tau_orders), float(tau_usd),
-        winsor, float(baseline_s), orders, usd,
+        feed.at, feed.venue, feed.usd, feed.throttled, feed.batched, float(tau_orders),
+        float(tau_usd), winsor, float(baseline_s), orders, usd, usual,
     )  # fmt: skip
-    return Halves(orders, usd)
+    return Halves(orders, usd, usual)
 
 
 def z30(feed: Shown) -> Floats32:
@@ -97,9 +106,12 @@ def k_of(b: float, tau: float) -> float:
 
 @nb.njit(cache=True, nogil=True)
 def _halves(
-    at: Ints, venue: Bytes, usd: Floats, throttled: Flags, tau_n: float, tau_w: float,
-    winsor: float, baseline: float, out_n: Either, out_w: Either,
+    at: Ints, venue: Bytes, usd: Floats, throttled: Flags, batched: Flags, tau_n: float,
+    tau_w: float, winsor: float, baseline: float, out_n: Either, out_w: Either,
+    out_usual: Either,
 ) -> None:  # fmt: skip
+    # The second of a venue's row before; -1: there was none.
+    before = np.full(len(throttled), -1)
     # Rows by venue: orders, their active share; USD, its active share; the same at 60 s.
     rate = np.zeros((len(throttled), 7))
     fade_n, fade_w, fade = 1 - 1 / tau_n, 1 - 1 / tau_w, 1 - 1 / 60
@@ -111,14 +123,20 @@ def _halves(
         cap = winsor * mean
         while i < len(at) and at[i] == t:
             v = venue[i]
-            total, count = 0.0, 0
+            total, count, many = 0.0, 0, False
             while i < len(at) and at[i] == t and venue[i] == v:
                 each = min(usd[i], cap) if cap > 0 else usd[i]
                 total += each
                 count += 1
                 seen += 1
                 mean += (each - mean) / min(seen, 5000)
+                many = many or (len(batched) > 0 and batched[i])
                 i += 1
+            idle, before[v] = (t - before[v] if before[v] >= 0 else 0), t
+            if many and throttled[v]:
+                over = max(idle, 1) if idle else count
+                _spread(rate, v, count, total, over, tau_n, tau_w)
+                continue
             rate[v, 0] += count / tau_n
             rate[v, 1] += 1 / tau_n
             rate[v, 2] += total / tau_w
@@ -140,9 +158,28 @@ def _halves(
         stay = t / age if age < baseline else np.exp(-1 / baseline)
         mu_n = mu_n * stay + min(n60, 8 * mu_n + 4 / 60) * (1 - stay)
         mu_w = mu_w * stay + min(w60, 8 * mu_w + 4 * mean / 60) * (1 - stay)
+        out_usual[t] = mu_n
         out_n[t] = np.log((n + floor) / (mu_n + floor))
         low = mean / tau_w
         out_w[t] = np.log((w + low) / (mu_w + low)) if low > 0 else 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _spread(
+    rate: Floats, v: int, count: int, total: float, over: int, tau_n: float, tau_w: float
+) -> None:
+    """Add a row of `count` orders that came evenly over the last `over` seconds."""
+    active = min(count, over)
+    gain_n = (1 - (1 - 1 / tau_n) ** over) / over
+    gain_w = (1 - (1 - 1 / tau_w) ** over) / over
+    gain = (1 - (1 - 1 / 60) ** over) / over
+    rate[v, 0] += count * gain_n
+    rate[v, 1] += active * gain_n
+    rate[v, 2] += total * gain_w
+    rate[v, 3] += active * gain_w
+    rate[v, 4] += count * gain
+    rate[v, 5] += total * gain
+    rate[v, 6] += active * gain
 
 
 def z30_flow(feed: Shown, taker_usd: Floats32, weight: float = FLOW_WEIGHT) -> Floats32:

@@ -19,6 +19,7 @@ from schemas.findings import (
     FeedFinding,
     MarketFinding,
     StressFinding,
+    ThresholdFinding,
     WhaleFinding,
 )
 from schemas.market import Trade
@@ -90,7 +91,9 @@ def test_any_record_is_read_back_or_comes_shortened_beside_a_dead_letter(kind, d
 
 @settings(max_examples=50, deadline=None, suppress_health_check=SLOW)
 @given(
-    st.sampled_from([CascadeFinding, MarketFinding, StressFinding, WhaleFinding, FeedFinding]),
+    st.sampled_from(
+        [CascadeFinding, MarketFinding, StressFinding, ThresholdFinding, WhaleFinding, FeedFinding]
+    ),
     st.data(),
 )
 def test_the_alert_of_any_finding_arrives(kind, data) -> None:
@@ -99,7 +102,9 @@ def test_the_alert_of_any_finding_arrives(kind, data) -> None:
         assert sent("alerts", alert) == [("alerts", alert)]
 
 
-@pytest.mark.parametrize("kind", [CascadeFinding, MarketFinding, StressFinding, WhaleFinding])
+@pytest.mark.parametrize(
+    "kind", [CascadeFinding, MarketFinding, StressFinding, ThresholdFinding, WhaleFinding]
+)
 @settings(max_examples=25, deadline=None, suppress_health_check=SLOW)
 @given(data=st.data())
 def test_no_finding_is_left_out_because_of_its_numbers(kind, data) -> None:

@@ -67,17 +67,28 @@ def test_a_history_under_a_week_is_refused() -> None:
 
 
 def test_the_shorter_the_history_the_nearer_to_what_is_shipped_and_the_less_is_known() -> None:
-    shipped = Params().onset.threshold("SOL", "full")
     of = [fit(history(days, BURSTS[: days // 3]), [], 1.0, Params()) for days in (7, 29, 43)]
     shares, widths = [], []
     for [one] in (made.assets for made in of):
+        shipped = Params().threshold("SOL", one.usual_orders, "full")
         assert one.before == shipped
         assert one.threshold.low < min(one.threshold.value, one.threshold.high)
-        shares.append((one.threshold.value - shipped) / (one.plain - shipped))
+        middle = (one.threshold.low + one.threshold.high) / 2
+        shares.append((middle - shipped) / (one.plain - shipped))
         widths.append(one.threshold.high - one.threshold.low)
     assert shares == sorted(shares)
-    assert 0.3 < shares[0] < 0.5 < 0.7 < shares[2] < 1
+    assert 0.6 < shares[0] < 0.8 < 0.9 < shares[2] < 1
     assert widths == sorted(widths, reverse=True)
+
+
+def test_a_threshold_lies_above_what_is_likeliest_by_the_less_the_more_is_known() -> None:
+    margins = []
+    for days in (7, 29, 43):
+        [one] = fit(history(days, BURSTS[: days // 3]), [], 1.0, Params()).assets
+        margins.append(one.threshold.value - (one.threshold.low + one.threshold.high) / 2)
+        assert one.threshold.value < one.threshold.high
+    assert margins == sorted(margins, reverse=True)
+    assert 0.05 < margins[2] < margins[0] < 0.2
 
 
 def test_breadth_is_fitted_on_any_assets_but_never_on_one() -> None:
@@ -95,7 +106,12 @@ def test_only_what_was_fitted_stops_being_called_default() -> None:
     assert not onset.is_default("BTC", "full")
     assert onset.is_default("BTC", "throttled")
     assert onset.is_default("SOL", "full")
-    assert onset.cascade["BTC"]["throttled"] == Params().onset.cascade["BTC"]["throttled"]
+    usual = made.assets[0].usual_orders
+    for params in (made.params, Params()):
+        assert (
+            params.threshold("BTC", usual, "throttled")
+            == made.params.onset.cascade["BTC"]["throttled"]
+        )
     assert made.market is not None
     assert not market.is_default("majors", "full")
     assert market.is_default("majors", "throttled")
@@ -140,6 +156,6 @@ def test_the_command_writes_parameters_that_a_run_can_load(tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     [one] = fit(recording, [], 1.0, Params()).assets
     params = load_params(str(out))
-    assert params.onset.threshold("SOL", "full") == round(one.threshold.value, 3)
+    assert params.threshold("SOL", 0.0, "full") == round(one.threshold.value, 3)
     assert not params.onset.thresholds_are_default
     assert params.version != Params().version

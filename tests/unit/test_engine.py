@@ -16,6 +16,8 @@ from streams.core.params import FlowParams, MarketParams, OnsetParams, Params, V
 from streams.core.shard import INPUTS, Finding, Shard
 
 PARAMS = Params(onset=OnsetParams(min_history_s=300))
+#: Of one liquidity, whatever is usual.
+CASCADE = {"*": {"full": 5.6, "mixed": 5.3, "throttled": 4.1}}
 
 
 def alive(second: int) -> FeedStatus:
@@ -183,7 +185,8 @@ def dimmed(events: list[Event]) -> list[Event]:
 def test_volatility_is_taken_off_where_a_venue_is_complete_and_the_finding_says_so() -> None:
     for weight, name, lower in ((0.35, "Z30-vol", 0.19), (0.0, "Z30", 0.0)):
         usual = VolatilityParams(weight=weight, lower=0.19, min_history_min=5)
-        params = msgspec.structs.replace(PARAMS, volatility=usual)
+        onset = msgspec.structs.replace(PARAMS.onset, cascade=CASCADE)
+        params = msgspec.structs.replace(PARAMS, volatility=usual, onset=onset)
         state = pipeline.State()
         findings = [
             record
@@ -193,7 +196,6 @@ def test_volatility_is_taken_off_where_a_venue_is_complete_and_the_finding_says_
         ]
         onsets = {f.asset: f for f in findings if f.phase == "onset"}
         assert (onsets["BTC"].score_name, onsets["BTC"].feed_class) == (name, "mixed")
-        threshold = params.onset.threshold("BTC", "mixed")
-        assert onsets["BTC"].threshold == pytest.approx(threshold - lower)
+        assert onsets["BTC"].threshold == pytest.approx(5.3 - lower)
         # There is no tape of ETH.
         assert {f.score_name for f in findings if f.asset == "ETH"} == {"Z30"}

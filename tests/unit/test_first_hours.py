@@ -77,7 +77,7 @@ def test_ten_times_the_assumed_rate_for_minutes_is_called_in_the_first_hour(firs
     orders = [*at_rate(1, 0, first), *at_rate(TENFOLD, first, first + 420)]
     [onset] = called(orders, first + 480)
     assert (onset.score_name, onset.young) == ("Z60", True)
-    assert onset.log_rate < PARAMS.onset.threshold("BTC", "full") - 1
+    assert onset.log_rate < PARAMS.threshold("BTC", USUAL.orders, "full") - 0.5
     assert onset.ts_detect < (START + first + 420) * SECOND
 
 

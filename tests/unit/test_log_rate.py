@@ -200,3 +200,11 @@ def test_one_venue_told_as_two_gives_the_same_score() -> None:
             log_rate.step(PARAMS, two, second, seven, halves),
         )
         assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+def test_rows_of_many_are_no_feed_of_latest_orders_to_which_flow_is_added() -> None:
+    state = calm("latest_per_second")
+    assert log_rate.only_latest(state)
+    row = {"v": VenueSecond(coverage="latest_per_second", entries=[(7, 35_000.0)])}
+    log_rate.step(PARAMS, state, state.at + 60, 60, row)
+    assert not log_rate.only_latest(state)

@@ -10,9 +10,11 @@ from streams.evaluate.events import (
     Truth,
     Weeks,
     alarms,
+    alarms_of_high,
     difference,
     false_alarms,
     figures,
+    high,
     judge,
 )
 
@@ -44,6 +46,21 @@ def test_an_alarm_is_armed_again_only_after_five_minutes_below() -> None:
     score[1100:2500] = 5
     score[2600] = 6
     assert alarms(score, 5.5, 1.4, 300).tolist() == [100, 1000]
+
+
+@pytest.mark.parametrize("rearm_s", [1, 5, 120])
+def test_a_series_without_its_calm_has_the_same_alarms(rearm_s: int) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        score = np.cumsum(rng.normal(size=5_000) * 0.1).astype(np.float32)
+        at = float(rng.uniform(0.0, 2.0))
+        cut = high(score, at - 1.6)
+        assert (
+            alarms_of_high(cut, at, 1.4, rearm_s).tolist()
+            == alarms(score, at, 1.4, rearm_s).tolist()
+        )
+    with pytest.raises(ValueError, match="armed again"):
+        alarms_of_high(cut, at - 1.0, 1.4, rearm_s)
 
 
 def test_an_alarm_from_five_minutes_before_onset_until_t95_finds_the_cascade() -> None:

@@ -53,6 +53,34 @@ def test_the_batch_z30_is_the_detector_stepped_second_by_second(coverage: tuple[
     assert batch.max() > 3
 
 
+def test_rows_of_many_orders_count_over_the_time_they_were_collected_in() -> None:
+    """The batch form and the detector take a recorder's rows alike."""
+    rng = np.random.default_rng(3)
+    at = np.sort(rng.choice(20_000, 400, replace=False))
+    at = np.concatenate([at, np.arange(10_000, 10_100, 4)])
+    number = rng.integers(1, 9, len(at))
+    worth = np.exp(8 + rng.normal(size=len(at)))
+    columns = (np.repeat(column, number) for column in (at, np.zeros_like(at), worth))
+    second, venue, usd = columns
+    feed = scores.shown(
+        second.astype(np.int32), venue.astype(np.int8), usd, ("latest_per_second",), 20_000,
+        np.repeat(number > 1, number),
+    )  # fmt: skip
+    rows: dict[int, list[tuple[int, float | None]]] = {}
+    for n, t in enumerate(at.tolist()):
+        rows.setdefault(t, []).append((int(number[n]), float(worth[n] * number[n])))
+    state, series = log_rate.RateState(), []
+    for t in range(20_000):
+        entries = {"a": venue_rates.VenueSecond("latest_per_second", rows[t])} if t in rows else {}
+        series.append(log_rate.step(OnsetParams(), state, t, 1, entries))
+    both = scores.halves(feed, 30, 10, kind=np.float64)
+    batch = (both.orders + both.usd) / 2
+    first = int(feed.at[0])
+    assert np.abs(batch - np.array(series))[first:].max() < 1e-9
+    unspread = scores.halves(feed._replace(batched=feed.batched[:0]), 30, 10, kind=np.float64)
+    assert np.abs((unspread.orders + unspread.usd) / 2 - batch)[first:].max() > 0.3
+
+
 def test_taker_selling_counts_only_where_every_venue_shows_the_latest_order() -> None:
     sold = np.zeros(20_000, np.float32)
     sold[10_000:10_120] = -5e5

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from streams.core.params import MINUTES_NEAR, Params, ParamsError
+from streams.core.params import (
+    MINUTES_NEAR,
+    USUAL_ORDERS,
+    FlowParams,
+    OnsetParams,
+    Params,
+    ParamsError,
+)
 from streams.process.params_file import load_params
 
 
@@ -26,3 +33,33 @@ def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
     assert params.episode.reference_min == MINUTES_NEAR
     assert params.whale == Params().whale
     assert params.version != Params().version
+
+
+def test_a_threshold_rises_with_what_is_usual_and_never_leaves_its_ends() -> None:
+    params = Params()
+    for feed_class in ("full", "mixed", "throttled"):
+        row = params.onset.by_rate[feed_class]
+        at = [params.threshold("BTC", 10.0**n, feed_class) for n in range(6)]
+        assert at == sorted(at)
+        assert (at[0], at[-1]) == (row[0], row[-1])
+        for usual, threshold in zip(USUAL_ORDERS, row, strict=True):
+            assert params.threshold("PEPE", usual, feed_class) == pytest.approx(threshold)
+
+
+def test_an_asset_with_thresholds_of_its_own_keeps_them_whatever_is_usual() -> None:
+    row = {"full": 5.0, "mixed": 4.0, "throttled": 3.0}
+    params = Params(onset=OnsetParams(cascade={"BTC": row}))
+    for usual in (1.0, 1e5):
+        assert params.threshold("BTC", usual, "full") == 5.0
+        assert params.threshold("BTC", usual, "throttled", "batched") == 3.0
+    assert params.threshold("ETH", 1.0, "full") == params.onset.by_rate["full"][0]
+
+
+def test_a_throttled_feed_of_latest_orders_or_of_rows_has_thresholds_of_its_own() -> None:
+    params, rows = Params(), Params().onset.by_rate
+    assert params.threshold("ETH", 1.0, "throttled", "batched") == rows["batched"][0]
+    assert params.threshold("ETH", 1.0, "throttled", "latest") == rows["latest"][0]
+    assert params.threshold("ETH", 1.0, "throttled") == rows["throttled"][0]
+    assert params.flow_threshold("ETH", 1.0) == rows["flow"][0]
+    off = Params(flow=FlowParams(cascade={}))
+    assert off.flow_threshold("ETH", 1.0) is None

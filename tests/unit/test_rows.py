@@ -14,6 +14,7 @@ from schemas.findings import (
     MarketFinding,
     SideScore,
     StressFinding,
+    ThresholdFinding,
     WhaleFinding,
 )
 from schemas.market import Liquidation, OpenInterest, Trade
@@ -86,6 +87,10 @@ SAMPLES: list[tuple[str, msgspec.Struct]] = [
     ("scores", SideScore(
         asset="BTC", position_side="long", ts_event=T, ts_detect=T, log_rate=3.5, threshold=4.3,
         threshold_is_default=True, score_name="Z30", feed_class="full", coverage="full",
+    )),
+    ("thresholds", ThresholdFinding(
+        finding_id="f5", asset="BTC", feed_class="full", threshold_before=5.6, threshold=5.5,
+        blocks=14, budget_per_week=1.0, ts_event=T, ts_detect=T, params_version="v1",
     )),
     ("alerts", Alert(
         alert_id="a1", dedup_key="e1", kind="cascade", tier="cascade", severity="critical",

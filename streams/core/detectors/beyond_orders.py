@@ -28,7 +28,7 @@ def add_flow(
     params: Params, asset: str, side: PositionSide, tape: TakerState, rate: RateState, now: Second
 ) -> None:
     """Add what takers did to a closed second's score where orders only say that there was one."""
-    threshold = params.flow_threshold(asset)
+    threshold = params.flow_threshold(asset, rate.usual_orders)
     if threshold is None or not log_rate.only_latest(rate):
         return
     more = taker.added(params.flow, tape, now.second, side, rate.active)

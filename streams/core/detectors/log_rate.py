@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.words import THROTTLED, Coverage, FeedClass, least_complete
-from streams.core.detectors.prior import Prior, shrunk
+from schemas.words import THROTTLED, Coverage, FeedClass, Throttle, least_complete
+from streams.core.detectors.prior import DAY, Prior, shrunk
 from streams.core.detectors.venue_rates import (
     VenueRate,
     VenueSecond,
@@ -63,6 +63,7 @@ class RateState(msgspec.Struct):
     `venues` are streams by name, as `stream_of` gives it, `usual` the baselines of venues;
     `minute_score` is Z over 60 s on both halves, kept while the baseline is young, and `above_s`
     for how long it has not been below `young_nats`;
+    `usual_orders` are those a usual day would have, were all venues heard, by prior and baselines;
     `active` is the share of seconds in which any of them showed an order (30 s memory).
     """
 
@@ -74,6 +75,7 @@ class RateState(msgspec.Struct):
     age: int = 0
     score: float = 0.0
     active: float = 0.0
+    usual_orders: float = 0.0
     minute_score: float = 0.0
     above_s: int = 0
 
@@ -132,10 +134,28 @@ def coverage(state: RateState) -> Coverage:
     return least_complete(v.coverage for v in state.venues.values())
 
 
+def throttle(state: RateState) -> Throttle | None:
+    """Return whether a throttled feed is of rows of many orders, or of latest ones only."""
+    if feed_class(state) != "throttled":
+        return None
+    if only_latest(state):
+        return "latest"
+    return (
+        "batched"
+        if any(usual.batched and not usual.out for usual in state.usual.values())
+        else None
+    )
+
+
 def only_latest(state: RateState) -> bool:
-    """Return whether every stream shows the latest order of a second only; those out left out."""
-    heard = [v for n, v in state.venues.items() if not _is_out(state, n)]
-    return bool(heard) and all(v.coverage == "latest_per_second" for v in heard)
+    """Return whether every stream shows the latest order of a second only; those out left out.
+
+    A recorder's rows of many are no such feed: how many seconds had an order cannot be told.
+    """
+    heard = {n: v for n, v in state.venues.items() if not _is_out(state, n)}
+    if any(state.usual[venue_of(n)].batched for n in heard if venue_of(n) in state.usual):
+        return False
+    return bool(heard) and all(v.coverage == "latest_per_second" for v in heard.values())
 
 
 def saturated(params: OnsetParams, state: RateState) -> list[str]:
@@ -352,6 +372,7 @@ def _score(params: OnsetParams, state: RateState, priors: Mapping[FeedClass, Pri
     if prior := priors.get(feed_class(state)):
         usual_n, usual_w = shrunk(prior, (usual_n, usual_w), shares, oldest, params.baseline_s)
     share_n, share_w = (max(share, LEAST_SHARE) for share in shares)
+    state.usual_orders = DAY * usual_n / share_n
     floor_n = share_n / params.tau_count_s
     breadth = math.log((rate_n + floor_n) / (usual_n + floor_n))
     floor_w = share_w * state.mean_order_usd / params.tau_usd_s

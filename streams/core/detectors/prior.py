@@ -44,8 +44,11 @@ class PriorParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def of(self, asset: str) -> dict[FeedClass, Prior]:
         """Return an asset's priors by class of feed; empty: there are none."""
-        liquidity = "deep" if asset in self.deep else "liquid" if asset in self.liquid else "thin"
-        return self.rates.get(liquidity, {})
+        return self.rates.get(self.liquidity(asset), {})
+
+    def liquidity(self, asset: str) -> str:
+        """Return an asset's class: deep, liquid or thin."""
+        return "deep" if asset in self.deep else "liquid" if asset in self.liquid else "thin"
 
 
 _COMPLETE = {

@@ -13,8 +13,6 @@ from streams.simulate.market.state import DAY, Floats, Rng, Tape
 Ints = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
-#: Spread of a forced order's USD (log).
-SIZE_SD = 1.8
 #: Planted single orders (detection.md 8.2): a week and asset, and their size in median days.
 GIANTS_A_WEEK = 3.0
 GIANT_LEAST, GIANT_PARETO, GIANT_MOST = 0.08, 1.2, 1.0
@@ -61,7 +59,7 @@ def draw(market: Market, tape: Tape, asset: int, side: int, seed: int) -> Orders
     mean = market.assets[asset].order_usd
     count = int(forced.sum(dtype=np.float64) / mean * 1.05) + 10_000
     at, usd = np.empty(count, np.int32), np.empty(count)
-    used = _draw(rng, forced, mean, at, usd)
+    used = _draw(rng, forced, mean, market.order_size_sd, at, usd)
     if used < 0:
         raise ValueError("more orders than room for them")
     at, usd = at[:used].copy(), usd[:used].copy()
@@ -71,7 +69,9 @@ def draw(market: Market, tape: Tape, asset: int, side: int, seed: int) -> Orders
 
 
 @nb.njit(cache=True, nogil=True)
-def _draw(rng: Rng, forced: npt.NDArray[np.float32], mean: float, at: Ints, usd: Floats) -> int:
+def _draw(
+    rng: Rng, forced: npt.NDArray[np.float32], mean: float, size_sd: float, at: Ints, usd: Floats
+) -> int:
     used, pending = 0, 0.0
     for t in range(len(forced)):
         pending += forced[t]
@@ -83,7 +83,7 @@ def _draw(rng: Rng, forced: npt.NDArray[np.float32], mean: float, at: Ints, usd:
         total = 0.0
         for i in range(used, used + n):
             at[i] = t
-            usd[i] = np.exp(SIZE_SD * rng.standard_normal())
+            usd[i] = np.exp(size_sd * rng.standard_normal())
             total += usd[i]
         for i in range(used, used + n):
             usd[i] *= pending / total

@@ -47,6 +47,8 @@ class Market(msgspec.Struct, frozen=True):
     """The whole market; times in seconds, sizes as shares, rates per day."""
 
     assets: tuple[AssetParams, ...]
+    #: Spread of a forced order's USD (log).
+    order_size_sd: float = 1.8
     vol_level: float = 0.85
     vol_tau: float = 8 * 3600.0
     vol_sd: float = 0.40
