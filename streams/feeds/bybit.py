@@ -64,6 +64,11 @@ class _Routed(msgspec.Struct, gc=False):
     retCode: int | None = None
 
 
+class _Pushed(msgspec.Struct, Generic[Items], gc=False):
+    topic: Stream
+    data: Items
+
+
 class _Message(msgspec.Struct, Generic[Items], gc=False):
     topic: Stream = ""
     data: Items | None = None
@@ -109,6 +114,11 @@ class _Tickers(msgspec.Struct, gc=False):
 
 _TICKERS = msgspec.json.Decoder(_Tickers, strict=False)
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
+#: The feeds met, by topic: more than any venue has topics, so that garbage cannot grow it.
+_FEEDS: dict[str, tape.Feed] = {}
+_MOST_FEEDS = 4_096
+_PUSHED_LIQUIDATIONS = msgspec.json.Decoder(_Pushed[list[_Liquidated]], strict=False)
+_PUSHED_PRINTS = msgspec.json.Decoder(_Pushed[list[_Printed]], strict=False)
 _LIQUIDATIONS = Kind(_Message, _Liquidated)
 _PRINTS = Kind(_Message, _Printed)
 _PAST_PRINTS = Kind(_Answer, _PastPrint, "result.list")
@@ -125,16 +135,16 @@ def parse_all_liquidation(frame: bytes, ts_recv: int, instruments: Instruments) 
     Raises UnreadableFrame. Source: wire-formats.md 3.3; times in microseconds.
     """
     try:
-        message = _LIQUIDATIONS.decode(frame)
-        if message.data and (feed := _feed(message.topic)):
-            records = _liquidations(message.data, feed, instruments, ts_recv)
-            return Parsed(records if len(records) == 1 else told_apart(records), [])
+        pushed = _PUSHED_LIQUIDATIONS.decode(frame)
+        feed = _FEEDS.get(pushed.topic) or _feed(pushed.topic)
+        records = _liquidations(pushed.data, feed, instruments, ts_recv)
+        return Parsed(records if len(records) == 1 else told_apart(records), [])
     except NO_RECORD:
         pass  # below, each item in its place
     message, refusals = _LIQUIDATIONS.read(frame)
-    feed = _feed(message.topic)
-    if message.data is None or feed is None:
+    if message.data is None or not message.topic.startswith("allLiquidation."):
         return _reply(message, "allLiquidation.")
+    feed = _feed(message.topic)
     return apart(one_by_one(message.data, _liquidations, (feed, instruments, ts_recv), refusals))
 
 
@@ -153,12 +163,14 @@ def _liquidations(
     return records
 
 
-@lru_cache(maxsize=4_096)
-def _feed(topic: str) -> tape.Feed | None:
-    """Return the feed of a topic of liquidations; None for another."""
+def _feed(topic: str) -> tape.Feed:
+    """Return the feed of a topic of liquidations. Raises UnreadableFrame for another."""
     if not topic.startswith("allLiquidation."):
-        return None
-    return tape.Feed("bybit", seen("topic", topic), "bankruptcy", "full")
+        raise UnreadableFrame("topic", f"{topic[:60]!r} is not allLiquidation.*")
+    feed = tape.Feed("bybit", seen("topic", topic), "bankruptcy", "full")
+    if len(_FEEDS) < _MOST_FEEDS:
+        _FEEDS[topic] = feed
+    return feed
 
 
 # {"topic":"publicTrade.BTCUSD","type":"snapshot","ts":1680673823566,"data":[
@@ -172,9 +184,9 @@ def parse_public_trade(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     3.3; microseconds.
     """
     try:
-        message = _PRINTS.decode(frame)
-        if message.data and message.topic.startswith("publicTrade."):
-            return Parsed(_trades(message.data, instruments, ts_recv), [])
+        pushed = _PUSHED_PRINTS.decode(frame)
+        if pushed.topic.startswith("publicTrade."):
+            return Parsed(_trades(pushed.data, instruments, ts_recv), [])
     except NO_RECORD:
         pass  # below, each item in its place
     message, refusals = _PRINTS.read(frame)
