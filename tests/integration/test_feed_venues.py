@@ -1,5 +1,6 @@
 """Every venue's protocol, spoken with a scripted server of it."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from scripted_venues.ears import Fast, hearing, until
 from scripted_venues.server import ScriptedVenue, serving
 from scripted_venues.tape import ids
 
+from schemas.market import OpenInterest
 from streams.feed.venues import PROTOCOLS
 
 VENUES = sorted(PROTOCOLS)
@@ -111,3 +113,44 @@ def test_a_subscription_that_is_refused_costs_itself(venue: str, tmp_path: Path)
     [letter] = kept.letters
     assert letter.field == "subscription"
     assert name in letter.reason
+
+
+#: A reading of what is open in bitcoin, by the stream it comes on; <ms> and <iso> are its time.
+READINGS = {
+    "bybit": ("tickers.BTCUSDT", '{"topic":"tickers.BTCUSDT","type":"snapshot","ts":<ms>,"data":'
+              '{"symbol":"BTCUSDT","markPrice":"90000","openInterest":"7.5"}}'),
+    "deribit": ("ticker.BTC-PERPETUAL.agg2", '{"jsonrpc":"2.0","method":"subscription","params":'
+                '{"channel":"ticker.BTC-PERPETUAL.agg2","data":{"timestamp":<ms>,"instrument_name"'
+                ':"BTC-PERPETUAL","open_interest":675000,"mark_price":90000}}}'),
+    "gate": ("futures.tickers:BTC_USDT", '{"time_ms":<ms>,"channel":"futures.tickers",'
+             '"event":"update","result":[{"contract":"BTC_USDT","mark_price":"90000",'
+             '"total_size":"75000"}]}'),
+    "bitget": ("ticker:usdt-futures:BTCUSDT", '{"action":"snapshot","arg":{"instType":'
+               '"usdt-futures","topic":"ticker","symbol":"BTCUSDT"},"data":[{"markPrice":"90000",'
+               '"openInterest":"7.5"}],"ts":<ms>}'),
+    "bitmex": ("instrument:XBTUSDT", '{"table":"instrument","action":"update","data":[{"symbol":'
+               '"XBTUSDT","openInterest":7500000,"markPrice":90000,"timestamp":"<iso>"}]}'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("venue", READINGS)
+def test_what_is_open_is_heard_once_in_ten_seconds(venue: str, tmp_path: Path) -> None:
+    clock = Fast(4)
+    name, frame = READINGS[venue]
+    with (
+        serving(SCRIPTS[venue]()) as server,
+        hearing(clock, tmp_path, (venue, server), assets={"BTC"}) as kept,
+    ):
+        until(lambda: server.subscribed(name), "subscribed")
+        for _ in range(5):
+            now = clock.micros()
+            moment = datetime.fromtimestamp(now / 1e6, UTC).isoformat(timespec="milliseconds")
+            iso = moment.replace("+00:00", "Z")
+            server.send_raw(frame.replace("<ms>", str(now // 1000)).replace("<iso>", iso))
+        until(lambda: kept.ids("liquidations"), "heard")
+        server.emit(clock.event("trade", server.script.symbols[0], 1))
+        until(lambda: kept.ids("trades"), "what came behind them")
+    [reading] = kept.records_of["liquidations"]
+    assert isinstance(reading, OpenInterest)
+    assert (reading.asset, reading.quantity) == ("BTC", pytest.approx(7.5))
+    assert kept.letters == []

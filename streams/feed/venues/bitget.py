@@ -28,17 +28,19 @@ _REPLY = msgspec.json.Decoder(_Reply)
 
 
 def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
-    """Return trades of each instrument, and all forced orders of each category."""
-    trades, categories = [], set()
+    """Return trades and open interest of each, and all forced orders of each category."""
+    streams, categories = [], set()
     for one in instruments:
         category = _category(one)
         categories.add(category)
         name = f"publicTrade:{category}:{one.venue_symbol}"
-        trades.append(Stream(TRADES, "publicTrade", name, one.venue_symbol))
+        streams.append(Stream(TRADES, "publicTrade", name, one.venue_symbol))
+        reading = f"ticker:{category}:{one.venue_symbol}"
+        streams.append(Stream(FORCED, "ticker", reading, one.venue_symbol, True))
     forced = [
         Stream(FORCED, "liquidation", f"liquidation:{category}:") for category in sorted(categories)
     ]
-    return {"public": forced + trades}
+    return {"public": forced + streams}
 
 
 def named(asset: str) -> list[str]:

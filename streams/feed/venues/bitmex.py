@@ -27,12 +27,12 @@ _ROWS = msgspec.json.Decoder(list[Any])
 
 
 def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
-    """Return all forced orders, and trades of each instrument."""
+    """Return all forced orders, trades and open interest of each instrument."""
     streams = [Stream(FORCED, "liquidation", "liquidation")]
-    streams += [
-        Stream(TRADES, "trade", f"trade:{one.venue_symbol}", one.venue_symbol)
-        for one in instruments
-    ]
+    for one in instruments:
+        symbol = one.venue_symbol
+        streams.append(Stream(TRADES, "trade", f"trade:{symbol}", symbol))
+        streams.append(Stream(FORCED, "instrument", f"instrument:{symbol}", symbol, True))
     return {"realtime": streams}
 
 

@@ -22,13 +22,14 @@ _REPLY = msgspec.json.Decoder(_Reply)
 
 
 def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
-    """Return trades and forced orders of each instrument by category."""
+    """Return trades, forced orders and open interest of each instrument by category."""
     chosen: dict[str, list[Stream]] = {}
     for one in instruments:
         symbol = one.venue_symbol
         streams = chosen.setdefault("linear" if one.unit == "base" else "inverse", [])
         streams.append(Stream(TRADES, "publicTrade", f"publicTrade.{symbol}", symbol))
         streams.append(Stream(FORCED, "allLiquidation", f"allLiquidation.{symbol}", symbol))
+        streams.append(Stream(FORCED, "tickers", f"tickers.{symbol}", symbol, True))
     return chosen
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from streams.feed.protocol import BOTH, NOTHING, Answer, Asked, Get, Protocol, Stream
+from streams.feed.protocol import BOTH, FORCED, NOTHING, Answer, Asked, Get, Protocol, Stream
 from streams.feeds.instruments import Instrument
 
 _TEST = '{"jsonrpc":"2.0","id":900001,"method":"public/test","params":{}}'
@@ -36,13 +36,13 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 
 
 def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
-    """Return trades, with the forced ones among them, of each instrument."""
-    return {
-        "public": [
-            Stream(BOTH, "trades", f"trades.{one.venue_symbol}.100ms", one.venue_symbol)
-            for one in instruments
-        ]
-    }
+    """Return trades, with the forced ones among them, and open interest of each instrument."""
+    streams = []
+    for one in instruments:
+        symbol = one.venue_symbol
+        streams.append(Stream(BOTH, "trades", f"trades.{symbol}.100ms", symbol))
+        streams.append(Stream(FORCED, "ticker", f"ticker.{symbol}.agg2", symbol, True))
+    return {"public": streams}
 
 
 def named(asset: str) -> list[str]:

@@ -25,7 +25,7 @@ _REPLY = msgspec.json.Decoder(_Reply)
 
 
 def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
-    """Return trades of each contract by settling coin, and all forced orders of each."""
+    """Return trades and open interest by settling coin, and all forced orders of each."""
     chosen: dict[str, list[Stream]] = {}
     for one in instruments:
         symbol = one.venue_symbol
@@ -37,6 +37,8 @@ def routes(instruments: Iterable[Instrument]) -> dict[str, list[Stream]]:
             chosen[route] = [everything]
         name = f"futures.trades:{symbol}"
         chosen[route].append(Stream(TRADES, "futures.trades", name, symbol))
+        reading = f"futures.tickers:{symbol}"
+        chosen[route].append(Stream(FORCED, "futures.tickers", reading, symbol, True))
     return chosen
 
 
