@@ -8,7 +8,7 @@ from streams.core.detectors.log_rate import Absence
 from streams.core.detectors.prior import PriorParams
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import OnsetParams
-from streams.evaluate import scores, venue_scores
+from streams.evaluate import product, scores, venue_scores
 from streams.evaluate.venue_scores import Silence
 
 VENUES = ("a", "b", "c")
@@ -86,3 +86,11 @@ def test_without_a_silence_it_is_z30_over_all_venues() -> None:
     batch = venue_scores.z30(shown, [], True, np.float64)
     first = int(shown.at[0])
     assert np.abs(batch.score - (both.orders + both.usd) / 2)[first:].max() < 1e-9
+
+
+def test_the_product_is_judged_with_what_it_expects_of_an_asset_that_it_hardly_knows() -> None:
+    shown, nothing = feed(5, ("full",) * 3, []), np.zeros(SECONDS, np.float32)
+    with_prior = product.undertow(shown, nothing, nothing, PriorParams().of("BTC"))
+    without = product.undertow(shown, nothing, nothing)
+    # The tape is ten times as busy as the prior.
+    assert (with_prior - without)[BUSY].min() > 0.3
