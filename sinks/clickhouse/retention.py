@@ -10,7 +10,9 @@ from typing import Any
 
 from sinks.clickhouse.rows import PARTITIONED_BY
 
-FOR_EVER = frozenset({"cascades", "market_cascades", "stress", "whale_selling", "alerts"})
+FOR_EVER = frozenset(
+    {"cascades", "market_cascades", "stress", "thresholds", "whale_selling", "alerts"}
+)
 MOST_DAYS = 3_650
 _TTL = re.compile(r"TTL toDateTime\(\w+\) \+ toIntervalDay\((\d+)\)")
 _ONE = re.compile(r"(\w+)=(\d{1,5})")

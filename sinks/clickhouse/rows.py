@@ -111,6 +111,7 @@ NAMED_BY: dict[str, tuple[str, ...]] = dict.fromkeys(TABLES.values(), ("event_id
     "market_cascades": ("finding_id",),
     "stress": ("finding_id",),
     "scores": ("asset", "position_side"),
+    "thresholds": ("finding_id",),
     "whale_selling": ("finding_id",),
     "alerts": ("alert_id",),
     "dead_letters": ("topic",),

@@ -35,6 +35,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "market_cascades": ("ts_event", "finding_id"),
     "stress": ("asset", "ts_event", "finding_id"),
     "scores": ("asset", "position_side", "ts_event"),
+    "thresholds": ("asset", "feed_class", "ts_event", "finding_id"),
     "whale_selling": ("asset", "venue", "ts_event", "finding_id"),
     "alerts": ("asset", "ts_event", "alert_id"),
     "dead_letters": ("topic", "partition", "offset"),
