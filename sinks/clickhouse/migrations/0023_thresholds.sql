@@ -7,7 +7,7 @@ CREATE TABLE IF NOT EXISTS thresholds
     feed_class LowCardinality(String),
     threshold_before Float64,
     threshold Float64,
-    blocks UInt32,
+    blocks UInt64,
     budget_per_week Float64,
     ts_event DateTime64(6, 'UTC'),
     ts_detect DateTime64(6, 'UTC'),
