@@ -29,4 +29,5 @@ def detect(**given: Any) -> None:
     with stage(given) as settings:
         topics.guard(topics.fit(settings), end_at_once)
         app = create_app(settings, load_params(settings.params))
+        topics.make_changelogs(settings, app)
         work(app)

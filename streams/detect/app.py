@@ -36,6 +36,8 @@ def create_app(settings: Settings, params: Params) -> Any:
         # Faust forgets a standby's rows at the end of every recovery: it would save nothing.
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
+        # What the leader has not seen it assigns to nobody.
+        consumer_metadata_max_age_ms=10_000,
         # Killed and started again, it is the same member: its partitions never leave it.
         consumer_group_instance_id=worker_names.claim(settings.data_dir, "detect"),
         broker_session_timeout=10.0,

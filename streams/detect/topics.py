@@ -10,10 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
+from schemas.kafka_failures import is_waited_out
 from schemas.topic_identity import (
     EVERY_S,
     Identity,
@@ -28,6 +32,8 @@ from streams.kafka import clients
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
+#: How long Kafka may take over one question, seconds.
+ASK_S = 30.0
 INPUTS = (*SHARD_INPUTS, "market_evidence")
 
 
@@ -77,6 +83,41 @@ def _remember(settings: Settings, began: dict[str, Identity]) -> None:
     beside = path.with_name(path.name + ".new")
     beside.write_bytes(msgspec.json.encode(known))
     os.replace(beside, path)
+
+
+def make_changelogs(settings: Settings, app: Any) -> None:
+    """Make the changelogs of `app` that are not there; return when Kafka shows all of them.
+
+    Faust makes them as well, beside joining the group: who leads it and has not seen one yet
+    assigns it to nobody, for minutes, and its state goes with the worker that has it. Raises
+    KafkaException for what does not pass.
+    """
+    admin = AdminClient(clients.connection(settings))
+    wanted = {
+        table.changelog_topic.get_topic_name(): NewTopic(
+            table.changelog_topic.get_topic_name(),
+            num_partitions=table.partitions or settings.partitions,
+            replication_factor=-1,
+            config={"cleanup.policy": "compact"}
+            | {name: str(value) for name, value in table.extra_topic_configs.items()},
+        )
+        for table in app.tables.values()
+    }
+    while True:
+        try:
+            listed = admin.list_topics(timeout=ASK_S).topics
+            seen = {name for name, topic in listed.items() if topic.partitions}
+            missing = [one for name, one in wanted.items() if name not in seen]
+            if not missing:
+                return
+            for made in admin.create_topics(missing, request_timeout=ASK_S).values():
+                made.result()
+        except KafkaException as problem:
+            error = problem.args[0]
+            if error.code() != KafkaError.TOPIC_ALREADY_EXISTS and not is_waited_out(error):
+                raise
+            log.info("changelogs: %s", error)
+        time.sleep(0.2)
 
 
 def guard(watch: TopicWatch, end: Callable[[], object]) -> None:

@@ -3,11 +3,14 @@
 import asyncio
 
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import NewTopic
+from confluent_kafka.admin import ConfigResource, NewTopic
 
-from streams.detect import faust_transport
+from streams.core.params import Params
+from streams.detect import faust_transport, topics
+from streams.detect.app import create_app
 from streams.detect.faust_transport import CommittedApp
 from streams.kafka import topics_admin
+from streams.process.settings import Settings
 
 RECORDS = 400
 
@@ -78,3 +81,30 @@ def test_rows_of_many_batches_come_in_their_order_each_at_the_offset_told(clean_
     assert [(m.key(), m.value()) for m in came] == rows
     assert [m.offset() for m in came] == offsets
     assert {tuple(m.headers()) for m in came} == {(("term", b"7"),)}
+
+
+def test_changelogs_are_there_before_anybody_joins_the_group_and_are_compacted(
+    clean_topics, tmp_path
+):
+    """Else who leads assigns them to nobody, and a killed worker's state is gone."""
+    group = f"changelogs-{tmp_path.name}"
+    settings = Settings(kafka_url=clean_topics, data_dir=str(tmp_path), group=group)
+    app = create_app(settings, Params())
+    for _ in range(2):  # as two workers, or one started again
+        topics.make_changelogs(settings, app)
+    admin = topics_admin.admin_client(clean_topics)
+    parts = {
+        name: len(topic.partitions)
+        for name, topic in admin.list_topics(timeout=10).topics.items()
+        if name.startswith(group)
+    }
+    expected = {table.changelog_topic.get_topic_name() for table in app.tables.values()}
+    assert parts.keys() == expected
+    assert len(expected) == 3
+    assert parts[f"{group}-detect-market-changelog"] == 1
+    assert sorted(parts.values()) == [1, settings.partitions, settings.partitions]
+    for name in expected:
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        config = admin.describe_configs([resource])[resource].result()
+        assert config["cleanup.policy"].value == "compact"
+        assert config["min.compaction.lag.ms"].value == "600000"
