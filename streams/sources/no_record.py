@@ -60,6 +60,10 @@ _FOLDERS = (
     (re.compile(r"^orderbooks$"), "order books: no trade"),
 )
 _BEGINS = (
+    (
+        re.compile(r"1\d{12} \S+ \S+ (?:[01]|buy|sell)(?: 1)?$"),
+        "rows of aggr-server, whose sides changed with its versions: not read",
+    ),
     (re.compile(r"7z\S|Rar!"), "packed as 7z or rar: unpack it"),
     (re.compile(r"ARROW1"), "an Arrow or Feather file: save it as Parquet or CSV"),
     (re.compile(r".NUMPY"), "a NumPy file: save it as Parquet or CSV"),
