@@ -10,7 +10,8 @@ import {Store} from "./store.js";
 import {Stream} from "./stream.js";
 
 const CHART_EVERY_MS = 2000;
-const LEVELS_EVERY_MS = 10000;
+// A day of orders is summed anew so often at most, for all readers at the same moments.
+const LEVELS_EVERY_MS = 30000;
 const LIVE_S = 120;
 const WORDS = {empty: "No data", cascade: "Cascade", watch: "Watch", calm: "Calm", unknown: "Unknown"};
 
@@ -24,6 +25,7 @@ let serverAhead = 0;    // ms by which the server's clock is ahead of ours
 let chartAt = 0;
 let chartTimer = 0;
 let levelsAt = 0;
+let levelsEnd = "";     // the moment that the levels are of
 let levelsTimer = 0;
 let chosen = null;
 
@@ -178,8 +180,11 @@ async function drawLevels() {
   if (!place.asset || !store.state?.at) return;
   levelsAt = Date.now();
   const asset = place.asset;
-  const answer = await ask("levels", {asset, at: store.state.at});
-  if (answer && asset === place.asset) showLevels(asset, answer.rows, salt());
+  const moves = !place.at && ["live", "replay"].includes(store.state.tense);
+  const every = LEVELS_EVERY_MS / 1000;
+  levelsEnd = moves ? moment(Math.floor(at() / every) * every) : store.state.at;
+  const answer = await ask("levels", {asset, at: levelsEnd});
+  if (answer && asset === place.asset) showLevels(asset, answer.rows, answer.at, salt());
 }
 
 async function ask(panel, values) {
@@ -237,6 +242,7 @@ function goLive() {
 function valuesOf(panel) {
   const values = {at: store.state?.at || "", asset: place.asset, span: place.span || $("span").value};
   if (panel === "tape") values.usd = place.usd;
+  if (panel === "levels") values.at = levelsEnd;
   if (panel === "waterfall") values.episode = chosen ? JSON.parse(chosen).episode_id : "";
   return values;
 }
@@ -272,6 +278,7 @@ function redraw() {
   showAll(Object.keys(store.panels));
   chosen = null;
   followEpisode();
+  drawLevels();
   chart.rebuild();
 }
 

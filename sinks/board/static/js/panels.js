@@ -313,8 +313,8 @@ function levelBar(r, side) {
   return el("span", {class: "measure"}, line, figure(atLeast(worth, r.coverage), worth));
 }
 
-export function showLevels(asset, rows, salt) {
+export function showLevels(asset, rows, end, salt) {
   const most = Math.max(1, ...rows.flatMap((r) => [r.long_usd, r.short_usd]));
   levels.show(rows.map((r) => ({...r, most})), salt);
-  setText($("levels-note"), `${asset}, last 24 h, the highest price first; a level is a quarter of a per cent. A bankruptcy price is where margin ended, not where it traded.`);
+  setText($("levels-note"), `${asset}, 24 h to ${clock(end)}, the highest price first; a level is a quarter of a per cent. A bankruptcy price is where margin ended, not where it traded.`);
 }
