@@ -44,6 +44,14 @@ async def past(
     return Past(within, whole.missing)
 
 
+async def reading(
+    rest: Rest, instruments: Instruments, request: Get, clock: Callable[[], int]
+) -> Parsed:
+    """Return what an answer about one moment tells. Raises NoAnswer."""
+    page = await rest.ask(request)
+    return _parsed(rest.protocol, instruments, request, page, clock())
+
+
 async def _pages(
     rest: Rest,
     instruments: Instruments,

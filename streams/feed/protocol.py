@@ -83,6 +83,10 @@ def no_first(stream: Stream, symbols: Sequence[str], after: int, before: int) ->
     """Return None: the venue keeps no history of this."""
 
 
+def no_reading(symbol: str) -> None:
+    """Return None: what is open comes on a stream, or is not told."""
+
+
 def no_next(
     request: Get, answer: bytes, times: Sequence[int], after: int, before: int
 ) -> Get | None:
@@ -123,6 +127,8 @@ class Protocol:
     number_of: Callable[[bytes], int | None] | None = None
     first: First = no_first
     next: Next = no_next
+    #: What asks for an instrument's open interest, where no stream tells it.
+    reading: Callable[[str], Get | None] = no_reading
     requests_a_minute: int = 60
     goes_forward: bool = False
 

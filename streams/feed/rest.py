@@ -33,8 +33,10 @@ class Rest:
         reason = ""
         for attempt in range(ATTEMPTS):
             await self._turn()
-            if (left_s := self._banned_until - self._at.steady()) > 0:
+            left_s = self._banned_until - self._at.steady()
+            if left_s > MOST_REST_S:
                 raise NoAnswer(f"{get.path}: we are to stay away for {left_s:.0f} s")
+            await self._at.sleep(max(0.0, left_s))
             try:
                 method = "GET" if get.body is None else "POST"
                 headers = {"Content-Type": "application/json"} if get.body is not None else {}

@@ -19,14 +19,14 @@ from streams.feed import listing
 from streams.feed.burning import LEAST, WINDOW_S, Burning
 from streams.feed.connection import LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
-from streams.feed.history import past
+from streams.feed.history import past, reading
 from streams.feed.link import Connects, Link
 from streams.feed.liveness import Paces
 from streams.feed.outages import Outages
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol, Stream, sharded
 from streams.feed.recent import Recent
-from streams.feed.rest import Rest
+from streams.feed.rest import NoAnswer, Rest
 from streams.feeds.frames import Refusal
 from streams.feeds.instruments import Instruments
 from streams.feeds.learning import Learnt
@@ -37,6 +37,9 @@ log = logging.getLogger("undertow.feed")
 LAG = SECOND
 #: Of open interest, which venues tell many times a second, one reading in this is handed on.
 READ_EVERY = 10 * SECOND
+#: Where no stream tells what is open, each instrument is asked about so often, and the venue no
+#: more often than this, seconds.
+ASK_EVERY_S, ASK_LEAST_S = 30.0, 3.0
 #: What is missing for longer is not asked for: it would come hours late.
 MOST_HISTORY = 3600 * SECOND
 
@@ -104,6 +107,7 @@ class VenueFeed:
             for link in self.links:
                 tasks.create_task(link.keep(session))
             tasks.create_task(self._speak())
+            tasks.create_task(self._ask_readings())
 
     def end(self) -> None:
         """Say that we stop."""
@@ -214,6 +218,19 @@ class VenueFeed:
         live = len(self._plans[link].live())
         self._outages.connected(link, until, f"{live} streams")
         self._tasks.create_task(self._catch_up(link))
+
+    async def _ask_readings(self) -> None:
+        """Ask, one after the other, what is open of instruments of which no stream tells it."""
+        requests = list(filter(None, map(self.protocol.reading, self._symbols)))
+        while requests:
+            for request in requests:
+                await self._at.sleep(max(ASK_EVERY_S / len(requests), ASK_LEAST_S))
+                try:
+                    parsed = await reading(self._rest, self._instruments, request, self._at.micros)
+                except NoAnswer as problem:
+                    log.info("%s: %s", self.protocol.venue, problem)
+                else:
+                    self._emit(parsed.records)
 
     async def _catch_up(self, link: str) -> None:
         """Ask for what a link missed, then say topic by topic what is missing for good."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from scripted_venues import SCRIPTS
+from scripted_venues.binance import Binance
 from scripted_venues.ears import Fast, hearing, until
 from scripted_venues.server import ScriptedVenue, serving
 from scripted_venues.tape import ids
@@ -113,6 +114,23 @@ def test_a_subscription_that_is_refused_costs_itself(venue: str, tmp_path: Path)
     [letter] = kept.letters
     assert letter.field == "subscription"
     assert name in letter.reason
+
+
+def test_what_no_stream_tells_of_open_interest_is_asked_for(tmp_path: Path) -> None:
+    clock = Fast(20)
+    script = Binance()
+    script.clock = lambda: clock.micros() // 1000
+    with (
+        serving(script) as server,
+        hearing(clock, tmp_path, ("binance", server)) as kept,
+    ):
+        until(lambda: len(kept.ids("liquidations")) >= 4, "two readings of two")
+    readings = kept.records_of["liquidations"]
+    assert {type(one) for one in readings} == {OpenInterest}
+    assert {(one.asset, one.quantity) for one in readings} == {("BTC", 7.5), ("ETH", 7.5)}
+    asked = [request for request in server.requests if "openInterest" in request]
+    assert len(asked) <= 4 + len(readings)
+    assert kept.letters == []
 
 
 #: A reading of what is open in bitcoin, by the stream it comes on; <ms> and <iso> are its time.

@@ -1,6 +1,8 @@
 """Binance as venue-protocols.md 1 has it; `/ws` and `/stream` are the unrouted, silent paths."""
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from scripted_venues.server import Event, Request, Speaks
@@ -43,6 +45,8 @@ class Binance(Speaks):
             ]}  # fmt: skip
         if path == "/dapi/v1/exchangeInfo":
             return {"symbols": []}
+        if path == "/fapi/v1/openInterest":
+            return {"symbol": query["symbol"], "openInterest": "7.5", "time": self.clock()}
         if path != "/fapi/v1/aggTrades":
             return None
         rows = [e for e in tape if e.kind == "trade" and e.symbol == query["symbol"]]
@@ -53,6 +57,8 @@ class Binance(Speaks):
         return [self._row(event) for event in rows[: min(int(query["limit"]), self.page)]]
 
     page = 1000
+    #: The time that a reading is of, milliseconds.
+    clock: Callable[[], int] = staticmethod(lambda: int(time.time() * 1000))
 
     def _row(self, event: Event) -> dict[str, Any]:
         return {

@@ -64,11 +64,10 @@ def first(stream: Stream, symbols: Sequence[str], after: int, before: int) -> li
     """Return the first page of aggregate trades after a time; windows hold an hour at most."""
     if stream.channel != "aggTrade":
         return None
-    cm = "_" in stream.symbol and stream.symbol.partition("_")[0].endswith("USD")
     query: dict[str, str | int] = {"symbol": stream.symbol, "limit": _PAGE}
     query |= {"startTime": after // 1000, "endTime": min(before, after + 3_600_000_000) // 1000}
-    path, host = ("/dapi/v1/aggTrades", "rest_cm") if cm else ("/fapi/v1/aggTrades", "rest_um")
-    return [Get(host, path, query, f"aggTrade:{stream.symbol}")]
+    host, path = _host(stream.symbol)
+    return [Get(host, f"{path}/aggTrades", query, f"aggTrade:{stream.symbol}")]
 
 
 def following(
@@ -80,6 +79,17 @@ def following(
         return None
     query = {"symbol": request.query["symbol"], "limit": _PAGE, "fromId": rows[-1].a + 1}
     return request._replace(query=query)
+
+
+def reading(symbol: str) -> Get:
+    """Return what asks for the open interest of a symbol: no stream tells it."""
+    host, path = _host(symbol)
+    return Get(host, f"{path}/openInterest", {"symbol": symbol}, "openInterest")
+
+
+def _host(symbol: str) -> tuple[str, str]:
+    is_cm = "_" in symbol and symbol.partition("_")[0].endswith("USD")
+    return ("rest_cm", "/dapi/v1") if is_cm else ("rest_um", "/fapi/v1")
 
 
 PROTOCOL = Protocol(
@@ -103,6 +113,7 @@ PROTOCOL = Protocol(
     share=0.35,
     first=first,
     next=following,
+    reading=reading,
     # 20 of the 2,400 a minute that both products share, and others need some.
     requests_a_minute=60,
     goes_forward=True,
