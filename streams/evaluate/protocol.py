@@ -165,7 +165,7 @@ def _half(tau_orders: int, tau_usd: int, which: str, winsor: float) -> Callable[
 PRODUCT = "Undertow"
 #: It and its rivals, by the names of detection.md; Z30 exactly as its section 8 writes it.
 CONTENDERS: dict[str, Score] = {
-    PRODUCT: Score((lambda v: product.undertow(*v),)),
+    PRODUCT: Score((lambda v: product.undertow(v.feed, v.taker, v.price, v.priors),)),
     "Z30": Score((lambda v: scores.z30(v.feed),), rearm_s=300),
     "Z30+flow": Score((lambda v: scores.z30_flow(v.feed, v.taker),)),
     "MAXC": Score((_half(60, 10, "usd", 50.0), _half(60, 10, "orders", 50.0))),

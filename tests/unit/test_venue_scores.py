@@ -9,6 +9,7 @@ from streams.core.detectors.prior import PriorParams
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import OnsetParams
 from streams.evaluate import product, scores, venue_scores
+from streams.evaluate.protocol import CONTENDERS, PRODUCT, Seen
 from streams.evaluate.venue_scores import Silence
 
 VENUES = ("a", "b", "c")
@@ -94,3 +95,14 @@ def test_the_product_is_judged_with_what_it_expects_of_an_asset_that_it_hardly_k
     without = product.undertow(shown, nothing, nothing)
     # The tape is ten times as busy as the prior.
     assert (with_prior - without)[BUSY].min() > 0.3
+
+
+def test_what_evaluate_judges_is_the_product_with_price_and_taker_flow_each_in_its_place() -> None:
+    shown = feed(5, ("latest_per_second",) * 3, [])
+    draw = np.random.default_rng(3)
+    price = np.cumsum(draw.normal(0, 1e-4, SECONDS)).astype(np.float32)
+    taker = draw.normal(0, 1e4, SECONDS).astype(np.float32)
+    priors = PriorParams().of("BTC")
+    judged = CONTENDERS[PRODUCT].parts[0](Seen(shown, price, taker, priors))
+    assert np.array_equal(judged, product.undertow(shown, taker, price, priors))
+    assert np.isfinite(judged).all()
