@@ -13,15 +13,16 @@ from streams.core.detectors.prior import PriorParams
 #: Thresholds by liquidity: at so many usual forced orders a day of a position side, between them
 #: by the logarithm. Chosen for one false alarm a week and asset on simulated markets with redrawn
 #: numbers (METHOD.md, "Thresholds elsewhere"). A throttled feed that shows each second's latest
-#: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow.
+#: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow. These two
+#: and "throttled" are no lower than before on quiet recordings, which called something otherwise.
 USUAL_ORDERS = (100.0, 300.0, 900.0, 2_700.0)
 DEFAULT_BY_RATE: dict[str, tuple[float, float, float, float]] = {
     "full": (3.0, 4.15, 5.05, 6.2),
     "mixed": (3.0, 4.15, 4.75, 5.35),
-    "throttled": (3.1, 4.0, 4.35, 4.45),
-    "latest": (3.1, 4.0, 4.65, 5.0),
+    "throttled": (4.0, 4.0, 4.35, 4.45),
+    "latest": (4.0, 4.0, 4.65, 5.0),
     "batched": (3.45, 4.05, 4.2, 4.25),
-    "flow": (4.5, 6.9, 8.4, 8.8),
+    "flow": (7.3, 7.3, 8.4, 8.8),
 }
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
