@@ -152,8 +152,10 @@ class Connection:
                 self._note_frame(self._at.steady(), self._at.micros())
         finally:
             speaking.cancel()
-            with contextlib.suppress(asyncio.CancelledError, aiohttp.ClientError, OSError):
-                await speaking
+            await asyncio.wait([speaking])  # our own cancellation must pass
+            if not speaking.cancelled():
+                with contextlib.suppress(aiohttp.ClientError, OSError):
+                    speaking.result()
 
     async def _speak(self, ws: Socket) -> None:
         """Send what is due, and watch over the age and the silence of the connection."""

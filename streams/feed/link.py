@@ -9,7 +9,6 @@ The old connection is let go when the new one delivers, so that there are never 
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections import deque
@@ -163,6 +162,8 @@ async def _first(task: asyncio.Task[Any], *others: Awaitable[Any]) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
+    """End a task. Waited for, not awaited: its cancellation is no news, and ours must pass."""
     task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()

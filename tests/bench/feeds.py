@@ -65,7 +65,10 @@ def measure(folder: Path, quick: bool, rate: int = RATE) -> dict[str, Any]:
                     raise rig.Failed(f"feed: {rig.end_of(folder)}")
             finally:
                 feed.terminate()
-                feed.wait(30)
+                try:
+                    feed.wait(60)
+                finally:
+                    feed.kill()
         finally:
             venues.kill()
             venues.wait()

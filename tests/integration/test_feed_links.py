@@ -1,5 +1,6 @@
 """Links to scripted venues: what they hear once, what they miss, and what they say of it."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from scripted_venues.ears import Fast, hearing, until
 from scripted_venues.okx import Okx
 from scripted_venues.server import serving
 from scripted_venues.tape import ids
+
+from streams.feed.link import _end
 
 
 def test_what_two_venues_print_is_heard_once_each_in_order(tmp_path: Path) -> None:
@@ -85,3 +88,24 @@ def test_of_open_interest_one_reading_in_ten_seconds_is_handed_on(tmp_path: Path
         until(lambda: len(kept.alive("liquidations")) >= 2, "alive")
     times = [record.ts_event // 1000 - now for record in kept.records_of["liquidations"]]
     assert times == [0, 12_000]
+
+
+def test_a_link_that_is_ending_a_connection_ends_itself_when_it_is_told_to() -> None:
+    """Waiting for another's end must not swallow one's own."""
+
+    async def ends_slowly() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+
+    async def play() -> bool:
+        slow = asyncio.create_task(ends_slowly())
+        await asyncio.sleep(0)
+        ending = asyncio.create_task(_end(slow))
+        await asyncio.sleep(0.01)
+        ending.cancel()
+        await asyncio.wait([ending])
+        return ending.cancelled()
+
+    assert asyncio.run(play())
