@@ -25,13 +25,12 @@ from sinks.clickhouse import migrate as migrations
 from sinks.clickhouse.client import (
     Batch,
     DataDirBusy,
-    Intent,
-    Intents,
     Writer,
     chdb_path,
     database_of,
     open_client,
 )
+from sinks.clickhouse.intents import Intent, Intents
 from sinks.clickhouse.migrate import MigrationError, migrate, statements
 from sinks.clickhouse.retry import (
     DRIVER_ERRORS,
