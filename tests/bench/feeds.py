@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import IO, Any
@@ -27,6 +28,10 @@ from bench.programs.venues import SHARES
 #: A busy day of all twelve is some 3,000 trades a second.
 RATE = 30_000
 LOOK_S = 10.0
+#: In seconds. Until then the memory of identities fills, which is a size and no growth.
+FILLED_AT = 180
+#: In seconds: how long a stretch of the memory's median is.
+STRETCH = 120
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -77,13 +82,10 @@ def measure(folder: Path, quick: bool, rate: int = RATE) -> dict[str, Any]:
 
 def _figures(looks: list[Look], came: int, sent: int, rate: int) -> dict[str, Any]:
     warm = looks[1:]  # the first stretch has the connections' beginning
-    half = max(1, len(warm) // 2)
-    first, last = (median(look.rss_mb for look in part) for part in (warm[:half], warm[-half:]))
     core = spread([look.core for look in warm])
     figures = {
         "feeds_lag_s": spread([look.p99 / 1e3 for look in warm]),
         "feeds_core": core,
-        "feeds_rss_growth": spread([last / first]),
         "feeds": {
             "rate": rate,
             "sent": sent,
@@ -91,12 +93,24 @@ def _figures(looks: list[Look], came: int, sent: int, rate: int) -> dict[str, An
             "p50_ms": median(look.p50 for look in warm),
             "most_ms": max(look.most for look in warm),
             "us_a_trade": 1e6 * core["median"] * LOOK_S / median(look.trades for look in warm),
-            "first_mb": first,
-            "last_mb": last,
+            "last_mb": warm[-1].rss_mb,
         },
     }
+    if growth := memory_growth([look.rss_mb for look in looks]):
+        figures["feeds_rss_growth"] = spread([growth])
     say(f"feeds at {rate:,}/s: {came:,} of {sent:,} came; {figures}")
     return figures
+
+
+def memory_growth(looks_mb: Sequence[float]) -> float | None:
+    """Return the last two minutes' memory / that of two minutes after three, each a median.
+
+    None where the two would overlap, as in the quick form.
+    """
+    filled, stretch = int(FILLED_AT / LOOK_S), int(STRETCH / LOOK_S)
+    if len(looks_mb) < filled + 2 * stretch:
+        return None
+    return median(looks_mb[-stretch:]) / median(looks_mb[filled : filled + stretch])
 
 
 def _venues(rate: int, seconds: float) -> subprocess.Popen[str]:

@@ -38,7 +38,7 @@ BARS = {
     "catch_up_rate": Bar(30_000, True, "detect on a backlog, records a processor second"),
     "feeds_lag_s": Bar(1, False, "feed of all venues, 30,000 trades/s: lag, p99 of 10 s, seconds"),
     "feeds_core": Bar(1, False, "the same: share of one core"),
-    "feeds_rss_growth": Bar(1.1, False, "the same: resident memory, second half / first"),
+    "feeds_rss_growth": Bar(1.1, False, "the same: memory, last two minutes / two after three"),
     "catch_up_flat": Bar(0.8, True, "detect on a backlog, last tenth / first tenth"),
     "detect_2_vs_1": Bar(1.6, True, "two detect on two cores, Kafka on the same / one"),
     "market_late_s": Bar(2, False, "12,000 bars a second: judged after s (median; here p99; most)"),
