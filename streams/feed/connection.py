@@ -35,6 +35,15 @@ CLOSE_S = 2.0
 MOST_BYTES = 16 * 1024 * 1024
 
 
+#: Hears raw frames: (socket, frame, ts_recv, channel). A socket is named venue/route#number, and
+#: an answer of REST is of venue/rest; the channel is "" where the frame tells it.
+KeepFrame = Callable[[str, bytes, int, str], None]
+
+
+def keep_none(socket: str, frame: bytes, ts_recv: int, channel: str) -> None:
+    """Keep no frame."""
+
+
 class Time(NamedTuple):
     """The clock that a feed lives by; tests run it faster."""
 
@@ -73,7 +82,7 @@ class Listener(NamedTuple):
     `room` waits, after each frame, until there is room for what the next one gives.
     """
 
-    frame: Callable[[str, bytes, int], None]
+    frame: KeepFrame
     heard: Callable[[str, Heard, bytes, int], None]
     lost: Callable[[str, int, str], None]
     back: Callable[[str, int], None]
@@ -218,8 +227,8 @@ class Connection:
         now, ts_recv = self._at.steady(), self._at.micros()
         status, listener = self._status, self._listener
         status.frames += 1
-        listener.frame(self._socket, frame, ts_recv)
         heard = self._dialogue.hear(frame, ts_recv, now)
+        listener.frame(self._socket, frame, ts_recv, heard.channel)
         if heard.late or heard.missed:
             self._note_missed(heard, ts_recv)
         if heard.leave:

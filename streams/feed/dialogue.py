@@ -33,7 +33,8 @@ class Heard(msgspec.Struct):
     """What a frame gave: records and complaints, what to send back, and a reason to leave.
 
     `missed`: by their numbers, messages before this one never came. `late`: a subscription came
-    about so late that what it gave since the connection began is missing.
+    about so late that what it gave since the connection began is missing. `channel` says what the
+    frame answers, where it does not say so itself: `logs:0x3f…` of a block.
     """
 
     records: list[msgspec.Struct] = []
@@ -43,6 +44,7 @@ class Heard(msgspec.Struct):
     history: bool = False
     missed: str = ""
     late: str = ""
+    channel: str = ""
 
 
 class Dialogue(Interface):

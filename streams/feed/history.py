@@ -49,7 +49,9 @@ async def reading(
 ) -> Parsed:
     """Return what an answer about one moment tells. Raises NoAnswer."""
     page = await rest.ask(request)
-    return _parsed(rest.protocol, instruments, request, page, clock())
+    ts_recv = clock()
+    rest.keep(request, page, ts_recv, None)
+    return _parsed(rest.protocol, instruments, request, page, ts_recv)
 
 
 async def _pages(
@@ -67,7 +69,9 @@ async def _pages(
             page = await rest.ask(request)
         except NoAnswer as problem:
             return Past(records, str(problem))
-        parsed = _parsed(protocol, instruments, request, page, clock())
+        ts_recv = clock()
+        rest.keep(request, page, ts_recv, span)
+        parsed = _parsed(protocol, instruments, request, page, ts_recv)
         if parsed.refusals and not parsed.records:
             return Past(records, f"{request.path}: not readable: {parsed.refusals[0].reason}"[:200])
         times = [record.ts_event for record in parsed.records]

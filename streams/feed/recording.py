@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 
 from schemas.status import DeadLetter
-from streams.feed.connection import LinkStatus, Time
+from streams.feed.connection import KeepFrame, LinkStatus, Time
 from streams.feed.listing import Cached
 from streams.feed.outages import Spoken
 from streams.feed.wanted import Unfit, feeds_of, protocols
@@ -55,23 +55,8 @@ async def _run(
     settings: Settings, writer: FrameWriter, stopping: Callable[[], bool], show: Show
 ) -> None:
     at = Time()
-    described: set[str] = set()
     failed: list[OSError] = []
-
-    def keep_frame(socket: str, frame: bytes, ts_recv: int) -> None:
-        # Numbers that a venue gives its channels are each socket's own, and each process's.
-        venue, connection = socket.partition("/")[0], f"{socket}@{os.getpid()}"
-        frames = [RawFrame(ts_recv, venue, connection, "", frame)]
-        if venue not in described:
-            described.add(venue)
-            said = _listing(settings, venue)
-            frames = [RawFrame(ts_recv, venue, connection, METADATA, one) for one in said] + frames
-        try:
-            for one in frames:
-                writer.write(one)
-        except OSError as problem:  # raised here it would pass for a broken connection
-            failed.append(problem)
-
+    keep_frame = keeping(writer, Path(settings.data_dir) / "instruments", failed)
     feeds = feeds_of(settings, _Nowhere(), at, lambda producer: {}, keep_frame)
     async with aiohttp.ClientSession() as session:
         tasks = [asyncio.create_task(feed.run(session)) for feed in feeds]
@@ -95,9 +80,33 @@ async def _run(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _listing(settings: Settings, venue: str) -> list[bytes]:
+def keeping(writer: FrameWriter, cache: Path, failed: list[OSError]) -> KeepFrame:
+    """Return what writes frames, each venue's first behind what `cache` has of its contracts.
+
+    `failed` is given what the writer raises: in a connection it would pass for a broken one.
+    """
+    described: set[str] = set()
+
+    def keep_frame(socket: str, frame: bytes, ts_recv: int, channel: str) -> None:
+        # Numbers that a venue gives its channels are each socket's own, and each process's.
+        venue, connection = socket.partition("/")[0], f"{socket}@{os.getpid()}"
+        frames = [RawFrame(ts_recv, venue, connection, channel, frame)]
+        if venue not in described:
+            described.add(venue)
+            said = _listing(cache, venue)
+            frames = [RawFrame(ts_recv, venue, connection, METADATA, one) for one in said] + frames
+        try:
+            for one in frames:
+                writer.write(one)
+        except OSError as problem:
+            failed.append(problem)
+
+    return keep_frame
+
+
+def _listing(cache: Path, venue: str) -> list[bytes]:
     """Return what the venue's own endpoints said of its instruments, nothing where they did not."""
-    path = Path(settings.data_dir) / "instruments" / f"{venue}.json"
+    path = cache / f"{venue}.json"
     try:
         cached = msgspec.json.decode(path.read_bytes(), type=Cached)
     except (OSError, msgspec.DecodeError):

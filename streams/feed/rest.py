@@ -2,7 +2,7 @@
 
 import aiohttp
 
-from streams.feed.connection import BANNED_S, BANNING, Time, retry_after_s
+from streams.feed.connection import BANNED_S, BANNING, KeepFrame, Time, keep_none, retry_after_s
 from streams.feed.protocol import Get, Protocol
 
 TIMEOUT_S = 10.0
@@ -20,8 +20,15 @@ class NoAnswer(Exception):
 class Rest:
     """One venue's REST hosts, asked at its pace by all that need them."""
 
-    def __init__(self, protocol: Protocol, session: aiohttp.ClientSession, at: Time) -> None:
+    def __init__(
+        self,
+        protocol: Protocol,
+        session: aiohttp.ClientSession,
+        at: Time,
+        keep_frame: KeepFrame = keep_none,
+    ) -> None:
         self.protocol = protocol
+        self._keep_frame = keep_frame
         self._session = session
         self._at = at
         self._next = 0.0
@@ -55,6 +62,11 @@ class Rest:
                 reason, rest_s = f"{type(problem).__name__} {problem}".strip(), 2.0**attempt
             await self._at.sleep(rest_s)
         raise NoAnswer(f"{get.path}: {reason}"[:200])
+
+    def keep(self, get: Get, answer: bytes, ts_recv: int, span: tuple[int, int] | None) -> None:
+        """Have an answer kept as a raw frame; of history, with the span that was asked for."""
+        socket = f"{self.protocol.venue}/rest" + (f":{span[0]}-{span[1]}" if span else "")
+        self._keep_frame(socket, answer, ts_recv, get.channel)
 
     def _heed(self, response: aiohttp.ClientResponse, rest_s: float) -> None:
         """Have all wait where one was told that they are too many, and give up at a ban."""

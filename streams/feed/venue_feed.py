@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import aiohttp
@@ -17,7 +17,7 @@ from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND, WORD_EVERY
 from streams.feed import listing
 from streams.feed.burning import LEAST, WINDOW_S, Burning
-from streams.feed.connection import LinkStatus, Listener, Time, Where
+from streams.feed.connection import KeepFrame, LinkStatus, Listener, Time, Where, keep_none
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
 from streams.feed.history import past, reading
 from streams.feed.link import Connects, Link
@@ -48,14 +48,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue is asked for, by which name it speaks, and where it was left.
 
     `assets` None: all. `places`: by topic, everything before this time was written by an earlier
-    process of this name, microseconds. `keep_frame` hears raw frames: (socket, frame, ts_recv).
+    process of this name, microseconds. `keep_frame` hears raw frames, and answers of REST.
     """
 
     producer: str
     assets: Collection[str] | None = None
     places: dict[str, int] = {}
     cache: Path = Path("data/instruments")
-    keep_frame: Callable[[str, bytes, int], None] | None = None
+    keep_frame: KeepFrame = keep_none
     learnt: Learnt = Learnt()
 
 
@@ -86,7 +86,7 @@ class VenueFeed:
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Keep the venue's links; raises listing.Nothing where nothing of it can be wanted."""
         protocol, at = self.protocol, self._at
-        self._rest = Rest(protocol, session, at)
+        self._rest = Rest(protocol, session, at, self.wanted.keep_frame)
         cache = self.wanted.cache / f"{protocol.venue}.json"
         self._instruments = await listing.listed(self._rest, protocol, cache)
         learnt_file.apply(self.wanted.learnt, protocol.venue, self._instruments)
@@ -123,7 +123,7 @@ class VenueFeed:
         plan = self._plans[name] = Plan(shard)
         has_trades = any("trades" in stream.topics for stream in shard)
         where = Where(name, protocol.urls[route], protocol.headers, has_trades, protocol.life_s)
-        keep_frame = self.wanted.keep_frame or (lambda name, frame, ts_recv: None)
+        keep_frame = self.wanted.keep_frame
         listener = Listener(keep_frame, self._heard, self._lost, self._back, self._outlet.room)
         return Link(
             where,

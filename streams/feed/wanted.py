@@ -10,7 +10,7 @@ from streams.feed.chains.chain_feed import ChainFeed
 from streams.feed.chains.chosen import CHAINS, Only, Overhearing, chain_feed
 from streams.feed.chains.ledger import Prices
 from streams.feed.chains.whale_blocks_feed import WhaleBlocksFeed
-from streams.feed.connection import Time
+from streams.feed.connection import KeepFrame, Time, keep_none
 from streams.feed.outlet import Outlet
 from streams.feed.protocol import Protocol
 from streams.feed.venue_feed import VenueFeed, Wanted
@@ -27,16 +27,12 @@ class Unfit(Exception):
     """What is asked for cannot be fed; the message is one clear line."""
 
 
-#: Hears raw frames: (socket, frame, ts_recv); a socket is named venue/route#number.
-KeepFrame = Callable[[str, bytes, int], None]
-
-
 def feeds_of(
     settings: Settings,
     outlet: Outlet,
     at: Time,
     places: Callable[[str], dict[str, int]],
-    keep_frame: KeepFrame | None = None,
+    keep_frame: KeepFrame = keep_none,
 ) -> list[Feed]:
     """Return what settings name, unconnected; `places` and `keep_frame` as in Wanted.
 

@@ -3,7 +3,8 @@
     1791565601482000 <tab> bybit <tab> 3f2a-1 <tab> allLiquidation <tab> {"topic":"allLiq…"}
 
 Receipt in microseconds, venue, connection, channel, the frame's own bytes. The channel is empty
-where the frame tells it; `trade:PI_XBTUSD` is an answer of REST and what it was asked of. Bytes
+where the frame tells it; `trade:PI_XBTUSD` is an answer of REST and what it was asked of. One of
+history comes on `bybit/rest:AFTER-BEFORE@…`, and only what lies in that span is of it. Bytes
 that cannot stand in a line follow `base64:`. A line on `@instruments` holds a venue's own metadata,
 which holds from there on. Files are compressed with zstd, a frame an interval, so that a crash
 costs the last interval alone. Packed otherwise, or not at all, they are read as well.
@@ -49,6 +50,8 @@ REMEMBERED = 200_000
 
 _LINE = re.compile(r"\d{16}\t[a-z0-9_.-]{1,40}\t[^\t]{0,100}\t[^\t]{0,200}\t")
 _ENCODED = b"base64:"
+#: The connection of an answer of REST, and the span that was asked for.
+_REST = re.compile(r"[a-z0-9_]+/rest(?::(\d{1,17})-(\d{1,17}))?@")
 
 
 class RawFrame(NamedTuple):
@@ -194,13 +197,10 @@ class _Player:
             raise UnreadableFrame("venue", f"{frame.venue[:40]!r} is not one that is read")
         if frame.channel == METADATA:
             return self._describe(frame)
+        channel = _channel_of(frame)
+        if asked := _REST.match(frame.connection):
+            return self._answer(frame, channel, asked)
         known = self._known(frame)
-        channel = None
-        if frame.channel:
-            try:
-                channel = registry.channel_named(frame.venue, frame.channel)
-            except KeyError:
-                raise UnreadableFrame("channel", f"{frame.channel[:60]!r} is not read") from None
         if ":" in frame.channel:
             known.channels[-1] = frame.channel
         parsed = registry.parse(frame.venue, channel, frame.raw, known, frame.ts_recv)
@@ -208,6 +208,18 @@ class _Player:
         if not parsed.control:  # what the venue refused us is no datum
             records += [UnreadableFrame(r.field, r.reason) for r in parsed.refusals]
         return records
+
+    def _answer(self, frame: RawFrame, channel: str | None, asked: re.Match[str]) -> list[Any]:
+        """Return what an answer of REST tells: of history, the span that was asked for."""
+        known = self._new_connection(frame.venue)
+        known.channels[-1] = frame.channel
+        parsed = registry.parse(frame.venue, channel, frame.raw, known, frame.ts_recv)
+        if asked[1] is None:
+            refusals: list[Any] = [UnreadableFrame(r.field, r.reason) for r in parsed.refusals]
+            return [*filter(self._is_new, parsed.records), *refusals]
+        since, until = int(asked[1]), int(asked[2])
+        within = [one for one in parsed.records if since <= one.ts_event <= until]
+        return [one for one in within if self._is_new(one)]
 
     def _describe(self, frame: RawFrame) -> list[Any]:
         try:
@@ -229,10 +241,13 @@ class _Player:
     def _known(self, frame: RawFrame) -> Instruments:
         key = frame.venue, frame.connection
         if key not in self._connections:
-            table = self._tables.get(frame.venue) or registry.bundled(frame.venue)
-            self._connections[key] = table.of_connection()
-            self._prepare(frame.venue, self._connections[key])
+            self._connections[key] = self._new_connection(frame.venue)
         return self._connections[key]
+
+    def _new_connection(self, venue: str) -> Instruments:
+        known = (self._tables.get(venue) or registry.bundled(venue)).of_connection()
+        self._prepare(venue, known)
+        return known
 
     def _is_new(self, record: Any) -> bool:
         if isinstance(record, MarkPrice):  # told on no topic: nothing is concluded from it
@@ -244,6 +259,19 @@ class _Player:
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
         return True
+
+
+def _channel_of(frame: RawFrame) -> str | None:
+    """Return the parser's channel, None where the frame is to tell it. Raises UnreadableFrame."""
+    if not frame.channel:
+        return None
+    first = frame.channel.partition(":")[0]
+    if first in registry.VENUES[frame.venue].channels:
+        return first
+    try:
+        return registry.channel_named(frame.venue, frame.channel)
+    except KeyError:
+        raise UnreadableFrame("channel", f"{frame.channel[:60]!r} is not read") from None
 
 
 def _lazily(path: Path, player: _Player) -> Iterator[tuple[int, Item | None]]:

@@ -13,7 +13,7 @@ import aiohttp
 from schemas.status import DeadLetter, FeedStatus
 from scripted_venues.server import Event, ScriptedVenue
 from streams.feed.burning import Burning
-from streams.feed.connection import LinkStatus, Time
+from streams.feed.connection import KeepFrame, LinkStatus, Time, keep_none
 from streams.feed.outages import Spoken
 from streams.feed.venue_feed import VenueFeed, Wanted
 from streams.feed.venues import PROTOCOLS
@@ -85,6 +85,7 @@ def hearing(
     places: dict[str, int] | None = None,
     assets: set[str] | None = None,
     life_s: float | None = None,
+    keep_frame: KeepFrame = keep_none,
 ) -> Iterator[Kept]:
     """Run feeds of scripted venues in a thread, and end them."""
     kept = Kept()
@@ -98,6 +99,7 @@ def hearing(
             assets=assets or {"BTC", "ETH"},
             places=places or {},
             cache=tmp_path / "instruments",
+            keep_frame=keep_frame,
         )
         feeds.append(VenueFeed(protocol, wanted, kept, clock.time(), burning))
     stop = threading.Event()

@@ -13,7 +13,7 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import letter
 from schemas.words import SECOND
 from streams.feed.chains.ledger import Ledger
-from streams.feed.connection import LinkStatus, Listener, Time, Where
+from streams.feed.connection import KeepFrame, LinkStatus, Listener, Time, Where, keep_none
 from streams.feed.dialogue import Dialogue, Heard
 from streams.feed.link import Connects, Link
 from streams.feed.outages import Outages, Spoken, moment
@@ -53,7 +53,7 @@ class ChainFeed:
         producer: str,
         outlet: Outlet,
         at: Time,
-        keep_frame: Callable[[str, bytes, int], None] = lambda link, frame, ts_recv: None,
+        keep_frame: KeepFrame = keep_none,
     ) -> None:
         self._source = source
         self._outlet = outlet
