@@ -36,13 +36,13 @@ def learn(frames: Path, orders: tuple[Path, ...], **given: Any) -> None:
     Until it is learnt, positions of Gate's liquidations are unknown. At least 20 cases are needed,
     of which 2 % at most speak against it. `feed` reads the file when it starts.
     """
-    from streams.sources.raw_frames import frames_source
+    from streams.sources.raw_frames import Reading, frames_source
 
     settings = settled(**given)
     path = learnt_file.file_of(settings.data_dir)
     try:
         before = learnt_file.load(path)
-        items = frames_source(frames, _as_order).items
+        items = frames_source(frames, Reading(_as_order)).items
         heard = [record for _, record in items if isinstance(record, Liquidation)]
         answered = [order for file in orders for order in _orders(file)]
     except (SourceError, ValueError) as problem:

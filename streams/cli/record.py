@@ -1,4 +1,4 @@
-"""`undertow record`: venues' raw frames into files."""
+"""`undertow record`: raw frames of venues and chains into files."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from streams.cli.options import Refused, option, settled, stopping, watched
 @option("data_dir")
 @watched
 def record(folder: Path, **given: Any) -> None:
-    """Hear venues live, and write their raw frames into FOLDER, until Ctrl-C or SIGTERM.
+    """Hear venues and chains live, and write their raw frames into FOLDER, until Ctrl-C or SIGTERM.
 
     A file an hour, compressed with zstd in pieces of two seconds: a crash costs the last of them.
     `undertow run --source FOLDER` and `replay` play them through the same parsers, with the
-    identities that they had live. Frames of chains are not recorded.
+    identities that they had live.
     """
     from streams.feed import recording
     from streams.feed.listing import Nothing

@@ -43,9 +43,7 @@ def replay(
 
     settings = with_kafka(settled(**given))
     try:
-        opened = open_named(
-            source, seed, hours, keep_repeats=keep_repeats, data_dir=settings.data_dir
-        )
+        opened = open_named(source, seed, hours, keep_repeats=keep_repeats, settings=settings)
         with telling(opened.name, opened.span) as tell:
             sent = feed(settings, opened, tell, onto_live)
     except (SourceError, OntoLive, ValueError) as problem:

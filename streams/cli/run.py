@@ -104,7 +104,7 @@ def run(
         opened = (
             live_source(settings, lambda: heard())
             if live == "live"
-            else open_named(source, seed, hours, True, keep_repeats, settings.data_dir)
+            else open_named(source, seed, hours, True, keep_repeats, settings)
         )
         if strict and opened.unread:
             raise Refused(f"--strict: not read: {', '.join(opened.unread)}")

@@ -1,12 +1,15 @@
 """What the commands that read a source share: its argument's help, the generated night, opening."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from streams.cli.options import say
 from streams.sources.open import SUPPORTED
+
+if TYPE_CHECKING:
+    from streams.process.settings import Settings
 
 FORMS = "\b\nSOURCE may be a file or a folder of:\n" + SUPPORTED
 
@@ -36,21 +39,27 @@ def open_named(
     hours: float,
     by_the_run: bool = False,
     keep_repeats: bool | None = None,
-    data_dir: str = "",
+    settings: "Settings | None" = None,
 ) -> Any:
     """Open the source, or the generated night; raises SourceError, and ValueError for hours.
 
-    Raw frames are read by what was learnt of their venues in `data_dir`.
+    Raw frames are read by what was learnt of their venues, and those of chains by the labels, that
+    the settings' data_dir has.
     """
     from functools import partial
 
-    from streams.feeds.learning import Learnt
-    from streams.process import learnt_file
+    from streams.process import label_file, learnt_file
+    from streams.sources.chain_frames import Judging
     from streams.sources.generated import generated_source
     from streams.sources.open import open_source
+    from streams.sources.raw_frames import Reading
 
     if source is None:
         return generated_source(seed, hours)
-    learnt = learnt_file.load(learnt_file.file_of(data_dir)) if data_dir else Learnt()
-    prepare = partial(learnt_file.apply, learnt)
-    return open_source(source, by_the_run, keep_repeats, say, prepare)
+    if settings is None:
+        return open_source(source, by_the_run, keep_repeats, say)
+    learnt = learnt_file.load(learnt_file.file_of(settings.data_dir))
+    labels = label_file.load(label_file.file_of(settings.data_dir))
+    judging = Judging(labels, settings.confirmations, settings.transfer_least_usd)
+    reading = Reading(partial(learnt_file.apply, learnt), judging)
+    return open_source(source, by_the_run, keep_repeats, say, reading)

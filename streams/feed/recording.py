@@ -12,7 +12,8 @@ from schemas.status import DeadLetter
 from streams.feed.connection import KeepFrame, LinkStatus, Time
 from streams.feed.listing import Cached
 from streams.feed.outages import Spoken
-from streams.feed.wanted import Unfit, feeds_of, protocols
+from streams.feed.wanted import feeds_of
+from streams.feeds.tokens import NATIVE
 from streams.process import health
 from streams.process.settings import Settings
 from streams.sources.raw_frames import METADATA, FrameWriter, RawFrame
@@ -42,8 +43,6 @@ def run(settings: Settings, folder: Path, stopping: Callable[[], bool], show: Sh
 
     Raises wanted.Unfit, listing.Nothing, and OSError where the folder takes no more.
     """
-    if not protocols(settings):
-        raise Unfit("--venues: frames of venues are recorded, and none is named")
     writer = FrameWriter(folder)
     try:
         asyncio.run(_run(settings, writer, stopping, show))
@@ -107,6 +106,8 @@ def keeping(writer: FrameWriter, cache: Path, failed: list[OSError]) -> KeepFram
 def _listing(cache: Path, venue: str) -> list[bytes]:
     """Return what the venue's own endpoints said of its instruments, nothing where they did not."""
     path = cache / f"{venue}.json"
+    if venue in NATIVE:  # its tokens, which the user lists
+        return [path.read_bytes()] if path.exists() else []
     try:
         cached = msgspec.json.decode(path.read_bytes(), type=Cached)
     except (OSError, msgspec.DecodeError):

@@ -8,7 +8,6 @@ from streams.feed.burning import Burning
 from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed
 from streams.feed.chains.chosen import CHAINS, Only, Overhearing, chain_feed
-from streams.feed.chains.ledger import Prices
 from streams.feed.chains.whale_blocks_feed import WhaleBlocksFeed
 from streams.feed.connection import KeepFrame, Time, keep_none
 from streams.feed.outlet import Outlet
@@ -16,6 +15,7 @@ from streams.feed.protocol import Protocol
 from streams.feed.venue_feed import VenueFeed, Wanted
 from streams.feed.venues import PROTOCOLS
 from streams.feeds.learning import Learnt
+from streams.feeds.ledger import Prices
 from streams.process import learnt_file
 from streams.process.label_file import LabelsUnreadable
 from streams.process.settings import Settings
@@ -45,7 +45,7 @@ def feeds_of(
         prices = Prices()
         outlet = Overhearing(outlet, prices)
         only = outlet if assets is None else Only(outlet, assets)
-        feeds += [_chain(settings, name, only, at, prices) for name in chains]
+        feeds += [_chain(settings, name, only, at, prices, keep_frame) for name in chains]
     burning = Burning({protocol.venue: protocol.share for protocol in described})
     for protocol in described:
         venue = protocol.venue
@@ -88,11 +88,18 @@ def _asked(settings: Settings) -> tuple[list[str], list[str]]:
     return [n for n in names if n in PROTOCOLS], [n for n in names if n in CHAINS]
 
 
-def _chain(settings: Settings, chain: str, outlet: Outlet, at: Time, prices: Prices) -> Feed:
+def _chain(
+    settings: Settings,
+    chain: str,
+    outlet: Outlet,
+    at: Time,
+    prices: Prices,
+    keep_frame: KeepFrame,
+) -> Feed:
     given = dict(_urls(settings))
     urls: Mapping[str, str] = {n: given.get(f"{chain}.{n}", "") for n in CHAINS[chain]}
     try:
-        return chain_feed(settings, chain, urls, outlet, at, prices)
+        return chain_feed(settings, chain, urls, outlet, at, prices, keep_frame)
     except (LabelsUnreadable, ValueError) as problem:
         raise Unfit(f"{chain} {problem}") from None
 

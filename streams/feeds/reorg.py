@@ -91,7 +91,7 @@ def hear_head(chain: Chain, head: Head, ts_recv: int) -> Step:
     step = Step()
     if head.hash in chain.blocks:
         return step
-    if chain.blocks and head.parent not in chain.blocks:
+    if chain.tip and head.parent not in chain.blocks:
         if head.number + DEPTH < chain.blocks[chain.tip].head.number:
             return step  # long past
         chain.orphans.setdefault(head.parent, {})[head.hash] = head
@@ -101,6 +101,10 @@ def hear_head(chain: Chain, head: Head, ts_recv: int) -> Step:
             return step
         step.gap = _begin_anew(chain)
     else:
+        if chain.blocks and not chain.tip and head.parent not in chain.blocks:
+            # All that was known was taken back, to below where we began.
+            first = min((block.head for block in chain.blocks.values()), key=lambda one: one.number)
+            step.gap = Gap(first.ts, head.ts) if head.number > first.number else None
         _join(chain, head)
     step.asks = [
         Ask("records", hash_) for hash_, block in chain.blocks.items() if not block.is_whole

@@ -16,7 +16,7 @@ COLUMNS = tuple(field.name for field in msgspec.structs.fields(Label))
 _NOBODY = About("labels", None, "1970-01-01")
 
 
-class LabelsUnreadable(Exception):
+class LabelsUnreadable(ValueError):
     """A file of labels that cannot be read; the message is one line."""
 
 

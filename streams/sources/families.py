@@ -40,14 +40,14 @@ class Opening(NamedTuple):
 
     `by_the_run`: our own dumps give trades as columns where many follow each other.
     `keep_repeats`: rows that are equal are as many orders, not one written twice; None: as the
-    form has it. `tell` hears that a large file is looked at before it is read. `prepare` has raw
-    frames read by what was learnt of their venues.
+    form has it. `tell` hears that a large file is looked at before it is read. `reading`
+    says how raw frames are read.
     """
 
     by_the_run: bool = False
     keep_repeats: bool | None = None
     tell: Callable[[str], None] = lambda _: None
-    prepare: raw_frames.Prepare = lambda venue, instruments: None
+    reading: raw_frames.Reading = raw_frames.Reading()
 
 
 class Family(NamedTuple):
@@ -194,7 +194,7 @@ FAMILIES = (
     ),
     Family(
         raw_frames.recognises,
-        lambda files, opening: raw_frames.frames_source(files, opening.prepare),
+        lambda files, opening: raw_frames.frames_source(files, opening.reading),
         "raw frames of the venues, as `undertow record` writes them: .zst, .gz or plain",
         "what each venue's feed leaves out",
         raw_frames.reader_of,

@@ -12,7 +12,7 @@ from streams.sources import Source, coinalyze, ndjson, no_record, tardis
 from streams.sources.families import FAMILIES, Family, Opening, nearly
 from streams.sources.lines import SourceError, head, merged
 from streams.sources.packed import BROKEN_FILE, is_litter, problem_of, unpacked
-from streams.sources.raw_frames import Prepare
+from streams.sources.raw_frames import Reading
 
 __all__ = ["FAMILIES", "SUPPORTED", "SourceError", "open_source", "taken_for"]
 
@@ -38,7 +38,7 @@ def open_source(
     by_the_run: bool = False,
     keep_repeats: bool | None = None,
     tell: Callable[[str], None] = lambda _: None,
-    prepare: Prepare = lambda venue, instruments: None,
+    reading: Reading = Reading(),
 ) -> Source:
     """Open a recording (a file, or a folder of them) as one stream ordered by receipt.
 
@@ -46,7 +46,7 @@ def open_source(
     known ones are named in the source's `name`. `by_the_run`: our own dumps give trades as
     `schemas.scan.columns.Trades` where many follow each other. `keep_repeats`: equal rows are as
     many orders, None as each form has it. `tell` hears of work that takes long before the first
-    record. `prepare` has raw frames read by what was learnt. Raises SourceError, one line,
+    record. `reading`: how raw frames are read. Raises SourceError, one line,
     when nothing is there or nothing is recognised.
     """
     taken = taken_for(path)
@@ -57,7 +57,7 @@ def open_source(
     others = [one for one in taken if one.family is None]
     if not chosen:
         raise SourceError(_nothing(path, others))
-    opening = Opening(by_the_run, keep_repeats, tell, prepare)
+    opening = Opening(by_the_run, keep_repeats, tell, reading)
     source = _together([family.source(files, opening) for family, files in chosen.items()])
     lost = [_named(one) for one in others if one.lost]
     silent = [_named(one) for one in others if not one.lost]

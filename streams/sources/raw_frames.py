@@ -21,12 +21,14 @@ from typing import IO, Any, NamedTuple
 import msgspec
 from backports import zstd
 
-from schemas.market import MarkPrice
+from schemas.market import MarkPrice, Trade
 from schemas.words import MAX_MICROS, MIN_MICROS, SECOND
 from streams.feeds import registry
 from streams.feeds.frames import UnreadableFrame
 from streams.feeds.instruments import Instruments
+from streams.feeds.ledger import Prices
 from streams.sources import Item, Source
+from streams.sources.chain_frames import CHAINS, Hear, Judging, chain_of
 from streams.sources.lines import (
     Reader,
     data_files,
@@ -153,19 +155,20 @@ def recognises(path: Path, head: list[str]) -> bool:
     return bool(head) and _LINE.match(head[0]) is not None
 
 
-#: Has a venue's instruments read its messages in a way of one's own.
-Prepare = Callable[[str, Instruments], None]
+class Reading(NamedTuple):
+    """How frames are read: `prepare` has a venue's instruments read by what was learnt."""
+
+    prepare: Callable[[str, Instruments], None] = lambda venue, instruments: None
+    judging: Judging = Judging()
 
 
-def frames_source(
-    path: Path | Sequence[Path], prepare: Prepare = lambda venue, instruments: None
-) -> Source:
+def frames_source(path: Path | Sequence[Path], reading: Reading = Reading()) -> Source:
     """Play recorded frames in the order of receipt; what several connections told counts once.
 
     Raises SourceError when nothing is there.
     """
     files = data_files(path, recognises)
-    player = _Player(prepare)
+    player = _Player(reading)
     parts = [_lazily(file, player) for file in files]
     return Source(
         name=f"raw frames, {len(files)} file{'s' * (len(files) > 1)}",
@@ -184,8 +187,11 @@ def reader_of(path: Path) -> Reader:
 class _Player:
     """Parses frames as the connections did that heard them."""
 
-    def __init__(self, prepare: Prepare = lambda venue, instruments: None) -> None:
-        self._prepare = prepare
+    def __init__(self, reading: Reading = Reading()) -> None:
+        self._prepare = reading.prepare
+        self._judging = reading.judging
+        self._prices = Prices()
+        self._chains: dict[tuple[str, str], Hear] = {}
         self._tables: dict[str, Instruments] = {}
         self._connections: dict[tuple[str, str], Instruments] = {}
         self._seen: dict[tuple[str, int], None] = {}
@@ -197,6 +203,8 @@ class _Player:
             raise UnreadableFrame("venue", f"{frame.venue[:40]!r} is not one that is read")
         if frame.channel == METADATA:
             return self._describe(frame)
+        if frame.venue in CHAINS and frame.connection.startswith(f"{frame.venue}/"):
+            return self._of_chain(frame)
         channel = _channel_of(frame)
         if asked := _REST.match(frame.connection):
             return self._answer(frame, channel, asked)
@@ -208,6 +216,16 @@ class _Player:
         if not parsed.control:  # what the venue refused us is no datum
             records += [UnreadableFrame(r.field, r.reason) for r in parsed.refusals]
         return records
+
+    def _of_chain(self, frame: RawFrame) -> list[Any]:
+        key = frame.venue, frame.connection.rpartition("@")[2]  # a process
+        if key not in self._chains:
+            tokens = self._tables.get(frame.venue) or registry.bundled(frame.venue)
+            self._chains[key] = chain_of(frame.venue, self._judging, tokens, self._prices)
+        hear = self._chains[key]
+        records, refusals = hear(frame.connection, frame.channel, frame.raw, frame.ts_recv)
+        complaints = [UnreadableFrame(one.field, one.reason) for one in refusals]
+        return [*filter(self._is_new, records), *complaints]
 
     def _answer(self, frame: RawFrame, channel: str | None, asked: re.Match[str]) -> list[Any]:
         """Return what an answer of REST tells: of history, the span that was asked for."""
@@ -256,6 +274,8 @@ class _Player:
         if key in self._seen:
             return False
         self._seen[key] = None
+        if isinstance(record, Trade) and record.notional_usd is not None:
+            self._prices.hear(record.asset, record.price, record.ts_event)
         if len(self._seen) > REMEMBERED:
             del self._seen[next(iter(self._seen))]
         return True

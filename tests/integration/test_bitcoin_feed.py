@@ -11,10 +11,10 @@ from scripted_venues.bitcoind import PAYEE, PAYER, Bitcoind, hash_of
 from scripted_venues.ears import Kept
 
 from streams.feed.chains.bitcoin_feed import BitcoinFeed
-from streams.feed.chains.ledger import Ledger
-from streams.feed.chains.wakes import heard as woken
 from streams.feed.connection import Time
+from streams.feeds.bitcoin_frames import woken
 from streams.feeds.labels import Label, Labels
+from streams.feeds.ledger import Ledger
 from streams.feeds.reorg import Chain
 
 LABELS = Labels([

@@ -17,11 +17,11 @@ from scripted_venues.server import serving
 
 from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
-from streams.feed.chains.ledger import Ledger
 from streams.feed.connection import Time
 from streams.feed.wanted import Unfit, feeds_of
 from streams.feeds import registry
 from streams.feeds.labels import Label, Labels
+from streams.feeds.ledger import Ledger
 from streams.feeds.reorg import Chain
 from streams.process import label_file
 from streams.process.settings import Settings

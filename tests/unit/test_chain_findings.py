@@ -10,8 +10,8 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine
 from streams.core.shard import INPUTS, Shard
-from streams.feed.chains.ledger import Ledger
 from streams.feeds.labels import Label, Labels
+from streams.feeds.ledger import Ledger
 from streams.feeds.reorg import Chain, Head
 
 AT = START + 3_600

@@ -11,6 +11,7 @@ from schemas.market import Liquidation
 from streams.cli.source import open_named
 from streams.feeds import learning, registry
 from streams.process import learnt_file
+from streams.process.settings import Settings
 from streams.simulate.night import night
 from streams.sources.generated import generated_source
 from streams.sources.lines import BREAKS_OFF, head
@@ -208,8 +209,8 @@ def test_frames_are_played_by_what_was_learnt_of_their_venue(tmp_path):
     learnt = learning.SignEvidence(cases=40, as_order=40, as_position=0, sign="order")
     learnt_file.save(learnt_file.file_of(str(tmp_path)), learning.Learnt(gate=learnt))
     sides = []
-    for data_dir in ("", str(tmp_path)):
-        opened = open_named(tmp_path / "frames", 1, 1.0, data_dir=data_dir)
+    for settings in (None, Settings(data_dir=str(tmp_path))):
+        opened = open_named(tmp_path / "frames", 1, 1.0, settings=settings)
         [order] = [record for _, record in opened.items if isinstance(record, Liquidation)]
         sides.append((order.order_side, order.position_side))
     assert sides == [(None, "unknown"), ("sell", "long")]

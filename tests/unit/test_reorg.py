@@ -248,3 +248,14 @@ def test_however_it_is_told_the_end_is_the_nodes_own_chain(data):
         if data.draw(st.booleans()):
             node.removed(name)
     assert node.standing() == STANDS
+
+
+def test_the_first_blocks_taken_back_are_followed_by_whatever_comes_and_what_is_between_is_a_gap():
+    blocks = [("a1", 101, "r"), ("r", 100, "q"), ("b3", 103, "b2")]
+    for after, gaps in (("r", []), ("b3", [Gap(BEGAN + 101 * SECOND, BEGAN + 103 * SECOND)])):
+        node = Node(blocks)
+        node.heads("a1")
+        node.removed("a1")
+        node.heads(after)
+        assert node.gaps == gaps
+        assert node.standing() == {f"{after}:0", f"{after}:1"}

@@ -14,13 +14,13 @@ from schemas.status import letter
 from schemas.words import SECOND
 from streams.feed.chains import wakes
 from streams.feed.chains.blocks import Blocks, Core, Esplora, Unanswered
-from streams.feed.chains.ledger import Ledger
-from streams.feed.connection import LinkStatus, Time
+from streams.feed.connection import KeepFrame, LinkStatus, Time, keep_none
 from streams.feed.outages import Outages, Spoken, moment
 from streams.feed.outlet import Outlet
 from streams.feed.recent import Recent
 from streams.feeds import registry
 from streams.feeds.frames import Refusal
+from streams.feeds.ledger import Ledger
 from streams.feeds.reorg import Ask
 
 log = logging.getLogger("undertow.feed")
@@ -34,12 +34,19 @@ class BitcoinFeed:
     """Bitcoin followed, until `run` is cancelled. `urls`: esplora or rpc, and ws or zmq beside."""
 
     def __init__(
-        self, urls: dict[str, str], ledger: Ledger, producer: str, outlet: Outlet, at: Time
+        self,
+        urls: dict[str, str],
+        ledger: Ledger,
+        producer: str,
+        outlet: Outlet,
+        at: Time,
+        keep_frame: KeepFrame = keep_none,
     ) -> None:
         self._urls = urls
         self._ledger = ledger
         self._outlet = outlet
         self._at = at
+        self._keep_frame = keep_frame
         self._status = LinkStatus(LINK)
         self._outages = Outages(producer, {TOPIC: {LINK}}, ())
         self._recent = Recent()
@@ -54,12 +61,12 @@ class BitcoinFeed:
         async with asyncio.TaskGroup() as tasks:
             known = registry.bundled("bitcoin").of_connection()
             known.payer = self._ledger.labels.payer
-            tasks.create_task(self._follow(reader(url, session, self._at, known)))
+            tasks.create_task(self._follow(reader(url, session, self._at, known, self._keep)))
             tasks.create_task(self._speak())
             if ws := self._urls.get("ws"):
-                tasks.create_task(wakes.websocket(session, ws, self._woken, self._at))
+                tasks.create_task(wakes.websocket(session, ws, self._woken, self._at, self._keep))
             if zmq := self._urls.get("zmq"):
-                tasks.create_task(wakes.zmq(zmq, self._woken))
+                tasks.create_task(wakes.zmq(zmq, self._woken, self._at, self._keep))
 
     def end(self) -> None:
         """Say that we stop."""
@@ -68,6 +75,9 @@ class BitcoinFeed:
     def statuses(self) -> Iterator[LinkStatus]:
         """Yield what the link is doing."""
         yield self._status
+
+    def _keep(self, frame: bytes, ts_recv: int, channel: str) -> None:
+        self._keep_frame("bitcoin/node", frame, ts_recv, channel)
 
     def _woken(self, disconnected: str) -> None:
         if disconnected:

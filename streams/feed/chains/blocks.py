@@ -1,19 +1,34 @@
 """Blocks of Bitcoin asked for: of an Esplora server by REST, or of bitcoind by RPC."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import msgspec
 
 from streams.feed.connection import Time
 from streams.feeds import registry
+from streams.feeds.bitcoin_frames import (
+    PAGE,
+    EsploraHead,
+    core_head,
+    esplora_described,
+    esplora_head,
+)
 from streams.feeds.frames import Parsed
 from streams.feeds.instruments import Instruments
 from streams.feeds.reorg import Head
 
-#: Transactions of a page, and bytes of a block as bitcoind tells it, at most.
-PAGE, MOST_BYTES = 25, 64 << 20
+#: Bytes of a block as bitcoind tells it, at most.
+MOST_BYTES = 64 << 20
 ANSWERED_WITHIN_S = 60.0
+
+
+#: Hears raw frames: (frame, ts_recv, channel).
+Keep = Callable[[bytes, int, str], None]
+
+
+T = TypeVar("T")
 
 
 class Unanswered(Exception):
@@ -33,21 +48,14 @@ class Blocks(Protocol):
         """Return all that a block holds."""
 
 
-class _EsploraHead(msgspec.Struct):
-    id: str
-    height: int
-    timestamp: int
-    tx_count: int
-    previousblockhash: str = ""
-
-
 class Esplora:
     """An Esplora or mempool server: GET /blocks/tip/hash, /block/H, /block/H/txs/N."""
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession, at: Time, known: Instruments
+        self, url: str, session: aiohttp.ClientSession, at: Time, known: Instruments, keep: Keep
     ) -> None:
         self._known = known
+        self._keep = keep
         self._url = url.rstrip("/")
         self._session = session
         self._at = at
@@ -58,8 +66,9 @@ class Esplora:
 
     async def head(self, block: str) -> Head:
         """Return the head of a block."""
-        said = await self._described(block)
-        return Head(said.height, said.id, said.previousblockhash, said.timestamp * 1_000_000)
+        frame = await self._get(f"/block/{block}")
+        self._keep(frame, self._at.micros(), f"head:{block}")
+        return _made(esplora_head, frame)
 
     async def records(self, block: str) -> Parsed:
         """Return all payments of a block, page after page."""
@@ -68,26 +77,17 @@ class Esplora:
         for start in range(0, count, PAGE):
             page = await self._get(f"/block/{block}/txs/{start}")
             now = self._at.micros()
+            self._keep(page, now, f"transactions:{block}:{start}:{count}")
             parsed = registry.parse("bitcoin", "transactions", page, self._known, now)
             whole.records += parsed.records
             whole.refusals += parsed.refusals
         return whole
 
-    async def _described(self, block: str) -> _EsploraHead:
-        try:
-            return msgspec.json.decode(await self._get(f"/block/{block}"), type=_EsploraHead)
-        except msgspec.DecodeError as problem:
-            raise Unanswered(f"/block/{block}: {problem}") from None
+    async def _described(self, block: str) -> EsploraHead:
+        return _made(esplora_described, await self._get(f"/block/{block}"))
 
     async def _get(self, path: str) -> bytes:
         return await asked(self._session, "GET", self._url + path, None)
-
-
-class _CoreHead(msgspec.Struct):
-    hash: str
-    height: int
-    time: int
-    previousblockhash: str = ""
 
 
 class _CoreAnswer(msgspec.Struct):
@@ -99,27 +99,31 @@ class Core:
     """bitcoind: getbestblockhash, getblockheader, and getblock with what inputs spent."""
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession, at: Time, known: Instruments
+        self, url: str, session: aiohttp.ClientSession, at: Time, known: Instruments, keep: Keep
     ) -> None:
         self._known = known
+        self._keep = keep
         self._url = url
         self._session = session
         self._at = at
 
     async def tip(self) -> str:
         """Return the hash of the highest block."""
-        tip: str = _as(str, await self._call("getbestblockhash"))
-        return tip
+        answer = await self._call("getbestblockhash")
+        return _made(lambda raw: msgspec.json.decode(raw, type=str), answer)
 
     async def head(self, block: str) -> Head:
         """Return the head of a block."""
-        said = _as(_CoreHead, await self._call("getblockheader", block))
-        return Head(said.height, said.hash, said.previousblockhash, said.time * 1_000_000)
+        frame = await self._post("getblockheader", block)
+        self._keep(frame, self._at.micros(), f"header:{block}")
+        return _made(core_head, frame)
 
     async def records(self, block: str) -> Parsed:
         """Return all payments of a block."""
         frame = await self._post("getblock", block, 3)
-        parsed = registry.parse("bitcoin", "block", frame, self._known, self._at.micros())
+        now = self._at.micros()
+        self._keep(frame, now, f"block:{block}")
+        parsed = registry.parse("bitcoin", "block", frame, self._known, now)
         if parsed.control:
             raise Unanswered(f"getblock: {parsed.refusals[0].reason}")
         return parsed
@@ -138,10 +142,10 @@ class Core:
         return await asked(self._session, "POST", self._url, msgspec.json.encode(call))
 
 
-def _as(kind: Any, answer: bytes) -> Any:
+def _made(make: Callable[[bytes], T], answer: bytes) -> T:
     try:
-        return msgspec.json.decode(answer, type=kind)
-    except msgspec.DecodeError as problem:
+        return make(answer)
+    except ValueError as problem:  # msgspec's are such
         raise Unanswered(str(problem)) from None
 
 

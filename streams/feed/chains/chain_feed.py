@@ -12,7 +12,6 @@ from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import letter
 from schemas.words import SECOND
-from streams.feed.chains.ledger import Ledger
 from streams.feed.connection import KeepFrame, LinkStatus, Listener, Time, Where, keep_none
 from streams.feed.dialogue import Dialogue, Heard
 from streams.feed.link import Connects, Link
@@ -20,6 +19,7 @@ from streams.feed.outages import Outages, Spoken, moment
 from streams.feed.outlet import Outlet
 from streams.feed.recent import Recent
 from streams.feeds.frames import Refusal
+from streams.feeds.ledger import Ledger
 
 log = logging.getLogger("undertow.feed")
 TOPICS = ("whale_transfers", "liquidations")

@@ -10,15 +10,15 @@ from schemas.market import Trade
 from streams.feed.chains.bitcoin_feed import BitcoinFeed
 from streams.feed.chains.chain_feed import ChainFeed, Source
 from streams.feed.chains.evm import EvmDialogue
-from streams.feed.chains.ledger import Ledger, Prices, coin_of
 from streams.feed.chains.whale import WhaleAlertDialogue
 from streams.feed.chains.whale_blocks_feed import Asking, WhaleBlocksFeed
-from streams.feed.connection import Time
+from streams.feed.connection import KeepFrame, Time, keep_none
 from streams.feed.outlet import Outlet
 from streams.feeds import registry
 from streams.feeds.deposits import Owners
 from streams.feeds.instruments import Instruments
 from streams.feeds.labels import Labels
+from streams.feeds.ledger import Ledger, Prices, coin_of
 from streams.feeds.reorg import Chain
 from streams.feeds.tokens import NATIVE
 from streams.process import label_file
@@ -54,6 +54,7 @@ def chain_feed(
     outlet: Outlet,
     at: Time,
     prices: Prices,
+    keep_frame: KeepFrame = keep_none,
 ) -> ChainFeed | BitcoinFeed | WhaleBlocksFeed:
     """Return a chain's feed, unconnected; `urls` are by the names in CHAINS.
 
@@ -64,10 +65,10 @@ def chain_feed(
     if chain == "whale_alert" and settings.whale_alert_key and urls.get("rest"):
         least_usd = settings.transfer_least_usd
         asking = Asking(urls["rest"], settings.whale_alert_key, labels, least_usd)
-        return WhaleBlocksFeed(asking, producer, outlet, at)
+        return WhaleBlocksFeed(asking, producer, outlet, at, keep_frame)
     if chain == "whale_alert":
         source = _whale_alert(settings, urls.get("ws") or _WHALE_ALERT, labels)
-        return ChainFeed(source, producer, outlet, at)
+        return ChainFeed(source, producer, outlet, at, keep_frame)
     ledger = Ledger(Chain(settings.confirmations), labels, prices.of, settings.transfer_least_usd)
     needed = ("esplora", "rpc") if chain == "bitcoin" else ("node",)
     if not any(urls.get(name) for name in needed):
@@ -76,13 +77,13 @@ def chain_feed(
     if chain == "bitcoin":
         if urls.get("zmq") and find_spec("zmq") is None:
             raise NoEndpoint("zmq needs the extra: pip install undertow[bitcoin]")
-        return BitcoinFeed(dict(urls), ledger, producer, outlet, at)
+        return BitcoinFeed(dict(urls), ledger, producer, outlet, at, keep_frame)
     tokens = _tokens(settings, chain)
     pools = (POOLS[chain],)
     source = Source(
         chain, urls["node"], lambda: EvmDialogue(chain, tokens, pools, True, ledger), ledger
     )
-    return ChainFeed(source, producer, outlet, at)
+    return ChainFeed(source, producer, outlet, at, keep_frame)
 
 
 def _whale_alert(settings: Settings, url: str, labels: Labels) -> Source:

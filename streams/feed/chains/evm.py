@@ -12,13 +12,12 @@ from collections import deque
 
 import msgspec
 
-from streams.feed.chains.ledger import Ledger
 from streams.feed.dialogue import Heard
-from streams.feeds import registry
 from streams.feeds.ethereum import LIQUIDATION_CALL, TRANSFER
-from streams.feeds.frames import NOT_A_FRAME, Parsed
+from streams.feeds.frames import NOT_A_FRAME
 from streams.feeds.instruments import Instruments
-from streams.feeds.reorg import Ask, Head
+from streams.feeds.ledger import Ledger
+from streams.feeds.node_frames import NodeFrames, Meaning
 from streams.feeds.tokens import Token
 
 #: Requests under way at once, and how long one may take before it is sent again, seconds.
@@ -28,24 +27,6 @@ PING_EVERY_S = 25.0
 #: A chain that gives no head for so long is not heard, whatever the pings say, seconds.
 HEADS_WITHIN_S = 90.0
 _HEADS, _LOGS, _PING, _FIRST = 1, 2, 3, 10
-
-
-class _Result(msgspec.Struct):
-    number: str = ""
-    hash: str = ""
-    parentHash: str = ""
-    timestamp: str = ""
-    blockHash: str = ""
-    removed: bool = False
-
-
-class _Params(msgspec.Struct):
-    result: _Result
-
-
-class _Pushed(msgspec.Struct):
-    method: str
-    params: _Params
 
 
 class _Answer(msgspec.Struct):
@@ -62,9 +43,7 @@ class _Question(msgspec.Struct):
     since: float
 
 
-_PUSHED = msgspec.json.Decoder(_Pushed)
 _ANSWER = msgspec.json.Decoder(_Answer)
-_HEAD = msgspec.json.Decoder(_Result)
 _NOTHING = (b"", b"null")
 
 
@@ -75,16 +54,13 @@ class EvmDialogue:
         self, chain: str, tokens: Instruments, pools: tuple[str, ...], natives: bool, ledger: Ledger
     ) -> None:
         """`pools` are contracts whose liquidations are read, `natives` whether coins are."""
-        self._name = chain
-        self._tokens = tokens
+        self._frames = NodeFrames(chain, tokens, natives, ledger)
         self._addresses = [*pools, *(a for a, token in tokens.items() if isinstance(token, Token))]
         self._natives = natives
-        self._ledger = ledger
         self._greeting = deque([self._subscribe(_HEADS), self._subscribe(_LOGS)])
         self._confirmed: set[int] = set()
         self._waiting: deque[tuple[str, str]] = deque()
         self._asking: dict[int, _Question] = {}
-        self._parts: dict[str, set[str]] = {}
         self._number = _FIRST
         self._pinged = float("-inf")
         self._heard_head: float | None = None
@@ -120,19 +96,15 @@ class EvmDialogue:
 
     def _hear(self, frame: bytes, ts_recv: int, now: float) -> Heard:
         try:
-            return self._answer(_ANSWER.decode(frame), frame, ts_recv)
+            answer = _ANSWER.decode(frame)
         except NOT_A_FRAME:
             pass
-        try:
-            pushed = _PUSHED.decode(frame).params.result
-        except NOT_A_FRAME:
-            return self._unread(frame, ts_recv)
-        if pushed.blockHash and pushed.removed:
-            return self._told(*self._ledger.removed(pushed.blockHash.lower(), ts_recv))
-        if pushed.blockHash:
-            return self._block(pushed.blockHash, self._parse("logs", frame, ts_recv), (), ts_recv)
-        self._heard_head = now
-        return self._head(pushed, frame, ts_recv)
+        else:
+            return self._answer(answer, frame, ts_recv)
+        meaning = self._frames.pushed(frame, ts_recv)
+        if meaning.is_head:
+            self._heard_head = now
+        return self._heard(meaning)
 
     def is_settled(self) -> bool:
         """Say whether both subscriptions were confirmed."""
@@ -147,70 +119,34 @@ class EvmDialogue:
             if bytes(answer.error) in _NOTHING:
                 self._confirmed.add(answer.id)
                 return Heard()
-            return self._unread(frame, ts_recv)
+            return self._heard(self._frames.unread(frame, ts_recv))
         question = self._asking.pop(answer.id, None)
         if question is None or bytes(answer.error) not in _NOTHING:
             return Heard()  # refused: asked again with the next head
         if bytes(answer.result) in _NOTHING:
             return Heard()  # a block that the node no longer knows
-        if question.kind == "head":
-            try:
-                return self._head(_HEAD.decode(answer.result), frame, ts_recv)
-            except NOT_A_FRAME:
-                return self._unread(frame, ts_recv)
-        parsed = self._parse(question.kind, frame, ts_recv)
-        return self._block(question.block, parsed, (question.kind,), ts_recv)
-
-    def _head(self, said: _Result, frame: bytes, ts_recv: int) -> Heard:
-        try:
-            number, seconds = int(said.number, 16), int(said.timestamp, 16)
-            head = Head(number, said.hash.lower(), said.parentHash.lower(), seconds * 1_000_000)
-        except ValueError:
-            return self._unread(frame, ts_recv)
-        if not head.hash or not head.parent:
-            return self._unread(frame, ts_recv)
-        return self._told(*self._ledger.head(head, ts_recv))
-
-    def _block(self, block: str, parsed: Parsed, answered: tuple[str, ...], ts_recv: int) -> Heard:
-        """Take in records of a block; `answered` says of what kind these are all."""
-        name = block.lower()
-        parts = self._parts.setdefault(name, set())
-        parts.update(answered)
-        is_whole = "logs" in parts and ("block" in parts or not self._natives)
-        if is_whole:
-            del self._parts[name]
-        while len(self._parts) > 1_000:
-            del self._parts[next(iter(self._parts))]
-        heard = self._told(*self._ledger.block(name, parsed.records, is_whole, ts_recv))
-        heard.refusals = parsed.refusals
+        heard = self._heard(self._frames.answered(question.kind, question.block, frame, ts_recv))
+        heard.channel = f"{question.kind}:{question.block}"
         return heard
 
-    def _told(self, records: list[msgspec.Struct], asks: list[Ask]) -> Heard:
-        for ask in asks:
+    def _heard(self, meaning: Meaning) -> Heard:
+        for ask in meaning.asks:
             if ask.what == "head":
                 self._want("head", ask.hash)
             else:
                 self._want("logs", ask.hash)
                 if self._natives:
                     self._want("block", ask.hash)
-        return Heard(records)
+        return Heard(meaning.records, meaning.refusals)
 
     def _want(self, kind: str, block: str) -> None:
         under_way = any((q.kind, q.block) == (kind, block) for q in self._asking.values())
         if (
             (kind, block) not in self._waiting
             and not under_way
-            and kind not in self._parts.get(block, ())
+            and not self._frames.has(kind, block)
         ):
             self._waiting.append((kind, block))
-
-    def _parse(self, channel: str, frame: bytes, ts_recv: int) -> Parsed:
-        return registry.parse(self._name, channel, frame, self._tokens, ts_recv)
-
-    def _unread(self, frame: bytes, ts_recv: int) -> Heard:
-        """Return why a frame is none: what the parser says of it."""
-        parsed = registry.parse(self._name, None, frame, self._tokens, ts_recv)
-        return Heard(refusals=parsed.refusals)
 
     def _subscribe(self, number: int) -> str:
         if number == _HEADS:

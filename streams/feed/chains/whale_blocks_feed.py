@@ -16,7 +16,7 @@ from schemas.identity import natural_id
 from schemas.status import letter
 from schemas.words import SECOND
 from streams.feed.chains.blocks import Unanswered, asked
-from streams.feed.connection import LinkStatus, Time
+from streams.feed.connection import KeepFrame, LinkStatus, Time, keep_none
 from streams.feed.outages import Outages, Spoken
 from streams.feed.outlet import Outlet
 from streams.feed.recent import Recent
@@ -51,13 +51,21 @@ class Asking(msgspec.Struct, frozen=True):
 class WhaleBlocksFeed:
     """The chains that a url names (https://host/ethereum,bitcoin), until `run` is cancelled."""
 
-    def __init__(self, asking: Asking, producer: str, outlet: Outlet, at: Time) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        producer: str,
+        outlet: Outlet,
+        at: Time,
+        keep_frame: KeepFrame = keep_none,
+    ) -> None:
         parts = urlsplit(asking.url)
         self._host = f"{parts.scheme}://{parts.netloc}"
         self._chains = [name for name in parts.path.strip("/").split(",") if name]
         self._asking = asking
         self._outlet = outlet
         self._at = at
+        self._keep_frame = keep_frame
         self._owners = Owners()
         self._recent = Recent()
         self._statuses = {chain: LinkStatus(f"whale_alert/{chain}") for chain in self._chains}
@@ -109,7 +117,8 @@ class WhaleBlocksFeed:
         answer = await self._get(session, page)
         status, now = self._statuses[chain], self._at.micros()
         known = registry.bundled("whale_alert").of_connection()
-        known.channels[-1] = f"transactions_v2:{chain}"
+        channel = known.channels[-1] = f"transactions_v2:{chain}"
+        self._keep_frame("whale_alert/rest", answer, now, channel)
         parsed = registry.parse("whale_alert", "transactions_v2", answer, known, now)
         status.frames += 1
         status.ts_frame = now
