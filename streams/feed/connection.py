@@ -5,6 +5,8 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Literal, NamedTuple
 
 import aiohttp
@@ -256,8 +258,17 @@ class Connection:
 
 def retry_after_s(headers: Mapping[str, str] | None) -> float:
     """Return how long a venue that refuses asks us to stay away, seconds; 0 where it does not."""
-    text = (headers or {}).get("Retry-After", "")
-    return min(float(text), 3600.0) if text.isdecimal() else 0.0
+    headers = headers or {}
+    text = headers.get("Retry-After", "")
+    if text.isdecimal():
+        return min(float(text), 3600.0)
+    try:
+        until = parsedate_to_datetime(text)
+        # By the venue's own clock, where it tells the time.
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
+        return min(max((until - now).total_seconds(), 0.0), 3600.0)
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _why_ended(ws: Socket, message: WSMessageNoDecodeText) -> str:

@@ -110,7 +110,10 @@ class Link:
         finally:
             lived_s = self._at.steady() - began
             self._short_lives = 0 if lived_s >= SHORT_S else self._short_lives + 1
-            self._ended(connection, self.status.ts_frame)
+            # One that was to be left may have given nothing but pongs since its last records.
+            is_left = connection.is_stale or (connection.leaves.is_set() and self.where.has_trades)
+            ts_records = self.status.ts_records if is_left else 0
+            self._ended(connection, ts_records or self.status.ts_frame)
 
     async def _live_on(self, connection: Connection, task: asyncio.Task[None]) -> None:
         """Return when the connection ended, or is to be followed by another."""

@@ -17,6 +17,7 @@ from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND, WORD_EVERY
 from streams.feed import listing
 from streams.feed.burning import LEAST, WINDOW_S, Burning
+from streams.feed.complaints import Complaints, Totals
 from streams.feed.connection import KeepFrame, LinkStatus, Listener, Time, Where, keep_none
 from streams.feed.dialogue import Heard, Plan, VenueDialogue
 from streams.feed.history import past, reading
@@ -82,6 +83,7 @@ class VenueFeed:
         self._symbols: list[str] = []
         self._readings: dict[str, int] = {}
         self._paces = Paces()
+        self._complaints = Complaints()
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Keep the venue's links; raises listing.Nothing where nothing of it can be wanted."""
@@ -111,6 +113,7 @@ class VenueFeed:
 
     def end(self) -> None:
         """Say that we stop."""
+        self._tell_uncounted(float("inf"))
         for spoken in self._outages.end(self._at.micros()):
             self._outlet.say(spoken)
 
@@ -150,6 +153,7 @@ class VenueFeed:
         while True:
             self._publish()
             self._tell_set_aside()
+            self._tell_uncounted(self._at.steady())
             self._judge_calm()
             self._renew_quiet()
             self._recent.age(self._at.steady())
@@ -159,8 +163,11 @@ class VenueFeed:
 
     def _heard(self, link: str, heard: Heard, frame: bytes, ts_recv: int) -> None:
         self._emit(heard.records)
-        for refusal in heard.refusals:
-            self._refuse(link, refusal, frame, ts_recv)
+        if refusals := heard.refusals:
+            totals = next(Totals(s.records, s.refused) for s in self.statuses() if s.name == link)
+            count, now = len(refusals), self._at.steady()
+            for refusal in refusals[: self._complaints.admits(link, count, totals, frame, now)]:
+                self._refuse(link, refusal, frame, ts_recv)
 
     def _emit(self, records: Sequence[msgspec.Struct]) -> None:
         """Hand on what is new, wanted, and not from before we began: older must not alert."""
@@ -207,6 +214,11 @@ class VenueFeed:
         # No offset names it: a number made of its content, so that a repeat is the same row.
         place = int(natural_id(link, refusal.field, frame.hex())[:13], 16)
         self._outlet.letter(letter((link, 0, place), refusal.field, refusal.reason, frame, ts_recv))
+
+    def _tell_uncounted(self, now: float) -> None:
+        for link, reason, frame in self._complaints.over(now):
+            log.error("%s: %s", link, reason)
+            self._refuse(link, Refusal("", reason), frame, self._at.micros())
 
     def _lost(self, link: str, since: int, reason: str) -> None:
         log.warning("%s lost: %s", link, reason)

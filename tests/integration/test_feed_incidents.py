@@ -9,11 +9,12 @@ from scripted_venues.bybit import Bybit
 from scripted_venues.dydx import Dydx
 from scripted_venues.ears import Fast, hearing, until
 from scripted_venues.htx import Htx
-from scripted_venues.server import serving
+from scripted_venues.okx import Okx
+from scripted_venues.server import Request, serving
 from scripted_venues.tape import ids
 
 
-@pytest.mark.parametrize("retry_after_s", ["180", ""])
+@pytest.mark.parametrize("retry_after_s", ["180", "in 180", ""])
 def test_an_address_that_is_banned_leaves_the_venue_alone_and_then_fills_what_it_missed(
     tmp_path: Path, retry_after_s: str
 ) -> None:
@@ -114,3 +115,86 @@ def test_message_numbers_that_begin_anew_are_no_hole_and_a_later_hole_is_seen(
         until(lambda: len(kept.ids("trades")) == 4, "the hole is filled")
         assert len(venue.requests) > requests
     assert kept.states("gap") == []
+
+
+def test_a_venue_that_changes_its_format_costs_a_bounded_number_of_letters_and_nothing_good(
+    tmp_path: Path,
+) -> None:
+    clock = Fast(20)
+    script = Bybit()
+    with serving(script) as venue, hearing(clock, tmp_path, ("bybit", venue)) as kept:
+        until(lambda: venue.subscribed("publicTrade.BTCUSDT"), "subscribed")
+        for number in range(1, 501):
+            frame = str(script.frame(clock.event("trade", "BTCUSDT", number))[1])
+            venue.send_raw(frame.replace('"p":', '"price":'))
+            if number % 5 == 0:
+                venue.emit(clock.event("trade", "BTCUSDT", 1_000 + number))
+        until(lambda: any("not told" in one.reason for one in kept.letters), "the share told", 30)
+        expected = ids("bybit", script, venue.tape)
+        until(lambda: sorted(kept.ids("trades")) == sorted(expected), "nothing good lost")
+    shares = [one for one in kept.letters if "not told" in one.reason]
+    assert len(kept.letters) - len(shares) <= 60 * len(shares)
+    assert len(shares) <= 2
+    assert "items" in shares[0].reason
+
+
+def test_a_notice_of_maintenance_and_then_silence_is_told_and_filled_when_it_is_over(
+    tmp_path: Path,
+) -> None:
+    clock = Fast(20)
+    with serving(Okx()) as venue, hearing(clock, tmp_path, ("okx", venue)) as kept:
+        symbol = venue.script.symbols[0]
+        until(lambda: venue.subscribed(f"trades-all:{symbol}"), "subscribed")
+        venue.emit(clock.event("trade", symbol, 1))
+        until(lambda: kept.alive("trades"), "alive")
+        venue.does.mutes_new = True
+        venue.send_raw(
+            '{"event":"notice","code":"64008","msg":"The connection will soon be closed for a '
+            'service upgrade. Please reconnect.","connId":"c"}'
+        )
+        venue.mute()
+        venue.emit(*(clock.event("trade", symbol, n) for n in range(2, 40)))
+        until(lambda: any("trades" in s.topics for s in list(kept.said) if s.status.state == "silent"),
+              "silence told", 60)  # fmt: skip
+        venue.does.mutes_new = False
+        expected = set()
+
+        def is_whole() -> bool:
+            venue.emit(clock.event("trade", symbol, 100 + len(venue.tape)))
+            time.sleep(0.05)
+            expected.update(ids("okx", Okx(), venue.tape))
+            return set(kept.ids("trades")) >= set(ids("okx", Okx(), venue.tape[:39]))
+
+        until(is_whole, "all of it", 60)
+    assert len(kept.ids("trades")) == len(set(kept.ids("trades")))
+    assert set(kept.ids("trades")) <= expected
+    assert [s for s in kept.states("gap") if "trades" in s.reason] == []
+
+
+class Limited(Okx):
+    """Tells that there are too many subscriptions, and not which of them it does not serve."""
+
+    def refuse(self, request: Request, names: list[str]) -> tuple[list[str], list[str]]:
+        served = [name for name in request.names if name not in names]
+        error = '{"event":"error","code":"60030","msg":"Subscription limit exceeded","connId":"c"}'
+        return [error, *self.confirm(Request(served, None))], served
+
+
+def test_a_limit_of_subscriptions_costs_those_beyond_it_and_is_told(tmp_path: Path) -> None:
+    clock = Fast(20)
+    with serving(Limited()) as venue:
+        good, bad = venue.script.symbols
+        venue.does.refused = {f"trades-all:{bad}"}
+        with hearing(clock, tmp_path, ("okx", venue)) as kept:
+            until(lambda: venue.subscribed(f"trades-all:{good}"), "the good one subscribed")
+            began = clock.steady()
+            while clock.steady() - began < 120:
+                venue.emit(clock.event("trade", good, len(venue.tape)))
+                time.sleep(0.02)
+            expected = ids("okx", Okx(), venue.tape)
+            until(lambda: sorted(kept.ids("trades")) == sorted(expected), "the good one heard")
+            until(lambda: kept.letters, "the bad one told")
+    assert any(f"trades-all:{bad}" in letter.reason for letter in kept.letters)
+    assert any("limit exceeded" in letter.reason for letter in kept.letters)
+    assert not any(f"trades-all:{good}" in letter.reason for letter in kept.letters)
+    assert len(venue.connects) <= 8

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import Any, NamedTuple, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -275,7 +276,10 @@ class ScriptedVenue:
         await send(message)  # type: ignore[arg-type]
 
     def _banned(self) -> web.Response:
-        asked = {"Retry-After": self.does.retry_after_s} if self.does.retry_after_s else {}
+        text = self.does.retry_after_s
+        if text.startswith("in "):  # as a date
+            text = formatdate(time.time() + int(text.removeprefix("in ")), usegmt=True)
+        asked = {"Retry-After": text} if text else {}
         return web.Response(status=self.does.banned_with, headers=asked)
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from schemas.market import Liquidation
 from schemas.onchain import WhaleTransfer
 from schemas.status import letter
 from schemas.words import SECOND
+from streams.feed.complaints import Complaints, Totals
 from streams.feed.connection import KeepFrame, LinkStatus, Listener, Time, Where, keep_none
 from streams.feed.dialogue import Dialogue, Heard
 from streams.feed.link import Connects, Link
@@ -59,6 +60,7 @@ class ChainFeed:
         self._outlet = outlet
         self._at = at
         self._recent = Recent()
+        self._complaints = Complaints()
         name = f"{source.name}/node"
         self._outages = Outages(producer, {topic: {name} for topic in source.speaks}, ())
         where = Where(name, source.url, has_trades=False)
@@ -75,6 +77,7 @@ class ChainFeed:
 
     def end(self) -> None:
         """Say that we stop."""
+        self._tell_uncounted(float("inf"))
         self._say(self._outages.end(self._at.micros()))
 
     def statuses(self) -> Iterator[LinkStatus]:
@@ -87,6 +90,7 @@ class ChainFeed:
             now = self._at.micros()
             if self._source.ledger is not None:
                 self._judge(self._source.ledger.ts_head or began, now)
+            self._tell_uncounted(self._at.steady())
             self._say(self._outages.words_at(now, LAG))
             await self._at.sleep(1.0)
 
@@ -97,6 +101,11 @@ class ChainFeed:
                 self._outages.mute(topic, ts_head, "the node gives no heads")
             else:
                 self._outages.unmute(topic, now)
+
+    def _tell_uncounted(self, now: float) -> None:
+        for link, reason, frame in self._complaints.over(now):
+            log.error("%s: %s", link, reason)
+            self._refuse(link, [Refusal("", reason)], frame, self._at.micros())
 
     def _say(self, words: Iterator[Spoken]) -> None:
         for spoken in words:
@@ -110,7 +119,11 @@ class ChainFeed:
                 by_topic.setdefault(topic, []).append(record)
         for topic, records in by_topic.items():
             self._outlet.records(topic, records)
-        self._refuse(link, heard.refusals, frame, ts_recv)
+        if heard.refusals:
+            status, count = self._link.status, len(heard.refusals)
+            totals, now = Totals(status.records, status.refused), self._at.steady()
+            admitted = self._complaints.admits(link, count, totals, frame, now)
+            self._refuse(link, heard.refusals[:admitted], frame, ts_recv)
 
     def _is_new(self, record: msgspec.Struct) -> bool:
         name = f"{record.event_id}#{record.version}"  # type: ignore[attr-defined]

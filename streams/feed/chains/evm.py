@@ -17,7 +17,7 @@ from streams.feeds.ethereum import LIQUIDATION_CALL, TRANSFER
 from streams.feeds.frames import NOT_A_FRAME
 from streams.feeds.instruments import Instruments
 from streams.feeds.ledger import Ledger
-from streams.feeds.node_frames import NodeFrames, Meaning
+from streams.feeds.node_frames import Meaning, NodeFrames
 from streams.feeds.tokens import Token
 
 #: Requests under way at once, and how long one may take before it is sent again, seconds.
