@@ -39,6 +39,7 @@ _WHY: dict[Why, str] = {
     "flares up": "Flaring up again: ",
     "goes on": "Still going on: ",
     "over": "Over: ",
+    "joined": "Part of what is market-wide now: ",
     "unheard": "Unheard of for a day: ",
     "daily": "The last day: ",
 }

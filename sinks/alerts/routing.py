@@ -7,8 +7,9 @@
     all exhausted ──────────> update ──┤
     all closed ─────────────> resolve ─┘ under the trigger's key
 
-Cascades that begin within five minutes of each other, or while a market-wide one is open, are one
-event. An update that is not due yet takes in what comes until it is: a later notification of the
+Cascades that begin or flare up within five minutes of each other, or are open while a market-wide
+one is, are one event: what was told by itself ends under its key and goes on under that of the
+market's. An update that is not due yet takes in what comes until it is: a later notification of the
 same id replaces it. So nothing is lost to a pause, and the same alerts in the same order give the
 same notifications with the same ids. An event that is quiet is told less often, not later: a
 turn waits four times as long as the turn before it.
@@ -32,6 +33,7 @@ Why = Literal[
     "flares up",
     "goes on",
     "over",
+    "joined",
     "unheard",
     "daily",
     "shows",
@@ -66,7 +68,7 @@ class Member(msgspec.Struct):
 class Event(msgspec.Struct):
     """What is told under one key: open while any member is.
 
-    `ts_joined`: when the latest of its members began. `number`: notifications so far, the latest
+    `ts_joined`: when the latest of its members began, or flared up again. `number`: notifications so far, the latest
     of them due at `ts_due`, telling of `alert_ids`; `waiting_ids` are in none yet.
     """
 
@@ -191,8 +193,9 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
         # Nothing follows a verdict but its being taken back.
         action: Action = "resolve" if _last_part(alert) in _END else "trigger"
         return [_tell(event, alert, action, "over" if action == "resolve" else "begins")]
+    joined = _joined(state, event, alert) if _is_market(event) else []
     state.events[event.key] = event
-    return [_tell(event, alert, "trigger", "begins"), *_reminders(event, alert)]
+    return [_tell(event, alert, "trigger", "begins"), *_reminders(event, alert), *joined]
 
 
 def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
@@ -201,7 +204,7 @@ def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
     event.members[alert.dedup_key] = Member(alert, phase not in _END, phase == "exhausted")
     event.waiting_ids = [*event.waiting_ids, alert.alert_id]
     event.ts_heard = max(event.ts_heard, alert.ts_event)
-    if is_new:
+    if is_new or phase == "reignited":
         event.ts_joined = max(event.ts_joined, alert.ts_event)
     if not any(member.is_open for member in event.members.values()):
         del state.events[event.key]
@@ -209,11 +212,26 @@ def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
     is_worse = _RANK[alert.severity] > _RANK[event.severity]
     if is_worse:
         event.severity = alert.severity
-    if is_worse or (_is_market(event) and not was_market):
+    turns_market = _is_market(event) and not was_market
+    joined = _joined(state, event, alert) if turns_market else []
+    if is_worse or turns_market:
         due = [_tell(event, alert, "update", "worse" if is_worse else "market-wide")]
     else:
         due = _when_due(event, alert)
-    return due + _reminders(event, alert) if due else []
+    return due + _reminders(event, alert) + joined if due else []
+
+
+def _joined(state: State, event: Event, alert: Alert) -> list[Notification]:
+    """Return the ends of all other cascades' events: what is open of them is part of `event`."""
+    others = [
+        other
+        for other in state.events.values()
+        if other is not event and any(_is_cascade(m.alert) for m in other.members.values())
+    ]
+    for other in others:
+        del state.events[other.key]
+        event.members |= {key: member for key, member in other.members.items() if member.is_open}
+    return [_tell(other, alert, "resolve", "joined") for other in others]
 
 
 def _when_due(event: Event, alert: Alert) -> list[Notification]:

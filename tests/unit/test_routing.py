@@ -127,6 +127,37 @@ def test_while_a_market_event_is_open_every_onset_belongs_to_it():
     assert {n.key for n in notifications} == {"cascade-BTC"}
 
 
+def test_what_has_a_page_of_its_own_ends_there_when_the_market_takes_it_over():
+    alerts = [
+        alert("cascade.onset", "SOL", 0),
+        alert("cascade.onset", "BTC", 900),
+        alert("market.onset", "", 920),
+        alert("cascade.exhausted", "SOL", 960),
+        alert("cascade.closed", "SOL", 1_200),
+        alert("cascade.closed", "BTC", 1_300),
+        alert("market.closed", "", 1_400),
+    ]
+    told = notifications_of(alerts)
+    assert [(n.action, n.key, n.why) for n in told] == [
+        ("trigger", "cascade-SOL", "begins"),
+        ("trigger", "cascade-BTC", "begins"),
+        ("update", "cascade-BTC", "market-wide"),
+        ("resolve", "cascade-SOL", "joined"),
+        ("resolve", "cascade-BTC", "over"),
+    ]
+    assert {member.asset for member in told[2].members} == {"BTC", "SOL", ""}
+
+
+def test_what_flares_up_draws_in_what_begins_soon_after_it():
+    alerts = [
+        alert("cascade.onset", "SOL", 0),
+        alert("cascade.exhausted", "SOL", 500),
+        alert("cascade.reignited", "SOL", 900),
+        alert("cascade.onset", "BTC", 1_000),
+    ]
+    assert {n.key for n in notifications_of(alerts)} == {"cascade-SOL"}
+
+
 def test_the_order_in_which_two_workers_tell_makes_no_second_page():
     late = alert("cascade.onset", "ETH", -3)
     assert actions([BTC[0], late]) == [("trigger", 0)]
