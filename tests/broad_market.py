@@ -11,8 +11,8 @@ from heapq import merge
 
 from msgspec.structs import replace
 
-from streams.simulate.market import chain, core, emit, feeds, params
-from streams.simulate.market.emit import START_US, Item
+from streams.simulate.market import chain, core, emit, feeds
+from streams.simulate.market.emit import Item
 from streams.simulate.market.params import OCT10, AssetParams, Market
 
 #: Second of the preset's day at which the fall's news comes.

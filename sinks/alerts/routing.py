@@ -68,8 +68,9 @@ class Member(msgspec.Struct):
 class Event(msgspec.Struct):
     """What is told under one key: open while any member is.
 
-    `ts_joined`: when the latest of its members began, or flared up again. `number`: notifications so far, the latest
-    of them due at `ts_due`, telling of `alert_ids`; `waiting_ids` are in none yet.
+    `ts_joined`: when the latest of its members began, or flared up again. `number`: notifications
+    so far, the latest of them due at `ts_due`, telling of `alert_ids`; `waiting_ids` are in none
+    yet.
     """
 
     key: str

@@ -3,7 +3,6 @@
 `OCT10_ASSETS=300` is the whole market, in minutes; without it a part of it is played.
 """
 
-import json
 import os
 import sys
 from collections import Counter
