@@ -15,14 +15,24 @@ from streams.core.detectors.prior import PriorParams
 #: numbers (METHOD.md, "Thresholds elsewhere"). A throttled feed that shows each second's latest
 #: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow. These two
 #: and "throttled" are no lower than before on quiet recordings, which called something otherwise.
-USUAL_ORDERS = (100.0, 300.0, 900.0, 2_700.0)
-DEFAULT_BY_RATE: dict[str, tuple[float, float, float, float]] = {
-    "full": (3.0, 4.15, 5.05, 6.2),
-    "mixed": (3.0, 4.15, 4.75, 5.35),
-    "throttled": (4.0, 4.0, 4.35, 4.45),
-    "latest": (4.0, 4.0, 4.65, 5.0),
-    "batched": (3.45, 4.05, 4.2, 4.25),
-    "flow": (7.3, 7.3, 8.4, 8.8),
+USUAL_ORDERS = (100.0, 300.0, 900.0, 2_700.0, 8_100.0)
+ByRate = tuple[float, float, float, float, float]
+DEFAULT_BY_RATE: dict[str, ByRate] = {
+    "full": (2.7, 3.75, 4.65, 5.3, 5.9),
+    "mixed": (2.7, 3.75, 4.35, 4.7, 5.0),
+    "throttled": (4.0, 4.0, 4.35, 4.45, 4.5),
+    "latest": (4.0, 4.0, 4.65, 5.0, 5.0),
+    "batched": (3.45, 3.95, 4.2, 4.25, 4.3),
+    "flow": (7.3, 7.3, 8.2, 8.7, 8.8),
+}
+#: Of deep assets (`PriorParams.deep`): at the same usual orders they burst more.
+DEFAULT_BY_RATE_DEEP: dict[str, ByRate] = {
+    "full": (3.9, 4.7, 5.45, 6.2, 7.0),
+    "mixed": (3.7, 4.5, 5.1, 5.35, 5.85),
+    "throttled": (4.0, 4.15, 4.6, 4.7, 4.7),
+    "latest": (4.0, 4.0, 4.65, 5.0, 5.0),
+    "batched": (3.45, 4.05, 4.3, 4.35, 4.35),
+    "flow": (7.4, 7.4, 8.5, 8.9, 9.0),
 }
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
@@ -85,8 +95,9 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     #: Thresholds of an asset by class of feed, "*" those of all others; who has none is judged by
     #: `by_rate`.
     cascade: dict[str, dict[str, float]] = {}
-    by_rate: dict[str, tuple[float, float, float, float]] = msgspec.field(
-        default_factory=lambda: dict(DEFAULT_BY_RATE)
+    by_rate: dict[str, ByRate] = msgspec.field(default_factory=lambda: dict(DEFAULT_BY_RATE))
+    by_rate_deep: dict[str, ByRate] = msgspec.field(
+        default_factory=lambda: dict(DEFAULT_BY_RATE_DEEP)
     )
     #: Watch tier lies this far below (detection.md 4.3: 7 a week against 1 a week).
     watch_below: float = 0.65
@@ -293,7 +304,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rows = self.onset.cascade
         if given := rows.get(asset, rows.get("*")):
             return given
-        return {name: by_rate(row, usual_orders) for name, row in self.onset.by_rate.items()}
+        return {name: self._by_rate(asset, usual_orders, name) for name in self.onset.by_rate}
 
     def threshold(
         self, asset: str, usual_orders: float, feed_class: FeedClass,
@@ -307,7 +318,7 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         given = rows.get(asset, rows.get("*"))
         names = given or self.onset.by_rate
         name = throttle if throttle is not None and throttle in names else feed_class
-        return given[name] if given else by_rate(self.onset.by_rate[name], usual_orders)
+        return given[name] if given else self._by_rate(asset, usual_orders, name)
 
     def flow_threshold(self, asset: str, usual_orders: float) -> float | None:
         """Return the threshold of Z30+flow in nats, None where it is not to be used."""
@@ -316,7 +327,12 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return None
         if (rows := self.flow.cascade) is not None:
             return rows.get(asset, rows.get("*"))
-        return by_rate(self.onset.by_rate["flow"], usual_orders)
+        return self._by_rate(asset, usual_orders, "flow")
+
+    def _by_rate(self, asset: str, usual_orders: float, name: str) -> float:
+        is_deep = self.prior.liquidity(asset) == "deep"
+        rows = self.onset.by_rate_deep if is_deep else self.onset.by_rate
+        return by_rate(rows[name], usual_orders)
 
     def counts_volatility(self, threshold_is_default: bool) -> bool:
         """Return whether volatility goes with a threshold: a calibrated one is not shifted."""

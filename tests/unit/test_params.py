@@ -37,13 +37,22 @@ def test_what_a_file_leaves_out_keeps_its_default(tmp_path: Path) -> None:
 
 def test_a_threshold_rises_with_what_is_usual_and_never_leaves_its_ends() -> None:
     params = Params()
-    for feed_class in ("full", "mixed", "throttled"):
-        row = params.onset.by_rate[feed_class]
-        at = [params.threshold("BTC", 10.0**n, feed_class) for n in range(6)]
-        assert at == sorted(at)
-        assert (at[0], at[-1]) == (row[0], row[-1])
-        for usual, threshold in zip(USUAL_ORDERS, row, strict=True):
-            assert params.threshold("PEPE", usual, feed_class) == pytest.approx(threshold)
+    for asset, rows in (("BTC", params.onset.by_rate_deep), ("PEPE", params.onset.by_rate)):
+        for feed_class in ("full", "mixed", "throttled"):
+            row = rows[feed_class]
+            at = [params.threshold(asset, 10.0**n, feed_class) for n in range(6)]
+            assert at == sorted(at)
+            assert (at[0], at[-1]) == (row[0], row[-1])
+            for usual, threshold in zip(USUAL_ORDERS, row, strict=True):
+                assert params.threshold(asset, usual, feed_class) == pytest.approx(threshold)
+
+
+def test_a_deep_asset_is_called_no_sooner_than_another_at_the_same_usual_orders() -> None:
+    params = Params()
+    for name in params.onset.by_rate:
+        for usual in USUAL_ORDERS:
+            deep, other = params.thresholds("ETH", usual), params.thresholds("XRP", usual)
+            assert deep[name] >= other[name]
 
 
 def test_an_asset_with_thresholds_of_its_own_keeps_them_whatever_is_usual() -> None:
@@ -52,11 +61,11 @@ def test_an_asset_with_thresholds_of_its_own_keeps_them_whatever_is_usual() -> N
     for usual in (1.0, 1e5):
         assert params.threshold("BTC", usual, "full") == 5.0
         assert params.threshold("BTC", usual, "throttled", "batched") == 3.0
-    assert params.threshold("ETH", 1.0, "full") == params.onset.by_rate["full"][0]
+    assert params.threshold("ETH", 1.0, "full") == params.onset.by_rate_deep["full"][0]
 
 
 def test_a_throttled_feed_of_latest_orders_or_of_rows_has_thresholds_of_its_own() -> None:
-    params, rows = Params(), Params().onset.by_rate
+    params, rows = Params(), Params().onset.by_rate_deep
     assert params.threshold("ETH", 1.0, "throttled", "batched") == rows["batched"][0]
     assert params.threshold("ETH", 1.0, "throttled", "latest") == rows["latest"][0]
     assert params.threshold("ETH", 1.0, "throttled") == rows["throttled"][0]
