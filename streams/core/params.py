@@ -13,25 +13,25 @@ from streams.core.detectors.prior import PriorParams
 #: Thresholds by liquidity: at so many usual forced orders a day of a position side, between them
 #: by the logarithm. Chosen for one false alarm a week and asset on simulated markets with redrawn
 #: numbers (METHOD.md, "Thresholds elsewhere"). A throttled feed that shows each second's latest
-#: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow. These two
-#: and "throttled" are no lower than before on quiet recordings, which called something otherwise.
+#: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow. None is
+#: below 4: else one large order calls an asset that nobody has heard of.
 USUAL_ORDERS = (100.0, 300.0, 900.0, 2_700.0, 8_100.0)
 ByRate = tuple[float, float, float, float, float]
 DEFAULT_BY_RATE: dict[str, ByRate] = {
-    "full": (2.7, 3.75, 4.65, 5.3, 5.9),
-    "mixed": (2.7, 3.75, 4.35, 4.7, 5.0),
+    "full": (4.0, 4.0, 4.65, 5.3, 5.9),
+    "mixed": (4.0, 4.0, 4.35, 4.7, 5.0),
     "throttled": (4.0, 4.0, 4.35, 4.45, 4.5),
     "latest": (4.0, 4.0, 4.65, 5.0, 5.0),
-    "batched": (3.45, 3.95, 4.2, 4.25, 4.3),
+    "batched": (4.0, 4.0, 4.2, 4.25, 4.3),
     "flow": (7.3, 7.3, 8.2, 8.7, 8.8),
 }
 #: Of deep assets (`PriorParams.deep`): at the same usual orders they burst more.
 DEFAULT_BY_RATE_DEEP: dict[str, ByRate] = {
-    "full": (3.9, 4.7, 5.45, 6.2, 7.0),
-    "mixed": (3.7, 4.5, 5.1, 5.35, 5.85),
+    "full": (4.6, 4.7, 5.45, 6.2, 7.0),
+    "mixed": (4.5, 4.5, 5.1, 5.35, 5.85),
     "throttled": (4.0, 4.15, 4.6, 4.7, 4.7),
     "latest": (4.0, 4.0, 4.65, 5.0, 5.0),
-    "batched": (3.45, 4.05, 4.3, 4.35, 4.35),
+    "batched": (4.0, 4.05, 4.3, 4.35, 4.35),
     "flow": (7.4, 7.4, 8.5, 8.9, 9.0),
 }
 #: detection.md 8.3.5: both assets slightly below their own thresholds.

@@ -18,7 +18,7 @@ def load(path: Path) -> Learnt:
     """Return what was learnt, nothing where there is no file. Raises ValueError."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Learnt)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return Learnt()
     except (OSError, msgspec.DecodeError) as problem:
         raise ValueError(f"{path}: {problem}") from None

@@ -40,11 +40,16 @@ class Names:
         while self.assets < ASSETS * self._rounds * share:
             self.assets += 1
             name = f"X{self.assets}"
+            # Of a dollar: thousands of large ones at once would be a broad market's, and rightly told.
             made = msgspec.structs.replace(
                 record,
                 asset=name,
                 instrument=f"{name}-USDT-PERP",
                 event_id=f"made up {self.assets}",
+                price=None,
+                price_kind=None,
+                quantity=1.0,
+                notional_usd=1.0,
             )
             self.extra[topic][made.event_id] += 1
             self._send(topic, made, None)

@@ -99,7 +99,7 @@ def test_a_database_replaced_by_an_empty_one_is_given_everything_again(clean_top
         client.command(f"RENAME DATABASE {name} TO {name}_gone")
         migrate(client, name)
         send(clean_topics, "bars", [bar(n) for n in range(100, 130)])
-        until(lambda: bars_in(url)[0] == 130, "all bars")
+        until(lambda: bars_in(url)[0] == 130, "all bars", 120)
         until(lambda: one(url, "SELECT count() FROM trades") == 50, "all trades")
         until_committed(clean_topics, "bars", 130)
     report = audited(clean_topics, url)
