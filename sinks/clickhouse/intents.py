@@ -1,11 +1,17 @@
 """What is about to be written, told before it is: where a sink that was killed goes on."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, NamedTuple
 
 from sinks.clickhouse.client import Batch, token_of
+from sinks.clickhouse.migrate import migrations
 from sinks.clickhouse.retry import Retry
+
+log = logging.getLogger("undertow.sink")
+#: How often a database that is being migrated is looked at, seconds.
+MIGRATED_S = 0.5
 
 
 class Intent(NamedTuple):
@@ -68,8 +74,21 @@ class Intents:
         return last
 
     def store_id(self, retry: Retry | None = None) -> str:
-        """Return what tells this database from others: when it was made; raises SinkError."""
-        return str((retry or self._retry).run(self._store_id_once, "schema_migrations", "read"))
+        """Return what tells this database from others: when it was made; raises SinkError.
+
+        Waits while migrations are under way: some copy a table, and what is written meanwhile
+        goes with the one that was copied.
+        """
+        retry = retry or self._retry
+        wanted, is_waiting = {migration.name for migration in migrations()}, False
+        while True:
+            made_at, applied = retry.run(self._store_id_once, "schema_migrations", "read")
+            if not (missing := wanted.difference(applied)):
+                return str(made_at)
+            if not is_waiting:
+                log.warning("waiting for `undertow migrate`: %d migrations to come", len(missing))
+            is_waiting = True
+            retry.sleep(MIGRATED_S)
 
     def expect(self, store_id: str, retry: Retry | None = None) -> None:
         """Raise StoreChanged when the database is not the one of that id, SinkError likewise."""
@@ -80,8 +99,8 @@ class Intents:
             )
 
     def _store_id_once(self) -> Any:
-        query = "SELECT toString(min(applied_at)) FROM schema_migrations"
-        return self._client.query(query).result_rows[0][0]
+        query = "SELECT toString(min(applied_at)), groupArray(name) FROM schema_migrations"
+        return self._client.query(query).result_rows[0]
 
     def parts(self, token: str) -> Set[str]:
         """Return the parts into which a range had been taken apart when `last` was read."""

@@ -312,8 +312,15 @@ def _write(ours: Membership, batch: Batch, buffer: Buffer, store: Store) -> int:
     Raises Lost, Stopped, SinkError.
     """
     known = store.intents.parts(batch.token)
+
+    def wait(seconds: float) -> None:
+        # An insert tried again must not go into a database that took the other's place meanwhile.
+        ours.wait(seconds)
+        _still_the_same(ours, store)
+
+    again = Retry(give_up_after_s=math.inf, sleep=wait)
     how = poison.Insertion(
-        put=lambda part: store.writer.insert(part, ours.retry),
+        put=lambda part: store.writer.insert(part, again),
         stored=lambda whole: store.writer.stored(whole, ours.retry),
         known=known,
         note=lambda parts: store.intents.note_parts(batch.token, parts, ours.retry),
