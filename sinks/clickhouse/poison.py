@@ -14,6 +14,7 @@ not written again.
 """
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import NamedTuple
@@ -30,6 +31,7 @@ from sinks.clickhouse.constraints import Breach
 from sinks.clickhouse.retry import ROW_ERRORS, SinkError
 from sinks.clickhouse.rows import Coords, Piece, names_of, partitions_of, trade_table
 
+log = logging.getLogger("undertow.sink")
 Indices = NDArray[np.int64]
 #: What the reason of a letter of ours begins with.
 NOT_STORED_IN = "not stored in "
@@ -85,6 +87,8 @@ def insert(batch: Batch, how: Insertion) -> Written:
             if not problem.splits:
                 raise
             cause = problem.cause
+    rows = f"{batch.rows} rows of {batch.table}"
+    log.warning("%s are refused together and taken apart: %s", rows, cause or _BEFORE)
     return _Apart(batch, how, cause).all()
 
 
