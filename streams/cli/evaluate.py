@@ -26,6 +26,19 @@ SHOWN = (
     ("damage to come", "damage_to_come"),
 )
 
+#: What may be measured by itself, and what that is.
+PARTS = {
+    "scores": "all but whales",
+    "outages": "a venue silent from before the onset",
+    "market": "the market-wide call",
+    "whales": "deposits",
+    "transfer": "thresholds on redrawn markets",
+    "self-calibration": "the same moved by themselves",
+    "first-hours": "assets just met",
+}
+#: Those that judge thresholds as they are in a file of parameters, or shipped.
+OF_SHIPPED = ("transfer", "self-calibration", "first-hours")
+
 
 @click.command()
 @click.option("--quick", is_flag=True, help="22 days of one seed each way, no whales; a minute")
@@ -33,6 +46,7 @@ SHOWN = (
 @click.option("--seeds", help="seeds that are judged, 281,282,283")
 @click.option("--days", type=click.IntRange(15, 400), help="simulated days of each seed [120]")
 @click.option("--score", help="the score held against the bars [the product's]")
+@click.option("--without", help="rivals left out, BOCPD,GLR: the first costs as much as all others")
 @click.option(
     "--input",
     "recording",
@@ -41,9 +55,8 @@ SHOWN = (
 )
 @click.option(
     "--part",
-    type=click.Choice(["outages", "transfer", "market", "whales"]),
-    help="one part alone: a venue silent from before the onset, thresholds on redrawn markets, the"
-    " market-wide call, whales",
+    type=click.Choice([*PARTS]),
+    help="one part alone: " + ", ".join(PARTS.values()),
 )
 @option("params")
 @click.option("--strict", is_flag=True, help="exit code 1 when a bar is missed")
@@ -52,7 +65,8 @@ SHOWN = (
 )
 def evaluate(
     quick: bool, calibrate_on: str | None, seeds: str | None, days: int | None,
-    score: str | None, recording: Path | None, part: str | None, strict: bool, out: Path,
+    score: str | None, without: str | None, recording: Path | None, part: str | None,
+    strict: bool, out: Path,
     **given: Any,
 ) -> None:  # fmt: skip
     """Measure detectors and rivals on simulated markets, and hold them against the bars.
@@ -83,18 +97,21 @@ def evaluate(
     }  # fmt: skip
     # Each at work holds half a gigabyte.
     changed["workers"] = min(4, os.cpu_count() or 2)
+    changed["rivals"] = _rivals(plan.rivals, without)
     plan = _replaced(plan, {k: v for k, v in changed.items() if v is not None})
     if plan.ours not in protocol.CONTENDERS:
         raise Refused(f"--score is one of {', '.join(protocol.CONTENDERS)}, not {plan.ours!r}")
-    if part == "transfer":
-        of_markets = _transfer(_seeds(seeds), settled(**given).params)
-        _finish(of_markets, out)
-        _end(of_markets, strict)
+    if part in OF_SHIPPED:
+        shipped = _by_shipped(part, _seeds(seeds), days, settled(**given).params)
+        _finish(shipped, out)
+        _end(shipped, strict)
         return
     if set(plan.seeds) & set(plan.calibrate_on):
         raise Refused("a seed that thresholds are fitted on cannot be judged too")
     began = time.monotonic()
     with _telling() as tell:
+        if part == "scores":
+            plan = _replaced(plan, {"whales": False})
         of = {"outages": run.under_outages, "market": run.of_market, "whales": run.of_whales}
         result = of.get(part or "", run.evaluate)(params.NORMAL, plan, tell)
     result["seconds"] = round(time.monotonic() - began)
@@ -109,17 +126,26 @@ def _end(result: dict[str, Any], strict: bool) -> None:
         sys.exit(1)
 
 
-def _transfer(seeds: tuple[int, ...] | None, params_file: str) -> dict[str, Any]:
+def _by_shipped(
+    part: str, seeds: tuple[int, ...] | None, days: int | None, params_file: str
+) -> dict[str, Any]:
+    """Run one of OF_SHIPPED."""
     from streams.core.params import ParamsError
-    from streams.evaluate import transfer
+    from streams.evaluate import first_hours, self_calibrated, transfer
     from streams.process.params_file import load_params
+    from streams.simulate.market.params import NORMAL
 
     try:
         params = load_params(params_file)
     except ParamsError as problem:
         raise Refused(str(problem)) from None
     with _telling() as tell:
-        return transfer.evaluate(params, seeds or transfer.SEEDS, tell)
+        if part == "transfer":
+            return transfer.evaluate(params, seeds or transfer.SEEDS, tell)
+        if part == "self-calibration":
+            return self_calibrated.evaluate(params, seeds or self_calibrated.SEEDS, tell)
+        seeds, days = seeds or first_hours.SEEDS, days or first_hours.DAYS
+        return first_hours.evaluate(params, NORMAL, seeds, days, tell)
 
 
 def _parts() -> Any:
@@ -137,6 +163,14 @@ def _replaced(plan: Any, changed: dict[str, Any]) -> Any:
     from msgspec.structs import replace
 
     return replace(plan, **changed)
+
+
+def _rivals(every: tuple[str, ...], without: str | None) -> tuple[str, ...]:
+    left_out = (without or "").replace(",", " ").split()
+    unknown = sorted(set(left_out) - set(every))
+    if unknown:
+        raise Refused(f"--without takes some of {', '.join(every)}, not {', '.join(unknown)}")
+    return tuple(name for name in every if name not in left_out)
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:
@@ -202,6 +236,11 @@ def show(result: dict[str, Any], console: Console) -> None:
     for outage, by_score in result.get("outages", {}).items():
         table = Table("score", *(name for name, _ in SHOWN), "p50", "", title=outage)
         for name, row in by_score.items():
+            table.add_row(*_cells(name, row, None))
+        console.print(table)
+    for prior, by_history in result.get("first_hours", {}).items():
+        table = Table("met before", *(name for name, _ in SHOWN), "p50", "", title=f"prior {prior}")
+        for name, row in by_history.items():
             table.add_row(*_cells(name, row, None))
         console.print(table)
     if "whale_foreign" in result:

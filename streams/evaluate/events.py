@@ -178,7 +178,7 @@ def judge(
         for t0, t95, _ in truth.cascades:
             block = (t0 - watch.skip) // watch.block
             if 0 <= block < weeks:
-                rows.append((seed * weeks + block, *_outcome(truth, at, t0, t95)))
+                rows.append((seed * weeks + block, *outcome(truth, at, t0, t95)))
     columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
     return Weeks(
         false, watched, np.array(columns[0], np.int64), np.array(columns[1], np.bool_),
@@ -186,7 +186,8 @@ def judge(
     )  # fmt: skip
 
 
-def _outcome(truth: Truth, at: Ints, t0: int, t95: int) -> tuple[bool, float, float]:
+def outcome(truth: Truth, at: Ints, t0: int, t95: int) -> tuple[bool, float, float]:
+    """Return of one cascade whether it was caught, the delay (s), and the share of damage left."""
     i = int(np.searchsorted(at, t0 - BEFORE))
     if i == len(at) or at[i] > t95:
         return False, float("nan"), 0.0

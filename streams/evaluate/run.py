@@ -75,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True):
     cases: tuple[Case, ...] = FEEDS + MORE
     whales: bool = True
     ours: str = PRODUCT
+    rivals: tuple[str, ...] = tuple(name for name in CONTENDERS if name != PRODUCT)
     workers: int = 2
 
 
@@ -95,7 +96,11 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     assets = range(len(market_of.assets))
     parts = [(case, asset) for case in plan.cases for asset in assets]
     parts_done = _each(
-        plan, parts, lambda p: _scored(market_of, past, *p), tell, lambda p: f"{p[0].name} {p[1]}"
+        plan,
+        parts,
+        lambda p: _scored(market_of, plan, past, *p),
+        tell,
+        lambda p: f"{p[0].name} {p[1]}",
     )
     by_case = {
         case.name: [parts_done[n] for n, part in enumerate(parts) if part[0] == case]
@@ -206,10 +211,11 @@ def _simulated(market_of: Market, plan: Plan, tell: Tell) -> Past:
     )
 
 
-def _scored(market_of: Market, past: Past, case: Case, asset: int) -> Scored:
-    # Costs as much as all others together, and is nobody's choice on a throttled feed.
+def _scored(market_of: Market, plan: Plan, past: Past, case: Case, asset: int) -> Scored:
+    # BOCPD costs as much as all others together, and is nobody's choice on a throttled feed.
     plain = case in FEEDS
-    contenders = {n: s for n, s in CONTENDERS.items() if plain or n != "BOCPD"}
+    names = [n for n in (plan.ours, *plan.rivals) if plain or n != "BOCPD"]
+    contenders = {name: CONTENDERS[name] for name in names}
     return protocol.of_asset(
         market_of,
         [seed[asset] for seed in past.calibration],
