@@ -23,7 +23,7 @@ from schemas.words import (
 )
 
 
-class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transfer"):
+class WhaleTransfer(msgspec.Struct, frozen=True, gc=False, tag="whale_transfer"):
     """One leg of an on-chain transfer, with the labels its provider gave.
 
     Owners are labels, not addresses; a deposit into an exchange is not a sale.
@@ -46,10 +46,10 @@ class WhaleTransfer(msgspec.Struct, frozen=True, kw_only=True, tag="whale_transf
     to_owner: Identity
     to_kind: OwnerKind
     quantity: Quantity
-    quantity_raw: Digits | None = None
     notional_usd: NotionalUsd | None
     ts_event: Micros
     ts_recv: Micros
+    quantity_raw: Digits | None = None
     version: Version = 1
     removed: bool = False
     from_address: Identity | None = None

@@ -4,6 +4,7 @@ Formats: reference/wire-formats.md 3.11. Frames are arrays that name a channel's
 it is of, the reply to the subscription said, and `instruments.channels` remembers. UST is USDT.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -12,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import OrderSide, PositionSide
+from schemas.words import GRID, WHOLE, OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word, not_ahead
 from streams.feeds.frames import (
@@ -26,7 +27,7 @@ from streams.feeds.frames import (
     one_by_one,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
+from streams.feeds.instruments import Instrument, Instruments, Named, Parser, asked, described
 
 # tBTCF0:USTF0; a spot pair (tBTCUSD) is none
 _NAME = re.compile(r"t?([^\W_a-z]+?)F0:([A-Z0-9]+?)F0")
@@ -84,7 +85,7 @@ class _Told(msgspec.Struct, Generic[Items], array_like=True, gc=False):
 class _Executed(msgspec.Struct, array_like=True, gc=False):
     channel: int
     kind: Literal["te", "tu"]
-    print: _Print
+    print: tuple[Number, Millis, SignedSize, PriceIn]
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -100,7 +101,7 @@ class _Event(msgspec.Struct, gc=False):
 _EVENT = msgspec.json.Decoder(_Event)
 _ARRAY = msgspec.json.Decoder(list[Any])
 _POSITIONS = msgspec.json.Decoder(_Told[list[_Position]])
-_EXECUTED = msgspec.json.Decoder(_Executed)
+_EXECUTED = msgspec.json.Decoder(_Executed).decode
 
 
 # [91684,[["pos",171200455,1791400313534,null,"tSOLF0:USTF0",31.5,160.02,null,0,1,null,null]]]
@@ -171,13 +172,45 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     Raises UnreadableFrame, also where the channel's symbol is not known. Microseconds.
     """
     try:
-        executed = _EXECUTED.decode(frame)
-        of = instruments[_of_key(instruments.channels[executed.channel])]
-        if executed.kind == "te":
-            return Parsed([_trade(executed.print, of, ts_recv)], [])
-        return Parsed([], [])  # "tu": told already
+        executed = _EXECUTED(frame)
+        named = instruments.named.get(executed.channel) or _named(executed.channel, instruments)
+        if executed.kind == "tu":  # told already
+            return Parsed([], [])
+        before, instrument, symbol, asset, size = named
+        number, at, amount, price = executed.print
+        side: OrderSide = "buy"
+        if amount < 0.0:
+            side, amount = "sell", -amount
+        # As `tape.trade` does, without its call: a frame has one print and little else.
+        amount, ts_event = amount * size, at * 1000
+        product = amount * price
+        if price >= tape.LEAST and 0.0 < product <= 1e10 and ts_event <= ts_recv:
+            worth = (product * GRID + WHOLE - WHOLE) / GRID
+            made = Trade(
+                f"{before}{number}", "bitfinex", instrument, symbol, asset, side, price, amount,
+                worth, ts_event, ts_recv,
+            )  # fmt: skip
+            return Parsed([made], [])
     except (KeyError, *NO_RECORD):
         pass  # below, with what is wrong
+    return _prints(frame, ts_recv, instruments)
+
+
+def _named(channel: int, instruments: Instruments) -> Named:
+    """Return what a channel's prints have in common; kept where they are plainly coins.
+
+    Raises KeyError where nothing has said what the channel is of, and UnreadableFrame.
+    """
+    of = instruments[_of_key(instruments.channels[channel])]
+    named = Named(f"bitfinex:{of.venue_symbol}:", of.instrument, of.venue_symbol, of.asset, of.size)
+    if not of.is_plain or of.unit != "base":
+        return named._replace(size=math.nan)  # no product is then in its bounds
+    instruments.named[channel] = named
+    return named
+
+
+def _prints(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read a snapshot, a reply, an answer of REST, or a print that is none."""
     opened = _opened(frame, instruments, "trades")
     if isinstance(opened, Parsed):
         return opened
@@ -325,6 +358,7 @@ def _replied(event: _Event, instruments: Instruments) -> Parsed:
     if event.event == "error":
         return control(Refusal("msg", f"refused: {event.code} {event.msg[:200]}"))
     if event.event == "subscribed" and len(instruments.channels) < 1_000:
+        instruments.named.pop(event.chanId, None)
         instruments.channels[event.chanId] = event.key or f"{event.channel}:{event.symbol}"
     return control()
 

@@ -4,9 +4,9 @@ Formats: reference/wire-formats.md 3.12. Amounts are integers in each token's ow
 listed tokens are read, as anyone may emit a counterfeit `Transfer`. Owners have no labels here.
 """
 
-import re
 from binascii import unhexlify
-from functools import lru_cache, partial
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -24,6 +24,7 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
+    one_by_one,
     unreadable,
 )
 from streams.feeds.instruments import Instruments, Parser
@@ -104,14 +105,15 @@ class _Shape(msgspec.Struct, gc=False):
     transactions: msgspec.Raw = msgspec.Raw()
 
 
-_MESSAGE = msgspec.json.Decoder(_Message)
+_MESSAGE = msgspec.json.Decoder(_Message).decode
 _ROUTED = msgspec.json.Decoder(_Routed)
 _SHAPE = msgspec.json.Decoder(_Shape)
 _LOGS = Kind(_Logs, _Log, "result")
 _BLOCK = Kind(_BlockAnswer, _Transaction, "result.transactions")
 _NOTHING = (b"", b"null")
-#: An address and words of 32 bytes, one behind the other.
-_HEXADECIMAL = re.compile(r"0x[0-9a-fA-F]{40}(?:0x[0-9a-fA-F]{64})+").fullmatch
+_NO = bytes(32)
+#: How many of its smallest units a coin of so many decimals has.
+_UNITS = tuple(10**decimals for decimals in range(37))
 
 
 # {"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"0xlogs","result":
@@ -125,20 +127,23 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     back what an earlier block told. Logs mostly have no time: that of receipt is taken.
     Raises UnreadableFrame. Source: wire-formats.md 3.12; microseconds.
     """
-    build = partial(_of_log, instruments, ts_recv)
     try:
-        message = _MESSAGE.decode(frame)
-        if message.params and message.method == "eth_subscription":
-            return built((message.params.result,), build, path="result")
-        if (
-            message.result
-            and message.id is not None
-            and not message.params
-            and message.error is None
-        ):
-            return built(message.result, build, path="result")
+        message = _MESSAGE(frame)
     except NOT_A_FRAME:
-        pass  # another kind, or told below with the field that is wrong
+        return _exactly(frame, ts_recv, instruments)
+    params, logs = message.params, message.result
+    if params is not None and message.method == "eth_subscription":
+        logs = [params.result]
+    elif params is not None or not logs or message.id is None or message.error is not None:
+        return _exactly(frame, ts_recv, instruments)
+    try:
+        return Parsed(_records(logs, instruments, ts_recv), [])
+    except (ValueError, OverflowError):
+        return one_by_one(logs, _records, (instruments, ts_recv), None, "result")
+
+
+def _exactly(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
+    """Read a reply, or logs of which one is no log."""
     kind, result, reply = _opened(frame)
     if reply is not None:
         return reply
@@ -146,7 +151,7 @@ def parse_logs(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         raise UnreadableFrame("result", f"{kind} are no logs")
     many = result if result[:1] == b"[" else b"[" + result + b"]"
     answer, refusals = _LOGS.read(b'{"result":' + many + b"}")
-    return built(answer.result, build, refusals, "result")
+    return one_by_one(answer.result, _records, (instruments, ts_recv), refusals, "result")
 
 
 # {"jsonrpc":"2.0","id":9,"result":{"number":"0x1500000","hash":"0xab…","parentHash":"0x9a…",
@@ -164,18 +169,16 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         raise UnreadableFrame("result", f"{kind} are no block with its transactions")
     message, refusals = _BLOCK.read(frame)
     block, chain = message.result, instruments.chain
-    at = _micros(block.timestamp)
-    _hex(block.hash)
+    at, coin = _micros(block.timestamp), NATIVE[chain]
+    before = f"{chain}:{_lower(block.hash)}:tx:"
 
     def build(item: _Transaction) -> WhaleTransfer | None:
-        value, index = _hex(item.value), _hex(item.transactionIndex)
+        value, index = _hex(item.value), _index(item.transactionIndex)
         if value == 0 or item.to is None:
             return None
-        for digits in (item.hash, item.sender, item.to):
-            _hex(digits)
         return _transfer(
-            f"{chain}:{block.hash.lower()}:tx:{index}", NATIVE[chain], value, _COIN_DECIMALS,
-            (item.sender.lower(), item.to.lower()), (item.hash.lower(), index), (at, ts_recv),
+            f"{before}{index}", chain, coin, value, value / _UNITS[_COIN_DECIMALS],
+            _lower(item.hash), index, _lower(item.sender), _lower(item.to), at, ts_recv,
         )  # fmt: skip
 
     return built(block.transactions, build, refusals, "result.transactions")
@@ -224,53 +227,60 @@ def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
     return "heads", result, None
 
 
-def _of_log(tokens: Instruments, ts_recv: int, log: _Log) -> WhaleTransfer | Liquidation | None:
-    kind = log.topics[0].lower() if log.topics else ""
-    if not _HEXADECIMAL(f"{log.address}{log.blockHash}{log.transactionHash}{''.join(log.topics)}"):
-        for digits in (log.address, log.blockHash, log.transactionHash, *log.topics):
-            _hex(digits)
-    at = _micros(log.blockTimestamp) if log.blockTimestamp else ts_recv
-    if kind == LIQUIDATION_CALL:
-        return _liquidation(log, tokens, at, ts_recv)
-    # An NFT's Transfer has the same first topic, and four of them.
-    if kind != TRANSFER or len(log.topics) != 3:
-        return None
-    token = tokens.get(log.address.lower())
-    if not isinstance(token, Token):
-        return None
-    value, index = int(_words(log, 1), 16), _hex(log.logIndex)
-    if value == 0:
-        return None
-    transfer = _transfer(
-        _identity(log, tokens.chain), token.asset, value, token.decimals,
-        (_address(log.topics[1]), _address(log.topics[2])),
-        (log.transactionHash.lower(), index), (at, ts_recv),
-    )  # fmt: skip
-    return msgspec.structs.replace(transfer, version=2, removed=True) if log.removed else transfer
+def _records(
+    logs: Sequence[_Log], tokens: Instruments, ts_recv: int
+) -> list[WhaleTransfer | Liquidation]:
+    """Return what logs tell; one that tells nothing is read no further than to know that."""
+    records: list[WhaleTransfer | Liquidation] = []
+    for log in logs:
+        topics = log.topics
+        kind = topics[0] if topics else ""
+        if kind != TRANSFER and kind != LIQUIDATION_CALL and kind:
+            kind = _lower(kind)
+        if kind == LIQUIDATION_CALL:
+            records.append(_liquidation(log, tokens, ts_recv))
+        elif kind == TRANSFER and len(topics) == 3:  # an NFT's has the same kind, and four
+            token = tokens.get(log.address)
+            if token is None:  # not listed, or with the capitals of a checksum
+                token = tokens.get(_lower(log.address))
+            if isinstance(token, Token) and (value := int.from_bytes(_bytes(log.data, 1))):
+                chain, leg, at = tokens.chain, _index(log.logIndex), ts_recv
+                if log.blockTimestamp is not None:
+                    at = _micros(log.blockTimestamp)
+                records.append(
+                    _transfer(
+                        f"{chain}:{_lower(log.blockHash)}:{leg}", chain, token.asset,
+                        value, value / _UNITS[token.decimals], _lower(log.transactionHash), leg,
+                        _account(topics[1]), _account(topics[2]), at, ts_recv, log.removed,
+                    )
+                )  # fmt: skip
+    return records
 
 
-def _liquidation(log: _Log, tokens: Instruments, ts_event: int, ts_recv: int) -> Liquidation:
+def _liquidation(log: _Log, tokens: Instruments, ts_recv: int) -> Liquidation:
     """Build the Liquidation of one LiquidationCall: long the collateral, short the debt.
 
     There is no price in it. With receiveAToken the collateral is not sold now.
     """
     if len(log.topics) != 4:
         raise UnreadableFrame("topics", f"{len(log.topics)} of them, not 4")
-    words = _words(log, 4)
-    seized, keeps = int(words[64:128], 16), int(words[192:], 16)
-    _, of, against, _ = log.topics
-    collateral, debt = _token(tokens, _address(of)), _token(tokens, _address(against))
-    quantity = seized / 10**collateral.decimals
+    words = _bytes(log.data, 4)
+    # Either raises where it is not listed.
+    collateral, debt = tokens[_account(log.topics[1])], tokens[_account(log.topics[2])]
+    assert isinstance(collateral, Token)
+    assert isinstance(debt, Token)
+    quantity = int.from_bytes(words[32:64]) / _UNITS[collateral.decimals]
     if not 0.0 < quantity <= 1e15:
         raise UnreadableFrame("data", f"{quantity!r} coins are not in (0, 1e15]")
     instrument, symbol = _pair(collateral, debt)
+    ts_event = ts_recv if log.blockTimestamp is None else _micros(log.blockTimestamp)
     if ts_event > ts_recv:
         not_ahead(ts_event, ts_recv)
-    order: OrderSide | None = None if keeps else "sell"
+    order: OrderSide | None = "sell" if words[96:] == _NO else None
     return Liquidation(
-        _identity(log, tokens.chain), "aave", instrument, symbol, collateral.coin, "long", order,
-        None, None, quantity, None, "full", "LiquidationCall", ts_event, ts_recv, 1,
-        2 if log.removed else 1, log.removed,
+        f"{tokens.chain}:{_lower(log.blockHash)}:{_index(log.logIndex)}", "aave", instrument,
+        symbol, collateral.coin, "long", order, None, None, quantity, None, "full",
+        "LiquidationCall", ts_event, ts_recv, 1, 2 if log.removed else 1, log.removed,
     )  # fmt: skip
 
 
@@ -284,47 +294,37 @@ def _pair(collateral: Token, debt: Token) -> tuple[str, str]:
 
 def _transfer(
     event_id: str,
+    chain: str,
     asset: str,
     value: int,
-    decimals: int,
-    parties: tuple[str, str],
-    place: tuple[str, int],
-    times: tuple[int, int],
+    quantity: float,
+    tx_hash: str,
+    leg: int,
+    sender: str,
+    receiver: str,
+    ts_event: int,
+    ts_recv: int,
+    removed: bool = False,
 ) -> WhaleTransfer:
-    """Build a transfer of `value` smallest units; `place` is the transaction and the leg in it."""
-    sender, receiver = parties
+    """Build a transfer of `value` smallest units."""
     kind: TransferKind = "transfer"
     if sender == _NOBODY or receiver == _NOBODY:
         kind = "mint" if sender == _NOBODY else "burn"
-    quantity = value / 10**decimals
     if not 0.0 < quantity <= 1e15:
         raise UnreadableFrame("quantity", f"{quantity!r} is not in (0, 1e15]")
-    if place[1] > 100_000:
-        raise UnreadableFrame("leg", f"{place[1]} is above 100,000")
-    if times[0] > times[1]:
-        not_ahead(*times)
+    if leg > 100_000:
+        raise UnreadableFrame("leg", f"{leg} is above 100,000")
+    if ts_event > ts_recv:
+        not_ahead(ts_event, ts_recv)
+    # By place, in the order of its fields: names would cost six times as much.
     return WhaleTransfer(
-        event_id=event_id,
-        provider="node",
-        chain=event_id.partition(":")[0],
-        asset=asset,
-        transfer_kind=kind,
-        tx_hash=place[0],
-        leg=place[1],
-        from_owner="unknown",
-        from_kind="unknown",
-        to_owner="unknown",
-        to_kind="unknown",
-        quantity=quantity,
-        quantity_raw=str(value),
-        notional_usd=None,
-        ts_event=times[0],
-        ts_recv=times[1],
-        from_address=None if sender == _NOBODY else sender,
-        to_address=None if receiver == _NOBODY else receiver,
-    )
+        event_id, "node", chain, asset, kind, tx_hash, leg, "unknown", "unknown", "unknown",
+        "unknown", quantity, None, ts_event, ts_recv, str(value), 2 if removed else 1, removed,
+        None if sender == _NOBODY else sender, None if receiver == _NOBODY else receiver,
+    )  # fmt: skip
 
 
+@lru_cache(maxsize=1_024)
 def _micros(seconds: str) -> int:
     at = _hex(seconds) * 1_000_000
     if not MIN_MICROS <= at <= MAX_MICROS:
@@ -332,32 +332,40 @@ def _micros(seconds: str) -> int:
     return at
 
 
-def _token(tokens: Instruments, address: str) -> Token:
-    token = tokens[address]  # raises where it is not listed
-    assert isinstance(token, Token)
-    return token
-
-
-def _identity(log: _Log, chain: str) -> str:
-    return f"{chain}:{log.blockHash.lower()}:{_hex(log.logIndex)}"
-
-
-def _address(topic: str) -> str:
-    return "0x" + topic[-40:].lower()
-
-
-def _words(log: _Log, count: int) -> str:
-    """Return the hexadecimal digits of a log's data, `count` words of 32 bytes."""
-    data = log.data
+def _bytes(data: str, count: int) -> bytes:
+    """Return a log's data, which is to be `count` words of 32 bytes. Raises UnreadableFrame."""
     if len(data) != 2 + 64 * count:
         raise UnreadableFrame("data", f"{(len(data) - 2) // 2} bytes, not {32 * count}")
     try:
-        if data.startswith("0x"):
-            unhexlify(data[2:])
-            return data[2:]
+        if data[:2] == "0x":
+            return unhexlify(data[2:])
     except ValueError:
         pass
     raise UnreadableFrame("data", "not written in hexadecimal")
+
+
+# Blocks, transactions, accounts and kinds come again in log after log.
+@lru_cache(maxsize=32_768)
+def _lower(digits: str) -> str:
+    """Return a hash or an address in lower case. Raises UnreadableFrame."""
+    try:
+        if digits.startswith("0x"):
+            unhexlify(digits[2:])
+            return digits.lower()
+    except ValueError:
+        pass
+    raise _unwritten(digits)
+
+
+@lru_cache(maxsize=32_768)
+def _account(topic: str) -> str:
+    """Return the address that a topic's last 20 bytes are. Raises UnreadableFrame."""
+    return "0x" + _lower(topic)[-40:]
+
+
+@lru_cache(maxsize=1_024)
+def _index(digits: str) -> int:
+    return _hex(digits)
 
 
 def _hex(digits: str) -> int:
@@ -367,4 +375,8 @@ def _hex(digits: str) -> int:
             return int(digits, 16)
         except ValueError:
             pass
-    raise UnreadableFrame("", f"{digits[:70]!r} is not written in hexadecimal")
+    raise _unwritten(digits)
+
+
+def _unwritten(digits: str) -> UnreadableFrame:
+    return UnreadableFrame("", f"{digits[:70]!r} is not written in hexadecimal")

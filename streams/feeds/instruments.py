@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -53,6 +53,16 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, gc=False, cache_hash
         msgspec.structs.force_setattr(self, "is_plain", is_plain)
 
 
+class Named(NamedTuple):
+    """What all prints of a channel have in common: how their ids begin, and what one is of."""
+
+    before: str
+    instrument: str
+    venue_symbol: str
+    asset: str
+    size: float
+
+
 class Instruments(dict[str, Instrument]):
     """A venue's instruments by its own symbols; `rule` answers for symbols that it lacks.
 
@@ -82,6 +92,8 @@ class Instruments(dict[str, Instrument]):
         self.date = date
         #: What a connection's channel numbers are of, as its replies say; -1: every other one.
         self.channels: dict[int, str] = {}
+        #: What prints of a channel's number have in common, of those met since it was named.
+        self.named: dict[int, Named] = {}
 
     def of_connection(self) -> "Instruments":
         """Return the same instruments for a connection, whose channel numbers are its own."""

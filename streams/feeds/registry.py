@@ -139,7 +139,9 @@ def instruments_of(venue: str, document: Any, source: str, date: str = "") -> In
     problems = []
     for symbol, row in rows(document):
         try:
-            known[symbol] = entry.of_metadata(symbol, row)
+            instrument = entry.of_metadata(symbol, row)
+            # An address may be written with the capitals of a checksum.
+            known[symbol.lower() if venue in NATIVE else symbol] = instrument
         except (TypeError, ValueError, OverflowError) as problem:
             # An endpoint's answer lists options, spot and more beside what is followed.
             problems.append(f"{symbol}: {problem}")

@@ -13,6 +13,8 @@ from streams.feeds.checks import not_ahead
 from streams.feeds.instruments import Instrument, sized
 
 _CLOSING: dict[PositionSide, OrderSide | None] = {"long": "sell", "short": "buy", "unknown": None}
+#: Coins of a price above this, worth up to 1e10, are no more than 1e15.
+LEAST = 2e-5
 _CLOSED: dict[OrderSide, PositionSide] = {"sell": "long", "buy": "short"}
 
 
@@ -46,7 +48,8 @@ def trade(
     else:
         product = amount * instrument.size
         quantity = product / price
-    if instrument.is_plain and 0.0 < price <= 1e9 and 0.0 < quantity <= 1e15 and product <= 1e10:
+    # So a quantity is in its bounds too. What lies without is judged exactly below.
+    if instrument.is_plain and LEAST <= price <= 1e9 and 0.0 < product <= 1e10:
         worth: float | None = (product * GRID + WHOLE - WHOLE) / GRID
     else:
         price, quantity, worth = sized(instrument, amount, price)
@@ -80,7 +83,8 @@ def liquidation(
     else:
         product = amount * instrument.size
         quantity = product / price
-    if instrument.is_plain and 0.0 < price <= 1e9 and 0.0 < quantity <= 1e15 and product <= 1e10:
+    # So a quantity is in its bounds too. What lies without is judged exactly below.
+    if instrument.is_plain and LEAST <= price <= 1e9 and 0.0 < product <= 1e10:
         worth: float | None = (product * GRID + WHOLE - WHOLE) / GRID
     else:
         price, quantity, worth = sized(instrument, amount, price)

@@ -46,9 +46,25 @@ def test_amounts_have_each_tokens_own_decimals():
 
 def test_tokens_are_known_by_address_however_it_is_written_and_the_list_may_be_the_callers():
     assert len(records("ethereum", None, reasons(log(address="0x" + USDT[2:].upper())))) == 1
-    mine = {"0x" + "12" * 20: {"symbol": "ABC", "decimals": 2}}
-    (record,) = records("ethereum", None, reasons(log(address="0x" + "12" * 20, value=12345)), mine)
-    assert (record.asset, record.quantity) == ("ABC", 123.45)
+    mine = {"0x" + "Ab" * 20: {"symbol": "ABC", "decimals": 2}}
+    for address in ("0x" + "ab" * 20, "0x" + "Ab" * 20):
+        (record,) = records("ethereum", None, reasons(log(address=address, value=12345)), mine)
+        assert (record.asset, record.quantity) == ("ABC", 123.45)
+
+
+@pytest.mark.parametrize("field", ["address", "blockHash", "transactionHash", "data"])
+def test_a_listed_log_that_is_not_written_in_hexadecimal_is_refused(field):
+    broken = log()[field][:-1] + "g"
+    result = parsed("ethereum", None, reasons(log(**{field: broken})))
+    assert not result.records
+    assert "hexadecimal" in result.refusals[0].reason
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_listed_log_whose_topics_are_not_written_in_hexadecimal_is_refused(place):
+    made = log()
+    made["topics"][place] = made["topics"][place][:-1] + "g"
+    assert "hexadecimal" in parsed("ethereum", None, reasons(made)).refusals[0].reason
 
 
 @pytest.mark.parametrize(
