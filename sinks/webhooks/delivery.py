@@ -6,11 +6,13 @@ A process that dies between a receiver's 2xx and the note of it sends again, wit
 
 import asyncio
 import calendar
+import contextlib
 import logging
 import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import NamedTuple
 
 import aiohttp
@@ -42,8 +44,8 @@ RETRY_WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 #: A receiver that asks for a longer pause than this is asked again after it.
 MAX_PAUSE_US = 24 * HOUR_US
 TIMEOUT_S = 15.0
-#: How long a new alert may lie before the deliverer looks.
-POLL_S = 0.05
+#: How long what falls due, or what another process puts in, may lie before the deliverer looks.
+POLL_S = 0.25
 #: The same of a picture.
 SHOW_S = 0.5
 #: How long it waits before it looks again whether a full disk has room.
@@ -196,6 +198,12 @@ def _note_delay(delivery: Delivery, now_us: int) -> None:
         metrics.DELAY.labels("delivered").observe(max(0.0, (now_us - detected) / SECOND_US))
 
 
+def _call_in(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    """Have a loop call it soon, from any thread; not at all once the loop has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call)
+
+
 class Deliverer:
     """Posts due deliveries until told to stop, signed anew for each attempt.
 
@@ -230,6 +238,7 @@ class Deliverer:
         self._drawing = pictures.Drawing(draw)
         self._forgot_us: int | None = None
         self._stop: asyncio.Event | None = None
+        self._come: list[asyncio.Event] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; a request under way ends first (or cancel this task).
@@ -239,13 +248,20 @@ class Deliverer:
         self._stop = stop
         self._warn_of_strays()
         self._forget_hourly()
+        loop = asyncio.get_running_loop()
+        self._outbox.on_put = partial(_call_in, loop, self._look_at_once)
         async with asyncio.TaskGroup() as tasks:
             for endpoint in self._endpoints:
                 tasks.create_task(self._serve(endpoint, stop), name=f"webhook {endpoint.name}")
                 if endpoint.target in targets.UPLOADED | targets.LINKED:
                     tasks.create_task(self._show(endpoint, stop), name=f"shows {endpoint.name}")
             await stop.wait()
+            self._look_at_once()
         self._stop = None
+
+    def _look_at_once(self) -> None:
+        for come in self._come:
+            come.set()
 
     async def drain(self, until_idle: bool = False) -> None:
         """Deliver what is due now and return; with `until_idle`, wait for the retries too."""
@@ -254,11 +270,15 @@ class Deliverer:
                 tasks.create_task(self._drain(endpoint, until_idle))
 
     async def _serve(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
+        come = asyncio.Event()
+        self._come.append(come)
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
+                come.clear()
                 if not (self._is_ready() and await self._deliver_next(endpoint, session)):
                     self._forget_hourly()
-                    await self._sleep(POLL_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(come.wait(), POLL_S)
 
     async def _show(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
         """Send pictures beside the words, which so wait for none."""

@@ -86,6 +86,8 @@ class Outbox:
         self._steady = steady
         self._path = Path(path)
         self.is_full = False
+        #: Called behind everything put in, by the thread that put it.
+        self.on_put: Callable[[], object] = lambda: None
         self._db = open_file(self._path)
         try:
             self._began_us = resumed_us(self._db, wall())
@@ -151,6 +153,7 @@ class Outbox:
         """Yield what writes several things in one transaction: all are in or none is."""
         with self._transaction():
             yield Writing(self._db, self._note_time(), self._wall(), self._disabled())
+        self.on_put()
 
     @contextmanager
     def rows(self) -> Iterator[tuple[sqlite3.Connection, int]]:

@@ -39,9 +39,8 @@ from streams.process.program import end_at_once
 from streams.process.settings import Settings
 
 log = logging.getLogger("undertow.detect")
-#: Runs of records taken together, and how long one waits for others at most, seconds.
+#: Runs of records taken together at most: those that came while others were worked on.
 RUNS = 8
-WITHIN_S = 0.02
 #: Seconds between two times that the state is stored: what a crash has to repeat. With many
 #: assets storing takes long: then it is done less often, for a fifth of the time at most.
 STORE_EVERY_S, STORE_SHARE, STORE_LATEST_S = 1.0, 0.2, 10.0
@@ -59,7 +58,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 
     @app.agent(topics, name="detect", concurrency=1)  # type: ignore[untyped-decorator]
     async def detect(stream: Any) -> None:
-        await each_batch("detect", stream, min(settings.flush_s, WITHIN_S), worker.take)
+        await each_batch("detect", stream, worker.take)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def look() -> None:
@@ -72,11 +71,25 @@ def register(app: Any, params: Params, settings: Settings) -> None:
             stop_before_commit("detect", [], problem)
 
 
-async def each_batch(
-    agent: str, stream: Any, within_s: float, take: Callable[[list[Any]], Awaitable[None]]
+async def each_batch(agent: str, stream: Any, take: Callable[[list[Any]], Awaitable[None]]) -> None:
+    """Hand an agent's runs to `take`, none waiting for others; no exception leaves the body."""
+    stream.enable_acks = False  # we commit ourselves
+    waiting: asyncio.Queue[Any] = asyncio.Queue(RUNS)
+    taking = asyncio.create_task(_take_each(agent, waiting, take))
+    try:
+        async for event in stream.events():
+            await waiting.put(event)
+    finally:
+        taking.cancel()
+
+
+async def _take_each(
+    agent: str, waiting: asyncio.Queue[Any], take: Callable[[list[Any]], Awaitable[None]]
 ) -> None:
-    """Hand an agent's runs of records to `take`; no exception leaves the agent's body."""
-    async for batch in stream.noack_take(RUNS, within=within_s):
+    while True:
+        batch = [await waiting.get()]
+        while not waiting.empty():
+            batch.append(waiting.get_nowait())
         try:
             await take(batch)
         except Exception as problem:
@@ -319,10 +332,8 @@ class Outgoing:
     """Records on their way to topics; `delivered` waits until the broker has them all."""
 
     def __init__(self, app: Any, alert_max_age_s: float) -> None:
+        self._app = app
         self._alert_max_age_s = alert_max_age_s
-        self._topics = {
-            name: app.topic(name, key_serializer="raw", value_serializer="raw") for name in TOPICS
-        }
         self._waiting: list[Message] = []
 
     def add(self, topic: str, record: msgspec.Struct) -> None:
@@ -334,13 +345,13 @@ class Outgoing:
             agent_metrics.sent(message.topic, message.record)
 
     async def delivered(self) -> None:
-        """Send everything queued and wait for the broker's word on each."""
+        """Send everything queued, and wait until the broker has it all."""
         waiting, self._waiting = self._waiting, []
-        sent = []
+        records: dict[str, list[tuple[bytes | None, bytes]]] = {}
         for topic, _, key, value in waiting:
-            where = 0 if not TOPICS[topic].split else None
-            sent.append(await self._topics[topic].send(key=key, value=value, partition=where))
-        await asyncio.gather(*sent)
+            records.setdefault(topic, []).append((key, value))
+        send = self._app.producer.send_keyed
+        await asyncio.gather(*(send(t, of, TOPICS[t].split) for t, of in records.items()))
 
 
 def stop_before_commit(agent: str, events: list[Any], problem: Exception) -> None:

@@ -25,7 +25,7 @@ RUNS_BUFFERED = 64
 #: Bytes of a batch of ours at most; Kafka takes none above a megabyte.
 BATCH_BYTES = 500_000
 #: A record as bytes (no value deletes), and what goes with each of several.
-KeyAndValue = tuple[bytes, bytes | None]
+KeyAndValue = tuple[bytes | None, bytes | None]
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -218,6 +218,23 @@ class TrackingProducer(driver.Producer):
             first = (await delivered).offset
             offsets += range(first, first + batch.record_count())
         return offsets
+
+    async def send_keyed(
+        self, topic: str, records: Iterable[tuple[bytes | None, bytes]], split: bool
+    ) -> None:
+        """Send records to the partitions of their keys, or all to the first unless it is `split`.
+
+        Returns once the broker has them all.
+        """
+        producer = self._ensure_producer()
+        producer.client.add_topic(topic)
+        partitions = sorted(await producer.partitions_for(topic)) if split else [0]
+        of: dict[int, list[KeyAndValue]] = {}
+        for key, value in records:
+            of.setdefault(java_partitioner(key, partitions, partitions), []).append((key, value))
+        await asyncio.gather(
+            *(self.send_rows(topic, number, few, []) for number, few in of.items())
+        )
 
 
 class CommittedTransport(driver.Transport):

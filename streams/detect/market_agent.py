@@ -10,7 +10,7 @@ from streams.core import pipeline
 from streams.core.detectors import contagion
 from streams.core.params import Params
 from streams.detect import faust_tables, shards
-from streams.detect.agent import WITHIN_S, Outgoing, each_batch
+from streams.detect.agent import Outgoing, each_batch
 from streams.detect.commits import COMMIT_EVERY_S, Progress
 from streams.kafka import records
 from streams.process.settings import Settings
@@ -25,7 +25,7 @@ def register(app: Any, params: Params, settings: Settings) -> None:
 
     @app.agent(evidence, name="market", concurrency=1)  # type: ignore[untyped-decorator]
     async def market(stream: Any) -> None:
-        await each_batch("market", stream, min(settings.flush_s, WITHIN_S), worker.take)
+        await each_batch("market", stream, worker.take)
 
     @app.timer(COMMIT_EVERY_S)  # type: ignore[untyped-decorator]
     async def commit_when_quiet_market() -> None:

@@ -136,3 +136,38 @@ def test_a_batch_that_failed_is_logged_by_each_topics_own_first_offset(
 @pytest.mark.parametrize(("took", "wait"), [(0.0, 1.0), (0.1, 1.0), (1.0, 4.0), (60.0, 10.0)])
 def test_state_that_takes_long_to_store_is_stored_less_often(took: float, wait: float) -> None:
     assert agent.store_again_s(took) == pytest.approx(wait)
+
+
+class Stream:
+    """A Faust stream of events that are there at once; no others come."""
+
+    def __init__(self, count: int) -> None:
+        self.enable_acks = True
+        self._count = count
+
+    async def events(self) -> Any:
+        for number in range(self._count):
+            yield number
+        await asyncio.Event().wait()
+
+
+def test_runs_that_came_while_others_were_worked_on_are_taken_together_in_order() -> None:
+    batches: list[list[int]] = []
+    stream = Stream(agent.RUNS * 3)
+
+    async def take(batch: list[int]) -> None:
+        batches.append(list(batch))
+        for _ in range(50):
+            await asyncio.sleep(0)
+
+    async def scene() -> None:
+        reading = asyncio.create_task(agent.each_batch("a", stream, take))
+        async with asyncio.timeout(60):
+            while sum(map(len, batches)) < agent.RUNS * 3:
+                await asyncio.sleep(0)
+        reading.cancel()
+
+    asyncio.run(scene())
+    assert [number for batch in batches for number in batch] == list(range(agent.RUNS * 3))
+    assert max(map(len, batches)) == agent.RUNS
+    assert not stream.enable_acks

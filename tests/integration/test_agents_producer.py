@@ -10,6 +10,7 @@ from streams.detect import faust_transport, topics
 from streams.detect.app import create_app
 from streams.detect.faust_transport import CommittedApp
 from streams.kafka import topics_admin
+from streams.kafka.records import partition_of
 from streams.process.settings import Settings
 
 RECORDS = 400
@@ -81,6 +82,29 @@ def test_rows_of_many_batches_come_in_their_order_each_at_the_offset_told(clean_
     assert [(m.key(), m.value()) for m in came] == rows
     assert [m.offset() for m in came] == offsets
     assert {tuple(m.headers()) for m in came} == {(("term", b"7"),)}
+
+
+async def send_keyed(kafka, topic, records, split):
+    app = CommittedApp("keyed-alone", broker=f"kafka://{kafka}", store="memory://")
+    await app.producer.start()
+    await app.producer.send_keyed(topic, records, split)
+    await app.producer.stop()
+
+
+def test_records_lie_where_their_keys_belong_in_their_order_or_all_in_the_first(clean_topics):
+    records = [(f"A{number % 9}".encode(), str(number).encode()) for number in range(300)]
+    for topic, split in (("alerts", True), ("market_evidence", False)):
+        asyncio.run(send_keyed(clean_topics, topic, records, split))
+        reader = Consumer({"bootstrap.servers": clean_topics, "group.id": "keyed"})
+        places = range(len(reader.list_topics(topic, 10).topics[topic].partitions))
+        reader.assign([TopicPartition(topic, number, 0) for number in places])
+        lies = []
+        while len(lies) < len(records):
+            lies += reader.consume(len(records) - len(lies), 10)
+        reader.close()
+        for number in places:
+            wanted = [r for r in records if number == (partition_of(r[0], 4) if split else 0)]
+            assert [(m.key(), m.value()) for m in lies if m.partition() == number] == wanted
 
 
 def test_changelogs_are_there_before_anybody_joins_the_group_and_are_compacted(

@@ -1,6 +1,7 @@
 """Deliveries to a real server on 127.0.0.1, under a clock that only sleeping moves."""
 
 import asyncio
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,6 +17,7 @@ from nights import an_alert
 from standardwebhooks import Webhook
 
 from schemas.findings import Alert
+from sinks.webhooks import delivery
 from sinks.webhooks.delivery import Deliverer
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
@@ -380,5 +382,28 @@ def test_without_endpoints_run_waits_for_stop(path: Path) -> None:
             assert not running.done()
             stop.set()
             await asyncio.wait_for(running, 10)
+
+    asyncio.run(scene())
+
+
+def test_what_another_thread_puts_in_goes_out_though_no_look_is_due(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "POLL_S", 3_600)
+
+    async def scene() -> None:
+        receiver, stop = Receiver(), asyncio.Event()
+        async with listening(receiver) as endpoints:
+            with contextlib.closing(Outbox(path)) as outbox:
+                running = asyncio.create_task(Deliverer(endpoints, outbox).run(stop))
+                for number in (1, 2):
+                    await asyncio.to_thread(outbox.put, alert(f"a{number}"), endpoints)
+                    async with asyncio.timeout(60):
+                        while len(receiver.got) < number or outbox.pending():
+                            await asyncio.sleep(0.01)
+                stop.set()
+                async with asyncio.timeout(60):
+                    await running
+        assert receiver.ids() == ["a1", "a2"]
 
     asyncio.run(scene())
