@@ -239,7 +239,9 @@ def show(result: dict[str, Any], console: Console) -> None:
             table.add_row(*_cells(name, row, None))
         console.print(table)
     for prior, by_history in result.get("first_hours", {}).items():
-        table = Table("met before", *(name for name, _ in SHOWN), "p50", "", title=f"prior {prior}")
+        table = Table(
+            "met before", *(name for name, _ in SHOWN), "p50", "", title=f"prior: {prior}"
+        )
         for name, row in by_history.items():
             table.add_row(*_cells(name, row, None))
         console.print(table)

@@ -6,6 +6,7 @@
 Complete feeds, shipped thresholds, the product's own detector stepped as `core/sides.py` does.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -39,13 +40,38 @@ from streams.simulate.market.params import Market
 
 #: How long before a cascade's onset an asset is met.
 HISTORIES = {"25 min": 1_500, "75 min": 4_500, "6 h": 21_600}
-#: By how much the shipped prior's rates are multiplied.
-PRIORS = {"as shipped": 1.0, "three times too high": 3.0, "a third of it": 1 / 3}
 HOUR = 3_600
 #: Random starts an asset and seed, and for how long each is watched.
 STARTS, WATCHED_S = 60, 6 * HOUR
 SEEDS, DAYS = (684, 685), 60
 Row = dict[str, Any]
+
+
+def with_prior(params: Params, times: float) -> Params:
+    """Return `params` with the rates of every prior so many times as high."""
+    rates = {
+        liquidity: {
+            feed_class: replace(prior, orders=prior.orders * times, usd=prior.usd * times)
+            for feed_class, prior in by_class.items()
+        }
+        for liquidity, by_class in params.prior.rates.items()
+    }
+    prior: PriorParams = replace(params.prior, rates=rates)
+    return replace(params, prior=prior)
+
+
+def without_minute(params: Params) -> Params:
+    """Return `params` by whose rules no minute's rates alone call a young asset."""
+    return replace(params, onset=replace(params.onset, young_nats=math.inf))
+
+
+#: What is made of the shipped prior, and of the rule for young assets.
+RULES_OF: dict[str, Callable[[Params], Params]] = {
+    "as shipped": lambda params: params,
+    "no minute's rates": without_minute,
+    "three times too high": lambda params: with_prior(params, 3.0),
+    "a third of it": lambda params: with_prior(params, 1 / 3),
+}
 
 
 class Asset(NamedTuple):
@@ -66,10 +92,10 @@ def evaluate(
     assets, rows = [], {}
     for n, seed in enumerate(seeds):
         assets += list(_assets(market_of, seed, n, days))
-        tell(f"simulated seed {seed}", n + 1, len(seeds) + len(PRIORS))
-    for n, (name, times) in enumerate(PRIORS.items()):
-        rows[name] = of_prior(with_prior(params, times), assets)
-        tell(f"prior {name}", len(seeds) + n + 1, len(seeds) + len(PRIORS))
+        tell(f"simulated seed {seed}", n + 1, len(seeds) + len(RULES_OF))
+    for n, (name, rule) in enumerate(RULES_OF.items()):
+        rows[name] = of_rule(rule(params), assets)
+        tell(f"prior: {name}", len(seeds) + n + 1, len(seeds) + len(RULES_OF))
     return {
         "first_hours": rows, "seeds": list(seeds), "days": days, "score": PRODUCT,
         "budget": BUDGET, "bars": [],
@@ -84,20 +110,7 @@ def _assets(market_of: Market, seed: int, number: int, days: int) -> Iterator[As
         yield Asset(name, number, history, view.feed, view.price)
 
 
-def with_prior(params: Params, times: float) -> Params:
-    """Return `params` with the rates of every prior so many times as high."""
-    rates = {
-        liquidity: {
-            feed_class: replace(prior, orders=prior.orders * times, usd=prior.usd * times)
-            for feed_class, prior in by_class.items()
-        }
-        for liquidity, by_class in params.prior.rates.items()
-    }
-    prior: PriorParams = replace(params.prior, rates=rates)
-    return replace(params, prior=prior)
-
-
-def of_prior(params: Params, assets: Sequence[Asset]) -> dict[str, Row]:
+def of_rule(params: Params, assets: Sequence[Asset]) -> dict[str, Row]:
     """Return figures by history; false alarms of 25 min are those of a start's first hour."""
     starts = [start for asset in assets for start in _false(params, asset)]
     rows = {}
