@@ -34,7 +34,7 @@ class Outage(NamedTuple):
     name: str
     rule: FeedRule
     venue: int | None
-    told: bool = True
+    declared: bool = True
 
 
 def _kinds() -> list[Outage]:
@@ -46,9 +46,9 @@ def _kinds() -> list[Outage]:
     for feed, rule in rules.items():
         kinds.append(Outage(f"{feed}, nothing silent", rule, None))
         for venue, share in enumerate(SHARES):
-            for told in (True, False):
-                how = "told" if told else "untold"
-                kinds.append(Outage(f"{feed}, {share:.0%} silent, {how}", rule, venue, told))
+            for declared in (True, False):
+                how = "told" if declared else "untold"
+                kinds.append(Outage(f"{feed}, {share:.0%} silent, {how}", rule, venue, declared))
     return kinds
 
 
@@ -95,7 +95,7 @@ def excess(
 ) -> Floats32:
     """Return the product's score less the threshold that holds in each second, (T,) nats."""
     gone = [Silence((kind.venue,), *span) for span in spans] if kind.venue is not None else []
-    judged = venue_scores.z30(view.feed, gone, kind.told, priors=view.priors)
+    judged = venue_scores.z30(view.feed, gone, kind.declared, priors=view.priors)
     limits = np.array([by_case[CASE_OF[c]] for c in CLASSES], np.float32)
     return _score(judged, view) - limits[judged.feed_class]
 

@@ -47,12 +47,12 @@ class Judged(NamedTuple):
 
 
 def z30(
-    feed: Shown, silences: Sequence[Silence], told: bool, kind: type[np.floating] = np.float32,
+    feed: Shown, silences: Sequence[Silence], declared: bool, kind: type[np.floating] = np.float32,
     priors: Mapping[FeedClass, Prior] = {},
 ) -> Judged:  # fmt: skip
-    """Return Z30 of a feed; `told`: the venues' own words say that they are silent."""
+    """Return Z30 of a feed; `declared`: the venues' own words say that they are silent."""
     away = np.zeros((len(feed.throttled), feed.seconds), np.bool_)
-    if told:
+    if declared:
         for silence in silences:
             away[list(silence.venues), silence.start : silence.stop] = True
     score, active = np.empty(feed.seconds, kind), np.empty(feed.seconds, np.float32)

@@ -43,16 +43,16 @@ class Seldom(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether the record is to be written."""
         if not record.name.startswith(_CLIENTS):
             return True
         text, now = re.sub(r"\d+", "", record.getMessage()), time.monotonic()
-        if now - self._told.get(text, -CLIENTS_EVERY_S) < CLIENTS_EVERY_S:
+        if now - self._logged_at.get(text, -CLIENTS_EVERY_S) < CLIENTS_EVERY_S:
             return False
-        self._told[text] = now
+        self._logged_at[text] = now
         return True
 
 

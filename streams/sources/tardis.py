@@ -122,9 +122,9 @@ def _rows(path: Path) -> Build:
     counts: dict[str, int] = {}
     message = 0
 
-    def build(told: _Row) -> Trade | Liquidation | None:
+    def build(row: _Row) -> Trade | Liquidation | None:
         nonlocal message
-        x = _message(told)
+        x = _message(row)
         exchange = _exchange(x.exchange)
         if not forced:
             return _trade(x, exchange)
@@ -158,8 +158,8 @@ def _message(x: _Row) -> _Message:
     return _Message(x.exchange, x.symbol, *times, x.id, taker(x.side), x.price, x.amount)
 
 
-def _micros(told: int | str, field: str) -> int:
-    return stamp(told, field) if isinstance(told, str) else told
+def _micros(text: int | str, field: str) -> int:
+    return stamp(text, field) if isinstance(text, str) else text
 
 
 def _interest(x: _Ticker) -> OpenInterest | None:

@@ -50,7 +50,7 @@ class Score(NamedTuple):
 
 
 class Wide(msgspec.Struct):
-    """An open market-wide episode of one position side; `told` assets when it was told last."""
+    """An open market-wide episode of one side; the last finding spoke of `announced` assets."""
 
     onset: int
     last_above: int
@@ -59,7 +59,7 @@ class Wide(msgspec.Struct):
     threshold_is_default: bool
     coverage: Coverage
     assets: list[str] = []
-    told: int = 0
+    announced: int = 0
     largest: float = 0.0
     usd: float = 0.0
     silent: list[str] = []
@@ -117,8 +117,8 @@ def _judge(
         elif decides is not None and decides.value >= decides.threshold:
             running = state.open[side] = _begun(params, second, of_side, decides)
             findings.append(_finding(params, running, side, "onset", second, decides.value))
-        if running is not None and len(running.assets) >= 2 * running.told:
-            running.told = len(running.assets)
+        if running is not None and len(running.assets) >= 2 * running.announced:
+            running.announced = len(running.assets)
             findings.append(_finding(params, running, side, "wave", second, running.largest))
     return findings
 
@@ -160,7 +160,7 @@ def _begun(params: Params, second: int, pulses: dict[str, Pulse], decides: Score
         threshold_is_default=params.market.is_default(decides.name, decides.feed_class),
         coverage=words.least_complete(p.coverage for p in pulses.values()),
         assets=decides.assets,
-        told=len(decides.assets),
+        announced=len(decides.assets),
         largest=decides.value,
         usd=sum(p.forced_usd for p in pulses.values()),
         silent=sorted({feed for p in pulses.values() for feed in p.silent}),
