@@ -18,6 +18,8 @@ from sinks.alerts.routing import Action, Notification, Why
 #: Episodes named in words, and given whole in `data`.
 NAMED = 8
 GIVEN = 10
+#: Assets that joined since, named in words.
+NAMED_ASSETS = 40
 
 #: Numbers older than this are told with their time.
 OLD_US = 10_000_000
@@ -180,6 +182,7 @@ def _lines(notification: Notification, lead: Alert) -> list[str]:
         _price(lead),
         _estimate(lead),
         _others(others),
+        _joined(notification),
         _outlook(notification, lead),
         _sureness(lead),
         f"Began {utc(notification.ts_first, '%Y-%m-%d %H:%M:%S UTC')}, as of"
@@ -234,6 +237,13 @@ def _others(others: list[Alert]) -> str:
         return ""
     worths = [f"{a.asset} {usd(a.notional_usd or 0.0)}" for a in others]
     return f"Also: {_listed(worths, NAMED)}."
+
+
+def _joined(notification: Notification) -> str:
+    """Return whose cascades no notification of the event has named before."""
+    if notification.action not in ("update", "resolve") or not notification.joined:
+        return ""
+    return f"New since the last message: {_listed(notification.joined, NAMED_ASSETS)}."
 
 
 def _outlook(notification: Notification, alert: Alert) -> str:

@@ -1,18 +1,18 @@
 """Which alerts make one notification: a pure function on event time. No clock, no I/O.
 
-    BTC onset ──> trigger ─────────────┐ at once: the first critical is never held back
-    ETH onset, 20 s later ──┐          │
-    market-wide onset ──────┼> update ─┤ at once when an event turns market-wide; else a minute
-    300 more onsets ────────┘          │ after the last one, and only when it has grown fourfold
-    all exhausted ──────────> update ──┤
+    XRP onset ──> trigger ─────────────┐ at once: the first critical is never held back
+    market-wide onset ──────> update ──┤ at once
+    BTC or ETH onset ───────> update ──┤ a minute after the last one, as when it grows eightfold
+    300 more onsets ────────> update ──┤ four minutes, and what adds little fifteen, after the last
+    all exhausted ──────────> update ──┤ when that has lasted for five minutes
     all closed ─────────────> resolve ─┘ under the trigger's key
 
 Cascades that begin or flare up within five minutes of each other, or are open while a market-wide
 one is, are one event: what was told by itself ends under its key and goes on under that of the
 market's. An update that is not due yet takes in what comes until it is: a later notification of the
-same id replaces it. So nothing is lost to a pause, and the same alerts in the same order give the
-same notifications with the same ids. An event that is quiet is told less often, not later: a
-turn waits four times as long as the turn before it.
+same id replaces it, and that may be the end. So nothing is lost to a pause, a short event is told
+twice, and the same alerts in the same order give the same notifications with the same ids. Each
+calm that is told has to last four times as long as the one before it.
 """
 
 from typing import Literal
@@ -43,8 +43,17 @@ Why = Literal[
 JOIN_US = 300 * SECOND
 #: Least time between notifications of one event, but for those that must go at once.
 PAUSE_US = 60 * SECOND
-#: Assets, as a multiple of what was last told, by which an event must grow to be told again.
-GROWTH = 4
+#: What joins an event is told so long after the last notification at the latest.
+JOINED_US = 900 * SECOND
+#: Sooner if assets or dollars have grown so much since: any event's, and a market-wide one's.
+GROWTH, GROWTH_US = 8, PAUSE_US
+MARKET_GROWTH, MARKET_GROWTH_US = 1.25, 240 * SECOND
+#: Assets whose cascades are told after a pause, however large the event is by then.
+MAJORS = frozenset({"BTC", "ETH"})
+#: Calm is told when it has lasted so long: most of what calms is over before.
+CALM_US = 300 * SECOND
+#: What waits takes nothing in so soon before it is due: alerts come late, it may have been sent.
+LATE_US = 10 * SECOND
 #: An event of which nothing is heard for so long is over.
 FORGOTTEN_US = 24 * 3600 * SECOND
 #: Since its trigger: an event that is still open is told again then, unless somebody took it.
@@ -65,12 +74,22 @@ class Member(msgspec.Struct):
     is_spent: bool = False
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """What is told of an event, as far as it decides when the event is told again."""
+
+    usd: float = 0.0
+    assets: list[str] = []
+    is_spent: bool = False
+
+
 class Event(msgspec.Struct):
     """What is told under one key: open while any member is.
 
-    `ts_joined`: when the latest of its members began, or flared up again. `number`: notifications
-    so far, the latest of them due at `ts_due`, telling of `alert_ids`; `waiting_ids` are in none
-    yet.
+    `ts_joined`: when the latest of its members began, or flared up again; `ts_spent`: when it last
+    calmed. `number`: notifications so far, the latest of them due at `ts_due`, telling of
+    `alert_ids`; `waiting_ids` are in none yet. `told`: how it stood at `ts_told`, when the latest
+    was due. `pause_us`: how long after that the next is due for what joined since, 0 for nothing.
+    `calms`: how often calm was told.
     """
 
     key: str
@@ -83,9 +102,11 @@ class Event(msgspec.Struct):
     ts_due: int = 0
     waits: bool = False
     why: Why = "begins"
-    turns: int = 0
-    told_spent: bool = False
-    told_assets: int = 0
+    ts_spent: int = 0
+    ts_told: int = 0
+    told: Standing = Standing()
+    pause_us: int = 0
+    calms: int = 0
     alert_ids: list[str] = []
     waiting_ids: list[str] = []
 
@@ -113,7 +134,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     `wait_us`: event time until it is due; while it is not sent, a later one of the same id is
     sent instead. `alert_ids`: what it tells that none before it did; `why`: why it is told now.
     `members` are the latest alerts of each episode, the open ones first, `open_members` how many
-    are open; of a digest the largest, and how many there were.
+    are open; of a digest the largest, and how many there were. `joined`: assets that it names and
+    none before it did, the largest first.
     """
 
     notification_id: str
@@ -128,6 +150,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     alert_ids: list[str]
     members: list[Alert]
     open_members: int
+    joined: list[str] = []
 
 
 def step(state: State, alert: Alert) -> list[Notification]:
@@ -200,13 +223,18 @@ def _begin(state: State, alert: Alert) -> list[Notification]:
 
 
 def _go_on(state: State, event: Event, alert: Alert) -> list[Notification]:
-    is_new, was_market = alert.dedup_key not in event.members, _is_market(event)
-    phase = _last_part(alert)
+    phase, at = _last_part(alert), max(event.ts_heard, alert.ts_event)
+    _settle(event, at)
+    is_new = alert.dedup_key not in event.members
+    was_market, was_spent = _is_market(event), _is_spent(event)
     event.members[alert.dedup_key] = Member(alert, phase not in _END, phase == "exhausted")
     event.waiting_ids = [*event.waiting_ids, alert.alert_id]
-    event.ts_heard = max(event.ts_heard, alert.ts_event)
+    event.ts_heard = at
     if is_new or phase == "reignited":
         event.ts_joined = max(event.ts_joined, alert.ts_event)
+        event.pause_us = min(event.pause_us or FORGOTTEN_US, _pause_us(event))
+    if _is_spent(event) and not was_spent:
+        event.ts_spent = at
     if not any(member.is_open for member in event.members.values()):
         del state.events[event.key]
         return [_tell(event, alert, "resolve", "over")]
@@ -231,44 +259,76 @@ def _joined(state: State, event: Event, alert: Alert) -> list[Notification]:
     ]
     for other in others:
         del state.events[other.key]
+        other.ts_heard = max(other.ts_heard, alert.ts_event)
         event.members |= {key: member for key, member in other.members.items() if member.is_open}
     return [_tell(other, alert, "resolve", "joined") for other in others]
 
 
 def _when_due(event: Event, alert: Alert) -> list[Notification]:
     """Return the update that is due in a while, because of this alert or already."""
-    has_grown = len(_assets(event)) >= GROWTH * event.told_assets
-    has_turned = _is_spent(event) != event.told_spent
-    left_us = event.ts_due - event.ts_heard
-    if event.waits and left_us > 0:
-        return [_tell(event, alert, "update", event.why, left_us)]
-    if not has_grown and not has_turned:
+    reasons = _reasons(event)
+    if not reasons and not event.waits:
         return []
-    event.turns += has_turned
-    # What calms and flares up, again and again, is told at longer and longer intervals.
-    pause_us = PAUSE_US * (1 if has_grown else 4 ** min(event.turns - 1, 6))
-    why: Why = "grown" if has_grown else "calmed" if _is_spent(event) else "flares up"
-    return [_tell(event, alert, "update", why, max(0, event.ts_due + pause_us - event.ts_heard))]
+    stands: Why = "calmed" if _is_spent(event) else event.why
+    due, why = min(reasons, default=(event.ts_due, stands))
+    return [_tell(event, alert, "update", why, max(0, due - event.ts_heard))]
+
+
+def _reasons(event: Event) -> list[tuple[int, Why]]:
+    """Return for what the event is to be told again, each with when that is due."""
+    if _is_spent(event):
+        calm_us = CALM_US * 4 ** min(event.calms, 6)
+        return [] if event.told.is_spent else [(event.ts_spent + calm_us, "calmed")]
+    if event.told.is_spent:
+        return [(event.ts_told + PAUSE_US, "flares up")]
+    has_more = len(_standing(event).assets) > len(event.told.assets)
+    why: Why = "grown" if has_more else "goes on"
+    return [(event.ts_told + event.pause_us, why)] if event.pause_us else []
+
+
+def _pause_us(event: Event) -> int:
+    """Return how long after the last notification what joins now is told at the latest."""
+    told, now = event.told, _standing(event)
+    by_usd = now.usd / told.usd if told.usd else 1.0
+    growth = max(by_usd, len(now.assets) / max(1, len(told.assets)))
+    if growth >= GROWTH or MAJORS & {*now.assets} - {*told.assets}:
+        return GROWTH_US
+    return MARKET_GROWTH_US if _is_market(event) and growth >= MARKET_GROWTH else JOINED_US
+
+
+def _settle(event: Event, at: int) -> None:
+    """Note that what is due by `at`, or soon after it, has been told as the event stands."""
+    if not event.waits or event.ts_due - LATE_US > at:
+        return
+    event.waits, event.ts_told, event.told = False, event.ts_due, _standing(event)
+    event.calms += event.why == "calmed"
+    event.pause_us = 0
 
 
 def _tell(event: Event, alert: Alert, action: Action, why: Why, wait_us: int = 0) -> Notification:
     """Return what is due after `wait_us`, in the place of what was not due yet."""
-    if event.waits and event.ts_heard < event.ts_due:
+    _settle(event, event.ts_heard)
+    if event.waits:
         event.alert_ids = [*event.alert_ids, *event.waiting_ids]
     else:
         event.number += 1
         event.alert_ids = event.waiting_ids
     event.waiting_ids = []
-    event.ts_due, event.waits, event.why = event.ts_heard + wait_us, wait_us > 0, why
-    event.told_assets, event.told_spent = len(_assets(event)), _is_spent(event)
-    return _notification(event, alert, action, str(event.number), why, wait_us)
+    event.ts_due, event.waits, event.why = event.ts_heard + wait_us, True, why
+    notification = _notification(event, alert, action, str(event.number), why, wait_us)
+    _settle(event, event.ts_heard)
+    return notification
 
 
 def _reminders(event: Event, alert: Alert) -> list[Notification]:
-    """Return what is told of an event that stays open, as it stands now."""
+    """Return what is told of an event that stays open, as it stands now; nothing while it is calm.
+
+    One that was put off before is put off for longer then, until the event is over.
+    """
+    calm_us = FORGOTTEN_US if _is_spent(event) else 0
     waits = [event.ts_first + after_us - event.ts_heard for after_us in REMINDERS_US]
     return [
-        _notification(event, alert, "reminder", f"reminder {number}", "goes on", wait_us)
+        _notification(event, alert, "reminder", f"reminder {number}", "goes on", wait_us + calm_us)
         for number, wait_us in enumerate(waits)
         if wait_us > 0
     ]
@@ -278,6 +338,7 @@ def _forgotten(state: State, event: Event, alert: Alert) -> Notification:
     del state.events[event.key]
     for member in event.members.values():
         member.is_open = False
+    event.ts_heard = max(event.ts_heard, alert.ts_event)
     latest = max((m.alert for m in event.members.values()), key=lambda a: (a.ts_event, a.alert_id))
     return _tell(event, latest, "resolve", "unheard")
 
@@ -286,6 +347,8 @@ def _notification(
     event: Event, alert: Alert, action: Action, name: str, why: Why, wait_us: int
 ) -> Notification:
     members = sorted(event.members.values(), key=lambda m: (not m.is_open, m.alert.ts_event))
+    by_size = sorted(_cascades(event), key=lambda a: (-(a.notional_usd or 0.0), a.asset))
+    joined = [alert.asset for alert in by_size if alert.asset not in event.told.assets]
     return Notification(
         notification_id=natural_id("notification", event.key, event.ts_first, name),
         key=event.key,
@@ -299,6 +362,7 @@ def _notification(
         alert_ids=[] if action == "reminder" else event.alert_ids,
         members=[member.alert for member in members],
         open_members=sum(member.is_open for member in members),
+        joined=list(dict.fromkeys(joined)),
     )
 
 
@@ -307,10 +371,16 @@ def _is_market(event: Event) -> bool:
 
 
 def _is_spent(event: Event) -> bool:
-    """Whether every cascade of it that is open has run out of force."""
-    running = [m for m in event.members.values() if m.is_open and not _of_market(m.alert)]
-    return bool(running) and all(member.is_spent for member in running)
+    """Whether every cascade of it has run out of force or is over."""
+    cascades = [m for m in event.members.values() if not _of_market(m.alert)]
+    return bool(cascades) and all(member.is_spent or not member.is_open for member in cascades)
 
 
-def _assets(event: Event) -> set[str]:
-    return {m.alert.asset for m in event.members.values() if not _of_market(m.alert)}
+def _cascades(event: Event) -> list[Alert]:
+    return [m.alert for m in event.members.values() if m.alert.kind.startswith("cascade.")]
+
+
+def _standing(event: Event) -> Standing:
+    alerts = _cascades(event)
+    usd = sum(alert.notional_usd or 0.0 for alert in alerts)
+    return Standing(usd, sorted({alert.asset for alert in alerts}), _is_spent(event))

@@ -98,23 +98,22 @@ class Writing:
     ) -> None:
         """Add what `endpoint` (its name) is told, in the place of what still waits under its id.
 
-        What waits of the same event is due now, so that it goes before; at the end of an event
+        What waits of the same event is due no later, so that it goes before; at the end of an event
         nobody is reminded of it, nor shown how it began.
         """
         state, error = self._state_of(endpoint)
-        if notification.action == "reminder":
-            if self._is_taken(notification.key):
-                return
-        elif notification.action != "picture":
-            self._hasten(notification, endpoint)
+        if notification.action == "reminder" and self._is_taken(notification.key):
+            return
         due_us = self._now_us + notification.wait_us
+        if notification.action not in ("reminder", "picture"):
+            self._hasten(notification, endpoint, due_us)
         of_event = (notification.key, notification.action, notification.why)
         values = (body, state, due_us, self._now_us, error, *of_event)
         webhook_id = notification.notification_id
-        if not self._upsert(webhook_id, endpoint, values):
-            # What it should have replaced is on its way: what is new is told after it.
-            webhook_id = natural_id(webhook_id, *notification.alert_ids[-1:])
-            self._upsert(webhook_id, endpoint, values)
+        while not self._upsert(webhook_id, endpoint, values):
+            # What it should have replaced is on its way: what is new is told after it, at once
+            # with all that comes until then.
+            webhook_id = natural_id(webhook_id, "again")
         step = decided(notification, self._wall_us)
         named = {"notification_id": webhook_id, "endpoint": endpoint, "target": target}
         self.note(msgspec.structs.replace(step, title=plain(title, 300), **named))
@@ -133,12 +132,12 @@ class Writing:
             ).rowcount
         )
 
-    def _hasten(self, notification: Notification, endpoint: str) -> None:
+    def _hasten(self, notification: Notification, endpoint: str, due_us: int) -> None:
         of_event = "endpoint = ? AND event = ? AND state = 'pending'"
         self._db.execute(
             f"UPDATE deliveries SET next_attempt_us = ? WHERE {of_event} AND attempts = 0 "
             "AND action NOT IN ('reminder', 'picture') AND webhook_id <> ? AND next_attempt_us > ?",
-            (self._now_us, endpoint, notification.key, notification.notification_id, self._now_us),
+            (due_us, endpoint, notification.key, notification.notification_id, due_us),
         )
         if notification.action == "resolve":
             self._db.execute(

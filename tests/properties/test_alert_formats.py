@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.findings import Alert
 from sinks.alerts import routing, targets
 from sinks.alerts.message import Message, message_of
-from sinks.alerts.targets import discord, pagerduty, slack, telegram
+from sinks.alerts.targets import discord, pagerduty, slack, standard, telegram
 from sinks.alerts.targets.clip import units
 
 #: To shrink such texts takes minutes, and says no more.
@@ -50,6 +50,7 @@ NOTIFICATION = st.builds(
     why=st.sampled_from(["begins", "worse", "market-wide", "grown", "calmed", "flares up", "goes on", "over", "unheard"]),
     ts_detect=st.just(T), alert_ids=st.lists(st.uuids().map(str), max_size=40),
     members=st.lists(MEMBER, min_size=1, max_size=3) | MEMBER.map(lambda member: [member] * 12), open_members=st.integers(0, 12),
+    joined=LISTED,
 )  # fmt: skip
 MESSAGES = st.builds(
     message_of,
@@ -269,6 +270,23 @@ def test_the_first_line_has_no_internal_name_and_says_how_big_against_the_usual(
 def test_what_may_follow_is_told_in_words(likely, words):
     calmed = msgspec.structs.replace(_calmed(), members=[_exhausted(likely)])
     assert any(words in line for line in message_of(calmed).lines)
+
+
+def test_an_update_names_whose_cascades_no_message_before_it_did():
+    update = msgspec.structs.replace(_calmed(), members=[_exhausted(0.5)], joined=["SOL", "DOGE"])
+    message = message_of(update)
+    assert "New since the last message: SOL and DOGE." in message.lines
+    assert made("webhook", message)["data"]["joined"] == ["SOL", "DOGE"]
+    trigger = msgspec.structs.replace(update, action="trigger", why="begins")
+    assert not any("New since" in line for line in message_of(trigger).lines)
+
+
+def test_a_body_gives_up_numbers_of_episodes_before_ids_of_alerts():
+    ids = [f"{number:020}" for number in range(600)]
+    update = msgspec.structs.replace(_calmed(), members=[_exhausted(0.5)] * 200, alert_ids=ids)
+    body = targets.body("webhook", message_of(update), "PARAMETER")
+    assert len(body) <= standard.MAX_BYTES
+    assert json.loads(body)["data"]["alert_ids"] == ids
 
 
 def _exhausted(likely: float) -> Alert:

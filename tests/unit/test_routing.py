@@ -23,7 +23,7 @@ SEVERITY = {
 }
 
 
-def alert(kind: str, asset: str, second: int, episode: str = "") -> Alert:
+def alert(kind: str, asset: str, second: int, episode: str = "", usd: float = 1e6) -> Alert:
     phase = kind.rpartition(".")[2]
     return an_alert(
         alert_id=f"{kind}-{asset}-{second}",
@@ -34,6 +34,7 @@ def alert(kind: str, asset: str, second: int, episode: str = "") -> Alert:
         asset=asset,
         ts_event=T + second * SECOND,
         ts_detect=T + (second + 4) * SECOND,
+        notional_usd=usd,
     )
 
 
@@ -61,9 +62,17 @@ BTC = [
 MARKET = [alert("market.onset", "", 25), alert("market.closed", "", 800)]
 
 
-def test_an_episode_alone_is_a_page_its_calming_and_its_end():
-    assert actions(BTC) == [("trigger", 0), ("update", 300), ("resolve", 900)]
-    assert len({n.key for n in notifications_of(BTC)}) == 1
+def test_an_episode_that_calms_and_soon_ends_is_a_page_and_its_end_which_has_both():
+    alerts = [*BTC[:2], alert("cascade.closed", "BTC", 430)]
+    trigger, resolve = notifications_of(alerts)
+    assert (trigger.action, resolve.action) == ("trigger", "resolve")
+    assert trigger.key == resolve.key
+    assert resolve.alert_ids == [alert.alert_id for alert in alerts[1:]]
+
+
+def test_calm_is_told_when_it_has_lasted_for_five_minutes():
+    assert actions(BTC) == [("trigger", 0), ("update", 600), ("resolve", 900)]
+    assert notifications_of(BTC)[1].why == "calmed"
 
 
 def test_a_market_event_of_many_assets_is_one_page_and_few_updates():
@@ -99,13 +108,26 @@ def test_what_turns_market_wide_is_told_at_once_and_what_only_grows_after_a_minu
 def test_an_update_that_waits_takes_in_what_comes_until_it_is_due():
     alerts = [
         BTC[0],
-        *(alert("cascade.onset", f"A{n}", 10 + n) for n in range(5)),
-        alert("cascade.onset", "Z", 59),
+        *(alert("cascade.onset", f"A{n}", 10 + n) for n in range(7)),
+        alert("cascade.onset", "Z", 49),
     ]
     trigger, update = notifications_of(alerts)
     assert trigger.alert_ids == [BTC[0].alert_id]
     assert update.alert_ids == [a.alert_id for a in alerts[1:]]
     assert update.ts_event + update.wait_us == T + 60 * SECOND
+
+
+def test_each_asset_has_joined_in_one_notification_the_largest_first():
+    alerts = [
+        BTC[0],
+        *(alert("cascade.onset", f"A{n}", 10 + n, usd=n * 1e6) for n in range(1, 3)),
+        alert("cascade.onset", "ETH", 20, usd=3e6),
+        alert("cascade.onset", "Z", 70),
+        alert("cascade.closed", "Z", 80),
+    ]
+    ends = [alert("cascade.closed", name, 90) for name in ("BTC", "A1", "A2", "ETH")]
+    joined = [n.joined for n in notifications_of([*alerts, *ends])]
+    assert joined == [["BTC"], ["ETH", "A2", "A1"], ["Z"]]
 
 
 def test_a_held_back_update_is_in_the_resolve_that_comes_before_it_is_due():
@@ -160,8 +182,85 @@ def test_what_flares_up_draws_in_what_begins_soon_after_it():
 
 def test_the_order_in_which_two_workers_tell_makes_no_second_page():
     late = alert("cascade.onset", "ETH", -3)
-    assert actions([BTC[0], late]) == [("trigger", 0)]
-    assert actions([late, BTC[0]]) == [("trigger", -3)]
+    for alerts in ([BTC[0], late], [late, BTC[0]]):
+        assert len({n.key for n in notifications_of(alerts)}) == 1
+
+
+def due_at(alerts: Iterable[Alert]) -> list[tuple[int, str]]:
+    """When each notification is due, in seconds, and why it is told."""
+    return [((n.ts_event + n.wait_us - T) // SECOND, n.why) for n in notifications_of(alerts)]
+
+
+def test_what_joins_a_market_event_is_named_the_sooner_the_more_it_adds():
+    first = [alert("cascade.onset", f"B{n}", 1) for n in range(4)]
+    eightfold = [alert("cascade.onset", f"A{n}", 20) for n in range(28)]
+    a_quarter = [alert("cascade.onset", f"C{n}", 100 + n) for n in range(8)]
+    night = [*first, alert("market.onset", "", 2), *eightfold, *a_quarter]
+    assert due_at([*night, alert("cascade.onset", "Z", 310)]) == [
+        (1, "begins"),
+        (2, "market-wide"),
+        (62, "grown"),
+        (302, "grown"),
+        (1_202, "grown"),
+    ]
+
+
+def test_what_comes_shortly_before_an_update_is_due_is_in_the_next_as_that_may_have_been_sent():
+    joining = [alert("cascade.onset", "ETH", 5), alert("cascade.onset", "SOL", 51)]
+    _, first, second = notifications_of([BTC[0], *joining])
+    assert first.alert_ids == [joining[0].alert_id]
+    assert second.alert_ids == [joining[1].alert_id]
+
+
+@pytest.mark.parametrize(
+    ("joins", "due"),
+    [
+        (alert("cascade.onset", "BTC", 100), 100),
+        (alert("cascade.onset", "BTC", 20), 60),
+        (alert("cascade.onset", "DOGE", 100, usd=7e6), 100),
+        (alert("cascade.onset", "DOGE", 100, usd=6.9e6), 900),
+    ],
+)
+def test_a_lone_event_is_told_anew_when_a_major_joins_or_its_dollars_grow_eightfold(joins, due):
+    assert due_at([alert("cascade.onset", "SOL", 0), joins]) == [(0, "begins"), (due, "grown")]
+
+
+def test_what_flares_up_after_its_calm_was_told_is_told_a_minute_later_at_most():
+    alerts = [
+        *BTC[:2],
+        alert("cascade.reignited", "BTC", 610),
+        alert("cascade.exhausted", "BTC", 900),
+        alert("cascade.reignited", "BTC", 1_900),
+        alert("cascade.exhausted", "BTC", 2_000),
+        alert("cascade.closed", "BTC", 9_000),
+    ]
+    assert due_at(alerts) == [
+        (0, "begins"),
+        (600, "calmed"),
+        (660, "flares up"),
+        (1_900, "goes on"),
+        (3_200, "calmed"),
+        (9_000, "over"),
+    ], "the second calm has to last for twenty minutes, and for one it did not"
+
+
+def test_an_update_that_waits_says_that_it_has_calmed_if_it_has_by_then():
+    alerts = [
+        *BTC[:2],
+        alert("cascade.reignited", "BTC", 610),
+        alert("cascade.exhausted", "BTC", 640),
+    ]
+    assert due_at(alerts)[-1] == (660, "calmed")
+
+
+def test_a_market_event_without_a_cascade_that_runs_is_calm():
+    ends = [alert("cascade.exhausted", "BTC", 300), alert("cascade.closed", "BTC", 700)]
+    assert due_at([BTC[0], MARKET[0], *ends, MARKET[1]]) == [
+        (0, "begins"),
+        (25, "market-wide"),
+        (600, "calmed"),
+        (800, "over"),
+    ]
 
 
 def test_an_episode_flaring_up_again_and_again_is_told_less_and_less_often():
@@ -230,6 +329,16 @@ def test_reminders_wait_for_their_time_tell_how_it_stands_and_are_replaced_under
     assert [wait for _, wait in waits[1]] == [1_775, 7_175]
     assert [name for name, _ in waits[0]] == [name for name, _ in waits[1]]
     assert len(second[-1].members) == 2
+
+
+def test_nobody_is_reminded_of_what_has_calmed_until_it_flares_up():
+    state = State()
+    waits = []
+    for each in (*BTC[:2], alert("cascade.reignited", "BTC", 700)):
+        reminders = [n for n in routing.step(state, each) if n.action == "reminder"]
+        waits.append([n.wait_us // SECOND for n in reminders])
+    day = routing.FORGOTTEN_US // SECOND
+    assert waits == [[1_800, 7_200], [day + 1_500, day + 6_900], [1_100, 6_500]]
 
 
 KINDS = ["cascade.onset", "cascade.exhausted", "cascade.reignited", "cascade.closed", "market.onset", "market.closed",

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from schemas.findings import MOST
 from sinks.alerts.message import Message, utc
 from sinks.alerts.targets.clip import clip
 
@@ -54,13 +55,15 @@ def _cloudevent(message: Message, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def fitted(message: Message, around: Callable[[dict[str, Any]], Any], most: int) -> bytes:
-    """Return `around` the message's data, with as many episodes as fit into `most` bytes.
+    """Return `around` the message's data, with as many episodes and ids as `most` bytes hold.
 
-    Their number stays in `episodes`, and their numbers in the store.
+    How many there are stays in `episodes`, and what they are in the store.
     """
     text = "\n".join(message.lines)
     body = b""
-    for members, words in ((len(message.data["members"]), 4_000), (4, 2_000), (1, 1_000), (0, 400)):
+    given = len(message.data["members"])
+    sizes = ((given, MOST, 4_000), (4, MOST, 2_000), (1, 200, 1_000), (0, 20, 400))
+    for members, ids, words in sizes:
         data = {
             "title": clip(message.title, words),
             "text": clip(text, words),
@@ -68,9 +71,9 @@ def fitted(message: Message, around: Callable[[dict[str, Any]], Any], most: int)
             "link": clip(message.link, words),
             **message.data,
             "members": message.data["members"][:members],
+            "alert_ids": message.data["alert_ids"][:ids],
+            "joined": message.data["joined"][:ids],
         }
-        if body:
-            data["alert_ids"] = message.data["alert_ids"][:20]
         body = orjson.dumps(around(data))
         if len(body) <= most:
             break
