@@ -17,7 +17,7 @@ import msgspec
 
 from streams.feed.protocol import Answer, Protocol, Stream
 from streams.feeds import registry
-from streams.feeds.frames import NOT_A_FRAME, Refusal
+from streams.feeds.frames import NOT_A_FRAME, Parsed, Refusal
 from streams.feeds.instruments import Instruments
 
 #: A request without an answer for so long is asked once more by itself, seconds.
@@ -26,6 +26,8 @@ ANSWERED_WITHIN_S = 10.0
 ASKED_AGAIN_S = 60.0
 #: What the venue refused is asked for again so often: it may be listed by then, seconds.
 REFUSED_AGAIN_S = 600.0
+#: Marks of frames remembered with their channels.
+MOST_MARKS = 2_048
 Group = tuple[Stream, ...]
 
 
@@ -164,6 +166,8 @@ class VenueDialogue:
         self._mute: dict[Stream, float] = {}
         self._last: int | None = None
         self._refused_at: float | None = None
+        self._marked = slice(*protocol.marked)
+        self._guesses: dict[bytes, str] = {}
 
     def due(self, now: float) -> list[str | bytes]:
         """Return what is to be sent now: at most one request in the venue's pace, and a ping."""
@@ -190,8 +194,7 @@ class VenueDialogue:
 
     def hear(self, frame: bytes, ts_recv: int, now: float) -> Heard:
         """Take in one frame; whatever its bytes, nothing is raised."""
-        venue = self._protocol.venue
-        parsed = registry.parse(venue, None, frame, self._instruments, ts_recv)
+        parsed = self._parse(frame, ts_recv)
         heard = Heard(parsed.records, parsed.refusals, history=parsed.history)
         if parsed.control:
             heard.refusals = []  # of our own request: it is set aside, with a letter of its own
@@ -220,6 +223,26 @@ class VenueDialogue:
                 self.plan.suspect(group, "the connection dies over this subscription")
             else:
                 self.plan.suspects.append(group)
+
+    def _parse(self, frame: bytes, ts_recv: int) -> Parsed:
+        """Return what a frame holds, by the parser of the last one that was marked alike.
+
+        A frame that is not that parser's is asked what it names, which decodes it once more.
+        """
+        venue, mark = self._protocol.venue, frame[self._marked]
+        if (guess := self._guesses.get(mark)) is not None:
+            parsed = registry.parse(venue, guess, frame, self._instruments, ts_recv)
+            if not parsed.refusals and not parsed.control:
+                return parsed
+        channel = registry.channel_of(venue, frame)
+        parsed = registry.parse(venue, channel, frame, self._instruments, ts_recv)
+        if (
+            channel
+            and parsed.records
+            and (mark in self._guesses or len(self._guesses) < MOST_MARKS)
+        ):
+            self._guesses[mark] = channel
+        return parsed
 
     def _ask_refused(self, now: float) -> None:
         """Ask now and then for what was refused, each by itself."""

@@ -125,6 +125,8 @@ class Protocol:
     share: float = 0.01
     #: The number of a message on its connection, where messages are numbered one by one.
     number_of: Callable[[bytes], int | None] | None = None
+    #: Where a frame has bytes that mostly tell its channel: what is begun alike is parsed alike.
+    marked: tuple[int | None, int | None] = (0, 24)
     first: First = no_first
     next: Next = no_next
     #: What asks for an instrument's open interest, where no stream tells it.

@@ -83,6 +83,14 @@ def parse(
         return Parsed([], [Refusal(why.field, why.reason)])
 
 
+def channel_of(venue: str, frame: bytes) -> str | None:
+    """Return the channel that a frame names, the venue's first for control; None for no frame."""
+    try:
+        return _routed(venue, frame)
+    except (ValueError, OverflowError):
+        return None
+
+
 def _routed(venue: str, frame: bytes) -> str:
     """Return the channel that a frame names, the venue's first for control."""
     entry = VENUES[venue]

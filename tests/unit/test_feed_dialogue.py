@@ -3,6 +3,9 @@
 import json
 from itertools import pairwise
 
+import pytest
+from venue_table import TABLE, Row
+
 from streams.feed.dialogue import ANSWERED_WITHIN_S, REFUSED_AGAIN_S, Plan, VenueDialogue
 from streams.feed.protocol import TRADES, Stream
 from streams.feed.venues import PROTOCOLS
@@ -141,3 +144,43 @@ def asked_at(talk: VenueDialogue, second: int) -> list[tuple[str, list[str]]]:
     for number, _ in requests:
         talk.hear(reply(number, False), RECV, float(second))
     return requests
+
+
+def known_to(row: Row) -> registry.Instruments:
+    table = registry.bundled(row.venue)
+    if row.metadata is not None:
+        table = registry.instruments_of(row.venue, row.metadata, "test")
+    known = table.of_connection()
+    known.channels[23916] = "trades:tBTCF0:USTF0"
+    return known
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if not row.fills_gaps])
+def test_no_channel_takes_another_channels_frame_for_its_own(row: Row) -> None:
+    frame, known = row.frame.encode(), known_to(row)
+    right = registry.parse(row.venue, None, frame, known, RECV)
+    for channel in registry.VENUES[row.venue].channels:
+        parsed = registry.parse(row.venue, channel, frame, known, RECV)
+        assert parsed.refusals or parsed.control or parsed == right, channel
+
+
+@pytest.mark.parametrize("venue", PROTOCOLS)
+def test_frames_that_begin_alike_are_decoded_once_whatever_comes_between(venue, monkeypatch):
+    rows = [row for row in TABLE if row.venue == venue and not row.fills_gaps]
+    known = known_to(rows[0])
+    for row in rows:
+        known.update(known_to(row))
+    talk = VenueDialogue(PROTOCOLS[venue], Plan([]), known)
+    talk._instruments.channels |= known.channels
+    frames = [row.frame.encode() for row in rows] * 2
+    once = [talk.hear(frame, RECV, 0.0) for frame in frames[: len(rows)]]
+    routed, channel_of = [], registry.channel_of
+
+    def counted(_: str, frame: bytes) -> str | None:
+        routed.append(frame)
+        return channel_of(venue, frame)
+
+    monkeypatch.setattr(registry, "channel_of", counted)
+    again = [talk.hear(frame, RECV, 0.0) for frame in frames[len(rows) :]]
+    assert [heard.records for heard in again] == [heard.records for heard in once]
+    assert len(routed) < len(rows) / 2

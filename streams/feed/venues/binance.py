@@ -100,6 +100,7 @@ PROTOCOL = Protocol(
         "rest_um": "https://fapi.binance.com",
         "rest_cm": "https://dapi.binance.com",
     },
+    marked=(0, 32),
     routes=routes,
     named=named,
     request=request,

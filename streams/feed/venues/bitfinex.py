@@ -79,6 +79,7 @@ def following(
 PROTOCOL = Protocol(
     venue="bitfinex",
     urls={"public": "wss://api-pub.bitfinex.com/ws/2", "rest": "https://api-pub.bitfinex.com"},
+    marked=(0, 9),
     routes=routes,
     named=named,
     request=request,

@@ -77,6 +77,7 @@ def _category(instrument: Instrument) -> str:
 PROTOCOL = Protocol(
     venue="bitget",
     urls={"public": "wss://ws.bitget.com/v3/ws/public", "rest": "https://api.bitget.com"},
+    marked=(30, 74),
     routes=routes,
     named=named,
     request=request,

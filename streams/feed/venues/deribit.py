@@ -97,6 +97,7 @@ def following(
 PROTOCOL = Protocol(
     venue="deribit",
     urls={"public": "wss://www.deribit.com/ws/api/v2", "rest": "https://www.deribit.com"},
+    marked=(52, 72),
     routes=routes,
     named=named,
     request=request,

@@ -89,6 +89,7 @@ def following(
 PROTOCOL = Protocol(
     venue="dydx",
     urls={"indexer": "wss://indexer.dydx.trade/v4/ws", "rest": "https://indexer.dydx.trade"},
+    marked=(-3, None),  # a list of trades ends there, or an object of markets
     routes=routes,
     named=named,
     request=request,

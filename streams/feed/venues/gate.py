@@ -98,6 +98,7 @@ PROTOCOL = Protocol(
         "btc": "wss://fx-ws.gateio.ws/v4/ws/btc",
         "rest": "https://api.gateio.ws",
     },
+    marked=(44, 74),
     routes=routes,
     named=named,
     request=request,
