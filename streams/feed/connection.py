@@ -75,6 +75,8 @@ class LinkStatus(msgspec.Struct):
     connects: int = 0
     ts_frame: int = 0
     ts_records: int = 0
+    #: When the newest print was made that came, by its venue's clock.
+    ts_print: int = 0
     reason: str = ""
 
 
@@ -242,6 +244,8 @@ class Connection:
             first = records[0]
             if type(first) is Trade and first.ts_event > ts_recv - RECENT:
                 self._liveness.trades(now)
+                if first.ts_event > status.ts_print:
+                    status.ts_print = first.ts_event
         if records or heard.refusals:
             status.records += len(records)
             status.refused += len(heard.refusals)

@@ -17,6 +17,7 @@ from typing import Any
 
 import aiohttp
 
+from schemas.words import SECOND
 from streams.feed.connection import Connection, LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Dialogue
 
@@ -25,6 +26,8 @@ log = logging.getLogger("undertow.feed")
 LEAST_S, MOST_S, MOST_STALE_S = 0.5, 30.0, 300.0
 #: A connection that ends sooner was no good; after so many in a row the next has to prove itself.
 SHORT_S, SHORT_LIVES = 60.0, 5
+#: How long a link without trades may have given nothing before it ended, microseconds.
+STALLED = 60 * SECOND
 
 
 class Connects:
@@ -110,10 +113,7 @@ class Link:
         finally:
             lived_s = self._at.steady() - began
             self._short_lives = 0 if lived_s >= SHORT_S else self._short_lives + 1
-            # One that was to be left may have given nothing but pongs since its last records.
-            is_left = connection.is_stale or (connection.leaves.is_set() and self.where.has_trades)
-            ts_records = self.status.ts_records if is_left else 0
-            self._ended(connection, ts_records or self.status.ts_frame)
+            self._ended(connection)
 
     async def _live_on(self, connection: Connection, task: asyncio.Task[None]) -> None:
         """Return when the connection ended, or is to be followed by another."""
@@ -127,7 +127,7 @@ class Link:
                 self._backoff_s = LEAST_S
                 await _first(task, connection.leaves.wait())
         if connection.is_stale:
-            self._ended(connection, self.status.ts_records)
+            self._ended(connection)
 
     async def _rest(self, connection: Connection, failed: bool) -> None:
         self.status.reason = connection.reason
@@ -146,12 +146,26 @@ class Link:
         if was_lost:
             self._listener.back(self.where.name, connection.settled_at)
 
-    def _ended(self, connection: Connection, since: int) -> None:
+    def _ended(self, connection: Connection) -> None:
         if connection in self._delivering:
             self._delivering.discard(connection)
             if not self._delivering:
                 self.status.state = "lost"
+                # What was missed before it stood was another's, and is told.
+                since = max(missed_since(self.status, self.where.has_trades), connection.settled_at)
                 self._listener.lost(self.where.name, since, connection.reason or "ended")
+
+
+def missed_since(status: LinkStatus, has_trades: bool) -> int:
+    """Return since when a link that ended may have missed what was printed, microseconds.
+
+    Pings may be answered though nothing is pushed any more, and what was on its way when a
+    connection was cut is gone: so trades tell, and the venue's time of the newest.
+    """
+    if has_trades and status.ts_records:
+        return min(status.ts_records, status.ts_print or status.ts_records)
+    # Forced orders alone may be rare: a calm is not taken for a stall of more than this.
+    return max(status.ts_records, status.ts_frame - STALLED)
 
 
 async def _first(task: asyncio.Task[Any], *others: Awaitable[Any]) -> None:

@@ -1,6 +1,7 @@
 """A feed of scripted venues inside the test's own process, its records kept in lists."""
 
 import asyncio
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -86,8 +87,9 @@ def hearing(
     assets: set[str] | None = None,
     life_s: float | None = None,
     keep_frame: KeepFrame = keep_none,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Kept]:
-    """Run feeds of scripted venues in a thread, and end them."""
+    """Run feeds of scripted venues in a thread, and end them; `tls` is whom they trust."""
     kept = Kept()
     feeds = []
     burning = Burning({venue: PROTOCOLS[venue].share for venue, _ in venues})
@@ -106,7 +108,8 @@ def hearing(
     problems: list[BaseException] = []
 
     async def live() -> None:
-        async with aiohttp.ClientSession() as session:
+        connector = aiohttp.TCPConnector(ssl=tls if tls is not None else True)
+        async with aiohttp.ClientSession(connector=connector) as session:
             tasks = [asyncio.create_task(feed.run(session)) for feed in feeds]
             while not stop.is_set() and not any(task.done() for task in tasks):
                 await asyncio.sleep(0.02)

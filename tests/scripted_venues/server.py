@@ -6,6 +6,7 @@ venue printed is its tape: REST serves it, and a test holds what came out agains
 
 import asyncio
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -111,8 +112,11 @@ class Client:
 class ScriptedVenue:
     """A running server; commands may be given from any thread."""
 
-    def __init__(self, script: Script, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, script: Script, loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script = script
+        self.tls = tls
         self.does = Behaviour()
         self.tape: list[Event] = []
         self.clients: list[Client] = []
@@ -123,11 +127,11 @@ class ScriptedVenue:
         self._loop = loop
 
     def url(self, path: str = "") -> str:
-        return f"ws://127.0.0.1:{self.port}{path}"
+        return f"ws{'s' if self.tls else ''}://127.0.0.1:{self.port}{path}"
 
     @property
     def rest_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def emit(self, *events: Event, to_clients: bool = True) -> None:
         """Print events on the tape, and push them to those who subscribed."""
@@ -142,9 +146,9 @@ class ScriptedVenue:
         for client in list(self.clients):
             client.is_mute = True
 
-    def drop(self) -> None:
-        """Cut every TCP connection without a word."""
-        self._do(self.drop_here(list(self.clients)))
+    def drop(self, path: str = "") -> None:
+        """Cut every TCP connection, or those of a path, without a word, nor one of TLS."""
+        self._do(self.drop_here([one for one in self.clients if path in ("", one.path)]))
 
     def close(self, code: int = WSCloseCode.GOING_AWAY) -> None:
         """End every connection with a close frame."""
@@ -160,7 +164,7 @@ class ScriptedVenue:
         app.router.add_route("*", "/{path:.*}", self._rest)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", self.port)
+        site = web.TCPSite(runner, "127.0.0.1", self.port, ssl_context=self.tls)
         await site.start()
         self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
         ready.set()
@@ -310,10 +314,12 @@ async def _in_pieces(request: web.Request, body: bytes) -> web.StreamResponse:
 
 
 @contextmanager
-def serving(script: Script, port: int = 0) -> Iterator[ScriptedVenue]:
+def serving(
+    script: Script, port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[ScriptedVenue]:
     """Run a scripted venue on loopback."""
     loop = asyncio.new_event_loop()
-    venue = ScriptedVenue(script, loop)
+    venue = ScriptedVenue(script, loop, tls)
     venue.port = port
     ready = threading.Event()
     stop: list[asyncio.Task[None]] = []
