@@ -15,6 +15,8 @@ from streams.feeds.instruments import Instrument, sized
 _CLOSING: dict[PositionSide, OrderSide | None] = {"long": "sell", "short": "buy", "unknown": None}
 #: Coins of a price above this, worth up to 1e10, are no more than 1e15.
 LEAST = 2e-5
+#: Dollars above this, divided by a price, are more than no coins.
+_TINY = 1e-290
 _CLOSED: dict[OrderSide, PositionSide] = {"sell": "long", "buy": "short"}
 
 
@@ -49,7 +51,7 @@ def trade(
         product = amount * instrument.size
         quantity = product / price
     # So a quantity is in its bounds too. What lies without is judged exactly below.
-    if instrument.is_plain and LEAST <= price <= 1e9 and 0.0 < product <= 1e10:
+    if instrument.is_plain and LEAST <= price <= 1e9 and _TINY < product <= 1e10:
         worth: float | None = (product * GRID + WHOLE - WHOLE) / GRID
     else:
         price, quantity, worth = sized(instrument, amount, price)
@@ -84,7 +86,7 @@ def liquidation(
         product = amount * instrument.size
         quantity = product / price
     # So a quantity is in its bounds too. What lies without is judged exactly below.
-    if instrument.is_plain and LEAST <= price <= 1e9 and 0.0 < product <= 1e10:
+    if instrument.is_plain and LEAST <= price <= 1e9 and _TINY < product <= 1e10:
         worth: float | None = (product * GRID + WHOLE - WHOLE) / GRID
     else:
         price, quantity, worth = sized(instrument, amount, price)

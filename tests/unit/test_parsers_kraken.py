@@ -83,3 +83,7 @@ def test_a_recorded_session_of_2021_is_read_whole():
     assert all(
         r.notional_usd == pytest.approx(r.price * r.quantity, rel=1e-6) for r in parsed_records
     )
+
+
+def test_dollars_too_few_to_be_any_coins_are_refused():
+    assert refused("kraken", "trade", PRINT | {"qty": 1e-320}) == ["quantity"]
