@@ -116,6 +116,7 @@ class Worker:
             app, name="assets", partitions=settings.partitions, key_type=bytes, value_type=bytes
         )
         app.tables.add(self._states)
+        app.state_of |= dict.fromkeys(INPUTS, self._states)
         self._flows = faust_tables.flow_table(app, "flows", settings.partitions)
         app.tables.add(self._flows.table)
         self._outgoing = Outgoing(app, settings.alert_max_age_s)

@@ -54,6 +54,7 @@ def create_app(settings: Settings, params: Params) -> Any:
         web_enabled=False,
     )
     app.recovery_conf = faust_recovery.consumer_conf(settings)
+    app.state_of = {}
     app.in_runs = frozenset((*INPUTS, "market_evidence"))
     agent.register(app, params, settings)
     market_agent.register(app, params, settings)

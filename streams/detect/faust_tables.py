@@ -94,6 +94,11 @@ class StateTable(faust.Table):  # type: ignore[type-arg]
             if owner == partition and key in store.data:
                 yield key, store.data[key]
 
+    def partitions_kept(self) -> set[int]:
+        """Return the partitions of which there is any row."""
+        store: Any = self.data
+        return set(store._key_partition.values())
+
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take rows that Faust itself has recovered into memory."""
         # Faust hands what it fetched for a partition it no longer has to whichever table

@@ -84,12 +84,27 @@ class CommittedThread(driver.AIOKafkaConsumerThread):
         return Fetched(records, generation, before)
 
     async def seek_to_committed(self) -> Any:
-        """Seek every partition to what is committed, past any fetch under way."""
+        """Seek every partition to what is committed, past any fetch under way.
+
+        One that has no state, its changelog lost, is read again from its beginning.
+        """
         return await self.call_thread(self._seek_to_committed)
 
     async def _seek_to_committed(self) -> Any:
         self._turn += 1
-        committed = await self._ensure_consumer().seek_to_committed()
+        consumer = self._ensure_consumer()
+        committed = await consumer.seek_to_committed()
+        begun = [tp for tp, offset in committed.items() if offset]
+        stateless = self.app.stateless(begun)  # type: ignore[attr-defined]
+        for tp, first in (await consumer.beginning_offsets(stateless)).items() if stateless else ():
+            if committed[tp] > first:
+                log.error(
+                    "%s[%d]: the state behind offset %d is lost: read again from its beginning",
+                    *tp,
+                    committed[tp],
+                )
+                consumer.seek(tp, first)
+                committed[tp] = first
         self._turn += 1
         self._last.clear()
         return committed
@@ -248,11 +263,18 @@ class CommittedApp(faust.App):
     """A Faust app that sees every committed record, and no other.
 
     `recovery_conf` are the settings of the librdkafka consumer that reads its changelogs,
-    `in_runs` the topics of which an agent is handed many records at a time.
+    `in_runs` the topics of which an agent is handed many records at a time, `state_of` has the
+    table in which a topic's agent keeps its state.
     """
 
     recovery_conf: dict[str, Any]
     in_runs: frozenset[str] = frozenset()
+    state_of: Mapping[str, Any] = {}
+
+    def stateless(self, tps: Iterable[Any]) -> list[Any]:
+        """Return the partitions whose recovered state has no row."""
+        partitions_of = {topic: table.partitions_kept() for topic, table in self.state_of.items()}
+        return [tp for tp in tps if tp.partition not in partitions_of.get(tp.topic, {tp.partition})]
 
     def _new_transport(self) -> Any:
         return CommittedTransport(self.conf.broker_consumer, self)

@@ -42,6 +42,7 @@ class Worker:
             app, name="market", partitions=1, key_type=bytes, value_type=bytes
         )
         app.tables.add(self._table)
+        app.state_of |= {"market_evidence": self._table}
         self._outgoing = Outgoing(app, settings.alert_max_age_s)
         self._generation = -1
 
