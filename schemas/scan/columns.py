@@ -173,7 +173,7 @@ def sound(words: Words, of: Columns, not_after: Ints) -> NDArray[np.bool_]:
     return good
 
 
-def latest(stamps_ms: Sequence[int]) -> Ints:
+def latest(stamps_ms: Sequence[int] | Ints) -> Ints:
     """Return the latest believable time of messages by Kafka's stamps; none: no limit."""
     stamps = np.array(stamps_ms, dtype=np.int64)
     return np.where(stamps < 0, np.iinfo(np.int64).max, stamps * 1_000 + MAX_AHEAD)

@@ -72,6 +72,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str, Meta(description="PEM of our certificate, where brokers ask for one")
     ] = ""
     kafka_key_file: Annotated[str, Meta(description="PEM of its key, without a passphrase")] = ""
+    kafka_reading: Annotated[
+        str,
+        Meta(
+            description="memory: `rollup` reads librdkafka's where it knows it; objects: never",
+            pattern=r"^(memory|objects)\Z",
+        ),
+    ] = "memory"
     venues: Annotated[
         str,
         Meta(description="venues and chains that `feed` hears, comma separated: binance,ethereum"),

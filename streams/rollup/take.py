@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import msgspec
 import numpy as np
-from confluent_kafka import Message
 
 from schemas import codec
 from schemas.codec import InvalidRecord
@@ -23,6 +22,7 @@ from schemas.words import MAX_MICROS, not_after_message
 from streams.core import fold, refusals
 from streams.core.detectors.watermark import InputClock
 from streams.core.params import Params
+from streams.kafka.batches import Batch
 from streams.kafka.records import dead_letter
 from streams.process import lateness
 
@@ -53,22 +53,22 @@ class Partition(msgspec.Struct):
     words_known: bool = False
 
 
-def take(params: Params, words: Words, part: Partition, messages: list[Message]) -> int:
+def take(params: Params, words: Words, part: Partition, messages: Batch) -> int:
     """Fold messages of one partition, in their order; return how many became dead letters."""
     problems = _fold(params, words, part, messages)
-    part.position = (messages[-1].offset() or 0) + 1
+    part.position = int(messages.offsets[-1]) + 1
     letters = list(_letters(messages, problems))
     part.letters += letters
     return len(letters)
 
 
-def recall(params: Params, words: Words, part: Partition, messages: list[Message]) -> list[Message]:
-    """Take in what of the messages lies before `live_from`, and return the rest.
+def recall(params: Params, words: Words, part: Partition, messages: Batch) -> Batch | None:
+    """Take in what of the messages lies before `live_from`, and return the rest, if any.
 
     It was folded, and its bars and letters are committed: it leaves ids, and words on time
     where those are not known.
     """
-    count = sum(1 for message in messages if (message.offset() or 0) < part.live_from)
+    count = int(np.searchsorted(messages.offsets, part.live_from))
     late, late_share = part.state.late, msgspec.structs.replace(part.state.late_share)
     repeats = part.repeats
     known = part
@@ -78,20 +78,20 @@ def recall(params: Params, words: Words, part: Partition, messages: list[Message
         ahead.frontier = part.state.frontier
         known = msgspec.structs.replace(part, state=ahead)
     if count:
-        _fold(params, words, known, messages[:count])
+        _fold(params, words, known, messages.part(0, count))
     part.state.sums.clear()
     part.state.late, part.state.late_share = late, late_share
     part.repeats = repeats
     part.state.news.clear()
-    return messages[count:]
+    return messages.part(count, len(messages)) if count < len(messages) else None
 
 
-def _fold(params: Params, words: Words, part: Partition, messages: list[Message]) -> list[Problem]:
+def _fold(params: Params, words: Words, part: Partition, messages: Batch) -> list[Problem]:
     """Fold messages, and note where ids lie; return what was refused, by the message's place."""
     ids = part.state.ids
     before = {second: len(known) for second, known in ids.items()}
     problems = _fold_all(params, words, part, messages)
-    first, last = messages[0].offset() or 0, messages[-1].offset() or 0
+    first, last = int(messages.offsets[0]), int(messages.offsets[-1])
     for second, known in ids.items():
         if len(known) != before.get(second, 0):
             part.spans[second] = part.spans.get(second, (first, last))[0], last
@@ -100,10 +100,8 @@ def _fold(params: Params, words: Words, part: Partition, messages: list[Message]
     return problems
 
 
-def _fold_all(
-    params: Params, words: Words, part: Partition, messages: list[Message]
-) -> list[Problem]:
-    scanned = trades.scanned(words, list(map(Message.value, messages)))
+def _fold_all(params: Params, words: Words, part: Partition, messages: Batch) -> list[Problem]:
+    scanned = trades.scanned_text(words, messages.text, messages.ends)
     odd = scanned.odd.tolist()
     # Rows before the first odd message, between it and the next, and so on.
     cuts = [0, *np.searchsorted(scanned.message, scanned.odd).tolist(), len(scanned.message)]
@@ -120,7 +118,7 @@ def _fold_run(
     params: Params,
     words: Words,
     part: Partition,
-    messages: list[Message],
+    messages: Batch,
     scanned: Scanned,
     first: int,
     last: int,
@@ -128,9 +126,7 @@ def _fold_run(
     """Fold trades that no word on time parts."""
     of = scanned.of.part(first, last)
     at, element = scanned.message[first:last], scanned.element[first:last]
-    of_run = messages[at[0] : at[-1] + 1]
-    stamps = columns.latest([stamp for _, stamp in map(Message.timestamp, of_run)])
-    good = columns.sound(words, of, stamps[at - at[0]])
+    good = columns.sound(words, of, columns.latest(messages.stamps_ms[at]))
     for row in np.flatnonzero(good)[::SAMPLE].tolist():
         venue = words.known[int(of.word[row])][0]
         lateness.note("trades", venue, int(of.ts_event[row]), part.state.clock.now)
@@ -141,29 +137,33 @@ def _fold_run(
 
 
 def _alone(
-    params: Params, part: Partition, messages: list[Message], number: int, element: int
+    params: Params, part: Partition, messages: Batch, number: int, element: int
 ) -> Iterator[Problem]:
     """Take in one message, or one element of its array, as exactly as can be."""
-    message = messages[number]
-    payload = message.value()
+    payload = messages.payload(number)
     pieces = None if payload is None else codec.elements(payload)
     if element < 0 and not pieces:
-        refused = _exact(params, part, message, payload, -1)
+        refused = _exact(params, part, messages, number, payload, -1)
         yield from ((number, -1, problem) for problem in refused)
         return
     for place, piece in enumerate(pieces or ()):
         if element in (-1, place):
-            refused = _exact(params, part, message, piece, place)
+            refused = _exact(params, part, messages, number, piece, place)
             yield from ((number, place, problem) for problem in refused)
 
 
 def _exact(
-    params: Params, part: Partition, message: Message, payload: bytes | None, element: int
+    params: Params,
+    part: Partition,
+    messages: Batch,
+    number: int,
+    payload: bytes | None,
+    element: int,
 ) -> Iterator[InvalidRecord]:
-    offset = message.offset() or 0
+    offset = int(messages.offsets[number])
     refused: str | None = None
     try:
-        not_after = not_after_message(message.timestamp()[1])
+        not_after = not_after_message(int(messages.stamps_ms[number]))
         record = codec.decode("trades", payload, part.number, offset, not_after)
         if isinstance(record, FeedStatus):
             refused = fold.tell_time(part.state, record, params)
@@ -174,12 +174,11 @@ def _exact(
         yield InvalidRecord("trades", part.number, offset, field, problem.reason)
     part.repeats += refused == "duplicate"
     if refused in refusals.LETTERS:
-        yield _refused(part, message, refused, element)
+        yield _refused(part, offset, refused, element)
 
 
-def _refused(part: Partition, message: Message, why: str, element: int) -> InvalidRecord:
+def _refused(part: Partition, offset: int, why: str, element: int) -> InvalidRecord:
     field, reason = refusals.LETTERS[why]
-    offset = message.offset() or 0
     return InvalidRecord("trades", part.number, offset, _within(element, field), reason)
 
 
@@ -187,7 +186,7 @@ def _within(element: int, field: str) -> str:
     return field if element < 0 else f"[{element}].{field}".rstrip(".")
 
 
-def _letters(messages: list[Message], problems: list[Problem]) -> Iterator[DeadLetter]:
+def _letters(messages: Batch, problems: list[Problem]) -> Iterator[DeadLetter]:
     """Yield a dead letter a message, which names the first element at fault and counts more."""
     by_message: dict[int, list[InvalidRecord]] = {}
     for number, _, problem in sorted(problems, key=lambda of_message: of_message[:2]):
@@ -196,4 +195,4 @@ def _letters(messages: list[Message], problems: list[Problem]) -> Iterator[DeadL
         first = of_message[0]
         if len(of_message) > 1:
             first.reason += f"; also refused of this message: {len(of_message) - 1}"
-        yield dead_letter(first, messages[number].value())
+        yield dead_letter(first, messages.payload(number))

@@ -12,13 +12,11 @@ import math
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 
 from confluent_kafka import (
     OFFSET_INVALID,
     Consumer,
     KafkaException,
-    Message,
     TopicPartition,
 )
 
@@ -36,7 +34,8 @@ from schemas.topic_identity import (
 from streams.core import fold, pipeline, refusals
 from streams.core.alerts import dated
 from streams.core.params import Params
-from streams.kafka import clients, lag, worker_names
+from streams.kafka import clients, lag, reading, worker_names
+from streams.kafka.batches import Batch
 from streams.kafka.records import by_partition
 from streams.kafka.rejoin import rejoining
 from streams.process import clock, health
@@ -106,25 +105,28 @@ def _session(
     watch.refuse_uneven()
     trades_id = watch.began["trades"].topic_id
     consumer = Consumer(clients.consumer_conf(settings, "rollup", worker) | FETCH)
+    reader = reading.reader(consumer, settings)
     owned: dict[int, Partition] = {}
     words = columns.Words()
     commits = Commits(producer)
-    consumer.subscribe(
-        ["trades"],
-        on_assign=lambda c, parts: _assigned(settings, params, c, parts, owned, trades_id),
-        on_revoke=lambda c, parts: _dropped(parts, owned, commits),
-        on_lost=lambda c, parts: _dropped(parts, owned, commits),
-    )
+    assign = partial(_assigned, settings, params, reader, owned, trades_id)
     try:
+        consumer.subscribe(
+            ["trades"],
+            on_assign=assign,
+            on_revoke=lambda c, parts: _dropped(parts, owned, commits),
+            on_lost=lambda c, parts: _dropped(parts, owned, commits),
+        )
         with commits:
             counts = {name: one.partitions for name, one in watch.began.items()}
             log.info("rollup: partitions of %s", counts)
             round_, observe_at, few = Round(settings.flush_s), 0.0, True
             while not stopping():
-                messages = consumer.consume(BATCH, timeout=round_.left_s(few))
-                taken, refused = _take(params, words, consumer, owned, messages, share)
+                batches = reader.take(BATCH, round_.left_s(few))
+                count = sum(map(len, batches.values()))
+                taken, refused = _take(params, words, consumer, owned, batches, share)
                 round_.note(taken, refused)
-                caught_up, few = len(messages) < BATCH, len(messages) < FEW
+                caught_up, few = count < BATCH, count < FEW
                 _still_the_same(watch, when_old=True)
                 if round_.is_due(owned) or (caught_up and round_.is_told(owned)):
                     _flush(consumer, commits, owned, round_, watch, settings.alert_max_age_s)
@@ -132,10 +134,11 @@ def _session(
                 if time.monotonic() >= observe_at:
                     observe_at = time.monotonic() + OBSERVE_S
                     _observe(owned)
+                    reader.assigned(consumer.assignment())
                 lag.each_round(consumer)
             _flush(consumer, commits, owned, round_, watch, settings.alert_max_age_s)
     finally:
-        consumer.close()
+        reader.close()
 
 
 class Round:
@@ -195,11 +198,14 @@ def _still_the_same(watch: TopicWatch, when_old: bool = False) -> None:
 def _assigned(
     settings: Settings,
     params: Params,
-    consumer: Consumer,
-    parts: list[TopicPartition],
+    reader: reading.Reader,
     owned: dict[int, Partition],
     trades_id: str,
+    consumer: Consumer,
+    parts: list[TopicPartition],
 ) -> None:
+    if reader.closed:
+        return
     # Waits for a transaction that its last owner may have left between two of its steps.
     for tp in consumer.committed(parts, timeout=30):
         kept = _log_of(consumer, tp)
@@ -217,6 +223,7 @@ def _assigned(
         log.info(
             "rollup: trades[%d] from offset %d, ids from %d", tp.partition, part.live_from, begin
         )
+    reader.assigned(parts)
     consumer.assign(parts)
 
 
@@ -269,21 +276,16 @@ def _take(
     words: columns.Words,
     consumer: Consumer,
     owned: dict[int, Partition],
-    messages: list[Message],
+    batches: dict[int, Batch],
     share: refusals.Share,
 ) -> tuple[int, int]:
     """Fold what came, partition by partition; return how many were new, and dead letters."""
-    for problem in filter(None, map(Message.error, messages)):
-        raise KafkaException(problem)
-    of: dict[int | None, list[Message]] = {}
-    for number, those in groupby(messages, Message.partition):
-        of.setdefault(number, []).extend(those)
     taken = refused = 0
     for part in owned.values():
-        new = of.get(part.number, [])
-        if new and (new[0].offset() or 0) < part.live_from:
+        new = batches.get(part.number)
+        if new is not None and new.offsets[0] < part.live_from:
             new = _recall(params, words, consumer, part, new)
-        if not new:
+        if new is None:
             continue
         before = len(part.letters)
         taken += len(new)
@@ -298,12 +300,12 @@ def _recall(
     words: columns.Words,
     consumer: Consumer,
     part: Partition,
-    messages: list[Message],
-) -> list[Message]:
+    messages: Batch,
+) -> Batch | None:
     """Take in what is known already, skip what nobody needs again, and return what is new."""
     new = recall(params, words, part, messages)
-    if not new:
-        behind = (messages[-1].offset() or 0) + 1
+    if new is None:
+        behind = int(messages.offsets[-1]) + 1
         wanted = bookmark.next_wanted(part, behind)
         if wanted > behind:
             consumer.seek(TopicPartition("trades", part.number, wanted))

@@ -20,6 +20,7 @@ from schemas.scan import columns
 from streams.core import engine, fold
 from streams.core.params import Params
 from streams.core.shard import INPUTS, Shard
+from streams.kafka.batches import of_messages
 from streams.process import health
 from streams.rollup.take import Partition, take
 
@@ -85,7 +86,7 @@ def _rollup(given: list[list[Message]]) -> tuple[float, list[list[bytes]]]:
     for second, messages in enumerate(given):
         if second == len(given) // 2:
             began = time.process_time()
-        take(params, words, part, messages)
+        take(params, words, part, of_messages(messages))
         bars.append([codec.encode(bar) for bar in fold.drain(part.state)])
         part.live_from = part.position
     cost = time.process_time() - began

@@ -168,14 +168,16 @@ def test_without_a_bookmark_reading_begins_as_long_before_as_a_mute_producer_is_
     assert worker._before(configured, params, 2, 950, 950) == 950
 
 
+@pytest.mark.parametrize("way", ["memory", "objects"])
 def test_a_rollup_killed_in_a_flood_loses_no_trade_and_counts_none_twice(
-    clean_topics: str, tmp_path: Path
+    clean_topics: str, tmp_path: Path, way: str
 ) -> None:
     group, log = f"flood-{tmp_path.name}", tmp_path / "rollup.log"
     environ = {
         "KAFKA_URL": clean_topics,
         "UNDERTOW_GROUP": group,
         "UNDERTOW_DATA_DIR": str(tmp_path),
+        "UNDERTOW_KAFKA_READING": way,
     }
     producer = clients.producer(Settings(kafka_url=clean_topics))
     written = 0

@@ -15,6 +15,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND, not_after_message
 from streams.core import fold, refusals
 from streams.core.params import Params
+from streams.kafka.batches import of_messages
 from streams.rollup.take import Partition, take
 
 START = 1_763_683_200
@@ -98,7 +99,7 @@ def by_the_batch(given: list[bytes | None], sizes: list[int]) -> Partition:
     messages = [message(offset, payload) for offset, payload in enumerate(given)]
     while messages:
         size = sizes.pop(0) if sizes else len(messages)
-        take(PARAMS, words, part, messages[:size])
+        take(PARAMS, words, part, of_messages(messages[:size]))
         messages = messages[size:]
     return part
 

@@ -18,6 +18,7 @@ from schemas.words import SECOND
 from streams.core import fold
 from streams.core.params import Params
 from streams.core.refusals import Share
+from streams.kafka.batches import by_partition
 from streams.rollup import bookmark, worker
 from streams.rollup.take import Partition
 
@@ -134,7 +135,7 @@ def play(messages: list[Message], blows: list[tuple[int, str]]) -> tuple[Log, Pa
     log = Log(messages)
     part, words = log.owner(), Words()
     while few := log.next(blows[0][0] if blows else 50):
-        worker._take(PARAMS, words, log, {0: part}, few, Share(1.0))  # type: ignore[arg-type]
+        worker._take(PARAMS, words, log, {0: part}, by_partition(few), Share(1.0))  # type: ignore[arg-type]
         what = blows.pop(0)[1] if blows else "nothing"
         if what == "killed before the commit":
             worker.cut(part, 1, 1)
@@ -219,13 +220,13 @@ def test_each_committed_word_on_time_is_the_clock_at_its_offset(steps, every) ->
     calm = Partition(0, fold.FoldState(), 0, 0)
     expected = None
     for message in messages:
-        worker._take(PARAMS, words, log, {0: calm}, [message], Share(1.0))  # type: ignore[arg-type]
+        worker._take(PARAMS, words, log, {0: calm}, by_partition([message]), Share(1.0))  # type: ignore[arg-type]
         if message.offset() // 3 % every == 0:
             part = log.owner()
             while few := log.next(7):
                 few = [m for m in few if m.offset() <= message.offset()]
                 if few:
-                    worker._take(PARAMS, words, log, {0: part}, few, Share(1.0))  # type: ignore[arg-type]
+                    worker._take(PARAMS, words, log, {0: part}, by_partition(few), Share(1.0))  # type: ignore[arg-type]
             before = len(clock_words(log))
             if part.position > part.live_from:
                 log.commit(part)

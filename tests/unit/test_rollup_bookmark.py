@@ -14,6 +14,7 @@ from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import fold
 from streams.core.params import Params
+from streams.kafka.batches import of_messages
 from streams.rollup import bookmark, worker
 from streams.rollup.take import Partition, recall, take
 
@@ -61,7 +62,7 @@ def trade(event_id: str, second: int) -> bytes:
 def folded(*payloads: bytes) -> Partition:
     part = Partition(0, fold.FoldState(), 0, 0)
     for message in written(*payloads):
-        take(PARAMS, Words(), part, [message])
+        take(PARAMS, Words(), part, of_messages([message]))
     return part
 
 
@@ -132,7 +133,7 @@ def test_without_a_bookmark_words_and_ids_are_read_again_and_bars_are_not_told_a
     )  # fmt: skip
     part, begin = bookmark.resumed(0, 8, text, LOG, lambda _: 0)
     assert begin == 0
-    new = recall(PARAMS, Words(), part, log)
+    new = recall(PARAMS, Words(), part, of_messages(log))
     take(PARAMS, Words(), part, new)
     assert part.state.clock.now // SECOND == START + 5
     assert part.state.late - part.late_told == 1
@@ -191,7 +192,7 @@ def test_what_retention_has_deleted_is_not_read_and_is_told(caplog) -> None:
 def test_a_longer_grace_after_a_restart_opens_no_closed_second_again() -> None:
     part = folded(*believed("a", 9), trade("x", 8))
     again, _ = bookmark.resumed(0, part.position, bookmark.of(part), LOG, no_time)
-    take(Params(grace_ms=5_000), Words(), again, written(alive("a", 10))[:1])
+    take(Params(grace_ms=5_000), Words(), again, of_messages(written(alive("a", 10))))
     assert again.state.frontier == part.state.frontier
 
 
@@ -201,7 +202,7 @@ def test_a_log_that_ends_before_what_was_folded_is_told_and_gone_on_from_its_end
     assert (begin, again.live_from, again.stretches) == (0, 3, [(0, 3)])
     assert "ends at offset 3, before the committed 5" in caplog.text
     log = written(trade("x", 9), trade("y", 9), b"{", trade("new", 9), trade("x", 9))
-    new = recall(PARAMS, Words(), again, log)
+    new = recall(PARAMS, Words(), again, of_messages(log))
     assert take(PARAMS, Words(), again, new) == 0
     assert again.repeats == 1
     assert [bar.trades for bar in fold.drain(again.state)] == [1]
