@@ -41,6 +41,17 @@ _RANK: dict[Severity, int] = {"info": 0, "warning": 1, "critical": 2}
 _SURE: dict[Confidence, int] = {"low": 0, "medium": 1, "high": 2}
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d) UTC")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d) UTC")
+_PLACE = re.compile(r"\{(\w*)\}")
+_PLACES = ("episode", "asset", "time")
+#: Kinds of alerts of which one opens an event, and of which each needs an open one.
+BEGINNINGS = (
+    "cascade.watch", "cascade.onset", "cascade.reignited", "market.onset", "stress.onset",
+    "feed.silent", "feed.late", "feed.doubted", "feed.misplaced",
+    "whale.consistent_with_selling", "whale.retracted",
+)  # fmt: skip
+ENDINGS = (
+    "cascade.exhausted", "cascade.closed", "market.closed", "stress.closed", "feed.recovered",
+)  # fmt: skip
 _MINUTE_US = 60_000_000
 _DAY_MIN = 1_440
 
@@ -58,7 +69,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sides: list[PositionSide] = []
     venues: list[Name] = []
     least_severity: Severity = "info"
-    least_usd: float = 0.0
+    least_usd: Annotated[float, Meta(ge=0)] = 0.0
     least_confidence: Confidence = "low"
     fitted_thresholds_only: bool = False
     replayed: bool = False
@@ -68,8 +79,11 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     digest: str = ""
 
     def __post_init__(self) -> None:
-        if self.quiet and not _QUIET.fullmatch(self.quiet):
+        quiet = _QUIET.fullmatch(self.quiet)
+        if self.quiet and not quiet:
             raise ValueError('quiet is not like "22:00-07:00 UTC"')
+        if quiet and quiet.groups()[:2] == quiet.groups()[2:]:
+            raise ValueError(f"quiet {self.quiet} begins when it ends: it is no time at all")
         if self.digest and not _TIME.fullmatch(self.digest):
             raise ValueError('digest is not like "08:00 UTC"')
 
@@ -130,6 +144,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     picture: str = ""
     pictures: bool = False
     rule: list[Rule] = []
+
+    def __post_init__(self) -> None:
+        for name, places in (("board", _PLACES), ("picture", (*_PLACES, "pass"))):
+            for place in _PLACE.findall(getattr(self, name)):
+                if place not in places:
+                    known = ", ".join(f"{{{each}}}" for each in places)
+                    raise ValueError(f"{name}: {{{place}}} is nothing; there are {known}")
 
     def of(self, names: Iterable[str]) -> list[Rule]:
         """Return the rules for an endpoint that is called all of `names`."""

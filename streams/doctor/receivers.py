@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yarl import URL
 
-from sinks.alerts.rules import RulesError, load_rules
+from sinks.alerts.rules import BEGINNINGS, ENDINGS, Rule, RulesError, load_rules
 from sinks.report.picture import why_not_drawn
 from sinks.webhooks.endpoints import Endpoint, parse_endpoints
 from sinks.webhooks.guard import refusal
@@ -46,12 +46,29 @@ def rules(settings: Settings, endpoints: list[Endpoint]) -> Iterator[Verdict]:
         yield broken(
             "rules", f"they ask for pictures, but {why}", "install it, or pictures = false"
         )
+    for number, rule in enumerate(loaded.rule, 1):
+        yield from untold(number, rule)
     names = {name for endpoint in endpoints for name in names_of(endpoint)}
     meant = {name for rule in loaded.rule for name in (*rule.to, *rule.escalate_to)}
     if strangers := sorted(meant - names):
         known = ", ".join(sorted(names)) or "none"
         what = f"rules are for {', '.join(strangers)}, and no receiver is called so"
         yield broken("rules", what, f"name one of: {known}")
+
+
+def untold(number: int, rule: Rule) -> Iterator[Verdict]:
+    """Yield what of a rule no alert will ever be; it may be meant, for who is told nothing."""
+    kinds = (*BEGINNINGS, *ENDINGS)
+    strange = [begin for begin in rule.kinds if not any(kind.startswith(begin) for kind in kinds)]
+    if strange:
+        what = f"rule {number}: no alert is of a kind that begins with {', '.join(strange)}"
+        yield look("rules", what, f"the kinds are {', '.join(kinds)}")
+    elif rule.kinds and not any(kind.startswith(tuple(rule.kinds)) for kind in BEGINNINGS):
+        what = f"rule {number} lets ends pass alone, and what has no beginning is not told"
+        yield look("rules", what, f"add what begins to its kinds: {', '.join(BEGINNINGS)}")
+    if small := [asset for asset in rule.assets if asset.islower()]:
+        what = f"rule {number}: no asset is called {', '.join(small)}"
+        yield look("rules", what, f"write {', '.join(asset.upper() for asset in small)}")
 
 
 def reached(endpoint: Endpoint) -> Verdict:

@@ -293,6 +293,10 @@ def _consistent(settings: Settings) -> Settings:
 
 
 def _urls(settings: Settings) -> None:
+    if "://" in settings.kafka_url:
+        raise SettingsError(
+            "kafka_url is host:port[,host:port] without a scheme; TLS is kafka_security ssl"
+        )
     if "@" in settings.kafka_url:
         raise SettingsError(
             "kafka_url is host:port[,host:port]; who we are goes into kafka_username and"

@@ -74,6 +74,12 @@ def test_a_setting_that_is_misspelt_is_named_with_the_nearest() -> None:
     assert "undertow settings" in verdict["next_step"]
 
 
+def test_a_scheme_that_kafka_has_none_of_is_named_before_anything_is_waited_for() -> None:
+    code, [verdict] = asked(KAFKA_URL="kafka://broker:9092")
+    assert code == 1
+    assert "host:port[,host:port] without a scheme" in verdict["what"]
+
+
 def test_a_person_reads_one_line_and_below_it_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = CliRunner().invoke(main, ["doctor", "--data-dir", str(tmp_path / "file" / "data")])
@@ -143,6 +149,27 @@ def test_rules_for_nobody_are_named_with_who_there_is(tmp_path: Path) -> None:
     assert "pagerduty, slak" in what
     assert "hooks.slack.com" in mend
     assert "slack" in mend.split(", ")
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "mend"),
+    [
+        ('[[rule]]\nkinds = ["cascades."]', "rule 1: no alert is of a kind that begins with cascades.", "cascade.onset"),
+        ('[[rule]]\n[[rule]]\nkinds = ["cascade.closed"]', "rule 2 lets ends pass alone", "cascade.onset"),
+        ('[[rule]]\nassets = ["btc", "ETH"]', "rule 1: no asset is called btc", "write BTC"),
+        ('[[rule]]\nquiet = "22:00-22:00 UTC"', "no time at all", "mend the file"),
+        ('[[rule]]\nleast_usd = -1', ">= 0", "mend the file"),
+        ('board = "https://a.example/?e={epsiode}"', "{epsiode} is nothing; there are {episode}", "mend the file"),
+    ],
+)  # fmt: skip
+def test_rules_that_nothing_will_ever_be_told_by_are_named(
+    tmp_path: Path, text: str, what: str, mend: str
+) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text(text)
+    [(said, next_step)] = named(examined(alert_rules=str(rules)), "rules")
+    assert what in said
+    assert mend in next_step
 
 
 def test_pictures_that_nothing_can_draw_are_named(

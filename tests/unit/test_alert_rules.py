@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
 from nights import an_alert
 
-from schemas.findings import Alert
-from schemas.words import SECOND
+from schemas.findings import Alert, FeedFinding
+from schemas.words import SECOND, StressPhase
 from sinks.alerts import digest, routing, rules, targets
 from sinks.alerts.message import message_of
 from sinks.webhooks.endpoints import parse_endpoints
 from sinks.webhooks.notifier import Notifier
 from sinks.webhooks.outbox import Outbox
+from streams.core import alerts
 
 #: 00:00 UTC.
 T = 1_763_683_200 * SECOND
@@ -47,6 +49,18 @@ def test_how_sure_an_alert_is_comes_of_its_threshold_and_its_coverage(changes, s
         order = ["low", "medium", "high"]
         passes = rules.Rule(least_confidence=least).passes(alert("BTC", **changes))
         assert passes == (order.index(sure) >= order.index(least))
+
+
+def test_every_kind_of_alert_is_one_that_begins_or_one_that_needs_a_beginning():
+    feeds = get_args(get_type_hints(FeedFinding)["state"])
+    kinds = [f"cascade.{phase}" for phase in alerts._SEVERITY]
+    kinds += [f"stress.{phase}" for phase in get_args(StressPhase)]
+    kinds += [f"feed.{state}" for state in feeds]
+    kinds += ["market.onset", "market.closed", "whale.consistent_with_selling", "whale.retracted"]
+    assert sorted(kinds) == sorted(rules.BEGINNINGS + rules.ENDINGS)
+    for kind in kinds:
+        opens = bool(routing.step(routing.State(), alert("BTC", kind=kind)))
+        assert opens == (kind in rules.BEGINNINGS), kind
 
 
 def test_an_end_passes_however_unsure_it_is():
