@@ -93,12 +93,20 @@ def _figures(looks: list[Look], came: int, sent: int, rate: int) -> dict[str, An
             "p50_ms": median(look.p50 for look in warm),
             "most_ms": max(look.most for look in warm),
             "us_a_trade": 1e6 * core["median"] * LOOK_S / median(look.trades for look in warm),
-            "last_mb": warm[-1].rss_mb,
+            # At the end of the first minute, and of the last.
+            "first_mb": looks[min(int(60 / LOOK_S), len(looks)) - 1].rss_mb,
+            "last_mb": looks[-1].rss_mb,
         },
     }
     if growth := memory_growth([look.rss_mb for look in looks]):
         figures["feeds_rss_growth"] = spread([growth])
-    say(f"feeds at {rate:,}/s: {came:,} of {sent:,} came; {figures}")
+    told = figures["feeds"]
+    say(
+        f"feeds at {rate:,}/s: {came:,} of {sent:,} came; lag {told['p50_ms']:.0f} ms (p50),"
+        f" {1e3 * figures['feeds_lag_s']['median']:.0f} ms (p99), {told['most_ms']:.0f} ms (most);"
+        f" {core['median']:.2f} of a core, {told['us_a_trade']:.1f} us a trade;"
+        f" {told['first_mb']:.0f} MB at a minute, {told['last_mb']:.0f} MB at the end"
+    )
     return figures
 
 
