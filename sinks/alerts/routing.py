@@ -49,7 +49,7 @@ JOINED_US = 900 * SECOND
 GROWTH, GROWTH_US = 8, PAUSE_US
 MARKET_GROWTH, MARKET_GROWTH_US = 1.25, 240 * SECOND
 #: Assets whose cascades are told after a pause, however large the event is by then.
-MAJORS = frozenset({"BTC", "ETH"})
+LARGEST = frozenset({"BTC", "ETH"})
 #: Calm is told when it has lasted so long: most of what calms is over before.
 CALM_US = 300 * SECOND
 #: What waits takes nothing in so soon before it is due: alerts come late, it may have been sent.
@@ -87,9 +87,9 @@ class Event(msgspec.Struct):
 
     `ts_joined`: when the latest of its members began, or flared up again; `ts_spent`: when it last
     calmed. `number`: notifications so far, the latest of them due at `ts_due`, telling of
-    `alert_ids`; `waiting_ids` are in none yet. `told`: how it stood at `ts_told`, when the latest
-    was due. `pause_us`: how long after that the next is due for what joined since, 0 for nothing.
-    `calms`: how often calm was told.
+    `alert_ids`; `waiting_ids` are in none yet. `last_sent`: how it stood at `ts_last_sent`, when
+    the latest was due. `pause_us`: how long after that the next is due for what joined since, 0 for
+    nothing. `calms`: how often calm was told.
     """
 
     key: str
@@ -103,8 +103,8 @@ class Event(msgspec.Struct):
     waits: bool = False
     why: Why = "begins"
     ts_spent: int = 0
-    ts_told: int = 0
-    told: Standing = Standing()
+    ts_last_sent: int = 0
+    last_sent: Standing = Standing()
     pause_us: int = 0
     calms: int = 0
     alert_ids: list[str] = []
@@ -266,32 +266,32 @@ def _joined(state: State, event: Event, alert: Alert) -> list[Notification]:
 
 def _when_due(event: Event, alert: Alert) -> list[Notification]:
     """Return the update that is due in a while, because of this alert or already."""
-    reasons = _reasons(event)
-    if not reasons and not event.waits:
-        return []
     stands: Why = "calmed" if _is_spent(event) else event.why
-    due, why = min(reasons, default=(event.ts_due, stands))
-    return [_tell(event, alert, "update", why, max(0, due - event.ts_heard))]
+    due, why = _next(event) or (event.ts_due if event.waits else 0, stands)
+    return [_tell(event, alert, "update", why, max(0, due - event.ts_heard))] if due else []
 
 
-def _reasons(event: Event) -> list[tuple[int, Why]]:
-    """Return for what the event is to be told again, each with when that is due."""
+def _next(event: Event) -> tuple[int, Why] | None:
+    """Return when the event is to be told again and why, None where nothing is new."""
+    was_spent, sent_us = event.last_sent.is_spent, event.ts_last_sent
     if _is_spent(event):
-        calm_us = CALM_US * 4 ** min(event.calms, 6)
-        return [] if event.told.is_spent else [(event.ts_spent + calm_us, "calmed")]
-    if event.told.is_spent:
-        return [(event.ts_told + PAUSE_US, "flares up")]
-    has_more = len(_standing(event).assets) > len(event.told.assets)
-    why: Why = "grown" if has_more else "goes on"
-    return [(event.ts_told + event.pause_us, why)] if event.pause_us else []
+        return (
+            None if was_spent else (event.ts_spent + CALM_US * 4 ** min(event.calms, 6), "calmed")
+        )
+    if was_spent:
+        return sent_us + PAUSE_US, "flares up"
+    has_more = len(_standing(event).assets) > len(event.last_sent.assets)
+    return (
+        (sent_us + event.pause_us, "grown" if has_more else "goes on") if event.pause_us else None
+    )
 
 
 def _pause_us(event: Event) -> int:
     """Return how long after the last notification what joins now is told at the latest."""
-    told, now = event.told, _standing(event)
-    by_usd = now.usd / told.usd if told.usd else 1.0
-    growth = max(by_usd, len(now.assets) / max(1, len(told.assets)))
-    if growth >= GROWTH or MAJORS & {*now.assets} - {*told.assets}:
+    before, now = event.last_sent, _standing(event)
+    by_usd = now.usd / before.usd if before.usd else 1.0
+    growth = max(by_usd, len(now.assets) / max(1, len(before.assets)))
+    if growth >= GROWTH or LARGEST & {*now.assets} - {*before.assets}:
         return GROWTH_US
     return MARKET_GROWTH_US if _is_market(event) and growth >= MARKET_GROWTH else JOINED_US
 
@@ -300,7 +300,7 @@ def _settle(event: Event, at: int) -> None:
     """Note that what is due by `at`, or soon after it, has been told as the event stands."""
     if not event.waits or event.ts_due - LATE_US > at:
         return
-    event.waits, event.ts_told, event.told = False, event.ts_due, _standing(event)
+    event.waits, event.ts_last_sent, event.last_sent = False, event.ts_due, _standing(event)
     event.calms += event.why == "calmed"
     event.pause_us = 0
 
@@ -348,7 +348,7 @@ def _notification(
 ) -> Notification:
     members = sorted(event.members.values(), key=lambda m: (not m.is_open, m.alert.ts_event))
     by_size = sorted(_cascades(event), key=lambda a: (-(a.notional_usd or 0.0), a.asset))
-    joined = [alert.asset for alert in by_size if alert.asset not in event.told.assets]
+    joined = [alert.asset for alert in by_size if alert.asset not in event.last_sent.assets]
     return Notification(
         notification_id=natural_id("notification", event.key, event.ts_first, name),
         key=event.key,

@@ -221,7 +221,7 @@ def test_what_comes_shortly_before_an_update_is_due_is_in_the_next_as_that_may_h
         (alert("cascade.onset", "DOGE", 100, usd=6.9e6), 900),
     ],
 )
-def test_a_lone_event_is_told_anew_when_a_major_joins_or_its_dollars_grow_eightfold(joins, due):
+def test_a_lone_event_is_told_anew_when_btc_joins_or_its_dollars_grow_eightfold(joins, due):
     assert due_at([alert("cascade.onset", "SOL", 0), joins]) == [(0, "begins"), (due, "grown")]
 
 
