@@ -4,7 +4,7 @@
 
 A week's fit is off by some .5 nats from what later weeks need, and so are shipped thresholds, so
 that they weigh as much as k = 1 week. The middle is too low in every other case, which costs more
-false alarms than it saves where it is too high: with the margin nine markets of ten keep the budget.
+false alarms than it saves where it is too high: with the margin nine markets of ten keep within it.
 
 Nobody labels a live history, so every alarm counts as false but those in spans that the user
 names (cascades known to be real, in the form of truth.ndjson): without them the thresholds
