@@ -1,6 +1,5 @@
 """Every number the detectors use, with where it comes from; versioned by content."""
 
-import math
 from functools import lru_cache
 from typing import Annotated
 
@@ -9,31 +8,16 @@ import msgspec
 from schemas.identity import natural_id
 from schemas.words import SECOND, FeedClass, MarketScore, Throttle
 from streams.core.detectors.prior import PriorParams
+from streams.core.shipped import (
+    DEFAULT_BY_RATE,
+    DEFAULT_BY_RATE_DEEP,
+    ByRate,
+    ByVenue,
+    ThrottledRate,
+    by_rate,
+    shown_of,
+)
 
-#: Thresholds by liquidity: at so many usual forced orders a day of a position side, between them
-#: by the logarithm. Chosen for one false alarm a week and asset on simulated markets with redrawn
-#: numbers (METHOD.md, "Thresholds elsewhere"). A throttled feed that shows each second's latest
-#: order only ("latest"), or rows of many ("batched"), has its own; "flow" is of Z30+flow. None is
-#: below 4: else one large order calls an asset that nobody has heard of.
-USUAL_ORDERS = (100.0, 300.0, 900.0, 2_700.0, 8_100.0)
-ByRate = tuple[float, float, float, float, float]
-DEFAULT_BY_RATE: dict[str, ByRate] = {
-    "full": (4.0, 4.0, 4.65, 5.3, 5.9),
-    "mixed": (4.0, 4.0, 4.35, 4.7, 5.0),
-    "throttled": (4.0, 4.0, 4.35, 4.45, 4.5),
-    "latest": (4.0, 4.0, 4.65, 5.0, 5.0),
-    "batched": (4.0, 4.0, 4.2, 4.25, 4.3),
-    "flow": (7.3, 7.3, 8.2, 8.7, 8.8),
-}
-#: Of deep assets (`PriorParams.deep`): at the same usual orders they burst more.
-DEFAULT_BY_RATE_DEEP: dict[str, ByRate] = {
-    "full": (4.6, 4.7, 5.45, 6.2, 7.0),
-    "mixed": (4.5, 4.5, 5.1, 5.35, 5.85),
-    "throttled": (4.0, 4.15, 4.6, 4.7, 4.7),
-    "latest": (4.0, 4.0, 4.65, 5.0, 5.0),
-    "batched": (4.0, 4.05, 4.3, 4.35, 4.35),
-    "flow": (7.4, 7.4, 8.5, 8.9, 9.0),
-}
 #: detection.md 8.3.5: both assets slightly below their own thresholds.
 DEFAULT_MARKET: dict[str, float] = {"full": -0.6, "mixed": -0.6, "throttled": -0.3}
 #: METHOD.md, "Market-wide": full and mixed from simulated markets of three assets, throttled from
@@ -99,6 +83,7 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by_rate_deep: dict[str, ByRate] = msgspec.field(
         default_factory=lambda: dict(DEFAULT_BY_RATE_DEEP)
     )
+    throttled_rate: ThrottledRate = ThrottledRate()
     #: Watch tier lies this far below (detection.md 4.3: 7 a week against 1 a week).
     watch_below: float = 0.65
     #: An episode ends when the score was this far below the threshold for `rearm_s`; one that
@@ -304,21 +289,23 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rows = self.onset.cascade
         if given := rows.get(asset, rows.get("*")):
             return given
-        return {name: self._by_rate(asset, usual_orders, name) for name in self.onset.by_rate}
+        names = (*self.onset.by_rate, "mixed")
+        return {name: self._shipped(asset, usual_orders, name, None) for name in names}
 
     def threshold(
         self, asset: str, usual_orders: float, feed_class: FeedClass,
-        throttle: Throttle | None = None,
+        throttle: Throttle | None = None, venues: ByVenue | None = None,
     ) -> float:  # fmt: skip
         """Return the cascade threshold in nats for an asset on a class of feed.
 
-        `throttle`: what a throttled one is where that has a threshold of its own.
+        `throttle`: what a throttled one is where that has a threshold of its own; `venues`: what
+        is usual at each, without which half of a mixed feed is taken for complete.
         """
         rows = self.onset.cascade
         given = rows.get(asset, rows.get("*"))
         names = given or self.onset.by_rate
         name = throttle if throttle is not None and throttle in names else feed_class
-        return given[name] if given else self._by_rate(asset, usual_orders, name)
+        return given[name] if given else self._shipped(asset, usual_orders, name, venues)
 
     def flow_threshold(self, asset: str, usual_orders: float) -> float | None:
         """Return the threshold of Z30+flow in nats, None where it is not to be used."""
@@ -328,6 +315,18 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if (rows := self.flow.cascade) is not None:
             return rows.get(asset, rows.get("*"))
         return self._by_rate(asset, usual_orders, "flow")
+
+    def _shipped(self, asset: str, usual_orders: float, name: str, venues: ByVenue | None) -> float:
+        if name == "mixed":
+            half = usual_orders / 2
+            venues, name = venues or ByVenue(half, (half,)), "throttled"
+        elif name not in ("throttled", "latest") or venues is None:
+            return self._by_rate(asset, usual_orders, name)
+        alone = self._by_rate(asset, usual_orders, name)
+        if not venues.complete and len(venues.throttled) < 2:
+            return alone
+        full = self._by_rate(asset, usual_orders, "full")
+        return max(alone, shown_of(self.onset.throttled_rate, full, venues))
 
     def _by_rate(self, asset: str, usual_orders: float, name: str) -> float:
         is_deep = self.prior.liquidity(asset) == "deep"
@@ -351,18 +350,6 @@ class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def version(self) -> str:
         """Identity of this set of numbers, 20 hex characters."""
         return _version(msgspec.json.encode(self))
-
-
-def by_rate(thresholds: tuple[float, ...], usual_orders: float) -> float:
-    """Return the threshold at so many usual orders a day, between those of USUAL_ORDERS."""
-    if usual_orders <= USUAL_ORDERS[0]:
-        return thresholds[0]
-    for n in range(1, len(USUAL_ORDERS)):
-        if usual_orders <= USUAL_ORDERS[n]:
-            below, above = USUAL_ORDERS[n - 1], USUAL_ORDERS[n]
-            share = math.log(usual_orders / below) / math.log(above / below)
-            return thresholds[n - 1] + share * (thresholds[n] - thresholds[n - 1])
-    return thresholds[-1]
 
 
 @lru_cache(maxsize=64)

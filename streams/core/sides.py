@@ -121,7 +121,8 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
 
 def _threshold(at: AssetSecond, state: SideState, feed_class: FeedClass) -> float:
     throttle, usual_orders = log_rate.throttle(state.rate), state.rate.usual_orders
-    return at.params.threshold(at.asset, usual_orders, feed_class, throttle)
+    venues = log_rate.venues(state.rate)
+    return at.params.threshold(at.asset, usual_orders, feed_class, throttle, venues)
 
 
 def _recalibrated(at: AssetSecond) -> list[Finding]:

@@ -226,9 +226,11 @@ def _examples(
     for what, i in drawn.picks(weeks).items():
         n, (t0, t95, _) = cascades[i]
         feed, asset = recorded.feed(recording, keys[n]), keys[n][0]
+        usual_orders = recorded.usual_orders(len(feed.at), feed.seconds)
         threshold = params.threshold(
-            asset, recorded.usual_orders(len(feed.at), feed.seconds),
-            recorded.feed_class(recording, asset), recorded.throttle(recording, asset),
+            asset, usual_orders, recorded.feed_class(recording, asset),
+            recorded.throttle(recording, asset),
+            recorded.by_venue(recording, asset, usual_orders),
         )  # fmt: skip
         series = drawn.Series(recorded.price(recording, asset), feed, z30(feed), threshold, ours[n])
         name = {"what": what, "asset": " ".join(keys[n]), "left": float(weeks.left[i])}

@@ -1,6 +1,6 @@
 """A recording's forced orders as the scores take them: by asset and side, a second at a time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import NamedTuple
 
 import msgspec
@@ -9,6 +9,7 @@ import numpy as np
 from schemas.bars import Bar
 from schemas.market import Liquidation, Trade
 from schemas.words import SECOND, Coverage, FeedClass, Throttle
+from streams.core.shipped import ByVenue
 from streams.evaluate.events import Floats32, Ints
 from streams.evaluate.scores import Floats, Shown, shown
 
@@ -144,6 +145,24 @@ def feed_class(recording: Recording, asset: str) -> FeedClass:
     if all(complete):
         return "full"
     return "mixed" if any(complete) else "throttled"
+
+
+def by_venue(recording: Recording, asset: str, usual_orders: float) -> ByVenue:
+    """Return about what is usual at each of an asset's venues, as `log_rate.venues` learns it.
+
+    Seconds with an order are counted: a throttled venue shows these as a complete one does.
+    """
+    active = {
+        (key[1], venue, at // SECOND)
+        for key, of in recording.orders.items()
+        if key[0] == asset
+        for venue, at in zip(of.venue, of.at, strict=True)
+    }
+    seconds = Counter(venue for _, venue, _ in active)
+    each = {v: usual_orders * n / len(active) for v, n in sorted(seconds.items())}
+    complete = [orders for venue, orders in each.items() if recording.coverage[venue] == "full"]
+    throttled = [orders for venue, orders in each.items() if recording.coverage[venue] != "full"]
+    return ByVenue(sum(complete), tuple(throttled))
 
 
 #: A usual day's orders, of which bursts are cut, to a mean one's (simulator seed 171).

@@ -16,6 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from schemas.words import FeedClass
+from streams.core.shipped import ByVenue
 from streams.evaluate import scores
 from streams.evaluate.scores import Flags, Floats, Ints, Shown
 from streams.simulate.market import feeds
@@ -106,6 +107,14 @@ def feeds_of(seed: int) -> tuple[Feed, ...]:
         Feed("largest", largest, "throttled"),
         Feed("batched", FeedRule((1.0,), ("latest_per_second",)), "throttled", batch),
     )
+
+
+def by_venue(feed: Feed, usual_orders: float) -> ByVenue:
+    """Return what is usual at a feed's venues, about as `log_rate.venues` learns it."""
+    each = list(zip(feed.rule.shares, feed.rule.coverage, strict=True))
+    complete = sum(share for share, coverage in each if coverage == "full")
+    throttled = (share for share, coverage in each if coverage != "full")
+    return ByVenue(usual_orders * complete, tuple(usual_orders * share for share in throttled))
 
 
 def shown(feed: Feed, orders: Orders, row: AssetParams, seed: int, seconds: int) -> Shown:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from schemas.words import Throttle
+from streams.core.detectors.prior import drawn
 from streams.core.params import Params
 from streams.evaluate import fit, pass_marks, product, recorded, redrawn, scores
 from streams.evaluate.events import (
@@ -44,7 +45,7 @@ BUDGET = 1.0
 #: False alarms a week and asset that nine markets of ten are to stay below.
 MOST_OF_NINE = 1.1
 #: Markets that nothing was chosen on.
-SEEDS = (621, 622, 623, 624, 625, 626, 627, 628, 629, 630)
+SEEDS = (631, 632, 633, 634, 635, 636, 637, 638, 639, 640)
 SHIPPED = "shipped"
 Row = dict[str, Any]
 
@@ -155,17 +156,20 @@ def _whole(z: Floats32, view: Shown, feed: Feed, taker: Floats32, unrest: Floats
 def shipped(params: Params, feed: Feed, asset: str, usual: Floats32) -> Floats32:
     """Return the shipped threshold of the product's score, where so many orders a second are usual.
 
-    A minute apart, as they hardly move.
+    A minute apart, as they hardly move; young baselines are drawn towards the prior.
     """
+    prior, baseline_s = params.prior.of(asset)[feed.feed_class], params.onset.baseline_s
     lower = 0.0 if feed.feed_class == "throttled" else params.volatility.lower
     latest = _throttle(feed) == "latest"
     minutes = []
-    for orders in (usual[::60] * np.float32(SKIP)).tolist():
+    for minute, expected in enumerate((usual[::60] * np.float32(SKIP)).tolist()):
+        orders = drawn(prior, expected, 60 * minute, baseline_s)
         with_flow = params.flow_threshold(asset, orders) if latest else None
         if with_flow is not None:
             minutes.append(with_flow - params.volatility.lower_with_flow)
         else:
-            limit = params.threshold(asset, orders, feed.feed_class, _throttle(feed))
+            venues = redrawn.by_venue(feed, expected)
+            limit = params.threshold(asset, orders, feed.feed_class, _throttle(feed), venues)
             minutes.append(limit - lower)
     return np.repeat(np.array(minutes, np.float32), 60)[: len(usual)]
 
@@ -192,7 +196,8 @@ def calibrated(
             orders = sum(len(view.at) for view in views)
             usual_orders = recorded.usual_orders(orders, days * SKIP) / len(views)
             throttle = _throttle(one.feed)
-            before = params.threshold(asset, usual_orders, one.feed.feed_class, throttle)
+            venues = redrawn.by_venue(one.feed, usual_orders)
+            before = params.threshold(asset, usual_orders, one.feed.feed_class, throttle, venues)
             source = f"{days} d, nothing known" if blind else f"{days} d"
             if not enough:
                 yield source, None

@@ -97,6 +97,16 @@ def test_the_assumed_mean_rate_from_the_first_minute_on_calls_nothing() -> None:
     assert called(list(at_rate(TENFOLD / 10, 0, 4_000)), 4_000) == []
 
 
+def test_a_young_baseline_that_bursts_have_swollen_hardly_raises_the_threshold() -> None:
+    """It lowers the score already."""
+    guess, week = Prior(orders=800.0, usd=1e6, order_usd=1e3), 7 * 86_400
+    at = [prior.drawn(guess, 5_000.0, age, week) for age in (0, 43_200, 3 * 86_400, week)]
+    assert at == sorted(at)
+    assert (at[0], at[-1]) == (pytest.approx(800.0), 5_000.0)
+    assert at[1] < 1_600.0
+    assert prior.drawn(guess, 0.0, 0, week) == 0.0
+
+
 def test_what_was_seen_outweighs_what_is_assumed_until_after_seven_days_nothing_is_left() -> None:
     guess = Prior(orders=86_400.0, usd=86_400e3, order_usd=1e3, weight_s=3_600.0)
     seen, both = (0.1, 100.0), (1.0, 1.0)

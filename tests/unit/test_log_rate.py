@@ -208,3 +208,32 @@ def test_rows_of_many_are_no_feed_of_latest_orders_to_which_flow_is_added() -> N
     row = {"v": VenueSecond(coverage="latest_per_second", entries=[(7, 35_000.0)])}
     log_rate.step(PARAMS, state, state.at + 60, 60, row)
     assert not log_rate.only_latest(state)
+
+
+def test_what_is_usual_at_each_venue_is_learnt_undone_of_its_throttle() -> None:
+    state = two_venues()
+    learnt = log_rate.venues(state)
+    assert learnt is not None
+    # Two orders of every three are on the complete venue.
+    assert learnt.complete == pytest.approx(2 * learnt.throttled[0], rel=0.05)
+    assert learnt.complete + sum(learnt.throttled) == pytest.approx(state.expected_orders)
+    assert log_rate.venues(RateState()) is None
+
+
+def test_a_venue_that_is_out_has_no_part_in_what_is_usual() -> None:
+    state = two_venues()
+    away = {"c": Absence(60, lasts=True)}
+    log_rate.step(PARAMS, state, state.at + 60, 60, {}, away)
+    learnt = log_rate.venues(state)
+    assert learnt is not None
+    assert learnt.complete == 0.0
+    assert len(learnt.throttled) == 1
+
+
+def two_venues() -> RateState:
+    state = RateState()
+    for second in range(0, 12 * 3600, 60):
+        shown = {"c": VenueSecond(coverage="full", entries=[(1, 5e3)] * 2)}
+        shown["t:X"] = VenueSecond(coverage="latest_per_second", entries=[(1, 5e3)])
+        log_rate.step(PARAMS, state, second, 60 if second else 1, shown)
+    return state

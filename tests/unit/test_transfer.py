@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from streams.core.detectors import log_rate
+from streams.core.detectors.log_rate import RateState
+from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import Params
 from streams.evaluate import pass_marks, redrawn, transfer
 from streams.evaluate.transfer import Outcome
@@ -40,6 +43,28 @@ def test_batches_hold_all_dollars_and_orders_in_fewer_seconds() -> None:
     assert len(np.unique(shown.at)) < 400
     assert shown.batched.mean() > 0.9
     assert np.all(np.diff(shown.at) >= 0)
+
+
+def test_a_redrawn_feeds_venues_are_those_that_the_product_learns() -> None:
+    """Shares of a calm tape: `log_rate.venues` beside what thresholds are judged with."""
+    mixed = redrawn.feeds_of(3)[1]
+    at = np.sort(np.random.default_rng(1).integers(0, 3 * 86_400, 6_000)).astype(np.int32)
+    orders = Orders(at, np.zeros(6_000, np.int8), np.full(6_000, 5e3), np.zeros(6_000, np.bool_))
+    view = redrawn.shown(mixed, orders, redrawn.ASSETS["deep"], 3, 3 * 86_400)
+    state, before = RateState(), -1
+    for second in np.unique(view.at).tolist():
+        rows = np.flatnonzero(view.at == second)
+        shown: dict[str, VenueSecond] = {}
+        for row in rows.tolist():
+            number = int(view.venue[row])
+            one = VenueSecond(coverage=mixed.rule.coverage[number])
+            shown.setdefault(f"v{number}", one).entries.append((1, float(view.usd[row])))
+        log_rate.step(Params().onset, state, second, second - before, shown)
+        before = second
+    learnt, assumed = log_rate.venues(state), redrawn.by_venue(mixed, state.expected_orders)
+    assert learnt is not None
+    assert learnt.complete == pytest.approx(assumed.complete, rel=0.1)
+    assert learnt.throttled == pytest.approx(assumed.throttled, rel=0.1)
 
 
 def outcome(seed: int, false: int, feed: str = "full", liquidity: str = "deep") -> Outcome:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from schemas.words import THROTTLED, Coverage, FeedClass, Throttle, least_complete
-from streams.core.detectors.prior import DAY, Prior, shrunk
+from streams.core.detectors.prior import DAY, Prior, drawn, shrunk
 from streams.core.detectors.venue_rates import (
     VenueRate,
     VenueSecond,
@@ -30,6 +30,7 @@ from streams.core.detectors.venue_rates import (
     venue_of,
 )
 from streams.core.params import OnsetParams
+from streams.core.shipped import ByVenue
 
 
 class Usual(msgspec.Struct):
@@ -63,7 +64,8 @@ class RateState(msgspec.Struct):
     `venues` are streams by name, as `stream_of` gives it, `usual` the baselines of venues;
     `minute_score` is Z over 60 s on both halves, kept while the baseline is young, and `above_s`
     for how long it has not been below `young_nats`;
-    `usual_orders` are those a usual day would have, were all venues heard, by prior and baselines;
+    `expected_orders` are those a usual day would have, were all venues heard, by prior and
+    baselines; `usual_orders`, by which thresholds go, are these less what swells a young baseline;
     `active` is the share of seconds in which any of them showed an order (30 s memory).
     """
 
@@ -76,6 +78,7 @@ class RateState(msgspec.Struct):
     score: float = 0.0
     active: float = 0.0
     usual_orders: float = 0.0
+    expected_orders: float = 0.0
     minute_score: float = 0.0
     above_s: int = 0
 
@@ -87,6 +90,18 @@ def feed_class(state: RateState) -> FeedClass:
     if all(complete):
         return "full"
     return "mixed" if any(complete) else "throttled"
+
+
+def venues(state: RateState) -> ByVenue | None:
+    """Return what is usual at venues that are not out, by prior and baselines; None: unlearnt."""
+    heard = {venue: usual.orders for venue, usual in state.usual.items() if not usual.out}
+    learnt = sum(heard.values())
+    if not learnt:
+        return None
+    complete = {venue_of(n) for n, v in state.venues.items() if v.coverage == "full"}
+    each = {venue: state.expected_orders * heard[venue] / learnt for venue in sorted(heard)}
+    throttled = tuple(orders for venue, orders in each.items() if venue not in complete)
+    return ByVenue(sum(orders for venue, orders in each.items() if venue in complete), throttled)
 
 
 def missing_share(state: RateState) -> float:
@@ -369,10 +384,13 @@ def _score(params: OnsetParams, state: RateState, priors: Mapping[FeedClass, Pri
         usual_w += usual.usd * _heard(usual, params.tau_usd_s)
     # The floor of one order a window is shared by the venues: those out take theirs along.
     shares = _speaking_shares(state)
-    if prior := priors.get(feed_class(state)):
+    prior = priors.get(feed_class(state))
+    if prior:
         usual_n, usual_w = shrunk(prior, (usual_n, usual_w), shares, oldest, params.baseline_s)
     share_n, share_w = (max(share, LEAST_SHARE) for share in shares)
-    state.usual_orders = DAY * usual_n / share_n
+    state.usual_orders = state.expected_orders = DAY * usual_n / share_n
+    if prior:
+        state.usual_orders = drawn(prior, state.expected_orders, oldest, params.baseline_s)
     floor_n = share_n / params.tau_count_s
     breadth = math.log((rate_n + floor_n) / (usual_n + floor_n))
     floor_w = share_w * state.mean_order_usd / params.tau_usd_s

@@ -6,6 +6,8 @@ That is the mean of a gamma law of the rate after `age` seconds of orders (gamma
 the law weighs as much as `w` seconds of watching. Dollars, winsorised, are shrunk alike.
 """
 
+import math
+
 import msgspec
 
 from schemas.words import FeedClass
@@ -75,7 +77,7 @@ def shrunk(
 
     `shares`: of what is usual, those of the venues that speak.
     """
-    weight_s = prior.weight_s * max(0.0, 1.0 - age_s / baseline_s)
+    weight_s = _weight_s(prior, age_s, baseline_s)
     if not weight_s:
         return learnt
     expected = prior.orders / DAY * shares[0], prior.usd / DAY * shares[1]
@@ -84,3 +86,20 @@ def shrunk(
         for seen, usual in zip(learnt, expected, strict=True)
     )
     return orders, usd
+
+
+def drawn(prior: Prior, usual_orders: float, age_s: int, baseline_s: int) -> float:
+    """Return usual orders a day, drawn by their logarithm towards what is expected.
+
+    Thresholds rise with them. Its last bursts swell a young baseline, which lowers the score; were
+    the threshold to rise as well, they would count twice.
+    """
+    weight_s = _weight_s(prior, age_s, baseline_s)
+    if not weight_s or usual_orders <= 0.0:
+        return usual_orders
+    share = age_s / (age_s + weight_s)
+    return math.exp(share * math.log(usual_orders) + (1.0 - share) * math.log(prior.orders))
+
+
+def _weight_s(prior: Prior, age_s: int, baseline_s: int) -> float:
+    return prior.weight_s * max(0.0, 1.0 - age_s / baseline_s)
