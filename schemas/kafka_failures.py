@@ -61,7 +61,8 @@ GONE = frozenset(
 
 def is_waited_out(error: KafkaError) -> bool:
     """Return whether the client that met this error may simply go on."""
-    return not error.fatal() and (error.retriable() or error.code() in WAITED_OUT)
+    lasts = error.fatal() or error.txn_requires_abort()
+    return not lasts and (error.retriable() or error.code() in WAITED_OUT)
 
 
 def is_left_behind(error: KafkaError) -> bool:

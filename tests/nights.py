@@ -14,8 +14,9 @@ from schemas.onchain import WhaleTransfer
 from schemas.status import FeedStatus
 from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND, FeedState
-from streams.core import pipeline
+from streams.core import engine, pipeline
 from streams.core.params import OnsetParams, Params, WhaleParams
+from streams.core.shard import INPUTS, Finding, Shard
 
 Event = tuple[int, str, msgspec.Struct]
 Item = tuple[str, msgspec.Struct]
@@ -247,6 +248,21 @@ def with_feeds(away: dict[str, tuple[int, int]], lag: dict[str, int]) -> list[It
         if not gone <= second - START < back:
             rows.append((second - START + lag.get(topic, 0), 1, topic, record))
     return [(topic, record) for _, _, topic, record in sorted(rows, key=lambda r: r[:3])]
+
+
+def tell_time(shard: Shard, second: int) -> list[Finding]:
+    """Have a producer say on every input that this second is over; return what follows."""
+    # A word that leaps is believed once its producer has gone on for ten seconds.
+    words = [
+        FeedStatus(producer="test", state="alive", ts_event=(second - before) * SECOND)
+        for before in (10, 0)
+    ]
+    return [
+        finding
+        for name in INPUTS
+        for word in words
+        for finding in engine.step(PARAMS, shard, name, word).findings
+    ]
 
 
 def play(items: list[Item]) -> list[msgspec.Struct]:

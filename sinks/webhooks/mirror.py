@@ -11,8 +11,8 @@ import logging
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +23,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from schemas.kafka_failures import is_waited_out
 from schemas.topic_identity import connection_of
+from sinks.kafka.membership import answered
+from sinks.webhooks.beside import beside
 from sinks.webhooks.outbox import Outbox
 from sinks.webhooks.outbox_file import MIRRORED
 
@@ -105,7 +107,7 @@ class Mirror:
                 "message.max.bytes": 4_000_000,
             }
         )
-        _patiently(lambda: producer.init_transactions(ANSWER_S))
+        answered(lambda: producer.init_transactions(ANSWER_S))
         return producer
 
     def _write(self, producer: Producer, records: list[tuple[str, bytes | None]]) -> None:
@@ -113,7 +115,7 @@ class Mirror:
         try:
             for key, content in records:
                 producer.produce(self.topic, content, key)
-            _patiently(lambda: producer.commit_transaction(ANSWER_S))
+            answered(lambda: producer.commit_transaction(ANSWER_S))
         except KafkaException as problem:
             if problem.args[0].txn_requires_abort():
                 producer.abort_transaction(ANSWER_S)
@@ -168,30 +170,14 @@ class Mirror:
             self._write(producer, [(_OWNER, name.encode())])
 
 
-@contextmanager
-def mirroring(mirror: Mirror) -> Iterator[Callable[[], None]]:
+def mirroring(mirror: Mirror) -> AbstractContextManager[Callable[[], None]]:
     """Keep the copy current in a thread; yield what raises the error that ended it, if one did."""
-    ended, failed = threading.Event(), list[BaseException]()
 
-    def check() -> None:
-        if failed:
-            raise failed[0]
-
-    def keep() -> None:
+    def keep(ended: threading.Event) -> None:
         while not ended.wait(LOOK_S):
-            try:
-                mirror.send()
-            except BaseException as problem:
-                failed.append(problem)
-                return
+            mirror.send()
 
-    thread = threading.Thread(target=keep, name="mirror")
-    thread.start()
-    try:
-        yield check
-    finally:
-        ended.set()
-        thread.join()
+    return beside("mirror", keep)
 
 
 def _make(admin: AdminClient, topic: str) -> None:
@@ -209,19 +195,6 @@ def _make(admin: AdminClient, topic: str) -> None:
     except KafkaException as problem:
         if problem.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
-
-
-def _patiently(ask: Callable[[], object]) -> None:
-    """Ask again while brokers come and go, within a minute; raises KafkaException."""
-    deadline = time.monotonic() + 2 * ANSWER_S
-    while True:
-        try:
-            ask()
-            return
-        except KafkaException as problem:
-            if not problem.args[0].retriable() or time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 def _read(db: Any, key: str, ahead_us: int) -> bytes | None:

@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+from sinks.webhooks.beside import beside
 from sinks.webhooks.delivery import Deliverer
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import Outbox
@@ -27,28 +28,13 @@ def delivering(
     At the end a request under way is finished; if `drained()`, what is due is tried once more.
     Raises what the thread failed with, such as sqlite3.Error.
     """
-    ended, failed = threading.Event(), list[BaseException]()
 
-    def deliver() -> None:
-        try:
-            deliverer = Deliverer(endpoints, outbox, may_send=may_send, draw=draw)
-            asyncio.run(_deliver(deliverer, ended, drained, may_send))
-        except BaseException as problem:
-            while isinstance(problem, BaseExceptionGroup):
-                problem = problem.exceptions[0]
-            failed.append(problem)
+    def deliver(ended: threading.Event) -> None:
+        deliverer = Deliverer(endpoints, outbox, may_send=may_send, draw=draw)
+        asyncio.run(_deliver(deliverer, ended, drained, may_send))
 
-    def check() -> None:
-        if failed:
-            raise failed[0]
-
-    thread = threading.Thread(target=deliver, name="webhooks")
-    thread.start()
-    try:
+    with beside("webhooks", deliver) as check:
         yield check
-    finally:
-        ended.set()
-        thread.join()
     check()
 
 

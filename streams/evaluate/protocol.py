@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from schemas.words import FeedClass
 from streams.core.detectors.prior import Prior, PriorParams
-from streams.evaluate import product, scores
+from streams.evaluate import product, rival_scores, scores
 from streams.evaluate.calibrate import Threshold, lowest, threshold
 from streams.evaluate.events import REARM_S, Ints, Truth, Weeks, alarms, judge
 from streams.evaluate.scores import Floats32, Shown
@@ -169,10 +169,10 @@ CONTENDERS: dict[str, Score] = {
     "Z30": Score((lambda v: scores.z30(v.feed),), rearm_s=300),
     "Z30+flow": Score((lambda v: scores.z30_flow(v.feed, v.taker),)),
     "MAXC": Score((_half(60, 10, "usd", 50.0), _half(60, 10, "orders", 50.0))),
-    "lr10": Score((lambda v: scores.lr10(v.feed),)),
-    "z-EWMA": Score((lambda v: scores.z_ewma(v.feed),), 2.0),
-    "GLR": Score((lambda v: scores.glr(v.feed),)),
-    "Hawkes": Score((lambda v: scores.hawkes(v.feed),)),
-    "BOCPD": Score((lambda v: scores.bocpd(v.feed),)),
-    "fixed-$": Score((lambda v: scores.fixed_usd(v.feed),)),
+    "lr10": Score((lambda v: rival_scores.lr10(v.feed),)),
+    "z-EWMA": Score((lambda v: rival_scores.z_ewma(v.feed),), 2.0),
+    "GLR": Score((lambda v: rival_scores.glr(v.feed),)),
+    "Hawkes": Score((lambda v: rival_scores.hawkes(v.feed),)),
+    "BOCPD": Score((lambda v: rival_scores.bocpd(v.feed),)),
+    "fixed-$": Score((lambda v: rival_scores.fixed_usd(v.feed),)),
 }

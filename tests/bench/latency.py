@@ -26,8 +26,6 @@ from say import say
 
 from bench import backlog, load, rig
 from schemas import codec
-from schemas.identity import natural_id
-from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.topics import RAW_TOPICS
 from schemas.words import SECOND, WORD_EVERY
@@ -234,23 +232,7 @@ class Feed:
     def _onset(self, asset: str, now: float) -> None:
         stamp = int(now * 1e6)
         for number in range(ORDERS):
-            order = Liquidation(
-                event_id=natural_id(asset, number),
-                venue="bybit",
-                instrument=f"{asset}-USDT-PERP",
-                venue_symbol=f"{asset}USDT",
-                asset=asset,
-                position_side="long",
-                order_side="sell",
-                price=100.0,
-                price_kind="bankruptcy",
-                quantity=500.0,
-                notional_usd=50_000.0,
-                coverage="full",
-                stream="bench",
-                ts_event=stamp,
-                ts_recv=stamp,
-            )
+            order = load.forced_order(asset, number, stamp, 500.0)
             self._put("liquidations", asset, codec.encode(order))
 
     def _say(self, now: float) -> None:

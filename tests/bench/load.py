@@ -6,7 +6,8 @@ import numpy as np
 from confluent_kafka import Producer
 
 from schemas import codec
-from schemas.market import Trade
+from schemas.identity import natural_id
+from schemas.market import Liquidation, Trade
 from schemas.scan import trades as scan
 from schemas.scan.columns import Columns, Trades, Words
 from schemas.status import FeedStatus
@@ -72,6 +73,27 @@ def runs(count: int, per_run: int = PER_SECOND, first: int = 0) -> Iterator[Trad
 def columns_of(words: Words, given: list[Trade]) -> Columns:
     """Lay trades out as their messages would be."""
     return scan.scanned(words, [codec.encode(trade) for trade in given]).of
+
+
+def forced_order(asset: str, number: int, stamp: int, quantity: float) -> Liquidation:
+    """Return the order of that number by which longs of an asset are closed, at 100 dollars."""
+    return Liquidation(
+        event_id=natural_id(asset, number),
+        venue="bybit",
+        instrument=f"{asset}-USDT-PERP",
+        venue_symbol=f"{asset}USDT",
+        asset=asset,
+        position_side="long",
+        order_side="sell",
+        price=100.0,
+        price_kind="bankruptcy",
+        quantity=quantity,
+        notional_usd=100.0 * quantity,
+        coverage="full",
+        stream="bench",
+        ts_event=stamp,
+        ts_recv=stamp,
+    )
 
 
 def alive(second: int, producer: str = "bench") -> FeedStatus:

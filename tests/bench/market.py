@@ -24,8 +24,6 @@ from say import say
 from bench import load, rig
 from schemas import codec
 from schemas.bars import Bar
-from schemas.identity import natural_id
-from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.topics import TOPICS, key_of
 from schemas.words import SECOND, WORD_EVERY
@@ -130,23 +128,7 @@ class Feed:
     def _order(self, stamp: int) -> None:
         asset = self._assets[int(self._draw.paretovariate(0.5)) % len(self._assets)]
         self._orders += 1
-        order = Liquidation(
-            event_id=natural_id(asset, self._orders),
-            venue="bybit",
-            instrument=f"{asset}-USDT-PERP",
-            venue_symbol=f"{asset}USDT",
-            asset=asset,
-            position_side="long",
-            order_side="sell",
-            price=100.0,
-            price_kind="bankruptcy",
-            quantity=50.0,
-            notional_usd=5_000.0,
-            coverage="full",
-            stream="bench",
-            ts_event=stamp,
-            ts_recv=stamp,
-        )
+        order = load.forced_order(asset, self._orders, stamp, 50.0)
         where = partition_of(key_of(TOPICS["liquidations"], order), rig.PARTITIONS)
         self._put("liquidations", where, codec.encode(order))
 

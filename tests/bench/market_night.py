@@ -13,8 +13,6 @@ from math import inf
 from bench import load
 from schemas import codec
 from schemas.bars import Bar
-from schemas.identity import natural_id
-from schemas.market import Liquidation
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine
@@ -72,15 +70,7 @@ def _second(size: int, second: int) -> list[tuple[str, bytes]]:
 
 def _order(asset: str, second: int, number: int) -> bytes:
     at = (load.START + second) * SECOND + number
-    return codec.encode(
-        Liquidation(
-            event_id=natural_id(asset, second, number), venue="bybit",
-            instrument=f"{asset}-USDT-PERP", venue_symbol=f"{asset}USDT", asset=asset,
-            position_side="long", order_side="sell", price=100.0, price_kind="bankruptcy",
-            quantity=50.0, notional_usd=5_000.0, coverage="full", stream="bench", ts_event=at,
-            ts_recv=at,
-        )
-    )  # fmt: skip
+    return codec.encode(load.forced_order(asset, 10 * second + number, at, 50.0))
 
 
 def _bar(asset: str, second: int) -> bytes:

@@ -2,14 +2,13 @@
 
 import msgspec
 import pytest
-from nights import PARAMS, START
+from nights import PARAMS, START, tell_time
 
 from schemas.findings import WhaleFinding
 from schemas.onchain import WhaleTransfer
-from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine
-from streams.core.shard import INPUTS, Shard
+from streams.core.shard import Shard
 from streams.feeds.labels import Label, Labels
 from streams.feeds.ledger import Ledger
 from streams.feeds.reorg import Chain, Head
@@ -35,20 +34,6 @@ def deposit(block):
     )  # fmt: skip
 
 
-def tell(shard, second):
-    # A word that leaps is believed once its producer has gone on for ten seconds.
-    words = [
-        FeedStatus(producer="test", state="alive", ts_event=(second - before) * SECOND)
-        for before in (10, 0)
-    ]
-    return [
-        finding
-        for name in INPUTS
-        for word in words
-        for finding in engine.step(PARAMS, shard, name, word).findings
-    ]
-
-
 @pytest.mark.parametrize("told_badly", [False, True], ids=["well", "without removed logs"])
 def test_a_reorg_of_depth_3_retracts_the_verdict_and_the_deposit_is_judged_in_its_new_block(
     told_badly,
@@ -57,7 +42,7 @@ def test_a_reorg_of_depth_3_retracts_the_verdict_and_the_deposit_is_judged_in_it
     findings: list[WhaleFinding] = []
 
     def hear(records, second):
-        findings.extend(tell(shard, second))
+        findings.extend(tell_time(shard, second))
         for record in records:
             received = msgspec.structs.replace(record, ts_recv=second * SECOND)
             assert engine.step(PARAMS, shard, "whale_transfers", received).refused is None
@@ -72,7 +57,7 @@ def test_a_reorg_of_depth_3_retracts_the_verdict_and_the_deposit_is_judged_in_it
 
     blocks([("r", 0, "q"), ("a1", 1, "r"), ("a2", 2, "a1"), ("a3", 3, "a2")], AT + 10)
     due = AT + 6 * 60 + 30
-    findings += tell(shard, due)
+    findings += tell_time(shard, due)
     [first] = [f for f in findings if isinstance(f, WhaleFinding)]
     assert (first.event_id, first.venue, first.notional_usd) == ("ethereum:a1:5", "bybit", 6e7)
     records = []
@@ -81,7 +66,7 @@ def test_a_reorg_of_depth_3_retracts_the_verdict_and_the_deposit_is_judged_in_it
             records += ledger.removed(name, (due + 10) * SECOND)[0]
         hear(records, due + 10)
     blocks([("b1", 1, "r"), ("b2", 2, "b1"), ("b3", 3, "b2"), ("b4", 4, "b3")], due + 20)
-    findings += tell(shard, due + 3_600)
+    findings += tell_time(shard, due + 3_600)
     verdicts = [f for f in findings if isinstance(f, WhaleFinding)]
     back = [f for f in verdicts if f.verdict == "retracted"]
     assert [(f.retracts, f.reason) for f in back] == [(first.finding_id, "removed by a reorg")]

@@ -14,17 +14,17 @@ from nights import (
     disturbed_night,
     event,
     liquidation,
+    tell_time,
     write_ndjson,
 )
 
 from schemas.findings import Alert, CascadeFinding, WhaleFinding
 from schemas.onchain import WhaleTransfer
-from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core import engine, inflows, pipeline
 from streams.core.detectors.whale_selling import Inflow
 from streams.core.params import WhaleParams
-from streams.core.shard import INPUTS, Finding, Shard
+from streams.core.shard import Shard
 from streams.sources.ndjson import ndjson_source
 from streams.sources.time_order import looked_at
 
@@ -46,24 +46,10 @@ def verdicts(*transfers: WhaleTransfer, until: int = AT + 3_600) -> list[WhaleFi
     """What a shard without any tape says of transfers, told each when it is received."""
     shard, findings = Shard(), []
     for transfer in sorted(transfers, key=lambda t: t.ts_recv):
-        findings += tell(shard, transfer.ts_recv // SECOND)
+        findings += tell_time(shard, transfer.ts_recv // SECOND)
         engine.step(PARAMS, shard, "whale_transfers", transfer)
-    findings += tell(shard, until)
+    findings += tell_time(shard, until)
     return [f for f in findings if isinstance(f, WhaleFinding)]
-
-
-def tell(shard: Shard, second: int) -> list[Finding]:
-    # A word that leaps is believed once its producer has gone on for ten seconds.
-    words = [
-        FeedStatus(producer="test", state="alive", ts_event=(second - before) * SECOND)
-        for before in (10, 0)
-    ]
-    return [
-        finding
-        for name in INPUTS
-        for word in words
-        for finding in engine.step(PARAMS, shard, name, word).findings
-    ]
 
 
 def test_a_removal_before_its_window_has_passed_leaves_nothing_to_say() -> None:
@@ -262,7 +248,7 @@ def test_a_transfer_told_long_after_it_was_sent_is_judged_all_the_same(behind_s:
 def test_a_transfer_told_by_a_file_of_long_ago_belongs_to_its_own_time() -> None:
     imported = deposit(AT, ts_recv=(AT + 30 * 86_400) * SECOND)
     shard = Shard()
-    tell(shard, AT + 4 * 3_600)
+    tell_time(shard, AT + 4 * 3_600)
     assert engine.step(PARAMS, shard, "whale_transfers", imported).refused == "late"
 
 

@@ -34,6 +34,13 @@ def test_what_an_operator_must_mend_ends_the_stage(code):
     assert not mended_by_rejoining(KafkaException(error))
 
 
+def test_a_transaction_that_must_be_aborted_is_not_waited_out():
+    broken = KafkaError(KafkaError._TIMED_OUT, "gone", False, False, True)
+    assert broken.txn_requires_abort()
+    assert not is_waited_out(broken)
+    assert mended_by_rejoining(KafkaException(broken))
+
+
 def test_a_fatal_error_is_never_waited_out():
     fatal = KafkaError(KafkaError._TIMED_OUT, "gone", True)
     assert fatal.fatal()

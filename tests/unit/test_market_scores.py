@@ -5,7 +5,7 @@ import pytest
 
 from streams.core.detectors import log_rate, taker, venue_rates
 from streams.core.params import FlowParams, OnsetParams
-from streams.evaluate import scores
+from streams.evaluate import rival_scores, scores
 
 VENUES = ("a", "b", "c")
 
@@ -130,7 +130,15 @@ def test_seconds_without_a_bar_are_zero_flow_however_they_are_passed() -> None:
 
 
 @pytest.mark.parametrize(
-    "score", [scores.lr10, scores.z_ewma, scores.glr, scores.hawkes, scores.bocpd, scores.fixed_usd]
+    "score",
+    [
+        rival_scores.lr10,
+        rival_scores.z_ewma,
+        rival_scores.glr,
+        rival_scores.hawkes,
+        rival_scores.bocpd,
+        rival_scores.fixed_usd,
+    ],
 )
 def test_every_rival_rises_in_a_busy_stretch(score) -> None:  # type: ignore[no-untyped-def]
     series = score(random_feed(6, 20_000, ("full", "full", "full")))
@@ -143,7 +151,7 @@ def test_an_empty_feed_scores_nothing() -> None:
     nothing = np.empty(0)
     empty = scores.shown(nothing.astype(np.int32), nothing.astype(np.int8), nothing, ("full",), 500)
     assert not scores.z30(empty).any()
-    assert not scores.fixed_usd(empty).any()
+    assert not rival_scores.fixed_usd(empty).any()
 
 
 def test_change_points_survive_a_flood_and_see_the_next_one() -> None:
@@ -155,7 +163,7 @@ def test_change_points_survive_a_flood_and_see_the_next_one() -> None:
     feed = scores.shown(
         at, np.zeros(len(at), np.int8), np.full(len(at), 1e3), ("full",), len(counts)
     )
-    score = scores.bocpd(feed)
+    score = rival_scores.bocpd(feed)
     assert score[20_030] > 5
     assert score[50_030] > 5
     assert score[40_000:50_000].max() < 3
