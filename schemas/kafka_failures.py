@@ -6,7 +6,14 @@ replaced     another has our name or our transaction; a new client may do
 gone         a topic was deleted; a new client waits for it
 """
 
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
 from confluent_kafka import KafkaError, KafkaException
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Kafka's code of a topic id that no broker knows; the client library has no name for it.
 UNKNOWN_TOPIC_ID = 100
@@ -57,6 +64,23 @@ GONE = frozenset(
         UNKNOWN_TOPIC_ID,
     }
 )
+
+
+def catchable(callback: Callable[P, R]) -> Callable[P, R]:
+    """Return a consumer's callback from which a KafkaException comes as one.
+
+    What the client raises within a callback passes through its C code, and comes out of `poll` as
+    something that no `except` names, unless Python caught it once (confluent-kafka 2.16).
+    """
+
+    @wraps(callback)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return callback(*args, **kwargs)
+        except KafkaException:
+            raise
+
+    return called
 
 
 def is_waited_out(error: KafkaError) -> bool:

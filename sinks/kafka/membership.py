@@ -23,7 +23,7 @@ from confluent_kafka import (
 )
 
 from schemas import metrics
-from schemas.kafka_failures import is_left_behind, is_waited_out
+from schemas.kafka_failures import catchable, is_left_behind, is_waited_out
 from schemas.scan import columns
 from schemas.topic_identity import is_of_other, marked, unmarked
 from schemas.topics import TOPICS
@@ -126,8 +126,9 @@ class Membership:
 
     def subscribe(self) -> None:
         """Join the group."""
+        on_assign = catchable(self._assigned)
         self._consumer.subscribe(
-            list(SUNK), on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone
+            list(SUNK), on_assign=on_assign, on_revoke=self._gone, on_lost=self._gone
         )
 
     def _assigned(self, consumer: Consumer, parts: list[TopicPartition]) -> None:

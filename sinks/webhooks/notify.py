@@ -22,7 +22,7 @@ from confluent_kafka import (
 from schemas import codec, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
-from schemas.kafka_failures import REPLACED, is_left_behind
+from schemas.kafka_failures import REPLACED, catchable, is_left_behind
 from schemas.topic_identity import TopicWatch, is_of_other, marked
 from sinks.kafka.membership import check
 from sinks.webhooks import turn
@@ -87,7 +87,7 @@ def _work(
     noted_at = 0.0
     try:
         history = History(conf)
-        on_assign = partial(_assigned, topic_id, ours)
+        on_assign = catchable(partial(_assigned, topic_id, ours))
         consumer.subscribe(["alerts"], on_assign=on_assign, on_revoke=ours.revoked)
         with mirroring(mirror) as check_mirror:
             while not stopping() and not ours.must_leave:

@@ -22,6 +22,7 @@ from confluent_kafka import (
 
 from schemas import metrics
 from schemas.findings import Alert
+from schemas.kafka_failures import catchable
 from schemas.scan import columns
 from schemas.topic_identity import (
     TopicChanged,
@@ -109,7 +110,7 @@ def _session(
     owned: dict[int, Partition] = {}
     words = columns.Words()
     commits = Commits(producer)
-    assign = partial(_assigned, settings, params, reader, owned, trades_id)
+    assign = catchable(partial(_assigned, settings, params, reader, owned, trades_id))
     try:
         consumer.subscribe(
             ["trades"],

@@ -13,6 +13,7 @@ import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
+from schemas.kafka_failures import catchable
 from schemas.topics import TOPICS
 from streams.kafka import topics_admin
 from streams.stack import local_kafka
@@ -195,6 +196,18 @@ def faust_worker(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         worker.send_signal(signal.SIGKILL)
         worker.wait()
+
+
+def test_what_kafka_answers_within_a_rebalance_can_be_caught_outside(clean_topics: str) -> None:
+    consumer = Consumer({"bootstrap.servers": clean_topics, "group.id": "catchable"})
+
+    def assigned(_: Consumer, parts: list[TopicPartition]) -> None:
+        consumer.committed(parts, timeout=1e-6)
+
+    consumer.subscribe(["alerts"], on_assign=catchable(assigned))
+    with pytest.raises(KafkaException, match="_TIMED_OUT"):
+        consumer.poll(60)
+    consumer.close()
 
 
 def test_a_faust_table_survives_kill_9_by_its_changelog(clean_topics: str, tmp_path: Path) -> None:
