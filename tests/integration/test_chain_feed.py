@@ -59,7 +59,6 @@ async def heard(node: Node, natives: bool = False, confirmations: int = 0, least
         feed = ChainFeed(source, "ethereum", kept, Time())
         task = asyncio.create_task(feed.run(session))
         await until(lambda: len(node.clients) == 1)
-        await asyncio.sleep(0.3)  # both subscriptions
         try:
             yield kept
         finally:
@@ -149,7 +148,6 @@ def test_blocks_missed_while_the_connection_was_gone_are_asked_for():
             await node.drop()
             await until(lambda: not node.clients)
             await until(lambda: node.clients)
-            await asyncio.sleep(0.3)
             await node.tell("c129")
             await until(lambda: len(standing(kept)) == 30)
             await until(lambda: kept.alive("whale_transfers"))
@@ -336,7 +334,6 @@ def test_coins_are_worth_what_the_venue_beside_them_printed_last(tmp_path):
                 tasks = [asyncio.create_task(feed.run(session)) for feed in feeds]
                 clock = Fast(1)
                 await until(lambda: binance.subscribed("ethusdt@aggTrade") and node.clients)
-                await asyncio.sleep(0.3)
                 await asyncio.to_thread(binance.emit, clock.event("trade", "ETHUSDT", 7))
                 await until(lambda: kept.ids("trades"))
                 await node.tell("r")
@@ -365,7 +362,6 @@ def test_a_node_that_answers_and_gives_no_heads_is_silent_and_not_calm():
             feed = ChainFeed(source, "ethereum", kept, clock.time())
             task = asyncio.create_task(feed.run(session))
             await until(lambda: node.clients)
-            await asyncio.sleep(0.3)
             await node.tell("c100")
             await until(lambda: transfers(kept) and kept.alive("whale_transfers"))
             heard_at = clock.micros()

@@ -128,15 +128,22 @@ def test_a_feed_killed_at_random_moments_loses_nothing_outside_a_declared_gap(
                 time.sleep(chance.uniform(0.0, 6))
         with killed_at_the_end(given, log) as process:
             until(are_subscribed, "subscribed at last", 120)
-            time.sleep(12)
+            before = len(binance.tape)
+            until(lambda: len(binance.tape) > before + 500, "it goes on for a while", 120)
             stop.set()
             printed.__exit__(None, None, None)
-            time.sleep(1)
+            tapes = {"binance": (Binance(), binance.tape), "bybit": (Bybit(), bybit.tape)}
+            until(lambda: not unaccounted(clean_topics, tapes), "all is in Kafka or in a gap", 60)
             process.send_signal(signal.SIGTERM)
             assert process.wait(ENDS_WITHIN_S) == 0, log.read_text()
-        tapes = {"binance": (Binance(), binance.tape), "bybit": (Bybit(), bybit.tape)}
         assert len(binance.tape) > 100
         assert unaccounted(clean_topics, tapes) == []
+
+
+def count_of(kafka: str, kind: type[Trade] | type[Liquidation]) -> int:
+    """Return how many records of a kind are in its topic."""
+    topic = "trades" if kind is Trade else "liquidations"
+    return sum(isinstance(record, kind) for _, _, record in everything(kafka, topic))
 
 
 def rows_written(log: Path) -> float:
@@ -178,10 +185,12 @@ def test_two_feeds_of_the_same_venues_give_each_record_once_in_clickhouse(
             binance.tape.clear()
             bybit.tape.clear()
             with printing(clock, binance, bybit):
-                time.sleep(4)
-            time.sleep(2)
+                until(lambda: len(binance.tape) > 150 and len(bybit.tape) > 150, "printed", 60)
+            trades = sum(event.kind == "trade" for event in binance.tape + bybit.tape)
+            forced = sum(event.kind == "liquidation" for event in binance.tape + bybit.tape)
+            until(lambda: count_of(clean_topics, Trade) >= 2 * trades, "both have each trade", 60)
+            until(lambda: count_of(clean_topics, Liquidation) >= 2 * forced, "each order", 60)
         assert undertow(given, "migrate").returncode == 0
-        trades = sum(event.kind == "trade" for event in binance.tape + bybit.tape)
         with running(given, "sink", log=tmp_path / "sink.log"):
             until(lambda: rows_written(tmp_path / "sink.log") >= 2 * trades, "all stored", 60)
         query = (

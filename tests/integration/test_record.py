@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from scripted_venues.server import serving
 from scripted_venues.tape import ids
 
 from streams.feed.venues import PROTOCOLS
-from streams.sources.open import open_source
+from streams.sources.open import SourceError, open_source
 
 #: Hyperliquid tells of no forced orders.
 KINDS = dict.fromkeys(PROTOCOLS, ("trade", "liquidation")) | {"hyperliquid": ("trade",)}
@@ -39,23 +38,33 @@ def test_frames_that_a_killed_recorder_left_are_played_with_the_identities_of_li
                 for venue, server in servers.items():
                     symbol = server.script.symbols[0]
                     server.emit(*(clock.event(kind, symbol, number) for kind in KINDS[venue]))
-            time.sleep(3)  # more than an interval: what was heard is on disk
+            expected = {
+                event_id
+                for v, server in servers.items()
+                for event_id in ids(v, SCRIPTS[v](), server.tape)
+            }
+            until(lambda: expected <= set(on_disk(folder)), "what was heard is on disk", 60)
         finally:
             recorder.kill()
             recorder.wait()
-        expected = {
-            event_id
-            for v, server in servers.items()
-            for event_id in ids(v, SCRIPTS[v](), server.tape)
-        }
-    source = open_source(folder)
-    heard = [
-        record.event_id for topic, record in source.items if topic in ("trades", "liquidations")
-    ]
+    source, heard = open_source(folder), played(folder)
     assert len(expected) >= 10 * len(PROTOCOLS)
     assert {name for name in heard if "open_interest" not in name} == expected
     assert len(heard) == len(set(heard))
     assert source.name == "raw frames, 1 file"
+
+
+def played(folder: Path) -> list[str]:
+    """Return the identities of the trades and forced orders that a folder's frames give."""
+    items = open_source(folder).items
+    return [record.event_id for topic, record in items if topic in ("trades", "liquidations")]
+
+
+def on_disk(folder: Path) -> list[str]:
+    try:
+        return played(folder)
+    except SourceError:  # no frame yet
+        return []
 
 
 def test_a_folder_that_takes_no_more_ends_the_recorder_and_says_so(tmp_path: Path) -> None:

@@ -96,17 +96,16 @@ def test_frames_of_a_node_give_a_reorgs_transfers_as_live(tmp_path: Path, faults
             node.serving() as url,
             recording(tmp_path, "ethereum", f"ethereum.node={url}", Time()) as kept,
         ):
-            await until(lambda: node.calls.count("eth_subscribe") == 2)
-            await asyncio.sleep(0.3)
+            await until(lambda: node.clients)
             await node.tell("r", "a1", "a2")
             await until(lambda: len(hashes(kept)) == 6)
             await node.drop()
-            await until(lambda: node.calls.count("eth_subscribe") == 4)
-            await asyncio.sleep(0.3)
+            await until(lambda: not node.clients)
+            await until(lambda: node.clients)
             await node.remove("a2", "a1")
             await node.tell("b1", "b2", "b3")
             await until(lambda: sum(record.removed for record in transfers(kept)) >= 4)
-            await asyncio.sleep(0.5)
+            await until(lambda: len(hashes(kept)) == 12)
         return kept
 
     def hashes(kept: Kept) -> set[str]:

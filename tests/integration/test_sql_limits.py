@@ -82,6 +82,12 @@ def readers() -> set[int]:
     return {int(pid) for pid in children.stdout.split()}
 
 
+def cpu_s(pid: int) -> float:
+    """Return processor seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def until(true: Any, within_s: float = 30) -> None:
     deadline = time.monotonic() + within_s
     while not true():
@@ -154,10 +160,12 @@ def test_the_end_of_a_reader_is_an_answer_not_an_end(owner: Any) -> None:
     with serving(owner) as endpoint:
         assert ask(endpoint, "SELECT 1") == (200, "1\n")
         asked: list[tuple[int, str]] = []
-        thread = threading.Thread(target=lambda: asked.append(ask(endpoint, "SELECT sleep(3)")))
-        thread.start()
-        time.sleep(0.5)
         [pid] = readers()
+        idle_s = cpu_s(pid)
+        sql = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
+        thread = threading.Thread(target=lambda: asked.append(ask(endpoint, sql)))
+        thread.start()
+        until(lambda: cpu_s(pid) > idle_s + 0.2)  # it is at work
         os.kill(pid, signal.SIGKILL)
         thread.join()
         assert asked[0][0] == 500

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,13 @@ def dying(environ: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes
         process.wait()
 
 
+def is_copied(outbox: Path, delivered: int) -> bool:
+    """Say whether so many deliveries are noted in an outbox, and all of it is in its copy."""
+    with closing(sqlite3.connect(outbox, timeout=10)) as db:
+        noted = db.execute("SELECT count(*) FROM deliveries WHERE state = 'delivered'").fetchone()
+        return noted == (delivered,) and not db.execute("SELECT * FROM changes").fetchall()
+
+
 def actions(receivers: Receivers, form: str) -> list[str]:
     if form == "pagerduty":
         return [body["event_action"] for body in receivers.bodies(form)]
@@ -96,7 +104,8 @@ def test_another_on_another_disk_pages_nobody_twice_escalates_and_resolves_under
             with running(second, "notify", log=tmp_path / "second.log"):
                 said = tmp_path / "second.log"
                 until(lambda: "stands by" in said.read_text(), "the second stands by")
-                time.sleep(1)
+                outbox = tmp_path / "first" / "outbox.sqlite"
+                until(lambda: is_copied(outbox, delivered=2), "Kafka has what was delivered")
                 active.send_signal(how)
                 send(clean_topics, alert("cascade.exhausted", "BTC", 0))
                 until(lambda: "goes on from what" in said.read_text(), "the second takes over")

@@ -148,7 +148,9 @@ def test_partitions_added_under_a_stage_with_state_end_it_with_what_changed(
     settings, log = environ(clean_topics, tmp_path), tmp_path / "log"
     topic = {"rollup": "trades", "detect": "liquidations"}[stage]
     with begun(settings, stage, log) as process:
-        time.sleep(8)
+        begun_at = {"rollup": lambda: "partitions of" in log.read_text(),
+                    "detect": (tmp_path / "detect-topics.json").exists}  # fmt: skip
+        until(begun_at[stage], f"{stage} has begun")
         more_partitions(clean_topics, topic, 7)
         code, output = ended(process, log)
     assert code in (2, 70)

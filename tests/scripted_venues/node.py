@@ -105,6 +105,7 @@ class Node:
     async def _websocket(self, request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(compress=False)
         await ws.prepare(request)
+        asked: set[str] = set()
         try:
             async for message in ws:
                 if message.type is not WSMsgType.TEXT:
@@ -114,7 +115,9 @@ class Node:
                 answer = {"jsonrpc": "2.0", "id": call["id"]}
                 answer["result"] = self._answer(call["method"], call["params"])
                 await ws.send_str(json.dumps(answer))
-                if call["method"] == "eth_subscribe" and ws not in self.clients:
+                if call["method"] == "eth_subscribe":
+                    asked.add(call["params"][0])
+                if asked == {"newHeads", "logs"} and ws not in self.clients:
                     self.clients.append(ws)
         finally:
             if ws in self.clients:
