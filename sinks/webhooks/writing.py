@@ -125,9 +125,11 @@ class Writing:
                 "changed_us, last_error, event, action, why) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (webhook_id, endpoint) DO UPDATE SET body = excluded.body, "
                 "next_attempt_us = excluded.next_attempt_us, changed_us = excluded.changed_us, "
+                "state = excluded.state, last_error = excluded.last_error, "
                 "action = excluded.action, why = excluded.why "
-                # Not one that is due: it may be on its way.
-                "WHERE state = 'pending' AND attempts = 0 AND next_attempt_us > ?",
+                # Not one that is due: it may be on its way, unless nothing is sent there.
+                "WHERE attempts = 0 AND (state = 'dead' OR state = 'pending' "
+                "AND next_attempt_us > ?)",
                 (webhook_id, endpoint, *values, self._now_us),
             ).rowcount
         )

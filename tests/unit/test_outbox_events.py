@@ -85,6 +85,32 @@ def test_what_may_be_on_its_way_is_not_changed_and_what_is_new_follows_it(
     assert (webhook_id != "n2", body) == (True, b"later")
 
 
+def test_what_comes_too_late_for_an_update_that_was_sent_is_one_message_after_it(
+    outbox: Outbox, clock: Clock
+) -> None:
+    tell(outbox, UPDATE, b"first")
+    clock.now_us += 60
+    sent = [body for _, body in delivered(outbox)]
+    for late in range(3):
+        ids = ["a2", *(f"late{n}" for n in range(late + 1))]
+        again = msgspec.structs.replace(UPDATE, wait_us=5, alert_ids=ids)
+        tell(outbox, again, f"late {late}".encode())
+    clock.now_us += 5
+    assert sent + [body for _, body in delivered(outbox)] == [b"first", b"late 2"]
+
+
+def test_what_is_told_later_leaves_what_waits_before_it_at_its_time(
+    outbox: Outbox, clock: Clock
+) -> None:
+    tell(outbox, UPDATE, b"sooner")
+    tell(outbox, msgspec.structs.replace(UPDATE, notification_id="n4", wait_us=240), b"later")
+    assert delivered(outbox) == []
+    clock.now_us += 60
+    assert delivered(outbox) == [("n2", b"sooner")]
+    clock.now_us += 180
+    assert delivered(outbox) == [("n4", b"later")]
+
+
 def test_an_end_sends_what_waits_first_and_reminds_nobody(outbox: Outbox, clock: Clock) -> None:
     for each in (TRIGGER, UPDATE, REMINDER, RESOLVE):
         tell(outbox, each)
@@ -130,6 +156,19 @@ def test_an_alert_is_told_once_however_often_and_to_whom_it_comes(outbox: Outbox
     triggers = [d for d in outbox.listed("pending") if d.webhook_id not in outbox.events()]
     assert outbox.pending() == {A.name: 1, SLACK.name: 3}, "a trigger and two reminders"
     assert len(triggers) == 4
+
+
+def test_an_update_for_a_disabled_endpoint_stays_one_row_and_is_sent_once_it_is_let_in(
+    outbox: Outbox, clock: Clock
+) -> None:
+    outbox.disable(A.name, "disabled: it answered 410 Gone")
+    for number in range(3):
+        tell(outbox, UPDATE, f"{number}".encode())
+    assert [row.webhook_id for row in outbox.listed("dead")] == ["n2"]
+    outbox.enable(A.name)
+    tell(outbox, UPDATE, b"3")
+    clock.now_us += 60
+    assert [body for _, body in delivered(outbox)] == [b"3"]
 
 
 def test_what_a_disabled_endpoint_would_have_been_told_is_listed_as_dead(outbox: Outbox) -> None:
