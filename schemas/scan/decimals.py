@@ -6,7 +6,7 @@ Eisel and Lemire's method (Lemire 2021, arXiv 2101.11408) over the powers that t
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.scan.bytes_at import byte_at, compiled
+from schemas.scan.bytes_at import byte_at, compiled, lowest_bit, word_at
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -15,6 +15,9 @@ Words = NDArray[np.uint64]
 #: Powers of ten that decimals of trades need; others are left to the exact decoder.
 _LEAST, _MOST = -40, 30
 _MASK32 = np.uint64(0xFFFFFFFF)
+_ZEROS, _HIGH = np.uint64(0x3030303030303030), np.uint64(0x8080808080808080)
+_SIXES = np.uint64(0x7676767676767676)
+_WHOLES = 10 ** np.arange(8, dtype=np.uint64)
 
 
 def _powers() -> Words:
@@ -37,11 +40,44 @@ _FIVES, _TENS = _powers(), 10.0 ** np.arange(23)
 
 
 @compiled
+def _digits(chunk: np.uint64) -> int:
+    """Return how many digits eight bytes begin with."""
+    digits = chunk ^ _ZEROS
+    return lowest_bit(((digits + _SIXES) | digits) & _HIGH) >> 3
+
+
+@compiled
+def _number(chunk: np.uint64, count: int) -> np.uint64:
+    """Return the number that the first 1 to 7 bytes, all digits, write."""
+    digits = (chunk ^ _ZEROS) << np.uint64(8 * (8 - count))
+    digits = digits * np.uint64(10) + (digits >> np.uint64(8))
+    mask = np.uint64(0x000000FF000000FF)
+    high = (digits & mask) * np.uint64(0x000F424000000064)
+    low = ((digits >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
+    return (high + low) >> np.uint64(32)
+
+
+@compiled
 def real_at(text: Bytes, i: int, n: int, row: int, reals: Floats, bits: Words) -> int:
     """Read a number of up to 19 digits, not negative, into [row, n]; return where it ends, else -1.
 
     `bits` is the same memory as `reals`.
     """
+    whole = _digits(word_at(text, i))
+    if 0 < whole < 8 and (whole == 1 or byte_at(text, i) != 48):
+        value = _number(word_at(text, i), whole)
+        after = byte_at(text, i + whole)
+        if after != 46 and after != 101 and after != 69:
+            reals[row, n] = float(value)
+            return i + whole
+        part = _digits(word_at(text, i + whole + 1))
+        if after == 46 and 0 < part < 8:
+            after = byte_at(text, i + whole + 1 + part)
+            if after != 101 and after != 69:
+                value = value * _WHOLES[part] + _number(word_at(text, i + whole + 1), part)
+                # Below 10^14, so both are exact.
+                reals[row, n] = float(value) / _TENS[part]
+                return i + whole + 1 + part
     byte = byte_at(text, i)
     # Digits are counted from the first that is not 0, as `value` may pass 2^64 and come to 0.
     value, exponent, digits, first, leading = np.uint64(0), 0, 0, i, byte == 48
