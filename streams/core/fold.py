@@ -111,7 +111,9 @@ def _note_ids(
     again: list[int] = []
     for number in np.unique(second[live]).tolist():
         rows = np.flatnonzero(live & (second == number))
-        ids = event_ids if len(rows) == len(event_ids) else [event_ids[i] for i in rows]
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        is_run = last - first == len(rows)
+        ids = event_ids[first:last] if is_run else [event_ids[i] for i in rows.tolist()]
         known = state.ids.setdefault(number, set())
         before = len(known)
         if known.isdisjoint(ids):

@@ -46,7 +46,7 @@ from streams.rollup.commit import ANSWER_S, Commits, Cut, Sent
 from streams.rollup.take import Partition, recall, take
 
 log = logging.getLogger("undertow.rollup")
-BATCH = 10_000
+BATCH = 20_000
 #: Messages and sums after which bars are flushed before their time.
 FLUSH_MESSAGES = 200_000
 FLUSH_SUMS = 50_000
