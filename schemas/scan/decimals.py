@@ -16,7 +16,8 @@ Words = NDArray[np.uint64]
 _LEAST, _MOST = -40, 30
 _MASK32 = np.uint64(0xFFFFFFFF)
 _ZEROS, _HIGH = np.uint64(0x3030303030303030), np.uint64(0x8080808080808080)
-_SIXES = np.uint64(0x7676767676767676)
+#: What lifts each byte above 9 past 127.
+_LIFT = np.uint64(0x7676767676767676)
 _WHOLES = 10 ** np.arange(8, dtype=np.uint64)
 
 
@@ -43,7 +44,8 @@ _FIVES, _TENS = _powers(), 10.0 ** np.arange(23)
 def _digits(chunk: np.uint64) -> int:
     """Return how many digits eight bytes begin with."""
     digits = chunk ^ _ZEROS
-    return lowest_bit(((digits + _SIXES) | digits) & _HIGH) >> 3
+    count: int = lowest_bit(((digits + _LIFT) | digits) & _HIGH) >> 3
+    return count
 
 
 @compiled
@@ -63,6 +65,7 @@ def real_at(text: Bytes, i: int, n: int, row: int, reals: Floats, bits: Words) -
 
     `bits` is the same memory as `reals`.
     """
+    # Nearly every number: one to seven digits on each side of the point, and no exponent.
     whole = _digits(word_at(text, i))
     if 0 < whole < 8 and (whole == 1 or byte_at(text, i) != 48):
         value = _number(word_at(text, i), whole)
