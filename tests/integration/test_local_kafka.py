@@ -67,6 +67,11 @@ def alive(pid: int) -> bool:
     return False
 
 
+def test_no_system_gives_the_brokers_port_to_a_connection(kafka: str) -> None:
+    # It did: a broker that was killed found its port taken when it came again.
+    assert int(kafka.partition(":")[2]) < 32_768
+
+
 def test_topics_are_made_once_with_their_partitions_and_retention(clean_topics: str) -> None:
     assert topics_admin.create_topics(clean_topics, 4) == []
     listed = topics_admin.wait_ready(clean_topics).topics
