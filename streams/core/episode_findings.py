@@ -14,7 +14,7 @@ from streams.core.detectors import (
     branching,
     darkness,
     interest,
-    log_rate,
+    rate_state,
     reignition,
     totals,
     venue_rates,
@@ -29,7 +29,7 @@ class View(NamedTuple):
     """What the feeds show of an episode by a second; `silent_around`: not all, or not before it."""
 
     now: episodes.Second
-    rate: log_rate.RateState
+    rate: rate_state.RateState
     feed_class: FeedClass
     silent: list[str]
     counts: dict[str, Counts]
@@ -64,7 +64,7 @@ def cascade_finding(
     episode_id = natural_id(asset, side, running.onset, params.version)
     silent = sorted({*view.silent, *(darkness.FORCED + venue for venue in running.mute)})
     unseen = darkness.unseen(silent)
-    coverage: Coverage = "unknown" if unseen else log_rate.coverage(rate)
+    coverage: Coverage = "unknown" if unseen else rate_state.coverage(rate)
     venues = sorted({venue_rates.venue_of(stream) for stream in rate.venues})
     whole, parts = _totals(params, running, unseen, venues)
     known = [part for part in parts if part.estimate is not None]
@@ -100,7 +100,7 @@ def cascade_finding(
         venues=venues,
         params_version=params.version,
         silent=silent,
-        saturated=log_rate.saturated(params.onset, rate),
+        saturated=rate_state.saturated(params.onset, rate),
         side_reason=running.side_reason,
         score_name=now.score_name,
         estimate_usd=whole.estimate,
@@ -128,9 +128,9 @@ def cascade_finding(
         lead_venues=running.lead.order if running.lead else [],
         lead_p_value=running.lead.p_value if running.lead else None,
         missing_share=round(running.missing_share, 4),
-        usual_usd_per_min=log_rate.usual_usd_per_min(rate),
-        history_s=log_rate.history_s(rate),
-        young=log_rate.history_s(rate) < params.onset.min_history_s,
+        usual_usd_per_min=rate_state.usual_usd_per_min(rate),
+        history_s=rate_state.history_s(rate),
+        young=rate_state.history_s(rate) < params.onset.min_history_s,
         open_interest_drop=gone.share if gone else None,
         ts_open_interest=gone.second * SECOND if gone else None,
         # A score may pass both in one second.

@@ -17,7 +17,7 @@ from streams.core.detectors import (
     darkness,
     flow,
     interest,
-    log_rate,
+    rate_state,
     recent,
     self_calibration,
     taker,
@@ -41,7 +41,7 @@ Finding = (
 class SideState(msgspec.Struct):
     """One position side of one asset."""
 
-    rate: log_rate.RateState = msgspec.field(default_factory=log_rate.RateState)
+    rate: rate_state.RateState = msgspec.field(default_factory=rate_state.RateState)
     episode: Episode | None = None
     counts: dict[str, recent.Counts] = {}
     #: The ten seconds of which a score was told last, and the score.

@@ -20,6 +20,7 @@ from streams.core.detectors import (
     interest,
     lead,
     log_rate,
+    rate_state,
     recent,
     self_calibration,
     venue_rates,
@@ -100,7 +101,7 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
     priors = params.prior.of(at.asset)
     score = log_rate.step(params.onset, state.rate, second, elapsed, shown, away, priors)
     recent.step(state.counts, second, shown)
-    feed_class = log_rate.feed_class(state.rate)
+    feed_class = rate_state.feed_class(state.rate)
     if state.episode is not None and elapsed < second - since:
         episodes.skip_dark(state.episode)
     now = Second(
@@ -120,8 +121,8 @@ def _scored(at: AssetSecond, side: PositionSide, state: SideState) -> tuple[Seco
 
 
 def _threshold(at: AssetSecond, state: SideState, feed_class: FeedClass) -> float:
-    throttle, usual_orders = log_rate.throttle(state.rate), state.rate.usual_orders
-    venues = log_rate.venues(state.rate)
+    throttle, usual_orders = rate_state.throttle(state.rate), state.rate.usual_orders
+    venues = rate_state.venues(state.rate)
     return at.params.threshold(at.asset, usual_orders, feed_class, throttle, venues)
 
 
@@ -239,7 +240,7 @@ def _score(
         ),
         score_name=now.score_name,
         feed_class=feed_class,
-        coverage="unknown" if darkness.unseen(silent) else log_rate.coverage(state.rate),
+        coverage="unknown" if darkness.unseen(silent) else rate_state.coverage(state.rate),
     )
 
 
@@ -263,7 +264,7 @@ def _pulse(at: AssetSecond, loudest: Excess) -> AssetPulse | None:
         ts_event=at.second * SECOND,
         excess=loudest.nats,
         feed_class=loudest.feed_class,
-        coverage="unknown" if darkness.unseen(silent) else log_rate.coverage(state.rate),
+        coverage="unknown" if darkness.unseen(silent) else rate_state.coverage(state.rate),
         silent=silent,
         position_side=loudest.side,
         forced_usd=forced_usd,

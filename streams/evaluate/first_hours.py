@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from streams.core.detectors import beyond_orders, log_rate
 from streams.core.detectors.episode import Second
-from streams.core.detectors.log_rate import RateState
 from streams.core.detectors.prior import PriorParams
+from streams.core.detectors.rate_state import RateState
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import Params
 from streams.evaluate import figure_tables, product

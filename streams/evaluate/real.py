@@ -22,7 +22,7 @@ from schemas.findings import AssetPulse, CascadeFinding, MarketFinding
 from schemas.market import Liquidation
 from schemas.words import SECOND
 from streams.core import engine, pipeline
-from streams.core.detectors import log_rate, stress, venue_rates
+from streams.core.detectors import log_rate, rate_state, stress, venue_rates
 from streams.core.params import MarketParams, OnsetParams, Params
 from streams.sources import Item, Source
 from streams.sources.lines import BARS_CLOCKED
@@ -171,7 +171,7 @@ def rank(recording: Recording, asset: str) -> Ranked:
 
 def scores(orders: Iterable[Liquidation]) -> Scores:
     """Return (second, Z30) of one asset where it has rows, and after them while Z is high."""
-    params, state = OnsetParams(), log_rate.RateState()
+    params, state = OnsetParams(), rate_state.RateState()
     shown: dict[int, dict[str, venue_rates.VenueSecond]] = defaultdict(dict)
     for order in orders:
         stream = venue_rates.stream_of(order.venue, order.instrument, order.coverage)

@@ -148,7 +148,7 @@ def feed_class(recording: Recording, asset: str) -> FeedClass:
 
 
 def by_venue(recording: Recording, asset: str, usual_orders: float) -> ByVenue:
-    """Return about what is usual at each of an asset's venues, as `log_rate.venues` learns it.
+    """Return about what is usual at each of an asset's venues, as `rate_state.venues` learns it.
 
     Seconds with an order are counted: a throttled venue shows these as a complete one does.
     """
@@ -175,7 +175,7 @@ def usual_orders(orders: int, seconds: int) -> float:
 
 
 def throttle(recording: Recording, asset: str) -> Throttle | None:
-    """Return what kind of throttled feed an asset has, as `log_rate.throttle` does, or None."""
+    """Return what kind of throttled feed an asset has, as `rate_state.throttle` does, or None."""
     if feed_class(recording, asset) != "throttled":
         return None
     of_asset = [orders_of for (a, _), orders_of in recording.orders.items() if a == asset]

@@ -110,7 +110,7 @@ def feeds_of(seed: int) -> tuple[Feed, ...]:
 
 
 def by_venue(feed: Feed, usual_orders: float) -> ByVenue:
-    """Return what is usual at a feed's venues, about as `log_rate.venues` learns it."""
+    """Return what is usual at a feed's venues, about as `rate_state.venues` learns it."""
     each = list(zip(feed.rule.shares, feed.rule.coverage, strict=True))
     complete = sum(share for share, coverage in each if coverage == "full")
     throttled = (share for share, coverage in each if coverage != "full")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from streams.core.detectors import log_rate
-from streams.core.detectors.log_rate import RateState
+from streams.core.detectors.rate_state import RateState
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import Params
 from streams.evaluate import first_hours, scores

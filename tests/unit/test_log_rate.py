@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from streams.core.detectors import log_rate, venue_rates
-from streams.core.detectors.log_rate import Absence, RateState
+from streams.core.detectors import log_rate, rate_state, venue_rates
+from streams.core.detectors.rate_state import Absence, RateState
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import OnsetParams
 
@@ -87,7 +87,7 @@ def test_empty_seconds_need_no_step_of_their_own() -> None:
 )
 def test_the_feed_class_follows_the_venues_coverage(coverages: list[str], expected: str) -> None:
     venues = {str(i): venue_rates.VenueRate(coverage=c) for i, c in enumerate(coverages)}  # type: ignore[arg-type]
-    assert log_rate.feed_class(RateState(venues=venues)) == expected
+    assert rate_state.feed_class(RateState(venues=venues)) == expected
 
 
 def test_a_batch_from_a_throttled_feed_counts_over_the_time_it_was_collected_in() -> None:
@@ -136,26 +136,26 @@ def test_a_silent_venue_leaves_the_baseline_too() -> None:
     half_blind = usual_night((0.5, 0.5), 12 * 3600)
     cascade(half_blind, {"a": 1}, 1, {"b": Absence(1, True)})
     assert cascade(half_blind, {"a": 10}, 30, away) == pytest.approx(whole, abs=0.1)
-    assert log_rate.missing_share(half_blind) == pytest.approx(0.5, abs=0.01)
+    assert rate_state.missing_share(half_blind) == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_venue_that_shows_nothing_while_the_others_burn_is_out_though_its_feed_is_alive() -> None:
     state = usual_night((0.5, 0.5), 12 * 3600)
     cascade(state, {"a": 10}, 15)
-    assert log_rate.mute(PARAMS, state) == []
+    assert rate_state.mute(PARAMS, state) == []
     score = cascade(state, {"a": 10}, 15)
-    assert log_rate.mute(PARAMS, state) == ["b"]
+    assert rate_state.mute(PARAMS, state) == ["b"]
     whole = cascade(usual_night((0.5, 0.5), 12 * 3600), {"a": 10, "b": 10}, 30)
     assert score == pytest.approx(whole, abs=0.1)
     cascade(state, {"a": 10, "b": 10}, 2)
-    assert log_rate.mute(PARAMS, state) == []
+    assert rate_state.mute(PARAMS, state) == []
 
 
 def test_a_burst_of_many_orders_in_one_second_on_one_venue_silences_no_other() -> None:
     state = usual_night((0.5, 0.5), 12 * 3600)
     cascade(state, {"a": 2_000}, 1)
     cascade(state, {"a": 1}, 10)
-    assert log_rate.mute(PARAMS, state) == []
+    assert rate_state.mute(PARAMS, state) == []
 
 
 def test_a_venue_that_comes_back_is_expected_only_as_far_as_its_windows_are_filled() -> None:
@@ -204,27 +204,27 @@ def test_one_venue_told_as_two_gives_the_same_score() -> None:
 
 def test_rows_of_many_are_no_feed_of_latest_orders_to_which_flow_is_added() -> None:
     state = calm("latest_per_second")
-    assert log_rate.only_latest(state)
+    assert rate_state.only_latest(state)
     row = {"v": VenueSecond(coverage="latest_per_second", entries=[(7, 35_000.0)])}
     log_rate.step(PARAMS, state, state.at + 60, 60, row)
-    assert not log_rate.only_latest(state)
+    assert not rate_state.only_latest(state)
 
 
 def test_what_is_usual_at_each_venue_is_learnt_undone_of_its_throttle() -> None:
     state = two_venues()
-    learnt = log_rate.venues(state)
+    learnt = rate_state.venues(state)
     assert learnt is not None
     # Two orders of every three are on the complete venue.
     assert learnt.complete == pytest.approx(2 * learnt.throttled[0], rel=0.05)
     assert learnt.complete + sum(learnt.throttled) == pytest.approx(state.expected_orders)
-    assert log_rate.venues(RateState()) is None
+    assert rate_state.venues(RateState()) is None
 
 
 def test_a_venue_that_is_out_has_no_part_in_what_is_usual() -> None:
     state = two_venues()
     away = {"c": Absence(60, lasts=True)}
     log_rate.step(PARAMS, state, state.at + 60, 60, {}, away)
-    learnt = log_rate.venues(state)
+    learnt = rate_state.venues(state)
     assert learnt is not None
     assert learnt.complete == 0.0
     assert len(learnt.throttled) == 1

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from streams.core.detectors import log_rate, taker, venue_rates
+from streams.core.detectors import log_rate, rate_state, taker, venue_rates
 from streams.core.params import FlowParams, OnsetParams
 from streams.evaluate import rival_scores, scores
 
@@ -24,7 +24,7 @@ def random_feed(seed: int, seconds: int, coverage: tuple[str, ...]) -> scores.Sh
 
 
 def stepped(feed: scores.Shown, coverage: tuple[str, ...]) -> np.ndarray:
-    state, series, i = log_rate.RateState(), [], 0
+    state, series, i = rate_state.RateState(), [], 0
     for second in range(feed.seconds):
         seen: dict[str, venue_rates.VenueSecond] = {}
         while i < len(feed.at) and feed.at[i] == second:
@@ -69,7 +69,7 @@ def test_rows_of_many_orders_count_over_the_time_they_were_collected_in() -> Non
     rows: dict[int, list[tuple[int, float | None]]] = {}
     for n, t in enumerate(at.tolist()):
         rows.setdefault(t, []).append((int(number[n]), float(worth[n] * number[n])))
-    state, series = log_rate.RateState(), []
+    state, series = rate_state.RateState(), []
     for t in range(20_000):
         entries = {"a": venue_rates.VenueSecond("latest_per_second", rows[t])} if t in rows else {}
         series.append(log_rate.step(OnsetParams(), state, t, 1, entries))
@@ -101,7 +101,7 @@ def test_the_batch_z30_with_flow_is_the_detector_stepped_second_by_second() -> N
     coverage = ("latest_per_second",) * 3
     feed = random_feed(5, 20_000, coverage)
     batch = scores.z30_flow(feed, net) - scores.z30(feed)
-    params, tape, rate, i = FlowParams(), taker.TakerState(at=-1), log_rate.RateState(), 0
+    params, tape, rate, i = FlowParams(), taker.TakerState(at=-1), rate_state.RateState(), 0
     for second in range(20_000):
         seen: dict[str, venue_rates.VenueSecond] = {}
         while i < len(feed.at) and feed.at[i] == second:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from streams.core.detectors import log_rate
-from streams.core.detectors.log_rate import RateState
+from streams.core.detectors import log_rate, rate_state
+from streams.core.detectors.rate_state import RateState
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import Params
 from streams.evaluate import pass_marks, redrawn, transfer
@@ -46,7 +46,7 @@ def test_batches_hold_all_dollars_and_orders_in_fewer_seconds() -> None:
 
 
 def test_a_redrawn_feeds_venues_are_those_that_the_product_learns() -> None:
-    """Shares of a calm tape: `log_rate.venues` beside what thresholds are judged with."""
+    """Shares of a calm tape: `rate_state.venues` beside what thresholds are judged with."""
     mixed = redrawn.feeds_of(3)[1]
     at = np.sort(np.random.default_rng(1).integers(0, 3 * 86_400, 6_000)).astype(np.int32)
     orders = Orders(at, np.zeros(6_000, np.int8), np.full(6_000, 5e3), np.zeros(6_000, np.bool_))
@@ -61,7 +61,7 @@ def test_a_redrawn_feeds_venues_are_those_that_the_product_learns() -> None:
             shown.setdefault(f"v{number}", one).entries.append((1, float(view.usd[row])))
         log_rate.step(Params().onset, state, second, second - before, shown)
         before = second
-    learnt, assumed = log_rate.venues(state), redrawn.by_venue(mixed, state.expected_orders)
+    learnt, assumed = rate_state.venues(state), redrawn.by_venue(mixed, state.expected_orders)
     assert learnt is not None
     assert learnt.complete == pytest.approx(assumed.complete, rel=0.1)
     assert learnt.throttled == pytest.approx(assumed.throttled, rel=0.1)

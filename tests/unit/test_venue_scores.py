@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from streams.core.detectors import log_rate
-from streams.core.detectors.log_rate import Absence
+from streams.core.detectors import log_rate, rate_state
 from streams.core.detectors.prior import PriorParams
+from streams.core.detectors.rate_state import Absence
 from streams.core.detectors.venue_rates import VenueSecond
 from streams.core.params import OnsetParams
 from streams.evaluate import product, scores, venue_scores
@@ -37,7 +37,7 @@ def feed(seed: int, coverage: tuple[str, ...], gone: list[Silence]) -> scores.Sh
 
 
 def stepped(shown: scores.Shown, coverage: tuple[str, ...], silences_said: list[Silence], priors):  # type: ignore[no-untyped-def]
-    state, series, i = log_rate.RateState(), [], 0
+    state, series, i = rate_state.RateState(), [], 0
     missed = np.zeros(3, int)
     for second in range(shown.seconds):
         seen: dict[str, VenueSecond] = {}
@@ -55,7 +55,7 @@ def stepped(shown: scores.Shown, coverage: tuple[str, ...], silences_said: list[
             if VENUES[v] not in state.usual and v not in gone and missed[v]:
                 away[VENUES[v]] = Absence(int(missed[v]), False)
         log_rate.step(OnsetParams(), state, second, 1, seen, away, priors)
-        series.append((state.score, log_rate.feed_class(state), log_rate.only_latest(state)))
+        series.append((state.score, rate_state.feed_class(state), rate_state.only_latest(state)))
     return series
 
 

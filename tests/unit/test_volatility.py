@@ -5,7 +5,7 @@ import pytest
 
 from streams.core.detectors import beyond_orders, volatility
 from streams.core.detectors.episode import Second
-from streams.core.detectors.log_rate import RateState
+from streams.core.detectors.rate_state import RateState
 from streams.core.detectors.taker import TakerState
 from streams.core.detectors.venue_rates import VenueRate
 from streams.core.detectors.volatility import VolatilityState

@@ -7,9 +7,9 @@ a young baseline, ten times an assumed mean for minutes ──> Z60
 """
 
 from schemas.words import FeedClass, PositionSide, ScoreName
-from streams.core.detectors import log_rate, taker, volatility
+from streams.core.detectors import rate_state, taker, volatility
 from streams.core.detectors.episode import Second
-from streams.core.detectors.log_rate import RateState
+from streams.core.detectors.rate_state import RateState
 from streams.core.detectors.taker import TakerState
 from streams.core.detectors.volatility import VolatilityState
 from streams.core.params import Params
@@ -29,7 +29,7 @@ def add_flow(
 ) -> None:
     """Add what takers did to a closed second's score where orders only say that there was one."""
     threshold = params.flow_threshold(asset, rate.usual_orders)
-    if threshold is None or not log_rate.only_latest(rate):
+    if threshold is None or not rate_state.only_latest(rate):
         return
     more = taker.added(params.flow, tape, now.second, side, rate.active)
     if more is not None:
@@ -56,7 +56,7 @@ def less_volatility(
 
 def of_young(params: Params, rate: RateState, now: Second) -> None:
     """Take a minute's rates instead where, on a young baseline, they alone have long been high."""
-    young = log_rate.history_s(rate) < params.onset.min_history_s
+    young = rate_state.history_s(rate) < params.onset.min_history_s
     if young and rate.above_s >= params.onset.young_hold_s and now.score < now.threshold:
         now.score, now.threshold = rate.minute_score, params.onset.young_nats
         now.score_name = "Z60"

@@ -20,7 +20,7 @@ from schemas.identity import natural_id
 from schemas.status import FeedStatus
 from schemas.words import SECOND
 from streams.core.detectors import faults, watermark
-from streams.core.detectors.log_rate import Absence
+from streams.core.detectors.rate_state import Absence
 from streams.core.detectors.watermark import InputClock, Observed
 
 #: Shells do not let one input run further ahead of another than this, event seconds.

@@ -17,7 +17,7 @@ import msgspec
 from schemas.words import THROTTLED, Phase, PositionSide, ScoreName, Tier
 from streams.core.detectors import totals
 from streams.core.detectors.lead import Lead
-from streams.core.detectors.log_rate import RateState, missing_share, mute
+from streams.core.detectors.rate_state import RateState, missing_share, mute
 from streams.core.detectors.venue_rates import VenueSecond, unthrottle
 from streams.core.params import EpisodeParams, OnsetParams
 
