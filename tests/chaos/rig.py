@@ -204,12 +204,12 @@ class Rig:
         self.broker.kill()
         self.broker = local_kafka.start(self.folder / "kafka", int(self.url.rpartition(":")[2]))
 
-    def settle(self, deadline: float) -> None:
+    def settle(self, deadline: float, delivered_within_s: float = DELIVERED_WITHIN_S) -> None:
         """Play the rest, wait until all stages have read everything, then stop them in order."""
         self.feeder.finish(deadline)
         self.read(("rollup", "detect", "sink", "notify"), deadline)
         if self.of("notify"):
-            self.await_delivered(deadline)
+            self.await_delivered(min(deadline, time.monotonic() + delivered_within_s))
         for stage in self.stages:
             stage.stop()
 
@@ -222,7 +222,6 @@ class Rig:
     def await_delivered(self, deadline: float) -> None:
         """Wait until every endpoint has taken each alert that was told, or the deadline has come."""
         wanted = self.alerts_told()
-        deadline = min(deadline, time.monotonic() + DELIVERED_WITHIN_S)
         while time.monotonic() < deadline:
             if all(wanted <= set(taken) for taken in self.receiver.taken.values()):
                 return
