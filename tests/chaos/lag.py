@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -27,6 +27,7 @@ MOVING: dict[str, tuple[str, ...]] = {
     "notify": ("alerts",),
 }
 Place = tuple[str, int]
+_NOTHING: Mapping[str, str] = {}
 
 
 class Behind(Exception):
@@ -66,7 +67,8 @@ class Watcher:
 
     def ends(self, topics: tuple[str, ...]) -> dict[Place, int]:
         """Return the ends of logs, open transactions included."""
-        asker = self._asker("ends")
+        # One that reads what is committed is told of the log up to the first open transaction.
+        asker = self._asker("ends", {"isolation.level": "read_uncommitted"})
         return {
             p: asker.get_watermark_offsets(TopicPartition(*p), timeout=10)[1]
             for p in places(topics)
@@ -160,8 +162,8 @@ class Watcher:
             reader.close()
         return ends
 
-    def _asker(self, stage: str) -> Consumer:
+    def _asker(self, stage: str, extra: Mapping[str, str] = _NOTHING) -> Consumer:
         if stage not in self._askers:
-            conf = self._conf | {"group.id": f"{self._group}-{stage}"}
+            conf = self._conf | {"group.id": f"{self._group}-{stage}", **extra}
             self._askers[stage] = Consumer(conf)
         return self._askers[stage]

@@ -60,6 +60,7 @@ def poison_batches(
     rig.settle(deadline)
     resuming.join(1)
     letters = _letters(rig)
+    _compare_with_kafka(rig, outcome)
     refused = {table: len(ids) for table, ids in letters.items()}
     outcome.notes.append(f"refused rows by table: {refused}; {extra.total()} old trades beside")
     if not any(refused.values()):
@@ -90,6 +91,26 @@ def _first_trade(rig: Rig) -> list[Any]:
     return [
         next(record for topic, record in items if topic == "trades" and hasattr(record, "price"))
     ]
+
+
+def _compare_with_kafka(rig: Rig, outcome: Outcome) -> None:
+    """Blame the sink for letters that are on Kafka and not in the table, and say where it stood."""
+    sql = "SELECT topic, partition, offset FROM dead_letters FINAL"
+    lines = map(json.loads, rows(sql, **rig.sink_environ))
+    stored = {(one["topic"], int(one["partition"]), int(one["offset"])) for one in lines}
+    missing = []
+    for place, offset, value in rig.watcher.read_all("dead_letters"):
+        letter = codec.decode("dead_letters", value, place[1], offset)
+        of = letter.topic, letter.partition, letter.offset
+        if of not in stored:
+            missing.append(f"{place[1]}@{offset} on {of[0]}[{of[1]}]@{of[2]}: {letter.reason[:60]}")
+    if missing:
+        committed = rig.watcher.committed("sink", ("dead_letters",))
+        ends = rig.watcher.ends(("dead_letters",))
+        outcome.blame(
+            f"{len(missing)} dead letters are on Kafka alone, first {missing[0]}, last"
+            f" {missing[-1]}; committed {sorted(committed.items())}, ends {sorted(ends.items())}"
+        )
 
 
 def _letters(rig: Rig) -> dict[str, Counter[Any]]:
