@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,6 +25,7 @@ from standardwebhooks import Webhook
 
 from schemas import codec
 from schemas.topics import TOPICS
+from sinks.kafka.membership import answered
 from streams.core.params import MarketParams, WhaleParams
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSBib3RoIHNoZWxscyB0ZXN0"
@@ -137,7 +139,7 @@ def caught_up(bootstrap: str, group: str, topics: tuple[str, ...]) -> bool:
             for number in range(4 if TOPICS[topic].split else 1):
                 tp = TopicPartition(topic, number)
                 _, end = consumer.get_watermark_offsets(tp, timeout=10)
-                [committed] = consumer.committed([tp], timeout=10)
+                [committed] = answered(partial(consumer.committed, [tp], timeout=10))
                 if end and committed.offset < end - (topic == "bars"):
                     return False
         return True

@@ -21,6 +21,7 @@ from schemas import codec
 from schemas.bars import Bar
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND
+from sinks.kafka.membership import answered
 from streams.core.params import Params
 from streams.kafka import clients
 from streams.process.settings import Settings
@@ -71,7 +72,8 @@ def has_folded(url: str, group: str, end: int) -> Callable[[], bool]:
     def all_committed() -> bool:
         reader = Consumer(clients.consumer_conf(Settings(kafka_url=url, group=group), "rollup"))
         try:
-            [place] = reader.committed([TopicPartition("trades", 0)], timeout=10)
+            places = [TopicPartition("trades", 0)]
+            [place] = answered(lambda: reader.committed(places, timeout=10))
             return place.offset >= end
         finally:
             reader.close()
