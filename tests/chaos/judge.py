@@ -56,7 +56,7 @@ def judge(
     if rig.of("notify"):
         _deliveries(rig, outcome, ids)
     if bars_by_offset:
-        outcome.audit = audited(rig.sink_environ)
+        outcome.audit = audited(rig.sink_environ, rig.folder / "audit.log")
     condemn(outcome)
 
 

@@ -252,8 +252,8 @@ def pick(rng: random.Random, rig: Rig, kinds: tuple[str, ...]) -> Stage:
     return rng.choice(rig.of(rng.choice(kinds)))
 
 
-def audited(environ: dict[str, str]) -> str:
-    """What `undertow audit` says: clean, or its complaint."""
+def audited(environ: dict[str, str], log: Path) -> str:
+    """What `undertow audit` says: clean, or its complaint; all of it is in `log`."""
     command = [sys.executable, "-m", "streams.cli", "audit", "--format", "json"]
     try:
         done = subprocess.run(
@@ -266,6 +266,7 @@ def audited(environ: dict[str, str]) -> str:
         )
     except subprocess.TimeoutExpired:
         return f"no answer within {AUDIT_WITHIN_S:g} s"
+    log.write_text(done.stdout + done.stderr)
     if "No such command" in done.stderr:
         return "no such command"
     if done.returncode == 0:
