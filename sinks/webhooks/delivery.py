@@ -5,13 +5,10 @@ A process that dies between a receiver's 2xx and the note of it sends again, wit
 """
 
 import asyncio
-import calendar
 import contextlib
 import logging
 import random
-import re
 from collections.abc import Awaitable, Callable, Sequence
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import NamedTuple
 
@@ -32,6 +29,7 @@ from sinks.webhooks.guard import connector
 from sinks.webhooks.outbox import Delivery, Outbox
 from sinks.webhooks.outbox_file import OutboxFull
 from sinks.webhooks.outbox_time import wall_us
+from sinks.webhooks.receiver_time import behind_s, pause_us
 from sinks.webhooks.signing import sign
 
 log = logging.getLogger(__name__)
@@ -41,8 +39,6 @@ HOUR_US = 3600 * SECOND_US
 #: Waits after the first, second, ... failed attempt: ten attempts over 75 h 35 min.
 #: Source: Standard Webhooks 1.0.0, "Deliverability and reliability".
 RETRY_WAITS_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-#: A receiver that asks for a longer pause than this is asked again after it.
-MAX_PAUSE_US = 24 * HOUR_US
 TIMEOUT_S = 15.0
 #: How long what falls due, or what another process puts in, may lie before the deliverer looks.
 POLL_S = 0.25
@@ -61,11 +57,15 @@ _THROTTLING = frozenset({429, 502, 503, 504})
 
 
 class Answer(NamedTuple):
-    """What came of one attempt: a status and the pause it asks for, or `error` without one."""
+    """What came of one attempt: a status and the pause it asks for, or `error` without one.
+
+    `behind_s`: it was refused, and by that many seconds our clock is behind the receiver's.
+    """
 
     status: int = 0
     pause_us: int = 0
     error: str = ""
+    behind_s: int = 0
 
     def __str__(self) -> str:
         return self.error or f"HTTP {self.status}"
@@ -79,28 +79,6 @@ class Answer(NamedTuple):
 def jitter() -> float:
     """Return a factor from 1 to 1.2, so that endpoints that failed together come back apart."""
     return random.uniform(1.0, 1.2)
-
-
-def pause_us(retry_after: str, date: str, ts_unix: int) -> int:
-    """Return how long a Retry-After header (seconds, or a date) asks us to wait, at most a day.
-
-    A date counts from the receiver's own `date` header, else from `ts_unix`, seconds UTC. 0 when
-    it is absent or cannot be read. Source: RFC 9110, 10.2.3.
-    """
-    text = retry_after.strip()
-    if re.fullmatch(r"[0-9]{1,4000}", text):
-        return min(int(text) * SECOND_US, MAX_PAUSE_US)
-    until = _unix(text)
-    if until is None:
-        return 0
-    return min(max(0, until - (_unix(date) or ts_unix)) * SECOND_US, MAX_PAUSE_US)
-
-
-def _unix(date: str) -> int | None:
-    try:
-        return calendar.timegm(parsedate_to_datetime(date).utctimetuple())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
 
 
 def open_session(
@@ -157,7 +135,8 @@ async def _sent(
             asked, date = (response.headers.get(name, "") for name in ("retry-after", "date"))
             if endpoint.target == "telegram" and response.status == 429:
                 asked = telegram.retry_after(await response.content.read(BODY_READ)) or asked
-            return Answer(response.status, pause_us(asked, date, ts_unix))
+            behind = behind_s(response.status, date, ts_unix) if endpoint.secret else 0
+            return Answer(response.status, pause_us(asked, date, ts_unix), behind_s=behind)
     except (aiohttp.ClientError, OSError, UnicodeError) as problem:
         # OSError is also asyncio's TimeoutError; UnicodeError is a name DNS cannot hold.
         # An error of aiohttp quotes the whole URL, and what the receiver said.
@@ -309,6 +288,11 @@ class Deliverer:
             return False
         ts_unix = self._clock() // SECOND_US
         answer = await post(endpoint, session, delivery.webhook_id, delivery.body, ts_unix)
+        if answer.behind_s:
+            # A verifier refuses what was signed at another time than its own.
+            log.warning("our clock is %+d s from that of %s", -answer.behind_s, endpoint.name)
+            ts_unix += answer.behind_s
+            answer = await post(endpoint, session, delivery.webhook_id, delivery.body, ts_unix)
         await self._note(delivery, answer)
         return True
 

@@ -87,7 +87,7 @@ ATTACKS: dict[str, Attack] = {
         "clocks set back and forward, and kills",
         set_clocks,
         20,
-        1_200,
+        900,
         {"program": "chaos.wrong_clock"},
     ),
     "hostile": Attack("hostile records, a thousand a round", hostile_records, 100, 900),

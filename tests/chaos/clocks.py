@@ -14,8 +14,6 @@ DAY_S = 86_400.0
 #: Kafka takes no record from more than an hour ahead: Faust stamps its own.
 DETECT_AHEAD_S = 3_000.0
 ROUND_S = 10.0
-#: A receiver refuses what a wrong clock signed; the second time that is tried again in 300 s.
-SIGNED_AGAIN_S = 420.0
 
 
 def set_clocks(
@@ -42,5 +40,5 @@ def set_clocks(
         say(f"round {number}/{rounds}: {stage.name} was {wrong_s:+,.0f} s wrong{how}")
         if time.monotonic() > deadline:
             break
-    rig.settle(deadline, delivered_within_s=SIGNED_AGAIN_S)
+    rig.settle(deadline)
     judge(rig, outcome)

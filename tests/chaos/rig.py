@@ -204,12 +204,12 @@ class Rig:
         self.broker.kill()
         self.broker = local_kafka.start(self.folder / "kafka", int(self.url.rpartition(":")[2]))
 
-    def settle(self, deadline: float, delivered_within_s: float = DELIVERED_WITHIN_S) -> None:
+    def settle(self, deadline: float) -> None:
         """Play the rest, wait until all stages have read everything, then stop them in order."""
         self.feeder.finish(deadline)
         self.read(("rollup", "detect", "sink", "notify"), deadline)
         if self.of("notify"):
-            self.await_delivered(min(deadline, time.monotonic() + delivered_within_s))
+            self.await_delivered(min(deadline, time.monotonic() + DELIVERED_WITHIN_S))
         for stage in self.stages:
             stage.stop()
 

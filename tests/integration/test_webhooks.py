@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 from nights import an_alert
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from schemas.findings import Alert
 from sinks.webhooks import delivery
@@ -123,6 +123,52 @@ def test_a_failed_delivery_is_repeated_with_its_id_a_new_time_and_a_good_signatu
             for headers, raw in receiver.got:
                 verified = Webhook(endpoints[0].secret).verify(raw, headers)
                 assert verified["data"]["text"] == ALERT.text
+
+    asyncio.run(scene())
+
+
+def verifier(secrets: list[str]) -> Receiver:
+    """Return a receiver that refuses what is not signed by one of `secrets`, now."""
+
+    async def verified(request: web.Request) -> web.Response:
+        try:
+            Webhook(secrets[0]).verify(await request.read(), dict(request.headers))
+        except WebhookVerificationError:
+            return web.Response(status=401)
+        return web.Response()
+
+    return Receiver(handler=verified)
+
+
+@pytest.mark.parametrize("wrong_s", [365 * 86_400, -365 * 86_400, -3_600, 60])
+def test_what_a_wrong_clock_signed_is_signed_again_by_the_receivers(
+    path: Path, wrong_s: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene() -> None:
+        secrets: list[str] = []
+        receiver, clock = verifier(secrets), Clock()
+        clock.now_us += wrong_s * SECOND
+        async with listening(receiver) as endpoints:
+            secrets.append(endpoints[0].secret)
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, endpoints)
+                await deliverer(endpoints, outbox, clock).drain()
+                assert [d.attempts for d in outbox.listed("delivered")] == [1]
+        assert len(receiver.got) == (2 if abs(wrong_s) > 300 else 1)
+        assert ("our clock is" in caplog.text) == (abs(wrong_s) > 300)
+
+    asyncio.run(scene())
+
+
+def test_a_wrong_secret_is_refused_once_an_attempt(path: Path) -> None:
+    async def scene() -> None:
+        receiver, clock = verifier([new_secret()]), Clock()
+        async with listening(receiver) as endpoints:
+            with opened(path, clock) as outbox:
+                outbox.put(ALERT, endpoints)
+                await deliverer(endpoints, outbox, clock).drain()
+                assert [d.attempts for d in outbox.listed("pending")] == [1]
+        assert len(receiver.got) == 1
 
     asyncio.run(scene())
 

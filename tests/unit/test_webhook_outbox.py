@@ -10,9 +10,10 @@ from nights import an_alert
 
 from schemas.findings import Alert
 from sinks.webhooks.body import payload
-from sinks.webhooks.delivery import MAX_PAUSE_US, RETRY_WAITS_S, jitter, pause_us
+from sinks.webhooks.delivery import RETRY_WAITS_S, jitter
 from sinks.webhooks.endpoints import Endpoint
 from sinks.webhooks.outbox import DAY_US, KEEP_UNSENT_US, KEEP_US, Outbox
+from sinks.webhooks.receiver_time import MAX_PAUSE_US, pause_us
 from sinks.webhooks.signing import new_secret
 
 ALERT = an_alert()
