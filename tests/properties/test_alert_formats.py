@@ -289,6 +289,13 @@ def test_a_body_gives_up_numbers_of_episodes_before_ids_of_alerts():
     assert json.loads(body)["data"]["alert_ids"] == ids
 
 
+def test_no_name_of_what_joined_makes_a_body_too_long():
+    update = msgspec.structs.replace(_calmed(), joined=["🔥" * 2_500] * 3)
+    body = targets.body("webhook", message_of(update))
+    assert len(body) <= standard.MAX_BYTES
+    assert [name[:2] for name in json.loads(body)["data"]["joined"]] == ["🔥🔥"] * 3
+
+
 def _exhausted(likely: float) -> Alert:
     return Alert(
         alert_id="a", dedup_key="e", kind="cascade.exhausted", tier="cascade", severity="warning", asset="BTC", title="t",

@@ -20,6 +20,8 @@ from sinks.alerts.targets.clip import clip
 
 #: The spec of Standard Webhooks recommends less than 20 kB.
 MAX_BYTES = 19_999
+#: UTF-16 units of a name among many; an asset that a venue lists has fewer.
+NAME = 80
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -72,7 +74,7 @@ def fitted(message: Message, around: Callable[[dict[str, Any]], Any], most: int)
             **message.data,
             "members": message.data["members"][:members],
             "alert_ids": message.data["alert_ids"][:ids],
-            "joined": message.data["joined"][:ids],
+            "joined": [clip(name, NAME) for name in message.data["joined"][:ids]],
         }
         body = orjson.dumps(around(data))
         if len(body) <= most:
