@@ -67,7 +67,7 @@ def probe_message(now_us: int) -> Message:
         ts_event=now_us,
         asset="",
         kind="undertow.test",
-        data={"alert_ids": [], "members": []},
+        data={"alert_ids": [], "members": [], "joined": []},
     )
 
 

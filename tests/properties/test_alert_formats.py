@@ -16,6 +16,7 @@ from sinks.alerts import routing, targets
 from sinks.alerts.message import Message, message_of
 from sinks.alerts.targets import discord, pagerduty, slack, standard, telegram
 from sinks.alerts.targets.clip import units
+from sinks.webhooks.body import probe_message
 
 #: To shrink such texts takes minutes, and says no more.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
@@ -290,10 +291,18 @@ def test_a_body_gives_up_numbers_of_episodes_before_ids_of_alerts():
 
 
 def test_no_name_of_what_joined_makes_a_body_too_long():
-    update = msgspec.structs.replace(_calmed(), joined=["🔥" * 2_500] * 3)
+    joined = ["🔥" * 2_500] * 3
+    update = msgspec.structs.replace(_calmed(), members=[_exhausted(0.5)], joined=joined)
     body = targets.body("webhook", message_of(update))
     assert len(body) <= standard.MAX_BYTES
     assert [name[:2] for name in json.loads(body)["data"]["joined"]] == ["🔥🔥"] * 3
+
+
+@pytest.mark.parametrize(
+    "form", ["webhook", "cloudevents", "slack", "discord", "telegram", "pagerduty", "alertmanager"]
+)
+def test_every_form_takes_the_test_that_alerts_test_sends(form):
+    assert targets.body(form, probe_message(T))
 
 
 def _exhausted(likely: float) -> Alert:
