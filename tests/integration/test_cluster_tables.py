@@ -108,7 +108,7 @@ def test_tables_have_the_columns_that_rows_fill_and_comments(engine: Any, sharde
     for table, names in COLUMNS.items():
         for place in (table, table + LOCAL):
             described = engine.query(f"DESCRIBE on_one.{place}").result_rows
-            assert sorted(row[0] for row in described) == sorted(names)
+            assert [row[0] for row in described] == list(names)
     engine.database = "on_one"
     assert comments.statements(engine) == []
     query = "SELECT table, name FROM system.columns WHERE database = 'on_one' AND comment = ''"
