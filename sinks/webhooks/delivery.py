@@ -217,7 +217,7 @@ class Deliverer:
         self._drawing = pictures.Drawing(draw)
         self._forgot_us: int | None = None
         self._stop: asyncio.Event | None = None
-        self._come: list[asyncio.Event] = []
+        self._arrivals: list[asyncio.Event] = []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; a request under way ends first (or cancel this task).
@@ -239,8 +239,8 @@ class Deliverer:
         self._stop = None
 
     def _look_at_once(self) -> None:
-        for come in self._come:
-            come.set()
+        for arrival in self._arrivals:
+            arrival.set()
 
     async def drain(self, until_idle: bool = False) -> None:
         """Deliver what is due now and return; with `until_idle`, wait for the retries too."""
@@ -249,15 +249,15 @@ class Deliverer:
                 tasks.create_task(self._drain(endpoint, until_idle))
 
     async def _serve(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
-        come = asyncio.Event()
-        self._come.append(come)
+        arrival = asyncio.Event()
+        self._arrivals.append(arrival)
         async with open_session(endpoint, self._timeout_s, self._resolver) as session:
             while not stop.is_set():
-                come.clear()
+                arrival.clear()
                 if not (self._is_ready() and await self._deliver_next(endpoint, session)):
                     self._forget_hourly()
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(come.wait(), POLL_S)
+                        await asyncio.wait_for(arrival.wait(), POLL_S)
 
     async def _show(self, endpoint: Endpoint, stop: asyncio.Event) -> None:
         """Send pictures beside the words, which so wait for none."""

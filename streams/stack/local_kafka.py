@@ -350,12 +350,14 @@ def _last_lines(text: str, count: int = 20) -> str:
 
 def _free_port(port: int = 0) -> int:
     """Return `port`, or a free one for 0; raise CannotStart if it is taken."""
+    if port:
+        return _bindable(port)
     # A JVM takes seconds until it binds, and after a crash binds again. No system gives one of
     # these to a connection meanwhile, as it would one that it chooses itself.
-    for chosen in () if port else random.sample(LISTENED_ON, 20):
+    for chosen in random.sample(LISTENED_ON, 20):
         with suppress(CannotStart):
             return _bindable(chosen)
-    return _bindable(port)
+    return _bindable(0)
 
 
 def _bindable(port: int) -> int:

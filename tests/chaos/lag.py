@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
@@ -27,7 +27,6 @@ MOVING: dict[str, tuple[str, ...]] = {
     "notify": ("alerts",),
 }
 Place = tuple[str, int]
-_NOTHING: Mapping[str, str] = {}
 
 
 class Behind(Exception):
@@ -67,8 +66,7 @@ class Watcher:
 
     def ends(self, topics: tuple[str, ...]) -> dict[Place, int]:
         """Return the ends of logs, open transactions included."""
-        # One that reads what is committed is told of the log up to the first open transaction.
-        asker = self._asker("ends", {"isolation.level": "read_uncommitted"})
+        asker = self._asker("ends")
         return {
             p: asker.get_watermark_offsets(TopicPartition(*p), timeout=10)[1]
             for p in places(topics)
@@ -162,8 +160,10 @@ class Watcher:
             reader.close()
         return ends
 
-    def _asker(self, stage: str, extra: Mapping[str, str] = _NOTHING) -> Consumer:
+    def _asker(self, stage: str) -> Consumer:
         if stage not in self._askers:
-            conf = self._conf | {"group.id": f"{self._group}-{stage}", **extra}
+            # To one that reads what is committed a log ends at its first open transaction.
+            group = {"group.id": f"{self._group}-{stage}", "isolation.level": "read_uncommitted"}
+            conf = self._conf | group
             self._askers[stage] = Consumer(conf)
         return self._askers[stage]

@@ -123,8 +123,6 @@ def test_what_is_closed_is_skipped_and_a_trade_far_ahead_is_known_again(
     clean_topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bookmark, "GAP", 100)
-    # Where ids lie is known by the batch.
-    monkeypatch.setattr(worker, "BATCH", 10_000)
     # This process holds the lock on the first worker's name still: be the same member again.
     monkeypatch.setattr(worker.worker_names, "claim", lambda *_: "worker-0")
     recalled = []
