@@ -1,5 +1,6 @@
 """Flink SQL over the flood, timed from outside by the offsets that its checkpoints commit."""
 
+import contextlib
 import os
 import subprocess
 import time
@@ -13,8 +14,8 @@ from bench.scaling import when_committed
 
 
 def run(url: str, scratch: Path, wanted: int) -> dict[str, float]:
-    """Return records and seconds of the second half, when its JVM has compiled itself; the whole's
-    processor time cannot be told apart from the first half's. Raises rig.Failed.
+    """Return records, seconds and processor seconds of the second half, when its JVM has compiled
+    itself. Raises rig.Failed.
     """
     name = f"flink-{time.monotonic_ns()}"
     folder = scratch / name
@@ -39,11 +40,25 @@ def run(url: str, scratch: Path, wanted: int) -> dict[str, float]:
         )  # fmt: skip
         try:
             began, at = when_committed(asker, wanted // 2, lambda: program.poll() is None)
+            cpu_before = _cpu_s(program.pid)
             ended, done = when_committed(asker, wanted, lambda: program.poll() is None)
+            cpu_s = _cpu_s(program.pid) - cpu_before
         except rig.Failed as problem:
             raise rig.Failed(f"flink: {problem}: {rig.end_of(folder)}") from None
         finally:
             os.killpg(program.pid, 9)  # with the JVM that it started
             program.wait()
             asker.close()
-    return {"records": done - at, "seconds": ended - began}
+    return {"records": done - at, "seconds": ended - began, "cpu_s": cpu_s}
+
+
+def _cpu_s(group: int) -> float:
+    """Return processor seconds so far of a program and of the JVM that it started."""
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return sum(rig.cpu_s(pid) for pid in pids if _group_of(pid) == group)
+
+
+def _group_of(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None

@@ -68,9 +68,9 @@ def measure(url: str, scratch: Path, quick: bool, rounds: int) -> dict[str, Any]
         "by_processor_time": {
             k: quotients(_cpu(taken[b]), _cpu(taken[a]))
             for k, (a, b) in RATIOS.items()
-            if {a, b} <= {*names} and "flink_sql" not in (a, b)
+            if {a, b} <= {*names}
         },
-        "cpu_us": {n: spread(_cpu(taken[n])) for n in names if n != "flink_sql"},
+        "cpu_us": {n: spread(_cpu(taken[n])) for n in names},
         "rollup_spread": {"median": max(rates["rollup"]) / min(rates["rollup"])},
     }
 

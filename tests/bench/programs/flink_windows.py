@@ -5,6 +5,7 @@ when it is told to: who started it looks at the offsets that its checkpoints com
 """
 
 import sys
+from pathlib import Path
 
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
@@ -38,6 +39,11 @@ def main() -> None:
         "pipeline.jars": f"file://{connector}",
         "parallelism.default": "1",
         "execution.checkpointing.interval": "1 s",
+        # By default checkpoints are kept in memory, of 5 MB at most, and a failed one begins the
+        # job anew: one partition read ahead of another left more than that in open windows.
+        "execution.checkpointing.storage": "filesystem",
+        "execution.checkpointing.dir": f"{Path.cwd().as_uri()}/checkpoints",
+        "restart-strategy.type": "none",
     }.items():
         tables.get_config().set(key, value)
     tables.execute_sql(SOURCE.format(url=url, name=name))
