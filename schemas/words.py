@@ -110,8 +110,9 @@ MAX_AHEAD = 5 * MINUTE
 
 #: Parts of a dollar that sums of dollars are made of.
 GRID = 65_536.0
-#: A float between this and twice it is a whole number, half rounded to even.
-WHOLE = 2.0**52
+#: Dollars between this and twice it lie on the grid: added and taken off again, it rounds fewer
+#: dollars than itself to it, half to even.
+ROUNDING_USD = 2.0**52 / GRID
 #: Quotes worth about a dollar: price x quantity is then the worth.
 _DOLLARS = frozenset(
     {"USD", "USDT", "USDC", "FDUSD", "BUSD", "TUSD", "DAI", "USDE", "USDS", "PYUSD", "USD1"}
@@ -174,10 +175,9 @@ def grid_usd(worth: float) -> float:
     Sums of such floats are exact up to $137 B, so they do not depend on the order
     or grouping of their terms: partial bars merge to the same bits in any shell.
     """
-    parts = worth * GRID
-    if 0.0 <= parts < WHOLE:  # the quickest rounding: the sum has no bits behind the point
-        return (parts + WHOLE - WHOLE) / GRID
-    return round(parts) / GRID
+    if 0.0 <= worth < ROUNDING_USD:
+        return worth + ROUNDING_USD - ROUNDING_USD
+    return round(worth * GRID) / GRID
 
 
 def not_after_message(millis: int | None) -> int | None:

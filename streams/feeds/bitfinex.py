@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import GRID, WHOLE, OrderSide, PositionSide
+from schemas.words import ROUNDING_USD, OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word, not_ahead
 from streams.feeds.frames import (
@@ -184,8 +184,8 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         # As `tape.trade` does, without its call: a frame has one print and little else.
         amount, ts_event = amount * size, at * 1000
         product = amount * price
-        if price >= tape.LEAST and 0.0 < product <= 1e10 and ts_event <= ts_recv:
-            worth = (product * GRID + WHOLE - WHOLE) / GRID
+        if price >= tape.LEAST_PRICE and 0.0 < product <= 1e10 and ts_event <= ts_recv:
+            worth = product + ROUNDING_USD - ROUNDING_USD
             made = Trade(
                 f"{before}{number}", "bitfinex", instrument, symbol, asset, side, price, amount,
                 worth, ts_event, ts_recv,

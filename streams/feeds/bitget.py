@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import ROUNDING_USD, OrderSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, PriceIn, SizeIn, SizeOrZero, Word, seen
 from streams.feeds.frames import (
@@ -28,8 +29,8 @@ from streams.feeds.frames import (
 from streams.feeds.identities import PAIR, apart, told_apart
 from streams.feeds.instruments import Instrument, Instruments, Parser, described
 from streams.feeds.symbols import day_of, split_symbol
+from streams.feeds.tape import LEAST_PRICE, LEAST_USD, LONG, SHORT
 
-OrderSide = Literal["buy", "sell"]
 Items = TypeVar("Items")
 
 
@@ -110,13 +111,28 @@ def _liquidations(
 ) -> list[Liquidation]:
     records = []
     for item in items:
-        instrument, amount, price = _of_quote(instruments[item.symbol]), item.amount, item.price
-        event_id = f"bitget:{item.symbol}:{item.ts}:{item.side}:{PAIR(amount, price).hex()}"
-        side: Literal["long", "short"] = "long" if item.side == "buy" else "short"
-        ts_event = item.ts * 1000
-        records.append(
-            tape.liquidation(_FEED, event_id, instrument, side, amount, price, ts_event, ts_recv)
-        )
+        symbol, millis, side = item.symbol, item.ts, item.side
+        amount, price = item.amount, item.price
+        position, order = LONG if side == "buy" else SHORT
+        event_id = f"bitget:{symbol}:{millis}:{side}:{PAIR(amount, price).hex()}"
+        of, ts_event = instruments[symbol], millis * 1000
+        # As `tape.liquidation` does, without its call.
+        if (
+            price >= LEAST_PRICE
+            and LEAST_USD < amount <= 1e10
+            and of.is_plain
+            and ts_event <= ts_recv
+        ):
+            record = Liquidation(
+                event_id, "bitget", of.instrument, of.venue_symbol, of.asset, position, order, None,
+                None, amount / price, amount + ROUNDING_USD - ROUNDING_USD, "largest_per_second",
+                "liquidation", ts_event, ts_recv,
+            )  # fmt: skip
+        else:
+            record = tape.liquidation(
+                _FEED, event_id, _of_quote(of), position, amount, price, ts_event, ts_recv
+            )
+        records.append(record)
     return records
 
 

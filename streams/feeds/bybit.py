@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import Coverage, OpenInterestSides
+from schemas.words import ROUNDING_USD, Coverage, OpenInterestSides
 from streams.feeds import readings, tape
 from streams.feeds.checks import (
     Millis,
@@ -36,6 +36,7 @@ from streams.feeds.frames import (
 from streams.feeds.identities import PAIR, apart, told_apart
 from streams.feeds.instruments import Instrument, Instruments, Parser, described
 from streams.feeds.symbols import day_of, is_inverse, split_symbol
+from streams.feeds.tape import LEAST_PRICE, LEAST_USD, LONG, SHORT
 
 Side = Literal["Buy", "Sell"]
 Items = TypeVar("Items")
@@ -153,13 +154,32 @@ def _liquidations(
 ) -> list[Liquidation]:
     records = []
     for item in items:
-        side: Literal["long", "short"] = "long" if item.S == "Buy" else "short"
-        size, price = item.v, item.p
-        event_id = f"bybit:{item.s}:{item.T}:{side}:{PAIR(size, price).hex()}"
-        instrument, ts_event = instruments[item.s], item.T * 1000
-        records.append(
-            tape.liquidation(feed, event_id, instrument, side, size, price, ts_event, ts_recv)
-        )
+        symbol, millis = item.s, item.T
+        amount, price = item.v, item.p
+        position, order = LONG if item.S == "Buy" else SHORT
+        event_id = f"bybit:{symbol}:{millis}:{position}:{PAIR(amount, price).hex()}"
+        of, ts_event = instruments[symbol], millis * 1000
+        # As `tape.liquidation` does, without its call.
+        quantity = amount * of.size
+        product = quantity * price
+        if of.unit != "base":
+            product, quantity = quantity, quantity / price
+        if (
+            price >= LEAST_PRICE
+            and LEAST_USD < product <= 1e10
+            and of.is_plain
+            and ts_event <= ts_recv
+        ):
+            record = Liquidation(
+                event_id, "bybit", of.instrument, of.venue_symbol, of.asset, position, order, price,
+                "bankruptcy", quantity, product + ROUNDING_USD - ROUNDING_USD, "full", feed.stream,
+                ts_event, ts_recv,
+            )  # fmt: skip
+        else:
+            record = tape.liquidation(
+                feed, event_id, of, position, amount, price, ts_event, ts_recv
+            )
+        records.append(record)
     return records
 
 

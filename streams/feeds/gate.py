@@ -6,27 +6,34 @@ Formats: reference/wire-formats.md 3.8 and its corrections. Sizes are contracts 
 
 import re
 from collections.abc import Sequence
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
-from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import MAX_MICROS, MIN_MICROS, OrderSide, PositionSide
-from streams.feeds import readings, tape
-from streams.feeds.checks import Millis, Number, PriceIn, Seconds, SignedSize, SizeOrZero, Word
+from schemas.market import Liquidation, Trade
+from schemas.words import (
+    MAX_MICROS,
+    MIN_MICROS,
+    ROUNDING_USD,
+    Coverage,
+    OrderSide,
+    PositionSide,
+)
+from streams.feeds import tape
+from streams.feeds.checks import Millis, Number, PriceIn, Seconds, SignedSize, Word
 from streams.feeds.frames import (
     NO_RECORD,
     NOT_A_FRAME,
     Kind,
     Parsed,
-    Refusal,
     UnreadableFrame,
     built,
-    control,
     is_array,
     one_by_one,
     unreadable,
 )
+from streams.feeds.gate_frames import ROUTED, Message, read
+from streams.feeds.gate_readings import parse_contract_stats, parse_tickers
 from streams.feeds.identities import PAIR, TRIPLE, apart, told_apart
 from streams.feeds.instruments import (
     Instrument,
@@ -36,21 +43,12 @@ from streams.feeds.instruments import (
     snapshot,
     unknown,
 )
+from streams.feeds.tape import LEAST_PRICE, LEAST_USD, LONG, SHORT
 
 #: From 2026-08-20 on the channel drops nothing; before, one a second and contract came through.
 _FULL_SINCE_MS = 1_787_184_000_000
 # BTC_USDT, BTC_USD; delivery contracts have a day: BTC_USDT_20261225
 _NAME = re.compile(r"([^\W_]+)_([A-Z0-9]+)(?:_20([0-9]{6}))?")
-
-Result = TypeVar("Result")
-
-
-class _Message(msgspec.Struct, Generic[Result], gc=False):
-    result: Result
-    channel: str = ""
-    event: str = ""
-    time: Seconds | None = None
-    time_ms: Millis | None = None
 
 
 class _Liquidated(msgspec.Struct, gc=False):
@@ -85,39 +83,15 @@ class _Print(msgspec.Struct, gc=False):
     is_internal: bool = False
 
 
-class _Ticker(msgspec.Struct, gc=False):
-    contract: Word
-    total_size: SizeOrZero | None = None
-    mark_price: PriceIn | None = None
-
-
-class _Stats(msgspec.Struct, gc=False):
-    contract: Word
-    time: Seconds
-    open_interest: SizeOrZero
-    mark_price: PriceIn | None = None
-
-
-class _Routed(msgspec.Struct, gc=False):
-    channel: str = ""
-    event: str = ""
-    label: str = ""
-    result: msgspec.Raw = msgspec.Raw()
-    error: msgspec.Raw = msgspec.Raw()
-
-
-_FEED = tape.Feed("gate", "futures.public_liquidates", "order_limit", "full")
-_FEED_BEFORE = tape.Feed("gate", _FEED.stream, "order_limit", "latest_per_second")
+#: Whose position and whose order, until the sign's meaning is learnt.
+_UNKNOWN: tuple[PositionSide, OrderSide | None] = ("unknown", None)
+_STREAM = "futures.public_liquidates"
 _STEPS_FEED = tape.Feed("gate", "liq_orders", "fill", "full")
 _LIQUIDATED = msgspec.json.Decoder(_Liquidated, strict=False)
-_ROUTED = msgspec.json.Decoder(_Routed)
-_NO_ERROR = (b"", b"null")
-_FORCED = Kind(_Message, _Forced, "result")
+_FORCED = Kind(Message, _Forced, "result")
 _STEPS_ALONE = msgspec.json.Decoder(list[_ForcedStep], strict=False)
-_STEPS = Kind(_Message, _ForcedStep, "result")
-_PRINTS = Kind(_Message, _Print, "result")
-_TICKERS = Kind(_Message, _Ticker, "result")
-_STATS = Kind(_Message, _Stats, "result")
+_STEPS = Kind(Message, _ForcedStep, "result")
+_PRINTS = Kind(Message, _Print, "result")
 
 
 # {"time":1790000001,"time_ms":1790000001001,"channel":"futures.public_liquidates","event":"update",
@@ -137,7 +111,7 @@ def parse_public_liquidates(frame: bytes, ts_recv: int, instruments: Instruments
         records = _liquidations(items, instruments, ts_recv)
         return Parsed(records if len(records) == 1 else told_apart(records), [])
     except NOT_A_FRAME:
-        message, refusals, reply = _read(_FORCED, frame, "futures.public_liquidates")
+        message, refusals, reply = read(_FORCED, frame, "futures.public_liquidates")
         if reply is not None:
             return reply
         items = message.result
@@ -152,17 +126,42 @@ def _liquidations(
     records = []
     sign = instruments.liquidation_sign
     for item in items:
-        size, price = item.size, item.price
-        if size == 0:
+        size, price, millis = item.size, item.price, item.time_ms
+        if size == 0.0:
             continue
-        millis = item.time_ms or _millis(item.time or 0)
-        event_id = f"gate:{item.contract}:{millis}:{PAIR(size, price).hex()}"
-        feed = _FEED if millis >= _FULL_SINCE_MS else _FEED_BEFORE
-        side = _position_side(size, sign) if sign else "unknown"
-        instrument, ts_event = instruments[item.contract], millis * 1000
-        records.append(
-            tape.liquidation(feed, event_id, instrument, side, abs(size), price, ts_event, ts_recv)
-        )
+        if millis is None:
+            millis = item.time or 0
+            if not 1_420_070_400_000 <= millis <= 4_102_444_800_000:
+                raise UnreadableFrame("time", f"{millis} is not in milliseconds since 2015")
+        contract, ts_event = item.contract, millis * 1000
+        event_id = f"gate:{contract}:{millis}:{PAIR(size, price).hex()}"
+        of, amount = instruments[contract], abs(size)
+        position, order = _UNKNOWN
+        if sign is not None:
+            position, order = LONG if (size < 0.0) == (sign == "order") else SHORT
+        coverage: Coverage = "full" if millis >= _FULL_SINCE_MS else "latest_per_second"
+        # As `tape.liquidation` does, without its call.
+        quantity = amount * of.size
+        product = quantity * price
+        if of.unit != "base":
+            product, quantity = quantity, quantity / price
+        if (
+            price >= LEAST_PRICE
+            and LEAST_USD < product <= 1e10
+            and of.is_plain
+            and ts_event <= ts_recv
+        ):
+            record = Liquidation(
+                event_id, "gate", of.instrument, of.venue_symbol, of.asset, position, order, price,
+                "order_limit", quantity, product + ROUNDING_USD - ROUNDING_USD, coverage, _STREAM,
+                ts_event, ts_recv,
+            )  # fmt: skip
+        else:
+            feed = tape.Feed("gate", _STREAM, "order_limit", coverage)
+            record = tape.liquidation(
+                feed, event_id, of, position, amount, price, ts_event, ts_recv
+            )
+        records.append(record)
     return records
 
 
@@ -177,18 +176,18 @@ def parse_liq_orders(frame: bytes, ts_recv: int, instruments: Instruments) -> Pa
     """
     try:
         records = _steps(_STEPS_ALONE.decode(frame), instruments, ts_recv)
-        parsed = Parsed(records if len(records) == 1 else told_apart(records), [])
+        return Parsed(records if len(records) == 1 else told_apart(records), [], False, True)
     except NO_RECORD:
         if is_array(frame):
             frame = b'{"channel":"liq_orders","event":"update","result":' + frame + b"}"
-        message, refusals, reply = _read(_STEPS, frame, "liq_orders")
+        message, refusals, reply = read(_STEPS, frame, "liq_orders")
         if reply is not None:
             return reply
         parsed = apart(
             one_by_one(message.result, _steps, (instruments, ts_recv), refusals, "result")
         )
-    parsed.history = True
-    return parsed
+        parsed.history = True
+        return parsed
 
 
 def _steps(
@@ -197,17 +196,34 @@ def _steps(
     records = []
     for item in items:
         size, left, price = item.order_size, item.left, item.fill_price
-        filled = abs(size) - abs(left)
-        if filled <= 0:
+        amount = abs(size) - abs(left)
+        if amount <= 0.0:
             continue
-        event_id = f"gate:rest:{item.contract}:{item.time}:{TRIPLE(size, left, price).hex()}"
-        side: PositionSide = "long" if size < 0 else "short"
-        instrument, ts_event = instruments[item.contract], item.time * 1_000_000
-        records.append(
-            tape.liquidation(
-                _STEPS_FEED, event_id, instrument, side, filled, price, ts_event, ts_recv
+        contract, time = item.contract, item.time
+        event_id = f"gate:rest:{contract}:{time}:{TRIPLE(size, left, price).hex()}"
+        position, order = LONG if size < 0.0 else SHORT
+        of, ts_event = instruments[contract], time * 1_000_000
+        # As `tape.liquidation` does, without its call.
+        quantity = amount * of.size
+        product = quantity * price
+        if of.unit != "base":
+            product, quantity = quantity, quantity / price
+        if (
+            price >= LEAST_PRICE
+            and LEAST_USD < product <= 1e10
+            and of.is_plain
+            and ts_event <= ts_recv
+        ):
+            record = Liquidation(
+                event_id, "gate", of.instrument, of.venue_symbol, of.asset, position, order, price,
+                "fill", quantity, product + ROUNDING_USD - ROUNDING_USD, "full", "liq_orders",
+                ts_event, ts_recv,
+            )  # fmt: skip
+        else:
+            record = tape.liquidation(
+                _STEPS_FEED, event_id, of, position, amount, price, ts_event, ts_recv
             )
-        )
+        records.append(record)
     return records
 
 
@@ -222,7 +238,7 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     """
     if answered := is_array(frame):
         frame = b'{"channel":"futures.trades","event":"update","result":' + frame + b"}"
-    message, refusals, reply = _read(_PRINTS, frame, "futures.trades")
+    message, refusals, reply = read(_PRINTS, frame, "futures.trades")
     if reply is not None:
         return reply
 
@@ -237,55 +253,6 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     parsed = built(message.result, build, refusals, "result")
     parsed.history = answered
     return parsed
-
-
-# {"time":1790000001,"channel":"futures.tickers","event":"update","result":[{"contract":"BTC_USDT",
-#  "last":"86400","mark_price":"86401.1","index_price":"86410","total_size":"335169045"}]}
-def parse_tickers(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
-    """Read open interest (total_size: contracts, one side) and mark price of each contract.
-
-    Rows have no time of their own: the message's is taken. Raises UnreadableFrame.
-    Source: venue-protocols.md 7; microseconds.
-    """
-    message, refusals, reply = _read(_TICKERS, frame, "futures.tickers")
-    if reply is not None:
-        return reply
-    stamp = message.time_ms * 1000 if message.time_ms else (message.time or 0) * 1_000_000
-    times = stamp or ts_recv, ts_recv
-
-    def interest(row: _Ticker) -> OpenInterest | None:
-        if row.total_size is None:
-            return None
-        instrument, price = instruments[row.contract], row.mark_price
-        return readings.interest("gate", instrument, row.total_size, price, "one", times)
-
-    def mark(row: _Ticker) -> MarkPrice | None:
-        if row.mark_price is None:
-            return None
-        return readings.mark("gate", instruments[row.contract], row.mark_price, times)
-
-    parsed = built(message.result, interest, refusals, "result")
-    parsed.records += built(message.result, mark, {}, "result").records
-    return parsed
-
-
-# {"channel":"futures.contract_stats","event":"update","result":[{"time":1790000000,
-#  "contract":"BTC_USDT","open_interest":670338090,"open_interest_usd":5080000000}]}
-def parse_contract_stats(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
-    """Read open interest as contract_stats counts it: both sides, twice that of the tickers.
-
-    Raises UnreadableFrame. Source: wire-formats-corrections.md 3.8; microseconds.
-    """
-    message, refusals, reply = _read(_STATS, frame, "futures.contract_stats")
-    if reply is not None:
-        return reply
-
-    def build(row: _Stats) -> OpenInterest | None:
-        instrument, times = instruments[row.contract], (row.time * 1_000_000, ts_recv)
-        amount, price = row.open_interest, row.mark_price
-        return readings.interest("gate", instrument, amount, price, "both", times)
-
-    return built(message.result, build, refusals, "result")
 
 
 def by_name(symbol: str) -> Instrument:
@@ -325,7 +292,7 @@ def route(frame: bytes) -> str:
     if is_array(frame):
         return "futures.trades" if b'"create_time"' in frame else "liq_orders"
     try:
-        routed = _ROUTED.decode(frame)
+        routed = ROUTED.decode(frame)
     except NOT_A_FRAME as problem:
         raise unreadable(problem) from None
     if routed.event in ("subscribe", "unsubscribe") or routed.channel == "futures.pong":
@@ -346,18 +313,6 @@ CHANNELS: dict[str, Parser] = {
 }
 
 
-def _millis(time: int) -> int:
-    """Return a time that stands where milliseconds should. Raises UnreadableFrame."""
-    if not 1_420_070_400_000 <= time <= 4_102_444_800_000:
-        raise UnreadableFrame("time", f"{time} is not in milliseconds since 2015")
-    return time
-
-
-def _position_side(size: float, sign: Literal["order", "position"]) -> PositionSide:
-    """Return whose position an order of a signed size closed."""
-    return "long" if (size < 0) == (sign == "order") else "short"
-
-
 def _printed_at(item: _Print) -> int:
     """Return a print's time in microseconds: milliseconds, or seconds where there are none."""
     # Both names have been seen with seconds, and the longer one with decimals of them.
@@ -366,34 +321,3 @@ def _printed_at(item: _Print) -> int:
     if not MIN_MICROS <= time <= MAX_MICROS:
         raise UnreadableFrame("create_time_ms", f"{stamp} is not a time after 2015")
     return time
-
-
-def _read(
-    kind: Kind, frame: bytes, channel: str
-) -> tuple[Any, dict[int, Refusal] | None, Parsed | None]:
-    """Return (message, refusals, None), or in the last place what a reply means.
-
-    A bare object stands for an array of one; an array within an array is opened.
-    """
-    message = kind.whole(frame)
-    if message is not None and message.channel == channel and message.event == "update":
-        return message, None, None
-    try:
-        routed = _ROUTED.decode(frame)
-    except NOT_A_FRAME as problem:
-        raise unreadable(problem) from None
-    if routed.label and not routed.channel:
-        return None, None, control(Refusal("label", f"refused: {routed.label[:200]}"))
-    if bytes(routed.error) not in _NO_ERROR:
-        text = bytes(routed.error).decode(errors="replace")
-        return None, None, control(Refusal("error", f"refused: {text[:200]}"))
-    if routed.event in ("subscribe", "unsubscribe") or routed.channel == "futures.pong":
-        return None, None, control()
-    if routed.channel != channel:
-        raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is not {channel}")
-    result = bytes(routed.result)
-    if result[:1] == b"{" or result[:2] == b"[[":
-        at = frame.rindex(result)
-        opened = b"[" + result + b"]" if result[:1] == b"{" else result[1:-1]
-        frame = frame[:at] + opened + frame[at + len(result) :]
-    return *kind.read(frame), None

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, OpenInterest, Trade
-from schemas.words import OrderSide
+from schemas.words import ROUNDING_USD, OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SizeIn, SizeOrZero, Word
 from streams.feeds.frames import (
@@ -39,6 +39,7 @@ from streams.feeds.instruments import (
     sized,
     unknown,
 )
+from streams.feeds.tape import LEAST_PRICE, LEAST_USD
 
 # BTC-USDT, BTC-USDT-261225 (linear), ETH-USD (inverse), BTC261225 (inverse, dated)
 _NAME = re.compile(r"([^\W_a-z]+?)(?:-(USDT|HUSD|USD)(?:-([0-9]{6}))?|([0-9]{6}))")
@@ -149,28 +150,51 @@ def _liquidations(
     records = []
     for order in orders:
         symbol, millis, direction = order.contract_code, order.created_at, order.direction
+        volume, price, coins = order.volume, order.price, order.amount
+        event_id = f"htx:{symbol}:{millis}:{direction}:{PAIR(volume, price).hex()}"
         instrument, ts_event = instruments[symbol], millis * 1000
-        facts = PAIR(order.volume, order.price).hex()
-        event_id = f"htx:{symbol}:{millis}:{direction}:{facts}"
-        side: Literal["long", "short"] = "long" if direction == "sell" else "short"
-        amount, price = order.amount, order.price
-        if amount is None or instrument.unit == "quote":
-            _known_size(instrument)
-            amount = order.volume
+        if instrument.unit == "quote":
+            worth = product = volume * instrument.size
+            coins = product / price
+        elif coins is not None:
+            product = coins * price
+            worth = order.trade_turnover or product
         else:
-            instrument = in_coins(instrument)
-        if order.trade_turnover and order.amount is not None and instrument.unit != "quote":
-            _, quantity, _ = sized(instrument, amount, price)
-            worth = dollars(instrument, order.trade_turnover)
-            record = tape.stated(
-                _FEED, event_id, instrument, side, None, quantity, worth, ts_event, ts_recv
-            )
+            worth = product = 0.0  # below, with what is wrong or rare
+        # As `tape` does, without its calls.
+        if (
+            price >= LEAST_PRICE and LEAST_USD < product <= 1e10 and worth <= 1e10
+            and instrument.multiplier == 1.0 and instrument.in_dollars and ts_event <= ts_recv
+        ):  # fmt: skip
+            record = Liquidation(
+                event_id, "htx", instrument.instrument, instrument.venue_symbol, instrument.asset,
+                "long" if direction == "sell" else "short", direction, None, None, coins,
+                worth + ROUNDING_USD - ROUNDING_USD, "unknown", "liquidation_orders",
+                ts_event, ts_recv,
+            )  # fmt: skip
         else:
-            record = tape.liquidation(
-                _FEED, event_id, instrument, side, amount, price, ts_event, ts_recv
-            )
+            record = _liquidation(order, event_id, instrument, ts_recv)
         records.append(record)
     return records
+
+
+def _liquidation(
+    order: _Forced, event_id: str, instrument: Instrument, ts_recv: int
+) -> Liquidation:
+    side: PositionSide = "long" if order.direction == "sell" else "short"
+    amount, price, ts_event = order.amount, order.price, order.created_at * 1000
+    if amount is None or instrument.unit == "quote":
+        _known_size(instrument)
+        amount = order.volume
+    else:
+        instrument = in_coins(instrument)
+        if order.trade_turnover:
+            _, quantity, _ = sized(instrument, amount, price)
+            worth = dollars(instrument, order.trade_turnover)
+            return tape.stated(
+                _FEED, event_id, instrument, side, None, quantity, worth, ts_event, ts_recv
+            )
+    return tape.liquidation(_FEED, event_id, instrument, side, amount, price, ts_event, ts_recv)
 
 
 # {"ch":"market.BTC-USDT.trade.detail","ts":1791400316008,"tick":{"id":171602265,"ts":1791400316000,
@@ -184,26 +208,39 @@ def parse_trade_detail(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     Source: wire-formats-corrections.md 3.11; microseconds.
     """
     frame = plain(frame)
-    message, refusals = _PRINTS.whole(frame), None
-    if message is None or not message.ch.endswith(_TRADES):
-        if (reply := _answered(frame, "trade.detail")) is not None:
-            return reply
-        message, refusals = _PRINTS.read(frame)
+    try:
+        message = _PRINTS.decode(frame)
+        if message.ch.endswith(_TRADES):
+            symbol = message.ch.removeprefix("market.").removesuffix(_TRADES)
+            return Parsed(_trades(message.tick.data, symbol, instruments[symbol], ts_recv), [])
+    except NO_RECORD:
+        pass  # below, each item in its place
+    if (reply := _answered(frame, "trade.detail")) is not None:
+        return reply
+    message, refusals = _PRINTS.read(frame)
     symbol = message.ch.removeprefix("market.").removesuffix(_TRADES)
-    instrument = instruments[symbol]
+    context = (symbol, instruments[symbol], ts_recv)
+    return one_by_one(message.tick.data, _trades, context, refusals, "tick.data")
 
-    def build(item: _Print) -> Trade:
-        if not item.direction:
+
+def _trades(items: Sequence[_Print], symbol: str, named: Instrument, ts_recv: int) -> list[Trade]:
+    records = []
+    for item in items:
+        side, coins, instrument = item.direction, item.quantity, named
+        if not side:
             raise UnreadableFrame("direction", "none is told: whose order it was is not known")
-        coins, of = item.quantity, instrument if item.quantity is None else in_coins(instrument)
         if coins is None:
             _known_size(instrument)
-        amount = (item.amount if coins is None else coins) / 2
+            coins = item.amount
+        else:
+            instrument = in_coins(instrument)
         event_id, ts_event = f"htx:{symbol}:{item.id}", item.ts * 1000
-        side = item.direction
-        return tape.trade("htx", event_id, of, side, amount, item.price, ts_event, ts_recv)
-
-    return built(message.tick.data, build, refusals, "tick.data")
+        records.append(
+            tape.trade(
+                "htx", event_id, instrument, side, coins / 2.0, item.price, ts_event, ts_recv
+            )
+        )
+    return records
 
 
 # {"status":"ok","data":[{"volume":3063121,"amount":3063.121,"symbol":"BTC","value":60398313.5,

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from schemas.texts import identity_problem
-from schemas.words import GRID, WHOLE, Coverage, check_words, grid_usd
+from schemas.words import Coverage, check_words, grid_usd
 from streams.feeds.frames import Parsed, UnreadableFrame, unreadable
 from streams.feeds.symbols import without_multiplier
 
@@ -23,9 +23,6 @@ HINT = "give the venue's own metadata (--instruments FILE), or wait for a newer 
 _LISTS = ("symbols", "result", "list", "data", "universe", "instruments", "markets")
 #: How the venues call a symbol in a row of that list; HTX's `symbol` is the coin alone.
 _SYMBOLS = ("instId", "instrument_name", "contract_code", "symbol", "name", "ticker")
-
-#: Below this the quickest rounding to the grid holds.
-_QUICK_USD = WHOLE / GRID
 
 #: Symbols remembered a venue: far above any venue's listing, so that garbage cannot grow it.
 _MOST = 20_000
@@ -138,8 +135,6 @@ def sized(
         raise _out_of_range(price, coins, worth, most_usd)
     if not instrument.in_dollars:
         return price, coins, None
-    if worth < _QUICK_USD:  # `grid_usd` without its call, for the bits are the same
-        return price, coins, (worth * GRID + WHOLE - WHOLE) / GRID
     return price, coins, grid_usd(worth)
 
 
