@@ -18,9 +18,9 @@ from nights import an_alert
 from schemas import codec
 from schemas.bars import Bar
 from schemas.market import Trade
-from schemas.status import FeedStatus
+from schemas.status import FeedStatus, letter
 from schemas.words import MAX_AHEAD, SECOND
-from sinks.clickhouse.client import Writer, open_client
+from sinks.clickhouse.client import Batch, Writer, open_client
 from sinks.clickhouse.intents import Intents
 from sinks.clickhouse.migrate import migrate
 from sinks.clickhouse.retry import SinkError
@@ -233,6 +233,22 @@ def test_a_server_that_fails_so_loses_and_doubles_nothing(clean_topics, url, kin
     assert line_of(report, "bars").rows == 1200
     assert one(url, "SELECT count() FROM bars") == 1200
     assert line_of(report, "alerts").rows == 200
+
+
+def test_what_the_client_sends_in_several_blocks_is_stored_whole_once_and_as_one_part(server, url):
+    # The client cuts an insert at some 2 MB: 2,048 of these rows, and each cut is compressed alone.
+    count = 2_500
+    reason = "not stored in liquidations: " + "x" * 1_100
+    letters = [letter(("liquidations", 3, n), "", reason, b"{}" * 150, T) for n in range(count)]
+    batch = Batch("dead_letters", "dead_letters", 1, 0, count - 1, letters, range(count))
+    post_fault(server, "reset_after")
+    assert Writer(open_client(url)).insert(batch) == count
+    assert one(url, "SELECT count() FROM dead_letters") == count
+    blocks = (
+        "SELECT groupArray(max_block_number - min_block_number) FROM system.parts"
+        " WHERE database = currentDatabase() AND table = 'dead_letters' AND active"
+    )
+    assert one(url, blocks) == [0]
 
 
 def test_a_server_that_is_away_stops_nothing_for_longer_than_it_is_away(clean_topics, url):
