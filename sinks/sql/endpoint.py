@@ -8,6 +8,7 @@ beside one that takes long.
 """
 
 import asyncio
+import io
 import json
 import logging
 import threading
@@ -311,12 +312,11 @@ def _unpacked(body: bytes, encoding: str) -> bytes:
     if encoding != "lz4":
         raise refuse(f"Content-Encoding {encoding!r} is not known")
     try:
-        from lz4.frame import LZ4FrameDecompressor  # comes with clickhouse-connect
+        import lz4.frame  # comes with clickhouse-connect
 
-        frame = LZ4FrameDecompressor()
-        plain: bytes = frame.decompress(body, MAX_SQL_BYTES + 1)
-        if not frame.eof and len(plain) <= MAX_SQL_BYTES:
-            raise ValueError("the frame has no end")
+        # Clients compress what they send block by block: one frame behind another.
+        with lz4.frame.open(io.BytesIO(body)) as frames:
+            plain: bytes = frames.read(MAX_SQL_BYTES + 1)
     except Exception as problem:
         raise QueryError(432, f"Code: 432. DB::Exception: {encoding}: {problem}") from problem
     if len(plain) > MAX_SQL_BYTES:

@@ -169,13 +169,30 @@ def test_a_compressed_request_is_unpacked_within_bounds(endpoint, encoding, pack
     assert body.get("X-ClickHouse-Exception-Code") == "381"
 
 
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("lz4", lz4.frame.compress),
+        ("zstd", zstd.compress),
+    ],
+)
+def test_a_request_compressed_in_several_frames_is_read_to_its_end(endpoint, encoding, pack):
+    headers = {"Content-Encoding": encoding}
+    body = pack(b"SELECT ") + pack(b"7") + pack(b" + 1")
+    assert ask(endpoint, body=body, headers=headers)[2] == "8\n"
+    bomb = pack(b"SELECT 7") + pack(b" " * (MAX_SQL_BYTES // 2)) * 3
+    assert ask(endpoint, body=bomb, headers=headers)[0] == 413
+
+
 def test_a_torn_compressed_request_is_an_error_not_a_crash(endpoint):
     for encoding in ("lz4", "br2"):
         status, _, text = ask(endpoint, body=b"\x00\x01", headers={"Content-Encoding": encoding})
         assert status in (403, 500)
         assert text.startswith("Code: ")
-    torn = lz4.frame.compress(b"SELECT 1")[:-6]
-    assert ask(endpoint, body=torn, headers={"Content-Encoding": "lz4"})[0] == 500
+    whole = lz4.frame.compress(b"SELECT 1")
+    for torn in (whole[:-6], whole + whole[:-6], whole + b"SELECT 2"):
+        assert ask(endpoint, body=torn, headers={"Content-Encoding": "lz4"})[0] == 500
 
 
 MANY = "SELECT number, toString(number) FROM numbers(99999)"
