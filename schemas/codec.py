@@ -12,6 +12,8 @@ from schemas.topics import TOPICS
 
 _ENCODER = msgspec.json.Encoder()
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
+#: A text with half a surrogate; a number of another library; an integer beyond 64 bits.
+_UNWRITABLE = (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
 class InvalidRecord(Exception):
@@ -125,17 +127,17 @@ def elements(payload: bytes) -> list[bytes] | None:
         return None
 
 
-def encode_many(records: Sequence[msgspec.Struct]) -> bytes:
-    """Encode records as one message of many; raises as `encode` does."""
-    return b"[" + b",".join(map(encode, records)) + b"]"
-
-
-def encode_checked(records: Sequence[msgspec.Struct]) -> bytes:
-    """Encode checked records of a kind as one message of many; raises InvalidRecord."""
+def encode_many(records: Sequence[msgspec.Struct], is_checked: bool = False) -> bytes:
+    """Encode records of one kind, at least one, as one message of many; raises as `encode` does."""
+    kind = type(records[0])
     try:
-        return _ENCODER.encode(records)
-    except (ValueError, TypeError, OverflowError, msgspec.MsgspecError) as problem:
-        raise _not_written(type(records[0]), *field_and_reason(problem)) from None
+        payload = _ENCODER.encode(records)
+        read_back = [] if is_checked else _decoder_of(kind, many=True).decode(payload)
+    except _UNWRITABLE as problem:
+        raise _not_written(kind, *field_and_reason(problem)) from None
+    for wrong in filter(None, map(fault, read_back)):
+        raise _not_written(kind, *wrong)
+    return payload
 
 
 def encode(record: msgspec.Struct, is_checked: bool = False) -> bytes:
@@ -150,8 +152,7 @@ def encode(record: msgspec.Struct, is_checked: bool = False) -> bytes:
         if is_checked:
             return payload
         read_back = _decoder_of(kind).decode(payload)
-    # A text with half a surrogate; a number of another library; an integer beyond 64 bits.
-    except (ValueError, TypeError, OverflowError, RecursionError, msgspec.MsgspecError) as problem:
+    except _UNWRITABLE as problem:
         raise _not_written(kind, *field_and_reason(problem)) from None
     if wrong := fault(read_back):
         raise _not_written(kind, *wrong)
@@ -159,8 +160,8 @@ def encode(record: msgspec.Struct, is_checked: bool = False) -> bytes:
 
 
 @lru_cache
-def _decoder_of(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+def _decoder_of(kind: type[msgspec.Struct], many: bool = False) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[kind] if many else kind)  # type: ignore[valid-type]
 
 
 def _not_written(kind: type[msgspec.Struct], field: str, reason: str) -> InvalidRecord:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec, words
+from schemas import codec, fitting, words
 from schemas.bars import Bar
 from schemas.codec import InvalidRecord
 from schemas.market import Liquidation, Trade
@@ -192,6 +192,19 @@ def test_a_message_of_many_bars_is_read_whole_and_a_bad_one_costs_only_itself() 
     assert problem is not None
     assert (problem.offset, problem.field) == (7, "[0].high")
     assert problem.reason.endswith("also refused of this message: 1")
+
+
+@pytest.mark.parametrize("wrong", [{"high": -2.0}, {"high": math.nan}, {"asset": "ETH"}])
+def test_many_are_written_together_unless_one_could_not_be_read(wrong: dict[str, object]) -> None:
+    later = msgspec.structs.replace(BAR, ts_open=BAR.ts_open + SECOND)
+    odd = msgspec.structs.replace(later, **wrong)
+    with pytest.raises(InvalidRecord):
+        codec.encode_many([BAR, odd])
+    [whole] = fitting.sendable_many("bars", [BAR, later], lambda: NOW)
+    assert whole.value == b"[" + codec.encode(BAR) + b"," + codec.encode(later) + b"]"
+    *letters, rest = fitting.sendable_many("bars", [odd, BAR], lambda: NOW)
+    assert [message.topic for message in letters] == ["dead_letters"]
+    assert BAR in codec.decode_many("bars", rest.value)[0]
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"[1", b"[[]]", b"", None, b"[null]"])
