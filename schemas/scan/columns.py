@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.market import Trade
+from schemas.scan.seen_ids import EventIds
 from schemas.texts import identity_problem
 from schemas.words import MAX_AHEAD, MAX_MICROS, MIN_MICROS, check_words
 
@@ -81,7 +82,7 @@ class Words:
 class Columns(NamedTuple):
     """Trades column by column; `usd` is NaN where not known, `word` and `label` as in Words."""
 
-    event_id: list[str]
+    event_id: EventIds
     word: Ints
     label: Ints
     buys: NDArray[np.bool_]
@@ -93,10 +94,7 @@ class Columns(NamedTuple):
 
     def only(self, rows: NDArray[np.bool_]) -> "Columns":
         """Return some of the rows."""
-        ids = [
-            event_id for event_id, kept in zip(self.event_id, rows.tolist(), strict=True) if kept
-        ]
-        return Columns(ids, *(column[rows] for column in self[1:]))  # type: ignore[arg-type]
+        return Columns(*(column[rows] for column in self))  # type: ignore[arg-type]
 
     def part(self, first: int, last: int) -> "Columns":
         """Return the rows from `first` to before `last`."""
@@ -125,8 +123,8 @@ class Trades(msgspec.Struct, frozen=True):
         names = [self.words.labels[label] for label in of.label.tolist()]
         sides = np.where(of.buys, "buy", "sell").tolist()
         worth = [None if x != x else x for x in of.usd.tolist()]
-        zipped = zip(of.event_id, names, sides, of.price.tolist(), of.quantity.tolist(), worth,
-                   of.ts_event.tolist(), of.ts_recv.tolist(), strict=True)  # fmt: skip
+        zipped = zip(of.event_id.tolist(), names, sides, of.price.tolist(), of.quantity.tolist(),
+                     worth, of.ts_event.tolist(), of.ts_recv.tolist(), strict=True)  # fmt: skip
         return [
             Trade(event_id=i, venue=name[0], instrument=name[2], venue_symbol=name[3],
                   asset=name[1], aggressor_side=side, price=price, quantity=quantity,
@@ -136,7 +134,7 @@ class Trades(msgspec.Struct, frozen=True):
 
     def digest(self) -> bytes:
         """Return bytes that tell these trades from others."""
-        return "\x1f".join(self.of.event_id).encode() + b"".join(
+        return "\x1f".join(self.of.event_id.tolist()).encode() + b"".join(
             column.tobytes() for column in self.of[3:]
         )
 

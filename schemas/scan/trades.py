@@ -19,9 +19,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.scan import event_ids
 from schemas.scan.bytes_at import byte_at, compiled, lowest_bit, word_at
 from schemas.scan.columns import Columns, Ints, Scanned, Words
 from schemas.scan.decimals import Floats, real_at
+from schemas.scan.event_ids import Lying
 from schemas.scan.name_table import UNKNOWN, Names
 
 Bytes = NDArray[np.uint8]
@@ -100,7 +102,7 @@ def scanned(words: Words, payloads: Sequence[bytes | None]) -> Scanned:
 
 
 def scanned_text(words: Words, text: bytes | memoryview, ends: Ints) -> Scanned:
-    """Scan messages that lie in `text` one after the other, each to its end.
+    """Scan messages that lie in `text` one after the other, each to its end; ids stay there.
 
     PADDING bytes must follow the last; raises ValueError where they do not.
     """
@@ -110,12 +112,8 @@ def scanned_text(words: Words, text: bytes | memoryview, ends: Ints) -> Scanned:
         raise ValueError(f"{PADDING} bytes must follow the messages")
     words.bounded()
     rows = _rows(text, ends)
-    # Ids are ASCII, and cut out of a text of nothing else, a tenth of the messages; names are
-    # read as UTF-8 where they are learnt.
-    letters = _ids(np.frombuffer(text, np.uint8), rows.spans[0])
-    ids = letters.tobytes().decode("ascii").split("\n")
-    ids.pop()
     label = _labels(words, text, rows)
+    ids = Lying(np.frombuffer(text, np.uint8), rows.spans[0])
     of = Columns(
         ids, words.words_of(label), label, rows.buys, rows.price, rows.quantity, rows.usd,
         rows.ts_event, rows.ts_recv,
@@ -125,7 +123,8 @@ def scanned_text(words: Words, text: bytes | memoryview, ends: Ints) -> Scanned:
 
 def _all_odd(count: int) -> Scanned:
     none, whole = np.empty(0), np.empty(0, np.int64)
-    of = Columns([], whole, whole, none.astype(np.bool_), none, none, none, whole, whole)
+    ids = event_ids.of([])
+    of = Columns(ids, whole, whole, none.astype(np.bool_), none, none, none, whole, whole)
     return Scanned(of, whole, whole, np.arange(count))
 
 
@@ -170,22 +169,6 @@ def _rows(text: bytes | memoryview, ends: Ints) -> _Rows:
         message[:n], element[:n], spans[:, :, :n], mark[:n], buys[:n], reals[0, :n], reals[1, :n],
         reals[2, :n], times[0, :n], times[1, :n], odd[:odds],
     )  # fmt: skip
-
-
-@compiled
-def _ids(text: Bytes, spans: Ints) -> Bytes:
-    """Return the bytes within spans, a line break (which none of them has) behind each."""
-    size = 0
-    for n in range(spans.shape[1]):
-        size += spans[1, n] - spans[0, n] + 1
-    lines, end = np.empty(size, np.uint8), 0
-    for n in range(spans.shape[1]):
-        for i in range(spans[0, n], spans[1, n]):
-            lines[end] = text[i]
-            end += 1
-        lines[end] = 10
-        end += 1
-    return lines
 
 
 @compiled

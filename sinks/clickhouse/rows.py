@@ -94,7 +94,8 @@ def packed(
     labels: Sequence[tuple[str, str, str, str]], of: Columns, offsets: NDArray[np.int64]
 ) -> Piece:
     """Return trades as they wait for their insert."""
-    return Piece(labels, of._replace(event_id=[]), pa.array(of.event_id, pa.string()), offsets)
+    ids = pa.array(of.event_id.tolist(), pa.string())
+    return Piece(labels, of._replace(event_id=[]), ids, offsets)  # type: ignore[arg-type]
 
 
 def table_of(record: msgspec.Struct) -> str:

@@ -219,7 +219,7 @@ def _by_the_batch(buffer: Buffer, messages: list[Message]) -> list[Message]:
     alone[scanned.odd] = alone[scanned.message[~good]] = True
     good &= ~alone[scanned.message]
     of = scanned.of if good.all() else scanned.of.only(good)
-    if of.event_id:
+    if len(of.event_id):
         offsets = np.fromiter(map(Message.offset, messages), np.int64, len(messages))
         buffer.pieces.append(packed(buffer.words.labels, of, offsets[scanned.message[good]]))
         buffer.rows += len(of.event_id)

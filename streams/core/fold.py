@@ -16,6 +16,7 @@ from schemas.bars import Bar
 from schemas.findings import FeedFinding
 from schemas.market import Trade
 from schemas.scan.columns import Columns, Words
+from schemas.scan.seen_ids import EventIds, SeenIds
 from schemas.status import FeedStatus
 from schemas.words import GRID, SECOND, grid_usd
 from streams.core.detectors import darkness, faults, watermark
@@ -31,7 +32,7 @@ class FoldState(msgspec.Struct):
     """One trades partition: its clock, ids of the open seconds, and undrained sums."""
 
     clock: watermark.InputClock = msgspec.field(default_factory=watermark.InputClock)
-    ids: dict[int, set[str]] = {}
+    ids: dict[int, SeenIds] = {}
     sums: dict[tuple[str, str, str, int], Sums] = {}
     late: int = 0
     frontier: int = 0
@@ -54,10 +55,9 @@ def fold(state: FoldState, trade: Trade) -> str | None:
         return "late"
     ids = state.ids.get(second)
     if ids is None:
-        ids = state.ids[second] = set()
-    if trade.event_id in ids:
+        ids = state.ids[second] = SeenIds()
+    if ids.add(trade.event_id):
         return "duplicate"
-    ids.add(trade.event_id)
     if trade.notional_usd is None:
         return None
     key = (trade.asset, trade.venue, trade.instrument, second)
@@ -105,26 +105,14 @@ def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.b
 
 
 def _note_ids(
-    state: FoldState, event_ids: list[str], second: NDArray[np.int64], live: NDArray[np.bool_]
+    state: FoldState, ids: EventIds, second: NDArray[np.int64], live: NDArray[np.bool_]
 ) -> list[int]:
     """Remember ids by second; return the rows whose id was there already."""
     again: list[int] = []
     for number in np.unique(second[live]).tolist():
         rows = np.flatnonzero(live & (second == number))
-        first, last = int(rows[0]), int(rows[-1]) + 1
-        is_run = last - first == len(rows)
-        ids = event_ids[first:last] if is_run else [event_ids[i] for i in rows.tolist()]
-        known = state.ids.setdefault(number, set())
-        before = len(known)
-        if known.isdisjoint(ids):
-            known.update(ids)
-            if len(known) == before + len(ids):
-                continue
-            known.difference_update(ids)  # told twice within these rows
-        for row, event_id in zip(rows.tolist(), ids, strict=True):
-            if event_id in known:
-                again.append(row)
-            known.add(event_id)
+        seen = state.ids.setdefault(number, SeenIds())
+        again += rows[ids[rows].note(seen)].tolist()
     return again
 
 

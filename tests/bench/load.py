@@ -8,6 +8,7 @@ from confluent_kafka import Producer
 from schemas import codec
 from schemas.identity import natural_id
 from schemas.market import Liquidation, Trade
+from schemas.scan import event_ids
 from schemas.scan import trades as scan
 from schemas.scan.columns import Columns, Trades, Words
 from schemas.status import FeedStatus
@@ -66,7 +67,8 @@ def runs(count: int, per_run: int = PER_SECOND, first: int = 0) -> Iterator[Trad
         stamps = START * SECOND + (at + np.arange(per_run)) * SECOND // PER_SECOND
         ids = list(map(str, range(6_000_000_000 + at, 6_000_000_000 + at + per_run)))
         yield Trades(
-            words, pattern._replace(event_id=ids, ts_event=stamps, ts_recv=stamps + 40_000)
+            words,
+            pattern._replace(event_id=event_ids.of(ids), ts_event=stamps, ts_recv=stamps + 40_000),
         )
 
 
