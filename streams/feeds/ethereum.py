@@ -28,7 +28,7 @@ from streams.feeds.frames import (
     unreadable,
 )
 from streams.feeds.instruments import Instruments, Parser
-from streams.feeds.tokens import NATIVE, Token
+from streams.feeds.tokens import NATIVE, Token, is_pool
 from streams.feeds.tokens import by_name as by_name
 from streams.feeds.tokens import of_metadata as of_metadata
 
@@ -264,11 +264,16 @@ def _liquidation(log: _Log, tokens: Instruments, ts_recv: int) -> Liquidation:
     """
     if len(log.topics) != 4:
         raise UnreadableFrame("topics", f"{len(log.topics)} of them, not 4")
+    if not is_pool(address := _lower(log.address), tokens):
+        reason = f"{address} is no pool of Aave v3 that is known on {tokens.chain}"
+        raise UnreadableFrame("address", f"{reason}; a list of tokens may name it a pool")
     words = _bytes(log.data, 4)
     # Either raises where it is not listed.
     collateral, debt = tokens[_account(log.topics[1])], tokens[_account(log.topics[2])]
-    assert isinstance(collateral, Token)
-    assert isinstance(debt, Token)
+    if not isinstance(collateral, Token) or not isinstance(debt, Token):
+        raise UnreadableFrame(
+            "topics", "collateral and debt are tokens, and one of these is a pool"
+        )
     quantity = int.from_bytes(words[32:64]) / _UNITS[collateral.decimals]
     if not 0.0 < quantity <= 1e15:
         raise UnreadableFrame("data", f"{quantity!r} coins are not in (0, 1e15]")

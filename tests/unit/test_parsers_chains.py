@@ -9,6 +9,7 @@ USDT, WETH = (
     "0xdac17f958d2ee523a2206206994597c13d831ec7",
     "0xc02aaa39b223fe8d0a0e5c4f27ead9083c756cc2",
 )
+POOL = "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2"
 A, B, NOBODY = "aa" * 20, "bb" * 20, "00" * 20
 
 
@@ -104,9 +105,7 @@ def call(keeps=0, **changes):
     seized, debt = f"{25 * 10**17:x}", f"{5000 * 10**6:x}"
     data = "0x" + "".join(map(evm_word, (debt, seized, B, f"{keeps:x}")))
     topics = [LIQUIDATION_CALL, *(f"0x{evm_word(t)}" for t in (WETH[2:], USDT[2:], A))]
-    return reasons(
-        log(address="0x" + "87" * 20, topics=(), data=data) | {"topics": topics} | changes
-    )
+    return reasons(log(address=POOL, topics=(), data=data) | {"topics": topics} | changes)
 
 
 def test_a_liquidation_call_sells_the_collateral_unless_it_is_kept():
@@ -120,6 +119,22 @@ def test_a_liquidation_call_sells_the_collateral_unless_it_is_kept():
 def test_a_liquidation_call_that_a_reorganisation_undid_is_taken_back():
     (record,) = records("ethereum", None, call(removed=True, blockTimestamp="0x6ab13780"))
     assert (record.removed, record.version) == (True, 2)
+
+
+@pytest.mark.parametrize("chain", ["ethereum", "base"])
+def test_a_liquidation_call_is_of_a_known_pool_or_refused(chain):
+    tokens = {USDT: {"symbol": "USDT", "decimals": 6}, WETH: {"symbol": "WETH", "decimals": 18}}
+    address = "0x" + "87" * 20 if chain == "ethereum" else POOL  # a pool of another chain
+    result = parsed(chain, None, call(address=address), tokens)
+    assert (result.records, [one.field for one in result.refusals]) == ([], ["result[0].address"])
+    assert f"{address} is no pool of Aave v3" in result.refusals[0].reason
+    listed = {**tokens, address: {"pool": "aave"}}
+    assert len(records(chain, None, call(address=address), listed)) == 1
+
+
+def test_a_pool_is_known_however_its_address_is_written():
+    written = "0x87870Bca3F3fD6335C3F4ce8392D69350B4fA4E2"
+    assert len(records("ethereum", None, call(address=written))) == 1
 
 
 def test_a_call_on_an_unlisted_token_is_refused_with_a_hint():

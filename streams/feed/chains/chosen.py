@@ -20,20 +20,10 @@ from streams.feeds.instruments import Instruments
 from streams.feeds.labels import Labels
 from streams.feeds.ledger import Ledger, Prices, coin_of
 from streams.feeds.reorg import Chain
-from streams.feeds.tokens import NATIVE
+from streams.feeds.tokens import NATIVE, pools_of
 from streams.process import label_file
 from streams.process.settings import Settings
 
-#: Aave v3's pools, whose liquidations are read (aave-address-book).
-POOLS = {
-    "ethereum": "0x87870bca3f3fd6335c3f4ce8392d69350b4fa4e2",
-    "arbitrum": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
-    "avalanche": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
-    "base": "0xa238dd80c259a72e81d7e4664a9801593f98d1c5",
-    "bsc": "0x6807dc923806fe8fd134338eabca509979a7e0cb",
-    "optimism": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
-    "polygon": "0x794a61358d6845594f94dc1db02a252b5b4814ad",
-}
 #: Every chain, and the names of its urls.
 CHAINS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NATIVE, ("node",)),
@@ -79,7 +69,7 @@ def chain_feed(
             raise NoEndpoint("zmq needs the extra: pip install undertow[bitcoin]")
         return BitcoinFeed(dict(urls), ledger, producer, outlet, at, keep_frame)
     tokens = _tokens(settings, chain)
-    pools = (POOLS[chain],)
+    pools = pools_of(chain, tokens)
     source = Source(
         chain, urls["node"], lambda: EvmDialogue(chain, tokens, pools, True, ledger), ledger
     )
