@@ -17,7 +17,6 @@ from typing import Any
 
 import aiohttp
 
-from schemas.words import SECOND
 from streams.feed.connection import Connection, LinkStatus, Listener, Time, Where
 from streams.feed.dialogue import Dialogue
 
@@ -26,8 +25,6 @@ log = logging.getLogger("undertow.feed")
 LEAST_S, MOST_S, MOST_STALE_S = 0.5, 30.0, 300.0
 #: A connection that ends sooner was no good; after so many in a row the next has to prove itself.
 SHORT_S, SHORT_LIVES = 60.0, 5
-#: How long a link without trades may have given nothing before it ended, microseconds.
-STALLED = 60 * SECOND
 
 
 class Connects:
@@ -153,19 +150,23 @@ class Link:
                 self.status.state = "lost"
                 # What was missed before it stood was another's, and is told.
                 since = max(missed_since(self.status, self.where.has_trades), connection.settled_at)
-                self._listener.lost(self.where.name, since, connection.reason or "ended")
+                reason = connection.reason or "ended"
+                if not self.where.has_trades:
+                    reason += "; nothing was printed before: a calm, or lost"
+                self._listener.lost(self.where.name, since, reason)
 
 
 def missed_since(status: LinkStatus, has_trades: bool) -> int:
     """Return since when a link that ended may have missed what was printed, microseconds.
 
     Pings may be answered though nothing is pushed any more, and what was on its way when a
-    connection was cut is gone: so trades tell, and the venue's time of the newest.
+    connection was cut is gone: so trades tell, and the venue's time of the newest. Without trades
+    it is since the last record of any kind; 0 where none ever came.
     """
     if has_trades and status.ts_records:
         return min(status.ts_records, status.ts_print or status.ts_records)
-    # Forced orders alone may be rare: a calm is not taken for a stall of more than this.
-    return max(status.ts_records, status.ts_frame - STALLED)
+    # Forced orders alone may be rare, and what was lost looks like a calm.
+    return status.ts_records
 
 
 async def _first(task: asyncio.Task[Any], *others: Awaitable[Any]) -> None:

@@ -267,13 +267,12 @@ class VenueFeed:
     async def _fill(self, stream: Stream, span: tuple[int, int]) -> str:
         """Hand on what the venue keeps of a stream in a span; return why some is missing, or ""."""
         since, until = span
-        if until - since > MOST_HISTORY:
-            return "longer than an hour ago"
-        requests = self.protocol.first(stream, self._symbols, since, until)
-        answer = await past(self._rest, self._instruments, requests, span, self._at.micros)
+        asked = max(since, until - MOST_HISTORY), until
+        requests = self.protocol.first(stream, self._symbols, *asked)
+        answer = await past(self._rest, self._instruments, requests, asked, self._at.micros)
         self._emit(answer.records)
         await self._outlet.room()
-        return answer.missing
+        return answer.missing or ("longer than an hour ago" if since < asked[0] else "")
 
     def _close(self, link: str, topic: str, until: int, reasons: Counter[str]) -> None:
         outage = self._outages.outage(link, topic)

@@ -185,6 +185,31 @@ def alert(tx: str, usd: float = 5e6) -> str:
     })  # fmt: skip
 
 
+async def of_whale_alert(serve, data_dir: Path, enough) -> Kept:
+    """Hear a server of alerts until there is enough."""
+    app = web.Application()
+    app.router.add_get("/ws", serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = site._server.sockets[0].getsockname()[1]
+    settings = Settings(
+        data_dir=str(data_dir), venues="whale_alert", assets="all", whale_alert_key="secret-key",
+        venue_urls=f"whale_alert.ws=ws://127.0.0.1:{port}/ws",
+    )  # fmt: skip
+    label_file.save(label_file.file_of(settings.data_dir), LABELS)
+    kept = Kept()
+    [feed] = feeds_of(settings, kept, Time(), lambda producer: {})
+    async with aiohttp.ClientSession() as session:
+        task = asyncio.create_task(feed.run(session))
+        await until(lambda: enough(kept))
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await runner.cleanup()
+    return kept
+
+
 def test_whale_alert_is_asked_with_its_key_named_by_labels_and_its_hourly_cap_is_told():
     asked: list[tuple[str, dict]] = []
 
@@ -201,36 +226,35 @@ def test_whale_alert_is_asked_with_its_key_named_by_labels_and_its_hourly_cap_is
         await ws.receive()
         return ws
 
-    async def play(data_dir: Path):
-        app = web.Application()
-        app.router.add_get("/ws", whale_alert)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = site._server.sockets[0].getsockname()[1]
-        settings = Settings(
-            data_dir=str(data_dir), venues="whale_alert", assets="all", whale_alert_key="secret-key",
-            venue_urls=f"whale_alert.ws=ws://127.0.0.1:{port}/ws",
-        )  # fmt: skip
-        label_file.save(label_file.file_of(settings.data_dir), LABELS)
-        kept = Kept()
-        [feed] = feeds_of(settings, kept, Time(), lambda producer: {})
-        async with aiohttp.ClientSession() as session:
-            task = asyncio.create_task(feed.run(session))
-            await until(lambda: len(transfers(kept)) >= 100)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await runner.cleanup()
-        return kept
-
     with tempfile.TemporaryDirectory() as folder:
-        kept = asyncio.run(play(Path(folder)))
+        heard = of_whale_alert(whale_alert, Path(folder), lambda kept: len(transfers(kept)) >= 100)
+        kept = asyncio.run(heard)
     assert asked[0][1]["type"] == "subscribe_alerts"
     assert asked[0][1]["min_value_usd"] == 100_000
     assert len({record.event_id for record in transfers(kept)}) == 100
     assert {record.to_owner for record in transfers(kept)} == {"binance"}
     assert [letter.field for letter in kept.letters] == ["coverage"]
+
+
+def test_alerts_that_a_connection_missed_are_a_gap_as_they_are_told_once(tmp_path):
+    began = time.time_ns() // 1000
+    lives: list[int] = []
+
+    async def whale_alert(request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        await ws.receive_str()
+        await ws.send_str('{"type":"subscribed_alerts","id":"undertow","channel_id":"c"}')
+        lives.append(time.time_ns() // 1000)
+        await asyncio.sleep(0.3)
+        if len(lives) > 1:
+            await ws.receive()
+        return ws
+
+    kept = asyncio.run(of_whale_alert(whale_alert, tmp_path, lambda kept: kept.states("gap")))
+    [gap] = kept.states("gap")  # none of what was before the first connection
+    assert began < gap.ts_event <= lives[0] + 300_000
+    assert gap.reason.startswith("whale_transfers of whale_alert/node until")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 import trustme
 from scripted_venues.binance import Binance
 from scripted_venues.ears import Fast, Kept, hearing, until
+from scripted_venues.htx import Htx
 from scripted_venues.okx import Okx
 from scripted_venues.server import Event, ScriptedVenue, serving
 from scripted_venues.tape import ids
@@ -86,11 +87,12 @@ def test_a_link_that_gave_nothing_before_it_was_cut_missed_what_was_printed_sinc
     assert since <= missed[0].ts * 1000 <= end
 
 
-def test_a_link_of_forced_orders_alone_is_asked_for_the_minute_before_its_last_pong(
-    tmp_path: Path,
+@pytest.mark.parametrize("mute_s", [25.0, 100.0])
+def test_a_link_of_forced_orders_alone_is_asked_for_all_since_it_last_gave_one(
+    tmp_path: Path, mute_s: float
 ) -> None:
-    """Calm and a stall are the same there, as pings go on."""
-    clock = Fast(SPEED)
+    """Calm and a stall are the same there, as pings go on; at first, since it was acknowledged."""
+    clock = Fast(20)
     with serving(Okx()) as okx, hearing(clock, tmp_path, ("okx", okx)) as kept:
         until(lambda: okx.subscribed("liquidation-orders:SWAP"), "subscribed")
         until(lambda: okx.subscribed("trades-all:BTC-USDT-SWAP"), "trades subscribed")
@@ -99,9 +101,29 @@ def test_a_link_of_forced_orders_alone_is_asked_for_the_minute_before_its_last_p
         okx.does.silent_paths = {public}
         missed = clock.event("liquidation", "BTC-USDT-SWAP", 1)
         okx.emit(missed)
-        pass_on(clock, 25)  # a pong comes meanwhile
+        pass_on(clock, mute_s)  # pongs come meanwhile
         okx.does.silent_paths = set()
         okx.drop(public)
         until(lambda: kept.ids("liquidations"), "the forced order by history")
         expected = ids("okx", Okx(), [missed])
     assert kept.ids("liquidations") == expected
+
+
+def test_what_a_mute_link_of_forced_orders_may_have_lost_is_a_gap(tmp_path: Path) -> None:
+    """HTX keeps no history that is asked for: it begins where the link was acknowledged."""
+    clock = Fast(20)
+    with serving(Htx()) as htx, hearing(clock, tmp_path, ("htx", htx), assets={"BTC"}) as kept:
+        until(lambda: htx.subscribed("public.*.liquidation_orders"), "subscribed")
+        until(lambda: kept.alive("liquidations"), "alive")
+        paths = {path for name, path in htx.script.path_of.items() if name.endswith("_orders")}
+        htx.does.silent_paths = paths
+        missed = clock.event("liquidation", "BTC-USDT", 1)
+        htx.emit(missed)
+        pass_on(clock, 100)
+        htx.does.silent_paths = set()
+        for path in paths:
+            htx.drop(path)
+        until(lambda: kept.states("gap"), "a gap")
+    gaps = [one for one in kept.states("gap") if one.reason.startswith("liquidations of")]
+    assert min(one.ts_event for one in gaps) <= missed.ts * 1000
+    assert all("a calm, or lost" in one.reason for one in gaps)

@@ -129,7 +129,7 @@ def hearing(
         stop.set()
         thread.join(20)
         assert not thread.is_alive()
-        assert problems == []
+        assert problems == [], problems
 
 
 def until(true: Callable[[], object], what: str, seconds: float = 20) -> None:

@@ -70,7 +70,7 @@ class ChainFeed:
 
     async def run(self, session: aiohttp.ClientSession) -> None:
         """Keep the chain's link."""
-        self._outages.lost(self._link.where.name, self._at.micros(), "started")
+        self._outages.lost(self._link.where.name, self._at.micros(), "started", is_first=True)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._link.keep(session))
             tasks.create_task(self._speak())
@@ -149,11 +149,14 @@ class ChainFeed:
     async def _fill(self, link: str) -> None:
         """Wait until the blocks that were missed are in, and say which are missing for good."""
         ledger = self._source.ledger
+        outages = (self._outages.outage(link, topic) for topic in self._source.speaks)
+        is_first = any(outage is not None and outage.is_first for outage in outages)
+        # A provider without blocks cannot be asked for them.
+        missing = "" if ledger is not None or is_first else "alerts are told once"
         waited = 0.0
         while ledger is not None and not ledger.is_whole() and waited < FILLED_WITHIN_S:
             await self._at.sleep(0.1)
             waited += 0.1
-        missing = ""
         if ledger is not None and ledger.gaps:
             gaps, ledger.gaps = ledger.gaps, []
             spans = (f"{moment(gap.since)} to {moment(gap.until)}" for gap in gaps)
