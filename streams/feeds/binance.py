@@ -11,7 +11,7 @@ import msgspec
 from schemas.market import Liquidation, Trade
 from schemas.words import Coverage, OrderSide, PriceKind, check_words
 from streams.feeds import tape
-from streams.feeds.binance_frames import EVENT, Framed, array_in
+from streams.feeds.binance_frames import EVENT, Framed, array_in, each_in
 from streams.feeds.binance_readings import (
     parse_mark_price,
     parse_open_interest,
@@ -60,6 +60,7 @@ class _Routed(msgspec.Struct, gc=False):
     openInterest: str | float | None = None
     id: int | str | None = None
     error: msgspec.Raw = msgspec.Raw()
+    code: msgspec.Raw = msgspec.Raw()
 
 
 class _Order(msgspec.Struct, gc=False):
@@ -137,6 +138,9 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
             message = _FORCE_ORDER.wrapped(frame)
             stream, event = message.stream, message.data
     except NOT_A_FRAME:
+        if (array := array_in(frame)) is not None:
+            each = each_in(array, frame)
+            return built(each, lambda one: parse_force_order(one, ts_recv, instruments).records)
         stream, event = _FORCE_ORDER.read(frame)
         if isinstance(event, Parsed):
             return event
@@ -362,6 +366,8 @@ def route(frame: bytes) -> str:
             return "openInterestHist"
         if b'"a":' in body and b'"m":' in body and b'"e"' not in body:
             return "aggTrade"
+        if b'"forceOrder"' in body:
+            return "forceOrder"
         if b'"markPriceUpdate"' not in body:
             raise UnreadableFrame("e", "an array in which no event is named")
         return "markPrice"
@@ -372,6 +378,6 @@ def route(frame: bytes) -> str:
     event = routed.data.e if routed.data else routed.e
     if routed.openInterest:
         return "openInterest"
-    if not event and routed.id is None and routed.error == _NOTHING:
+    if not event and routed.id is None and routed.error == routed.code == _NOTHING:
         raise UnreadableFrame("e", "no event is named")
     return "markPrice" if event == "markPriceUpdate" else event

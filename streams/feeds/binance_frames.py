@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from streams.feeds.checks import Stream
-from streams.feeds.frames import NOT_A_FRAME, Refusal, control, unreadable
+from streams.feeds.frames import NOT_A_FRAME, Refusal, UnreadableFrame, control, unreadable
 
 Event = TypeVar("Event")
 
@@ -20,6 +20,9 @@ class _Envelope(msgspec.Struct, gc=False):
     data: msgspec.Raw = msgspec.Raw()
     id: int | str | None = None
     error: msgspec.Raw = msgspec.Raw()
+    e: str = ""
+    code: msgspec.Raw = msgspec.Raw()
+    msg: str = ""
 
 
 class _Wrapped(msgspec.Struct, Generic[Event], gc=False):
@@ -27,6 +30,7 @@ class _Wrapped(msgspec.Struct, Generic[Event], gc=False):
     data: Event
 
 
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _ENVELOPE = msgspec.json.Decoder(_Envelope, strict=False)
 
 
@@ -52,11 +56,30 @@ class Framed:
             if envelope.error != _NOTHING:
                 error = bytes(envelope.error).decode(errors="replace")
                 return "", control(Refusal("error", error[:200]))
+            if envelope.code != _NOTHING and not envelope.e:  # without an id of ours
+                code = bytes(envelope.code).decode(errors="replace")
+                return "", control(Refusal("code", f"refused: {code[:20]} {envelope.msg[:200]}"))
             if envelope.id is not None:
                 return "", control()
             return "", self.bare(frame)
         except NOT_A_FRAME as problem:
             raise unreadable(problem) from None
+
+
+def each_in(array: bytes, frame: bytes) -> list[bytes]:
+    """Return the messages of a frame's array, each wrapped as the frame is.
+
+    Raises UnreadableFrame.
+    """
+    try:
+        items = _ITEMS.decode(array)
+        stream = b"" if array is frame else msgspec.json.encode(_ENVELOPE.decode(frame).stream)
+    except NOT_A_FRAME as problem:
+        raise unreadable(problem) from None
+    if not items:
+        raise UnreadableFrame("e", "an array in which no event is named")
+    whole = [bytes(item) if bytes(item)[:1] == b"{" else b"null" for item in items]
+    return [b'{"stream":%s,"data":%s}' % (stream, one) if stream else one for one in whole]
 
 
 def array_in(frame: bytes) -> bytes | None:

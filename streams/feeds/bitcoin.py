@@ -29,7 +29,15 @@ Where = Annotated[str, Meta(pattern="^[A-Za-z0-9]{8,120}$")]
 Sats = Annotated[int, Meta(ge=0, le=2_100_000_000_000_000)]
 #: Keys under which a mempool server sends transactions, of those that it watches.
 _LISTS = ("block-transactions", "address-transactions")
-_CONTROL = frozenset({"pong", "conversions", "mempoolInfo", "loadingIndicators", "backend"})
+#: Of what else such a server tells: the mempool, fees, replacements, prices, itself.
+_CONTROL = frozenset(
+    """
+    accelerations backend backendInfo block blocks conversions da fees live-2h-chart
+    loadingIndicators mempool-blocks mempoolInfo pong projected-block-transactions rbfInfo rbfLatest
+    rbfLatestSummary rbfTransaction stratumJob tomahawk tracked-txs transactions txConfirmed
+    txPosition txReplaced utxoSpent vBytesPerSecond
+    """.split()  # noqa: SIM905 - many names read better without quotes
+)
 
 
 class _Output(msgspec.Struct, gc=False):
@@ -182,6 +190,8 @@ def _opened(frame: bytes) -> list[msgspec.Raw] | Parsed:
         members = _OBJECT.decode(frame)
         if "txid" in members:
             return [msgspec.Raw(frame)]
+        if "tx" in members:  # of a transaction that is watched
+            return [members["tx"]]
         lists_of = [_LIST.decode(members[name]) for name in _LISTS if name in members]
         by_address = members.get("multi-address-transactions")
         if by_address is not None:
@@ -191,7 +201,7 @@ def _opened(frame: bytes) -> list[msgspec.Raw] | Parsed:
         raise unreadable(problem) from None
     if lists_of or by_address is not None:
         return [raw for part in lists_of for raw in part]
-    if members.keys() & _CONTROL or "block" in members or "blocks" in members:
+    if members.keys() & _CONTROL:
         return control()
     raise UnreadableFrame("", "neither transactions nor a word of control")
 
@@ -211,6 +221,9 @@ def _transfers(
     payer = next(iter(payers)) if len(payers) == 1 else None
     if len(payers) > 1 and instruments.payer is not None:
         payer = instruments.payer(frozenset(payers))
+    for place, spent in enumerate(transaction.vin):
+        if spent.prevout is None and not spent.is_coinbase:
+            raise UnreadableFrame(f"vin[{place}].prevout", "missing: what is change, it says")
     ts_event = transaction.status.block_time * 1_000_000
     if ts_event > ts_recv:
         not_ahead(ts_event, ts_recv)

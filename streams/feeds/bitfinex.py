@@ -261,6 +261,8 @@ def by_name(symbol: str) -> Instrument:
     name = _NAME.fullmatch(symbol)
     if name is None:
         raise UnreadableFrame("symbol", f"{symbol[:60]!r} is no derivative of bitfinex")
+    if name[1].startswith("TEST"):
+        raise UnreadableFrame("symbol", f"{symbol[:60]!r} is of bitfinex's paper trading")
     base, quote = (_COINS.get(coin, coin) for coin in name.groups())
     return described("bitfinex", symbol, base, quote)
 

@@ -77,9 +77,9 @@ class _Print(msgspec.Struct, gc=False):
     timestamp: Word
     symbol: Word
     price: PriceIn | None = None
-    side: str = ""
+    side: str | None = ""
     size: SizeOrZero | None = None
-    trdMatchID: Stream = ""
+    trdMatchID: Stream | None = ""
     homeNotional: SizeOrZero | None = None
     foreignNotional: SizeOrZero | None = None
     trdType: str = ""
@@ -194,7 +194,8 @@ def _trades(items: Sequence[_Print], instruments: Instruments, ts_recv: int) -> 
         if symbol.startswith(".") or item.trdType == "Referential":
             continue
         if price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
-            raise UnreadableFrame("side", f"{item.side[:20]!r}: no side, price or trdMatchID")
+            side_told = repr(item.side)[:20]
+            raise UnreadableFrame("side", f"{side_told}: no side, price or trdMatchID")
         event_id = f"bitmex:{symbol}:{seen('trdMatchID', item.trdMatchID)}"
         side: Literal["buy", "sell"] = "buy" if item.side == "Buy" else "sell"
         instrument = instruments.get(symbol) or _named(symbol)

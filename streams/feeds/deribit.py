@@ -79,7 +79,7 @@ class _Print(msgspec.Struct, gc=False):
     price: PriceIn
     amount: SizeIn
     direction: OrderSide
-    liquidation: Literal["M", "T", "MT", "none"] = "none"
+    liquidation: Literal["M", "T", "MT", "none"] | None = None
 
 
 class _Ticker(msgspec.Struct, gc=False):
@@ -158,7 +158,7 @@ def _records(
             "deribit", event_id, instrument, side, item.amount, item.price, ts_event, ts_recv
         )
         records.append(trade)
-        if item.liquidation != "none":
+        if item.liquidation and item.liquidation != "none":
             for order in _ORDERS[item.liquidation, side]:
                 event_id = f"deribit:liquidation:{symbol}:{trade_id}:{order}"
                 records.append(tape.forced(trade, event_id, order, stream))

@@ -29,6 +29,9 @@ _NAME = re.compile(r"([^\W_a-z]+)(?:,[^-]*)?-USD")
 #: Messages without data of a channel.
 _CONTROL = frozenset({"connected", "unsubscribed", "pong", "error"})
 
+#: What a print is called that no taker's order made.
+_NO_TAKER = frozenset({"DELEVERAGED", "OFFSETTING"})
+
 Items = TypeVar("Items")
 
 
@@ -68,7 +71,7 @@ class _Routed(msgspec.Struct, gc=False):
     type: str = ""
     channel: str = ""
     message: str = ""
-    id: str = ""
+    id: str | int = ""
     contents: msgspec.Raw = msgspec.Raw(b"{}")
     trades: msgspec.Raw = msgspec.Raw()
 
@@ -107,7 +110,7 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
         return _control(routed)
     if routed.channel != "v4_trades":
         raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is not v4_trades")
-    instrument = instruments[routed.id]
+    instrument = instruments[str(routed.id)]
     parsed = Parsed([], [])
     for contents in _parts(routed):
         trades, refusals = _PRINTS.read(contents)
@@ -229,7 +232,7 @@ def _prints(
     """Return the trade of each print, and beside a forced one its liquidation."""
 
     def build(item: _Print) -> list[Any] | None:
-        if item.type == "DELEVERAGED":
+        if item.type in _NO_TAKER:
             return None
         trade = _trade(item, instrument, ts_recv)
         return (

@@ -176,9 +176,12 @@ def parse_block(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         value, index = _hex(item.value), _index(item.transactionIndex)
         if value == 0 or item.to is None:
             return None
+        sender, receiver = _lower(item.sender), _lower(item.to)
+        if sender == receiver:  # nothing changed hands
+            return None
         return _transfer(
             f"{before}{index}", chain, coin, value, value / _UNITS[_COIN_DECIMALS],
-            _lower(item.hash), index, _lower(item.sender), _lower(item.to), at, ts_recv,
+            _lower(item.hash), index, sender, receiver, at, ts_recv,
         )  # fmt: skip
 
     return built(block.transactions, build, refusals, "result.transactions")
@@ -222,7 +225,8 @@ def _opened(frame: bytes) -> tuple[str, bytes, Parsed | None]:
         raise unreadable(problem) from None
     if bytes(shape.topics):
         return "logs", result, None
-    if bytes(shape.transactions)[:2] == b"[{":
+    transactions = bytes(shape.transactions)
+    if transactions[:2] == b"[{" or transactions == b"[]":
         return "block", result, None
     return "heads", result, None
 
@@ -247,11 +251,14 @@ def _records(
                 chain, leg, at = tokens.chain, _index(log.logIndex), ts_recv
                 if log.blockTimestamp is not None:
                     at = _micros(log.blockTimestamp)
+                sender, receiver = _account(topics[1]), _account(topics[2])
+                if sender == receiver:  # nothing changed hands
+                    continue
                 records.append(
                     _transfer(
                         f"{chain}:{_lower(log.blockHash)}:{leg}", chain, token.asset,
                         value, value / _UNITS[token.decimals], _lower(log.transactionHash), leg,
-                        _account(topics[1]), _account(topics[2]), at, ts_recv, log.removed,
+                        sender, receiver, at, ts_recv, log.removed,
                     )
                 )  # fmt: skip
     return records

@@ -131,6 +131,8 @@ def _liquidations(
             continue
         if millis is None:
             millis = item.time or 0
+            if 1_420_070_400 <= millis <= 4_102_444_800:  # seconds, as some of them were
+                millis *= 1000
             if not 1_420_070_400_000 <= millis <= 4_102_444_800_000:
                 raise UnreadableFrame("time", f"{millis} is not in milliseconds since 2015")
         contract, ts_event = item.contract, millis * 1000

@@ -32,6 +32,8 @@ from streams.feeds.instruments import Instrument, Instruments, Parser, asked, de
 
 #: Channels that answer our own requests.
 _CONTROL = frozenset({"subscriptionResponse", "pong", "error"})
+#: What the server says first, in plain text.
+_GREETING = b"Websocket connection established."
 _PERPETUAL = re.compile(r"(?:[a-z0-9]{1,10}:)?(k?)([^\W_]+)")
 
 Side = Literal["A", "B"]
@@ -221,6 +223,8 @@ def route(frame: bytes) -> str:
     """Return the channel that a frame names, "" for control. Raises UnreadableFrame."""
     if is_array(frame):
         return "userFills" if b'"startPosition"' in frame else "trades"
+    if frame == _GREETING:
+        return ""
     try:
         channel = _ROUTED.decode(frame).channel
     except NOT_A_FRAME as problem:
@@ -257,6 +261,8 @@ def _read(kind: Kind, frame: bytes, channel: str) -> tuple[Any, dict[int, Refusa
 
 def _reply(frame: bytes) -> Parsed:
     """Return what a frame means that is none of the wanted channel."""
+    if frame == _GREETING:
+        return control()
     routed = _ROUTED.decode(frame)
     if routed.channel not in _CONTROL:
         raise UnreadableFrame("channel", f"{routed.channel[:60]!r} is another channel")

@@ -213,6 +213,8 @@ def parse_open_interest(frame: bytes, ts_recv: int, instruments: Instruments) ->
             return readings.interest("okx", instrument, item.oi, None, "one", times)
         coins = item.oiCcy * instrument.multiplier
         worth = item.oiUsd if item.oiUsd and instrument.in_dollars else None
+        if worth is None and instrument.unit == "quote" and instrument.in_dollars:
+            worth = item.oi * instrument.size
         return readings.open_interest("okx", instrument, coins, worth, "one", times)
 
     return built(message.data, build, refusals)

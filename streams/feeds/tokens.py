@@ -62,6 +62,8 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Token | Pool:
     if row.get("pool") == "aave":
         return Pool(venue_symbol=symbol.lower(), asset="AAVE", instrument="AAVE")
     decimals = row.get("decimals")
+    if isinstance(decimals, str) and decimals.isdecimal():  # as explorers write it
+        decimals = int(decimals[:4])
     if not isinstance(decimals, int) or not 0 <= decimals <= 36 or not row.get("symbol"):
         raise UnreadableFrame("decimals", f"{symbol[:60]} has no symbol or decimals")
     token = str(row["symbol"]).upper()

@@ -272,3 +272,21 @@ def test_names_beyond_ascii_pass():
 
 def test_a_name_that_hides_something_does_not():
     assert complaints(order(s="BTC\u200bUSDT")) == ["symbol"]
+
+
+@pytest.mark.parametrize("stream", ["", "!forceOrder@arr"])
+def test_orders_put_into_one_array_are_read_each_and_a_bad_one_costs_itself(stream):
+    good, bad = order(), order(S="sideways")
+    array = [good, bad, [good], order(T=1_790_000_000_999)]
+    frame = {"stream": stream, "data": array} if stream else array
+    for channel in (None, "forceOrder"):
+        result = parsed("binance", channel, frame)
+        assert result.records[:1] == records("binance", None, wrapped(good) if stream else good)
+        assert [one.ts_event % 1_000_000 for one in result.records[1:]] == [999_000]
+        assert len(result.refusals) == 2
+
+
+def test_an_error_without_an_id_of_ours_is_control():
+    for channel in (None, "forceOrder", "aggTrade", "trade"):
+        result = parsed("binance", channel, {"code": 2, "msg": "Invalid request: unknown"})
+        assert (result.control, [r.field for r in result.refusals]) == (True, ["code"])

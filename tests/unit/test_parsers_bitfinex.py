@@ -113,3 +113,10 @@ def test_of_published_liquidations_the_trigger_counts():
     assert [(r.instrument, r.position_side, r.quantity) for r in parsed_records] == [
         ("BTC-USDT-PERP", "long", 0.00268657)
     ]
+
+
+def test_liquidations_of_paper_trading_are_refused():
+    paper = [*TRIGGER[:4], "tTESTBTCF0:TESTUSDTF0", *TRIGGER[5:]]
+    result = parsed("bitfinex", "liq", [91684, [paper, TRIGGER]])
+    assert len(result.records) == 1
+    assert "paper trading" in result.refusals[0].reason

@@ -215,3 +215,9 @@ def test_a_quantos_open_interest_is_neither_coins_nor_dollars_but_its_mark_price
     assert [
         type(r).__name__ for r in records("bitmex", None, table("instrument", "update", row))
     ] == ["MarkPrice"]
+
+
+def test_an_indexs_row_without_a_side_is_no_trade_and_no_complaint():
+    index = PRINT | {"symbol": ".BXBT", "side": None, "trdMatchID": None, "size": None}
+    assert len(records("bitmex", None, table("trade", "insert", index, PRINT))) == 1
+    assert refused("bitmex", None, table("trade", "insert", PRINT | {"side": None}))

@@ -206,3 +206,39 @@ def test_what_a_server_tells_beside_is_control_and_noise_is_refused():
     for frame in ({"pong": True}, {"block": {}}, {"mempoolInfo": {}}):
         assert parsed("bitcoin", None, frame).control
     assert refused("bitcoin", None, {"x": 1}) == [""]
+
+
+def test_what_is_moved_to_oneself_is_no_transfer():
+    assert records("ethereum", None, reasons(log(topics=(A, A)))) == []
+    moved = {
+        "hash": f"0x{evm_word('cd')}",
+        "from": "0x" + A,
+        "value": "0x1",
+        "transactionIndex": "0x3",
+    }
+    block = {"hash": f"0x{evm_word('ab')}", "timestamp": "0x6ab13b80"}
+    block["transactions"] = [moved | {"to": "0x" + A.upper()}, moved | {"to": "0x" + B}]
+    assert len(records("ethereum", None, {"jsonrpc": "2.0", "id": 9, "result": block})) == 1
+
+
+def test_an_empty_block_holds_nothing_and_is_no_fault():
+    block = {"hash": f"0x{evm_word('ab')}", "timestamp": "0x6ab13b80", "transactions": []}
+    for channel in (None, "block"):
+        assert records("ethereum", channel, {"jsonrpc": "2.0", "id": 9, "result": block}) == []
+
+
+def test_decimals_may_be_written_as_text():
+    listed = {USDT: {"symbol": "USDT", "decimals": "6"}}
+    (record,) = records("ethereum", None, reasons(log()), listed)
+    assert record.quantity == 1_000_000.0
+
+
+def test_a_payment_that_does_not_say_who_paid_is_refused_as_its_change_is_not_known():
+    unsaid = PAYMENT | {"vin": [{"txid": "cd" * 32, "vout": 0, "prevout": None}]}
+    assert refused("bitcoin", None, unsaid) == ["[0].vin[0].prevout"]
+
+
+def test_a_watched_transaction_is_read_and_what_else_a_server_tells_is_control():
+    assert len(records("bitcoin", None, {"tx": PAYMENT, "txPosition": {}})) == 1
+    for name in ("mempool-blocks", "live-2h-chart", "fees", "da", "txReplaced", "rbfLatest"):
+        assert parsed("bitcoin", None, {name: []}).control

@@ -120,3 +120,7 @@ def test_a_recorded_forced_sale_closed_a_long_of_dollars():
     trade, forced = records("deribit", None, frames[0])
     assert (forced.position_side, forced.notional_usd) == ("long", 1120.0)
     assert forced.quantity == trade.quantity == 1120 / 4469.5
+
+
+def test_a_print_whose_liquidation_is_null_was_not_forced():
+    assert len(records("deribit", None, tape(PRINT | {"liquidation": None}))) == 1

@@ -99,3 +99,11 @@ def test_replies_are_control(frame, reasons):
     for channel in (None, "v4_trades", "v4_markets"):
         result = parsed("dydx", channel, frame)
         assert (result.records, len(result.refusals), result.control) == ([], reasons, True)
+
+
+def test_positions_set_off_against_each_other_are_no_print_of_the_tape():
+    assert records("dydx", None, message(PRINT | {"type": "OFFSETTING"})) == []
+
+
+def test_a_pong_that_numbers_its_ping_is_control():
+    assert parsed("dydx", None, {"type": "pong", "id": 1}).control

@@ -67,7 +67,9 @@ def test_a_bare_object_stands_for_an_array_and_either_name_for_the_time():
 
 
 def test_a_time_in_seconds_is_not_taken_for_milliseconds():
-    assert refused("gate", None, liquidates(ORDER | {"time": 1_790_000_000})) == ["result[0].time"]
+    (record,) = records("gate", None, liquidates(ORDER | {"time": 1_790_000_000}))
+    assert record.ts_event == 1_790_000_000_000_000
+    assert refused("gate", None, liquidates(ORDER | {"time": 1_790_000})) == ["result[0].time"]
 
 
 def test_the_price_is_the_orders_and_no_fill():

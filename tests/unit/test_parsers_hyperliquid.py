@@ -156,3 +156,9 @@ def test_fills_of_nobody_named_have_no_side():
     }
     frame = {"channel": "userFills", "data": {"fills": [fill]}}
     assert refused("hyperliquid", "userFills", frame) == ["data.fills[0].liquidation"]
+
+
+def test_the_servers_first_words_are_control():
+    for channel in (None, "trades", "userFills", "activeAssetCtx"):
+        result = parsed("hyperliquid", channel, b"Websocket connection established.")
+        assert (result.control, result.refusals) == (True, [])

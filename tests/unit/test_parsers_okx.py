@@ -138,3 +138,10 @@ def test_recorded_frames_of_2026_read_as_they_were_captured():
         ("BTC", "long", 0.0855, 82_655.7),
         ("CELO", "short", 19_979.0, 0.09583),
     ]
+
+
+def test_open_interest_of_dollar_contracts_is_worth_them_where_oi_usd_is_not_told():
+    row = {"instType": "SWAP", "instId": "BTC-USD-SWAP", "oi": "5000", "oiCcy": "6.25"}
+    frame = {"arg": {"channel": "open-interest"}, "data": [row | {"ts": "1790000000123"}]}
+    (reading,) = records("okx", "open-interest", frame)
+    assert (reading.quantity, reading.notional_usd) == (6.25, 500_000.0)
