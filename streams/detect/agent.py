@@ -174,6 +174,7 @@ class Worker:
             if not self.progress.still(generation):
                 return
             self._tell_market(number)
+            self._outgoing.send()
         await self._outgoing.delivered()
         began = time.monotonic()
         if self._unstored and began >= self._store_at:
@@ -330,12 +331,17 @@ def _flow_rows(live: shards.LiveShard) -> Iterator[tuple[Any, bytes | None]]:
 
 
 class Outgoing:
-    """Records on their way to topics; `delivered` waits until the broker has them all."""
+    """Records on their way to topics; `delivered` waits until the broker has them all.
+
+    A key's records keep their order where one `send` has them all, or the next comes once they
+    are delivered.
+    """
 
     def __init__(self, app: Any, alert_max_age_s: float) -> None:
         self._app = app
         self._alert_max_age_s = alert_max_age_s
         self._waiting: list[Message] = []
+        self._under_way: list[asyncio.Future[Any]] = []
 
     def add(self, topic: str, record: msgspec.Struct) -> None:
         """Queue one record, as `schemas.fitting` makes it where nobody could read it."""
@@ -345,14 +351,22 @@ class Outgoing:
             self._waiting.append(message)
             agent_metrics.sent(message.topic, message.record)
 
-    async def delivered(self) -> None:
-        """Send everything queued, and wait until the broker has it all."""
+    def send(self) -> None:
+        """Begin to send everything queued, beside whatever its sender does next."""
         waiting, self._waiting = self._waiting, []
         records: dict[str, list[tuple[bytes | None, bytes]]] = {}
         for topic, _, key, value in waiting:
             records.setdefault(topic, []).append((key, value))
         send = self._app.producer.send_keyed
-        await asyncio.gather(*(send(t, of, TOPICS[t].split) for t, of in records.items()))
+        for topic, of in records.items():
+            sending = send(topic, of, TOPICS[topic].split)
+            self._under_way.append(asyncio.ensure_future(sending))
+
+    async def delivered(self) -> None:
+        """Send everything queued, and wait until the broker has it all."""
+        self.send()
+        under_way, self._under_way = self._under_way, []
+        await asyncio.gather(*under_way)
 
 
 def stop_before_commit(agent: str, events: list[Any], problem: Exception) -> None:

@@ -58,9 +58,9 @@ def measure(folder: Path, quick: bool, rounds: int) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def backlog(folder: Path, hours: str) -> Iterator[str]:
+def backlog(folder: Path, hours: str, cores: set[int] = rig.THEIRS) -> Iterator[str]:
     """Start Kafka with hours of the default night on it, folded; yield its address."""
-    with rig.broker(folder / "kafka") as url:
+    with rig.broker(folder / "kafka", cores) as url:
         rig.undertow("replay", "--hours", hours, "--kafka-url", url)
         _fold(url, folder)
         yield url

@@ -34,9 +34,9 @@ class Failed(Exception):
 
 
 @contextlib.contextmanager
-def broker(folder: Path) -> Iterator[str]:
-    """Start Kafka with our topics; yield its address."""
-    os.sched_setaffinity(0, THEIRS)  # the JVM's threads inherit it
+def broker(folder: Path, cores: set[int] = THEIRS) -> Iterator[str]:
+    """Start Kafka on some cores with our topics; yield its address."""
+    os.sched_setaffinity(0, cores)  # the JVM's threads inherit it
     began = local_kafka.start(folder / "kafka", heap_mb=1024)
     os.sched_setaffinity(0, CORES)
     try:

@@ -1,12 +1,15 @@
 """The producer of the Faust shells against a real Kafka."""
 
 import asyncio
+import time
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import ConfigResource, NewTopic
+from nights import an_alert
 
 from streams.core.params import Params
 from streams.detect import faust_transport, topics
+from streams.detect.agent import Outgoing
 from streams.detect.app import create_app
 from streams.detect.faust_transport import CommittedApp
 from streams.kafka import topics_admin
@@ -105,6 +108,34 @@ def test_records_lie_where_their_keys_belong_in_their_order_or_all_in_the_first(
         for number in places:
             wanted = [r for r in records if number == (partition_of(r[0], 4) if split else 0)]
             assert [(m.key(), m.value()) for m in lies if m.partition() == number] == wanted
+
+
+async def send_beside_work(kafka):
+    """Send an alert, do other things until it came, send two more; return it, and all there are."""
+    app = CommittedApp("beside-work", broker=f"kafka://{kafka}", store="memory://")
+    await app.producer.start()
+    reader = Consumer({"bootstrap.servers": kafka, "group.id": "beside-work"})
+    place = TopicPartition("alerts", partition_of(b"BTC", 4), 0)
+    reader.assign([place])
+    outgoing = Outgoing(app, alert_max_age_s=0)
+    outgoing.add("alerts", an_alert(alert_id="first"))
+    outgoing.send()
+    came, deadline = [], time.monotonic() + 20
+    while not came and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+        came = [message.key() for message in reader.consume(1, 0)]
+    outgoing.add("alerts", an_alert(alert_id="second"))
+    outgoing.send()
+    outgoing.add("alerts", an_alert(alert_id="third"))
+    await outgoing.delivered()
+    _, end = reader.get_watermark_offsets(place, 10)
+    reader.close()
+    await app.producer.stop()
+    return came, end
+
+
+def test_what_one_partition_says_goes_out_while_the_next_is_judged(clean_topics):
+    assert asyncio.run(send_beside_work(clean_topics)) == ([b"BTC"], 3)
 
 
 def test_changelogs_are_there_before_anybody_joins_the_group_and_are_compacted(
