@@ -73,9 +73,10 @@ class OnsetParams(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least_history_s: int = 300
     #: While it is young, ten times the assumed mean rate for so long is called too: a mean is four
     #: times the usual, from which bursts are cut (simulator seed 171), and a minute's memory
-    #: reaches 27 of those 40 times within three minutes.
+    #: reaches 27 of those 40 times within the second one. Held for three minutes, not five, it
+    #: raises five times as many false alarms.
     young_nats: float = 3.3
-    young_hold_s: int = 180
+    young_hold_s: int = 300
     #: Thresholds of an asset by class of feed, "*" those of all others; who has none is judged by
     #: `by_rate`.
     cascade: dict[str, dict[str, float]] = {}

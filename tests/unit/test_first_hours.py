@@ -81,6 +81,10 @@ def test_ten_times_the_assumed_rate_for_minutes_is_called_in_the_first_hour(firs
     assert onset.ts_detect < (START + first + 420) * SECOND
 
 
+def test_ten_times_the_assumed_rate_for_less_than_five_minutes_is_an_ordinary_burst() -> None:
+    assert called([*at_rate(1, 0, 600), *at_rate(TENFOLD, 600, 880)], 960) == []
+
+
 def test_after_the_first_hour_ten_times_the_rate_is_no_cascade() -> None:
     assert called([*at_rate(1, 0, 4_000), *at_rate(TENFOLD, 4_000, 4_420)], 4_480) == []
 
