@@ -110,7 +110,7 @@ def evaluate(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     result = figure_tables.of(plan.ours, by_case, weeks)
     result["market"] = _market(market_of, plan, past, by_case, tell)
     result |= _exhaustion(market_of, plan, past, by_case["full"], tell)
-    result["outages"] = _outages(plan, past, by_case, tell)
+    result["outages"] = _outages(market_of, plan, past, by_case, tell)
     result["whale"] = whales.report(past.whales, WhaleParams()) if plan.whales else {}
     result["examples"] = drawn(
         market_of, past.test, by_case["full"], weeks["full"][plan.ours][BUDGET], plan.ours
@@ -125,7 +125,7 @@ def under_outages(market_of: Market, plan: Plan, tell: Tell) -> dict[str, Any]:
     past = _simulated(market_of, replace(plan, whales=False), tell)
     cases = [case for case in FEEDS if case.name in outages.CASE_OF.values()]
     by_case = _fitted_alone(market_of, plan, past, cases, outages.RIVALS, tell)
-    result = _of_plan(plan) | {"outages": _outages(plan, past, by_case, tell)}
+    result = _of_plan(plan) | {"outages": _outages(market_of, plan, past, by_case, tell)}
     return result | {"bars": pass_marks.outages(result)}
 
 
@@ -264,12 +264,12 @@ def _market(
 
 
 def _outages(
-    plan: Plan, past: Past, by_case: dict[str, list[Scored]], tell: Tell
+    market_of: Market, plan: Plan, past: Past, by_case: dict[str, list[Scored]], tell: Tell
 ) -> dict[str, Any]:
     if not by_case.keys() >= set(outages.CASE_OF.values()):
         return {}
-    assets = range(len(by_case["full"]))
-    limits = [outages.thresholds(by_case, asset, plan.ours) for asset in assets]
+    names = [(number, row.asset) for number, row in enumerate(market_of.assets)]
+    limits = [outages.thresholds(by_case, which, plan.ours) for which in names]
     return outages.evaluate(
         past.test, limits, plan.ours,
         lambda histories, one: _each(

@@ -50,16 +50,22 @@ SHIPPED = "shipped"
 Row = dict[str, Any]
 
 
-class Seen(NamedTuple):
-    """One asset by one feed, a row a position side.
+class Past(NamedTuple):
+    """One asset by one feed, a row a position side: its truth, and what its feed shows."""
 
-    Its truth, its feed, Z30, and by how much the product's score is above what is shipped.
-    """
-
+    asset: int
     liquidity: str
     feed: Feed
     truths: list[Truth]
     views: list[Shown]
+
+
+class Seen(NamedTuple):
+    """The same with Z30, and by how much the product's score is above what is shipped."""
+
+    liquidity: str
+    feed: Feed
+    truths: list[Truth]
     plain: list[Floats32]
     excess: list[Floats32]
 
@@ -102,8 +108,9 @@ def of_seed(seed: int, params: Params, histories: Sequence[int] = HISTORIES) -> 
     limits = {}
     if histories:
         past = core.run(drawn, seed, max(histories))
-        for one in seen(drawn, past, params, seed):
-            limits[one.liquidity, one.feed.name] = dict(calibrated(one, params, histories))
+        for history in shown(drawn, past, seed):
+            key = history.liquidity, history.feed.name
+            limits[key] = dict(calibrated(history, params, histories))
         del past
     tape = core.run(drawn, seed + TO_TEST, TEST_DAYS)
     outcomes = []
@@ -117,16 +124,13 @@ def of_seed(seed: int, params: Params, histories: Sequence[int] = HISTORIES) -> 
     return outcomes
 
 
-def seen(
-    market: Market, tape: Tape, params: Params, seed: int, of: int | None = None
-) -> Iterator[Seen]:
+def shown(market: Market, tape: Tape, seed: int, of: int | None = None) -> Iterator[Past]:
     """Yield each asset by each feed of market `seed`; `of` the seed of the tape."""
     seconds = tape.price.shape[1]
     for asset, liquidity in enumerate(redrawn.ASSETS):
         row, number = market.assets[asset], (seed if of is None else of)
         orders = [feeds.draw(market, tape, asset, side, number) for side in (0, 1)]
         truths = [_truth(tape, asset, side) for side in (0, 1)]
-        unrest = product.owed(tape.price[asset])
         for n, feed in enumerate(redrawn.feeds_of(seed)):
             views = [
                 redrawn.shown(
@@ -134,14 +138,23 @@ def seen(
                 )
                 for side, of_side in enumerate(orders)
             ]
-            halves = [scores.halves(view, 30, 10) for view in views]
-            plain = [scores.mean_of(both) for both in halves]
-            excess = [
-                _whole(z, view, feed, sign * tape.taker[asset], unrest)
-                - shipped(params, feed, row.asset, both.usual)
-                for z, view, both, sign in zip(plain, views, halves, (1, -1), strict=True)
-            ]
-            yield Seen(liquidity, feed, truths, views, plain, excess)
+            yield Past(asset, liquidity, feed, truths, views)
+
+
+def seen(
+    market: Market, tape: Tape, params: Params, seed: int, of: int | None = None
+) -> Iterator[Seen]:
+    """Yield what `shown` does with its scores."""
+    unrest = [product.owed(price) for price in tape.price[: len(redrawn.ASSETS)]]
+    for asset, liquidity, feed, truths, views in shown(market, tape, seed, of):
+        halves = [scores.halves(view, 30, 10) for view in views]
+        plain = [scores.mean_of(both) for both in halves]
+        excess = [
+            _whole(z, view, feed, sign * tape.taker[asset], unrest[asset])
+            - shipped(params, feed, market.assets[asset].asset, both.usual)
+            for z, view, both, sign in zip(plain, views, halves, (1, -1), strict=True)
+        ]
+        yield Seen(liquidity, feed, truths, plain, excess)
 
 
 def _whole(z: Floats32, view: Shown, feed: Feed, taker: Floats32, unrest: Floats32) -> Floats32:
@@ -181,7 +194,7 @@ def _throttle(feed: Feed) -> Throttle | None:
 
 
 def calibrated(
-    one: Seen, params: Params, histories: Sequence[int]
+    one: Past, params: Params, histories: Sequence[int]
 ) -> Iterator[tuple[str, float | None]]:
     """Yield the thresholds that `calibrate` makes of the last days of a history, by its name.
 

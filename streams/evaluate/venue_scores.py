@@ -37,13 +37,15 @@ class Silence(NamedTuple):
 class Judged(NamedTuple):
     """By second, (T,): Z in nats, the class of feed by those that speak, share of active seconds.
 
-    `latest`: every venue that speaks shows the latest order of a second and no other.
+    `latest`: every venue that speaks shows the latest order of a second and no other;
+    `usual_orders` are those a day would have, were all venues heard, by prior and baselines.
     """
 
     score: Either
     feed_class: Bytes
     active: Floats32
     latest: Flags
+    usual_orders: Floats32
 
 
 def z30(
@@ -57,19 +59,20 @@ def z30(
             away[list(silence.venues), silence.start : silence.stop] = True
     score, active = np.empty(feed.seconds, kind), np.empty(feed.seconds, np.float32)
     feed_class, latest = np.empty(feed.seconds, np.int8), np.empty(feed.seconds, np.bool_)
+    usual_orders = np.empty(feed.seconds, np.float32)
     rows = [msgspec.structs.astuple(priors[c]) if c in priors else (0.0,) * 5 for c in CLASSES]
     _stepped(
         feed.at, feed.venue, feed.usd, feed.throttled, feed.latest, away, np.array(rows), score,
-        feed_class, active, latest,
+        feed_class, active, latest, usual_orders,
     )  # fmt: skip
-    return Judged(score, feed_class, active, latest)
+    return Judged(score, feed_class, active, latest, usual_orders)
 
 
 @nb.njit(cache=True, nogil=True)
 def _stepped(
     at: Ints, venue: Bytes, usd: Floats, throttled: Flags, latest: Flags,
     away: npt.NDArray[np.bool_], priors: Floats, out: Either, out_class: Bytes,
-    out_active: Floats32, out_latest: Flags,
+    out_active: Floats32, out_latest: Flags, out_usual: Floats32,
 ) -> None:  # fmt: skip
     n = len(throttled)
     rate, keep = np.zeros((n, 7)), 1 - 1 / np.array(_FADES)
@@ -118,7 +121,8 @@ def _stepped(
         _learn(rate, throttled, usual, back, flags, away[:, t], mean)
         out_active[t] = active
         out_class[t], out_latest[t] = _kinds(throttled, latest, flags)
-        out[t] = _score(rate, throttled, usual, back, flags, mean, priors[out_class[t]])
+        prior = priors[out_class[t]]
+        out[t], out_usual[t] = _score(rate, throttled, usual, back, flags, mean, prior)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -215,7 +219,7 @@ def _learn(
 def _score(
     rate: Floats, throttled: Flags, usual: Floats, back: npt.NDArray[np.int64], flags: Flags,
     mean: float, prior: Floats,
-) -> float:  # fmt: skip
+) -> tuple[float, float]:  # fmt: skip
     oldest = usual[:, 2].max()
     rate_n = rate_w = base_n = base_w = 0.0
     for v in range(len(throttled)):
@@ -230,7 +234,8 @@ def _score(
     if weight:
         base_n = (base_n * oldest + prior[0] / DAY * share_n * weight) / (oldest + weight)
         base_w = (base_w * oldest + prior[1] / DAY * share_w * weight) / (oldest + weight)
-    floor_n, floor_w = max(share_n, LEAST_SHARE) / 30, max(share_w, LEAST_SHARE) * mean / 10
+    share_n, share_w = max(share_n, LEAST_SHARE), max(share_w, LEAST_SHARE)
+    floor_n, floor_w = share_n / 30, share_w * mean / 10
     breadth = np.log((rate_n + floor_n) / (base_n + floor_n))
     worth = np.log((rate_w + floor_w) / (base_w + floor_w)) if floor_w > 0 else 0.0
-    return float(0.5 * breadth + 0.5 * worth)
+    return float(0.5 * breadth + 0.5 * worth), float(DAY * base_n / share_n)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from streams.core.params import Params
 from streams.evaluate import outages
 from streams.evaluate.events import Truth
 from streams.evaluate.protocol import CONTENDERS, History, Seen
@@ -49,12 +50,10 @@ def test_what_is_left_scores_as_the_whole_does(history: History, kind: outages.O
     spans = outages.silences(history)
     limits = dict.fromkeys(outages.CASE_OF.values(), 0.0)
     whole, part = (
-        outages.excess(
-            Seen(outages.shown(history, one, spans), history.price, history.taker), one, spans,
-            limits,
-        )[ONSET + 60 : END].mean()
+        outages.excess(view, outages.judged(view, one, spans), limits)[ONSET + 60 : END].mean()
         for one in (kind._replace(venue=None), kind)
-    )  # fmt: skip
+        for view in [Seen(outages.shown(history, one, spans), history.price, history.taker)]
+    )
     # Of a venue that shows one order a second only "very many" can be seen.
     assert abs(part - whole) < (0.25 if kind.rule.coverage[0] == "full" else 1.6)
     plain = [
@@ -66,3 +65,23 @@ def test_what_is_left_scores_as_the_whole_does(history: History, kind: outages.O
         for one in (kind._replace(venue=None), kind)
     ]
     assert kind.venue is None or plain[1] - plain[0] < part - whole - 0.2
+
+
+def test_by_shipped_thresholds_too_the_class_of_feed_that_is_left_decides(history: History) -> None:
+    """Latest orders alone are judged by flow's threshold, which lies far above the mixed feed's."""
+    whole, *_, without = [k for k in outages.KINDS if k.name.startswith("throttled_45")]
+    spans, params = outages.silences(history), Params()
+    priors = params.prior.of("BTC")
+    lines = {}
+    for kind in (whole, without):
+        feed = outages.shown(history, kind, spans)
+        view = Seen(feed, history.price, history.taker, priors)
+        made = outages.judged(view, kind, spans)
+        score = outages.excess(view, made, dict.fromkeys(outages.CASE_OF.values(), 0.0))
+        lines[kind] = score - outages.shipped_excess(params, "BTC", view, kind, made)
+    at = ONSET + 60
+    assert lines[whole][at] == pytest.approx(lines[without][ONSET - 1_000], abs=0.2)
+    flow = params.flow_threshold("BTC", 1_700.0)
+    assert flow is not None
+    assert lines[without][at] == pytest.approx(flow - params.volatility.lower_with_flow, abs=0.3)
+    assert lines[without][at] > lines[whole][at] + 1.5

@@ -55,7 +55,8 @@ def stepped(shown: scores.Shown, coverage: tuple[str, ...], silences_said: list[
             if VENUES[v] not in state.usual and v not in gone and missed[v]:
                 away[VENUES[v]] = Absence(int(missed[v]), False)
         log_rate.step(OnsetParams(), state, second, 1, seen, away, priors)
-        series.append((state.score, rate_state.feed_class(state), rate_state.only_latest(state)))
+        said = rate_state.feed_class(state), rate_state.only_latest(state)
+        series.append((state.score, *said, state.expected_orders))
     return series
 
 
@@ -79,6 +80,8 @@ def test_the_batch_form_under_silences_is_the_detector_stepped_second_by_second(
     classes = [venue_scores.CLASSES[c] for c in batch.feed_class[first:]]
     assert classes == [row[1] for row in by_second[first:]]
     assert batch.latest[first:].tolist() == [row[2] for row in by_second[first:]]
+    usual = np.array([row[3] for row in by_second[first:]])
+    assert batch.usual_orders[first:] == pytest.approx(usual, rel=1e-6)
 
 
 def test_without_a_silence_it_is_z30_over_all_venues() -> None:
