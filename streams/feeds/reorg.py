@@ -95,11 +95,17 @@ def hear_head(chain: Chain, head: Head, ts_recv: int) -> Step:
         if head.number + DEPTH < chain.blocks[chain.tip].head.number:
             return step  # long past
         chain.orphans.setdefault(head.parent, {})[head.hash] = head
-        if sum(map(len, chain.orphans.values())) <= MOST_ORPHANS:
+        if (root := _from_below(chain)) is not None:
+            # What was known is no part of the chain, down to the block that we began with.
+            chain.dead |= chain.blocks.keys()
+            chain.tip = ""
+            _join(chain, root)
+        elif sum(map(len, chain.orphans.values())) <= MOST_ORPHANS:
             # A parent that waits itself is known: what it waits for is asked for again.
             step.asks = [Ask("head", parent) for parent in _missing(chain)]
             return step
-        step.gap = _begin_anew(chain)
+        else:
+            step.gap = _begin_anew(chain)
     else:
         if chain.blocks and not chain.tip and head.parent not in chain.blocks:
             # All that was known was taken back, to below where we began.
@@ -148,6 +154,10 @@ def _join(chain: Chain, head: Head) -> None:
     waiting = [head]
     while waiting:
         one = waiting.pop(0)
+        if (waited := chain.orphans.get(one.parent)) is not None:
+            waited.pop(one.hash, None)
+            if not waited:
+                del chain.orphans[one.parent]
         if one.hash in chain.blocks:
             continue
         chain.turn += 1
@@ -173,6 +183,21 @@ def _begin_anew(chain: Chain) -> Gap:
     chain.orphans.get(lowest.parent, {}).pop(lowest.hash, None)
     _join(chain, lowest)
     return Gap(since, lowest.ts)
+
+
+def _from_below(chain: Chain) -> Head | None:
+    """Return where a branch begins that is as high as the tip, and leaves below our first block."""
+    lowest = min(block.head.number for block in chain.blocks.values())
+    height = chain.blocks[chain.tip].head.number
+    roots = (root for parent in _missing(chain) for root in chain.orphans[parent].values())
+    for root in roots:
+        if root.number <= lowest:
+            above = [root]
+            for head in above:
+                above += chain.orphans.get(head.hash, {}).values()
+            if max(head.number for head in above) >= height:
+                return root
+    return None
 
 
 def _missing(chain: Chain) -> list[str]:

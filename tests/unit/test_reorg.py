@@ -259,3 +259,27 @@ def test_the_first_blocks_taken_back_are_followed_by_whatever_comes_and_what_is_
         node.heads(after)
         assert node.gaps == gaps
         assert node.standing() == {f"{after}:0", f"{after}:1"}
+
+
+def test_a_branch_that_leaves_below_our_first_block_is_followed_though_nothing_is_taken_back():
+    node = Node(FORK)
+    node.heads("a1", "a2")
+    node.heads("b3")
+    assert node.standing() == {f"{name}:{n}" for name in ("b1", "b2", "b3") for n in range(2)}
+    assert node.gaps == []
+
+
+def test_a_lower_branch_that_leaves_below_our_first_block_takes_nothing_back():
+    node = Node(FORK)
+    node.heads("a2", "a3")
+    node.heads("b2")
+    assert node.standing() == {f"{name}:{n}" for name in ("a2", "a3") for n in range(2)}
+
+
+def test_a_head_that_waited_for_its_parent_and_became_the_first_block_waits_no_longer():
+    blocks = [("a5", 105, "a4"), ("c3", 103, "c2"), ("d9", 109, "d8")]
+    node = Node(blocks)
+    node.heads("a5", "c3")
+    node.removed("a5")
+    node.heads("c3", "d9")
+    assert node.standing() == {"c3:0", "c3:1"}
