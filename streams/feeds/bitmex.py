@@ -47,6 +47,8 @@ _MONTHS = "FGHJKMNQUVXZ"
 _DATED = re.compile(r"([A-Z0-9]+?)(USDT|USD|)([FGHJKMNQUVXZ])([0-9]{2})")
 _PAIR = re.compile(r"([A-Z0-9]+?)_?(USDT|USDC|USD|EUR|XBT)")
 
+#: How many of the units that multipliers are in are a coin: satoshi, gwei, lamports.
+_UNITS = {"XBt": 1e8, "Gwei": 1e9, "LAMp": 1e9}
 #: What price times coins is not held to, where the venue tells the worth itself.
 _BEYOND = 1e300
 Items = TypeVar("Items")
@@ -95,6 +97,7 @@ class _Reading(msgspec.Struct, gc=False):
     isQuanto: bool | None = None
     underlying: str | None = None
     quoteCurrency: str | None = None
+    settlCurrency: str | None = None
     multiplier: float | None = None
     underlyingToPositionMultiplier: float | None = None
     expiry: str | None = None
@@ -194,8 +197,7 @@ def _trades(items: Sequence[_Print], instruments: Instruments, ts_recv: int) -> 
         if symbol.startswith(".") or item.trdType == "Referential":
             continue
         if price is None or item.side not in ("Buy", "Sell") or not item.trdMatchID:
-            side_told = repr(item.side)[:20]
-            raise UnreadableFrame("side", f"{side_told}: no side, price or trdMatchID")
+            raise UnreadableFrame("side", f"{item.side!r:.20}: no side, price or trdMatchID")
         event_id = f"bitmex:{symbol}:{seen('trdMatchID', item.trdMatchID)}"
         side: Literal["buy", "sell"] = "buy" if item.side == "Buy" else "sell"
         instrument = instruments.get(symbol) or _named(symbol)
@@ -277,7 +279,10 @@ def of_metadata(symbol: str, row: dict[str, Any]) -> Instrument:
         return described("bitmex", symbol, base, quote, kind, "settle")
     if row.get("isInverse"):
         # One unit of the quote is -100,000,000 satoshi of the coin at a price of one.
-        size = abs(float(row.get("multiplier") or 1e8)) / 1e8
+        units = _UNITS.get(row.get("settlCurrency") or "XBt")
+        if units is None:
+            raise UnreadableFrame("settlCurrency", f"{symbol[:60]} is settled in what is unknown")
+        size = abs(float(row.get("multiplier") or units)) / units
         return described("bitmex", symbol, base, quote, kind, "quote", size)
     contracts_a_coin = row.get("underlyingToPositionMultiplier")
     if not contracts_a_coin:
@@ -351,7 +356,9 @@ def _parts(symbol: str, row: dict[str, Any]) -> tuple[str, str, str]:
     """Return base, quote and kind (PERP, SPOT or day) of a symbol, by its metadata first."""
     dated, pair = _DATED.fullmatch(symbol), _PAIR.fullmatch(symbol)
     base, quote = row.get("underlying"), row.get("quoteCurrency")
-    kind = "SPOT" if "_" in symbol else "PERP"
+    # XBT_USDT is a pair; ETHUSD_ETH a perpetual that is settled in ether.
+    end = symbol.partition("_")[2]
+    kind = "SPOT" if end and quote in (None, end) else "PERP"
     if row.get("expiry"):
         kind = datetime.fromisoformat(str(row["expiry"])).strftime("%y%m%d")
     elif dated and not (base and quote):

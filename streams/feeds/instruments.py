@@ -231,6 +231,13 @@ def asked(instruments: Instruments, venue: str) -> str:
     return symbol
 
 
+def _holds_a_list(row: Any) -> bool:
+    """Say whether an item is no instrument, but keeps the list of them."""
+    if not isinstance(row, dict) or any(name in row for name in _SYMBOLS):
+        return False
+    return any(isinstance(row.get(name), list | dict) for name in _LISTS)
+
+
 def rows(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (symbol, its row) of a venue's metadata: its endpoint's answer, or a dict by symbol.
 
@@ -245,6 +252,9 @@ def rows(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             if not isinstance(row, dict):
                 raise ValueError(f"{symbol!r} is not an instrument: {str(row)[:60]!r}")
             yield symbol, row
+        return
+    if isinstance(document, list) and document and _holds_a_list(document[0]):
+        yield from rows(document[0])  # Hyperliquid's metaAndAssetCtxs
         return
     if not isinstance(document, list):
         raise ValueError(f"neither a list nor an object of instruments: {str(document)[:60]!r}")

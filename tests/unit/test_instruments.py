@@ -92,3 +92,9 @@ def test_metadata_of_which_no_row_is_understood_is_refused():
                 registry.instruments_of("gate", document, "test")
         else:
             assert registry.instruments_of("gate", document, "test") == {}
+
+
+def test_hyperliquids_meta_and_contexts_list_its_perpetuals():
+    answer = [{"universe": [{"name": "kBONK", "szDecimals": 0}]}, [{"markPx": "0.02"}]]
+    known = registry.instruments_of("hyperliquid", answer, "test")
+    assert [one.asset for one in known.values()] == ["BONK"]

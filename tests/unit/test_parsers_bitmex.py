@@ -221,3 +221,18 @@ def test_an_indexs_row_without_a_side_is_no_trade_and_no_complaint():
     index = PRINT | {"symbol": ".BXBT", "side": None, "trdMatchID": None, "size": None}
     assert len(records("bitmex", None, table("trade", "insert", index, PRINT))) == 1
     assert refused("bitmex", None, table("trade", "insert", PRINT | {"side": None}))
+
+
+def test_a_multiplier_is_in_units_of_the_coin_that_settles():
+    """1,000 million gwei of ether for a dollar at a price of one: a dollar a contract."""
+    row = {"underlying": "ETH", "quoteCurrency": "USD", "isInverse": True, "isQuanto": False}
+    row |= {"multiplier": -1_000_000_000, "settlCurrency": "Gwei", "expiry": None}
+    order = ORDER | {"symbol": "ETHUSD_ETH", "price": 2500, "leavesQty": 1000}
+    (record,) = records("bitmex", None, table("liquidation", "insert", order), {"ETHUSD_ETH": row})
+    assert (record.instrument, record.quantity) == ("ETH-USD-PERP", 0.4)
+    assert record.notional_usd == 1000.0
+    frame = table("instrument", "partial", row | {"symbol": "ETHUSD_ETH", "openInterest": 5000})
+    (reading,) = records("bitmex", "instrument", frame)
+    assert reading.notional_usd == 5000.0
+    with pytest.raises(ValueError, match="settlCurrency"):
+        parsed("bitmex", None, {}, {"ETHUSD_ETH": row | {"settlCurrency": "Xxx"}})
