@@ -4,7 +4,6 @@ Formats: reference/wire-formats.md 3.11. Frames are arrays that name a channel's
 it is of, the reply to the subscription said, and `instruments.channels` remembers. UST is USDT.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import ROUNDING_USD, OrderSide, PositionSide
+from schemas.words import ROUNDING_USD, OrderSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import Millis, Number, PriceIn, SignedSize, SizeOrZero, Word, not_ahead
 from streams.feeds.frames import (
@@ -27,7 +26,8 @@ from streams.feeds.frames import (
     one_by_one,
     unreadable,
 )
-from streams.feeds.instruments import Instrument, Instruments, Named, Parser, asked, described
+from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
+from streams.feeds.tape import LONG, SHORT
 
 # tBTCF0:USTF0; a spot pair (tBTCUSD) is none
 _NAME = re.compile(r"t?([^\W_a-z]+?)F0:([A-Z0-9]+?)F0")
@@ -85,7 +85,7 @@ class _Told(msgspec.Struct, Generic[Items], array_like=True, gc=False):
 class _Executed(msgspec.Struct, array_like=True, gc=False):
     channel: int
     kind: Literal["te", "tu"]
-    print: tuple[Number, Millis, SignedSize, PriceIn]
+    print: _Print
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -100,7 +100,7 @@ class _Event(msgspec.Struct, gc=False):
 
 _EVENT = msgspec.json.Decoder(_Event)
 _ARRAY = msgspec.json.Decoder(list[Any])
-_POSITIONS = msgspec.json.Decoder(_Told[list[_Position]])
+_POSITIONS = msgspec.json.Decoder(_Told[list[_Position]]).decode
 _EXECUTED = msgspec.json.Decoder(_Executed).decode
 
 
@@ -115,7 +115,7 @@ def parse_liquidations(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
     try:
-        rows = _POSITIONS.decode(frame).items
+        rows = _POSITIONS(frame).items
     except NOT_A_FRAME:
         return _exactly(frame, ts_recv, instruments)
     try:
@@ -145,20 +145,21 @@ def _triggered(
     for row in rows:
         if row.is_match:
             continue
-        symbol, amount, ts_event = row.symbol, row.amount, row.at * 1000
-        instrument = instruments[symbol]
-        coins = abs(amount) * instrument.multiplier
-        if not 0.0 < coins <= 1e15:
-            raise UnreadableFrame("5", f"{amount!r} is no amount of coins")
+        of, coins, ts_event = instruments[row.symbol], row.amount, row.at * 1000
+        position, order = LONG
+        if coins < 0.0:
+            position, order = SHORT
+            coins = -coins
+        coins *= of.multiplier
+        if coins <= 0.0 or coins > 1e15:
+            raise UnreadableFrame("5", f"{row.amount!r} is no amount of coins")
         if ts_event > ts_recv:
             not_ahead(ts_event, ts_recv)
-        position: PositionSide = "long" if amount > 0 else "short"
-        order: OrderSide | None = None if not row.is_sold else "sell" if amount > 0 else "buy"
-        event_id = f"bitfinex:liquidation:{row.id}"
         records.append(
             Liquidation(
-                event_id, "bitfinex", instrument.instrument, symbol, instrument.asset, position,
-                order, None, None, coins, None, "full", "liq:global", ts_event, ts_recv,
+                f"bitfinex:liquidation:{row.id}", "bitfinex", of.instrument, of.venue_symbol,
+                of.asset, position, order if row.is_sold else None, None, None, coins, None,
+                "full", "liq:global", ts_event, ts_recv,
             )
         )  # fmt: skip
     return records
@@ -173,40 +174,26 @@ def parse_trades(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed
     """
     try:
         executed = _EXECUTED(frame)
-        named = instruments.named.get(executed.channel) or _named(executed.channel, instruments)
+        named = instruments.named[executed.channel]
         if executed.kind == "tu":  # told already
             return Parsed([], [])
-        before, instrument, symbol, asset, size = named
-        number, at, amount, price = executed.print
+        row = executed.print
+        amount, price, ts_event = row.amount, row.price, row.at * 1000
         side: OrderSide = "buy"
         if amount < 0.0:
             side, amount = "sell", -amount
         # As `tape.trade` does, without its call: a frame has one print and little else.
-        amount, ts_event = amount * size, at * 1000
         product = amount * price
-        if price >= tape.LEAST_PRICE and 0.0 < product <= 1e10 and ts_event <= ts_recv:
-            worth = product + ROUNDING_USD - ROUNDING_USD
+        if 0.0 < product <= 1e10 and ts_event <= ts_recv:
+            before, instrument, symbol, asset = named
             made = Trade(
-                f"{before}{number}", "bitfinex", instrument, symbol, asset, side, price, amount,
-                worth, ts_event, ts_recv,
+                f"{before}{row.id}", "bitfinex", instrument, symbol, asset, side, price, amount,
+                product + ROUNDING_USD - ROUNDING_USD, ts_event, ts_recv,
             )  # fmt: skip
             return Parsed([made], [])
     except (KeyError, *NO_RECORD):
         pass  # below, with what is wrong
     return _prints(frame, ts_recv, instruments)
-
-
-def _named(channel: int, instruments: Instruments) -> Named:
-    """Return what a channel's prints have in common; kept where they are plainly coins.
-
-    Raises KeyError where nothing has said what the channel is of, and UnreadableFrame.
-    """
-    of = instruments[_of_key(instruments.channels[channel])]
-    named = Named(f"bitfinex:{of.venue_symbol}:", of.instrument, of.venue_symbol, of.asset, of.size)
-    if not of.is_plain or of.unit != "base":
-        return named._replace(size=math.nan)  # no product is then in its bounds
-    instruments.named[channel] = named
-    return named
 
 
 def _prints(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
@@ -217,6 +204,7 @@ def _prints(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     if opened.kind == "tu":  # told already
         return Parsed([], [])
     instrument = instruments[opened.symbol]
+    _remember(opened.channel, instrument, instruments)
 
     def build(row: Any) -> Trade:
         return _trade(_typed(row, _Print), instrument, ts_recv)
@@ -224,6 +212,13 @@ def _prints(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
     parsed = built(opened.rows, build, path=opened.path)
     parsed.history = opened.kind == ""
     return parsed
+
+
+def _remember(channel: int, of: Instrument, instruments: Instruments) -> None:
+    """Keep what a channel's prints have in common, where they are of one coin each."""
+    if channel in instruments.channels and of.is_plain and of.unit == "base" and of.size == 1.0:
+        before = f"bitfinex:{of.venue_symbol}:"
+        instruments.named[channel] = before, of.instrument, of.venue_symbol, of.asset
 
 
 # [127758,[1590596819000,null,9166.3,9169.35,null,1372762.95,null,1590624000000,-0.00001415,533,
@@ -298,12 +293,13 @@ CHANNELS: dict[str, Parser] = {
 
 
 class _Opened(msgspec.Struct):
-    """An array's rows, what it says they are (te, tu, nothing), and the symbol they are of."""
+    """An array's rows, what it says they are (te, tu, nothing), their symbol and channel."""
 
     rows: list[Any]
     kind: str
     symbol: str
     path: str = "1"
+    channel: int = -1
 
 
 def _opened(frame: bytes, instruments: Instruments, channel: str) -> _Opened | Parsed:
@@ -327,7 +323,7 @@ def _opened(frame: bytes, instruments: Instruments, channel: str) -> _Opened | P
     symbol = _symbol(array, instruments)
     if channel != "liq" and not symbol:
         raise UnreadableFrame("0", f"nothing has said what channel {array[0]} is of")
-    return _Opened(rows, kind, symbol)
+    return _Opened(rows, kind, symbol, channel=array[0])
 
 
 def _answer(array: list[Any]) -> list[Any]:

@@ -76,7 +76,6 @@ class _Routed(msgspec.Struct, gc=False):
     event: str = ""
 
 
-_FEED = tape.Feed("bitget", "liquidation", None, "largest_per_second")
 _ROUTED = msgspec.json.Decoder(_Routed, strict=False)
 _FORCED = Kind(_Message, _Forced)
 _PRINTS = Kind(_Message, _Print)
@@ -116,23 +115,25 @@ def _liquidations(
         position, order = LONG if side == "buy" else SHORT
         event_id = f"bitget:{symbol}:{millis}:{side}:{PAIR(amount, price).hex()}"
         of, ts_event = instruments[symbol], millis * 1000
-        # As `tape.liquidation` does, without its call.
+        # As `tape` does, without its call.
+        worth: float | None
         if (
-            price >= LEAST_PRICE
+            of.is_plain
+            and price >= LEAST_PRICE
             and LEAST_USD < amount <= 1e10
-            and of.is_plain
             and ts_event <= ts_recv
         ):
-            record = Liquidation(
-                event_id, "bitget", of.instrument, of.venue_symbol, of.asset, position, order, None,
-                None, amount / price, amount + ROUNDING_USD - ROUNDING_USD, "largest_per_second",
-                "liquidation", ts_event, ts_recv,
-            )  # fmt: skip
+            quantity = amount / price
+            worth = amount + ROUNDING_USD - ROUNDING_USD
         else:
-            record = tape.liquidation(
-                _FEED, event_id, _of_quote(of), position, amount, price, ts_event, ts_recv
+            of = _of_quote(of)
+            _, quantity, worth = tape.exactly(of, amount, price, ts_event, ts_recv)
+        records.append(
+            Liquidation(
+                event_id, "bitget", of.instrument, of.venue_symbol, of.asset, position, order, None,
+                None, quantity, worth, "largest_per_second", "liquidation", ts_event, ts_recv,
             )
-        records.append(record)
+        )  # fmt: skip
     return records
 
 

@@ -159,27 +159,27 @@ def _liquidations(
         position, order = LONG if item.S == "Buy" else SHORT
         event_id = f"bybit:{symbol}:{millis}:{position}:{PAIR(amount, price).hex()}"
         of, ts_event = instruments[symbol], millis * 1000
-        # As `tape.liquidation` does, without its call.
+        # As `tape` does, without its call.
         quantity = amount * of.size
         product = quantity * price
         if of.unit != "base":
             product, quantity = quantity, quantity / price
+        worth: float | None
         if (
-            price >= LEAST_PRICE
+            of.is_plain
+            and price >= LEAST_PRICE
             and LEAST_USD < product <= 1e10
-            and of.is_plain
             and ts_event <= ts_recv
         ):
-            record = Liquidation(
-                event_id, "bybit", of.instrument, of.venue_symbol, of.asset, position, order, price,
-                "bankruptcy", quantity, product + ROUNDING_USD - ROUNDING_USD, "full", feed.stream,
-                ts_event, ts_recv,
-            )  # fmt: skip
+            worth = product + ROUNDING_USD - ROUNDING_USD
         else:
-            record = tape.liquidation(
-                feed, event_id, of, position, amount, price, ts_event, ts_recv
+            price, quantity, worth = tape.exactly(of, amount, price, ts_event, ts_recv)
+        records.append(
+            Liquidation(
+                event_id, "bybit", of.instrument, of.venue_symbol, of.asset, position, order, price,
+                "bankruptcy", quantity, worth, "full", feed.stream, ts_event, ts_recv,
             )
-        records.append(record)
+        )  # fmt: skip
     return records
 
 

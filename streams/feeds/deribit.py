@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
-from schemas.words import OrderSide
+from schemas.words import ROUNDING_USD, OrderSide, PositionSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import (
     Millis,
@@ -38,17 +38,18 @@ from streams.feeds.frames import (
 )
 from streams.feeds.instruments import Instrument, Instruments, Parser, described
 from streams.feeds.symbols import day_of, expiry
+from streams.feeds.tape import LEAST_PRICE, LEAST_USD, LONG, SHORT
 
 # BTC-PERPETUAL, BTC_USDC-PERPETUAL, BTC-27DEC24; options and combos have more parts
 _NAME = re.compile(r"([A-Z0-9]+)(?:_([A-Z0-9]+))?-(PERPETUAL|[0-9]{1,2}[A-Z]{3}[0-9]{2})")
-#: The orders that closed positions, by whose they were and by the taker's side.
-_ORDERS: dict[tuple[str, str], tuple[OrderSide, ...]] = {
-    ("T", "buy"): ("buy",),
-    ("T", "sell"): ("sell",),
-    ("M", "buy"): ("sell",),
-    ("M", "sell"): ("buy",),
-    ("MT", "buy"): ("buy", "sell"),
-    ("MT", "sell"): ("sell", "buy"),
+#: The positions closed and the orders that did, by whose they were and by the taker's side.
+_CLOSED: dict[tuple[str, str], tuple[tuple[PositionSide, OrderSide], ...]] = {
+    ("T", "buy"): (SHORT,),
+    ("T", "sell"): (LONG,),
+    ("M", "buy"): (LONG,),
+    ("M", "sell"): (SHORT,),
+    ("MT", "buy"): (SHORT, LONG),
+    ("MT", "sell"): (LONG, SHORT),
 }
 
 Data = TypeVar("Data")
@@ -152,16 +153,41 @@ def _records(
     records: list[Trade | Liquidation] = []
     for item in items:
         symbol, trade_id, side = item.instrument_name, item.trade_id, item.direction
-        event_id = f"deribit:{symbol}:{seen('trade_id', trade_id)}"
-        instrument, ts_event = instruments[symbol], item.timestamp * 1000
-        trade = tape.trade(
-            "deribit", event_id, instrument, side, item.amount, item.price, ts_event, ts_recv
-        )
-        records.append(trade)
-        if item.liquidation and item.liquidation != "none":
-            for order in _ORDERS[item.liquidation, side]:
-                event_id = f"deribit:liquidation:{symbol}:{trade_id}:{order}"
-                records.append(tape.forced(trade, event_id, order, stream))
+        amount, price = item.amount, item.price
+        of, ts_event = instruments[symbol], item.timestamp * 1000
+        if not (trade_id.isalnum() and trade_id.isascii()):
+            seen("trade_id", trade_id)
+        # As `tape` does, without its call.
+        quantity = amount * of.size
+        product = quantity * price
+        if of.unit != "base":
+            product, quantity = quantity, quantity / price
+        worth: float | None
+        if (
+            of.is_plain
+            and price >= LEAST_PRICE
+            and LEAST_USD < product <= 1e10
+            and ts_event <= ts_recv
+        ):
+            worth = product + ROUNDING_USD - ROUNDING_USD
+        else:
+            price, quantity, worth = tape.exactly(of, amount, price, ts_event, ts_recv)
+        records.append(
+            Trade(
+                f"deribit:{symbol}:{trade_id}", "deribit", of.instrument, of.venue_symbol, of.asset,
+                side, price, quantity, worth, ts_event, ts_recv,
+            )
+        )  # fmt: skip
+        if not item.liquidation or item.liquidation == "none":
+            continue
+        for position, order in _CLOSED[item.liquidation, side]:
+            records.append(
+                Liquidation(
+                    f"deribit:liquidation:{symbol}:{trade_id}:{order}", "deribit", of.instrument,
+                    of.venue_symbol, of.asset, position, order, price, "fill", quantity, worth,
+                    "full", stream, ts_event, ts_recv,
+                )
+            )  # fmt: skip
     return records
 
 

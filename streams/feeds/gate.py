@@ -86,7 +86,6 @@ class _Print(msgspec.Struct, gc=False):
 #: Whose position and whose order, until the sign's meaning is learnt.
 _UNKNOWN: tuple[PositionSide, OrderSide | None] = ("unknown", None)
 _STREAM = "futures.public_liquidates"
-_STEPS_FEED = tape.Feed("gate", "liq_orders", "fill", "full")
 _LIQUIDATED = msgspec.json.Decoder(_Liquidated, strict=False)
 _FORCED = Kind(Message, _Forced, "result")
 _STEPS_ALONE = msgspec.json.Decoder(list[_ForcedStep], strict=False)
@@ -142,28 +141,27 @@ def _liquidations(
         if sign is not None:
             position, order = LONG if (size < 0.0) == (sign == "order") else SHORT
         coverage: Coverage = "full" if millis >= _FULL_SINCE_MS else "latest_per_second"
-        # As `tape.liquidation` does, without its call.
+        # As `tape` does, without its call.
         quantity = amount * of.size
         product = quantity * price
         if of.unit != "base":
             product, quantity = quantity, quantity / price
+        worth: float | None
         if (
-            price >= LEAST_PRICE
+            of.is_plain
+            and price >= LEAST_PRICE
             and LEAST_USD < product <= 1e10
-            and of.is_plain
             and ts_event <= ts_recv
         ):
-            record = Liquidation(
-                event_id, "gate", of.instrument, of.venue_symbol, of.asset, position, order, price,
-                "order_limit", quantity, product + ROUNDING_USD - ROUNDING_USD, coverage, _STREAM,
-                ts_event, ts_recv,
-            )  # fmt: skip
+            worth = product + ROUNDING_USD - ROUNDING_USD
         else:
-            feed = tape.Feed("gate", _STREAM, "order_limit", coverage)
-            record = tape.liquidation(
-                feed, event_id, of, position, amount, price, ts_event, ts_recv
+            price, quantity, worth = tape.exactly(of, amount, price, ts_event, ts_recv)
+        records.append(
+            Liquidation(
+                event_id, "gate", of.instrument, of.venue_symbol, of.asset, position, order, price,
+                "order_limit", quantity, worth, coverage, _STREAM, ts_event, ts_recv,
             )
-        records.append(record)
+        )  # fmt: skip
     return records
 
 
@@ -205,27 +203,27 @@ def _steps(
         event_id = f"gate:rest:{contract}:{time}:{TRIPLE(size, left, price).hex()}"
         position, order = LONG if size < 0.0 else SHORT
         of, ts_event = instruments[contract], time * 1_000_000
-        # As `tape.liquidation` does, without its call.
+        # As `tape` does, without its call.
         quantity = amount * of.size
         product = quantity * price
         if of.unit != "base":
             product, quantity = quantity, quantity / price
+        worth: float | None
         if (
-            price >= LEAST_PRICE
+            of.is_plain
+            and price >= LEAST_PRICE
             and LEAST_USD < product <= 1e10
-            and of.is_plain
             and ts_event <= ts_recv
         ):
-            record = Liquidation(
-                event_id, "gate", of.instrument, of.venue_symbol, of.asset, position, order, price,
-                "fill", quantity, product + ROUNDING_USD - ROUNDING_USD, "full", "liq_orders",
-                ts_event, ts_recv,
-            )  # fmt: skip
+            worth = product + ROUNDING_USD - ROUNDING_USD
         else:
-            record = tape.liquidation(
-                _STEPS_FEED, event_id, of, position, amount, price, ts_event, ts_recv
+            price, quantity, worth = tape.exactly(of, amount, price, ts_event, ts_recv)
+        records.append(
+            Liquidation(
+                event_id, "gate", of.instrument, of.venue_symbol, of.asset, position, order, price,
+                "fill", quantity, worth, "full", "liq_orders", ts_event, ts_recv,
             )
-        records.append(record)
+        )  # fmt: skip
     return records
 
 

@@ -10,8 +10,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from schemas.market import MarkPrice, OpenInterest
-from schemas.words import OrderSide
+from schemas.market import Liquidation, MarkPrice, OpenInterest, Trade
+from schemas.words import ROUNDING_USD, OrderSide
 from streams.feeds import readings, tape
 from streams.feeds.checks import (
     Millis,
@@ -35,6 +35,7 @@ from streams.feeds.frames import (
     unreadable,
 )
 from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
+from streams.feeds.tape import LEAST_PRICE, LEAST_USD, LONG, SHORT
 
 # PI_XBTUSD, PF_SOLUSD, FI_XBTUSD_260925; others (indices, RR_ and IN_) are no contracts
 _NAME = re.compile(r"([PF])([IF])_([A-Z0-9]+?)(USDT|USDC|USD|EUR|GBP|XBT)(?:_([0-9]{6}))?")
@@ -225,14 +226,31 @@ def _records(item: _Print, instruments: Instruments, ts_recv: int) -> list[Any]:
     kind, symbol, side = item.type, item.product_id, item.side
     if kind in _NO_PRINT:
         return []
-    event_id = f"kraken:{symbol}:{seen('uid', item.uid) if item.uid else f'seq:{item.seq}'}"
-    instrument, ts_event = instruments[symbol], item.time * 1000
-    trade = tape.trade(
-        "kraken", event_id, instrument, side, item.qty, item.price, ts_event, ts_recv
-    )
+    amount, price, uid = item.qty, item.price, item.uid
+    event_id = f"kraken:{symbol}:{seen('uid', uid) if uid else f'seq:{item.seq}'}"
+    of, ts_event = instruments[symbol], item.time * 1000
+    # As `tape` does, without its call.
+    quantity = amount * of.size
+    product = quantity * price
+    if of.unit != "base":
+        product, quantity = quantity, quantity / price
+    worth: float | None
+    if of.is_plain and price >= LEAST_PRICE and LEAST_USD < product <= 1e10 and ts_event <= ts_recv:
+        worth = product + ROUNDING_USD - ROUNDING_USD
+    else:
+        price, quantity, worth = tape.exactly(of, amount, price, ts_event, ts_recv)
+    trade = Trade(
+        event_id, "kraken", of.instrument, of.venue_symbol, of.asset, side, price, quantity, worth,
+        ts_event, ts_recv,
+    )  # fmt: skip
     if kind != "liquidation":
         return [trade]
-    return [trade, tape.forced(trade, f"{event_id}:liquidation", side, "trade")]
+    position, order = LONG if side == "sell" else SHORT
+    forced = Liquidation(
+        f"{event_id}:liquidation", "kraken", of.instrument, of.venue_symbol, of.asset, position,
+        order, price, "fill", quantity, worth, "full", "trade", ts_event, ts_recv,
+    )  # fmt: skip
+    return [trade, forced]
 
 
 def _past(row: _Past, product: str) -> _Print:

@@ -57,10 +57,10 @@ def trade(
     # So a quantity is in its bounds too. What lies without is judged exactly below.
     if instrument.is_plain and LEAST_PRICE <= price <= 1e9 and LEAST_USD < product <= 1e10:
         worth: float | None = product + ROUNDING_USD - ROUNDING_USD
+        if ts_event > ts_recv:
+            not_ahead(ts_event, ts_recv)
     else:
-        price, quantity, worth = sized(instrument, amount, price)
-    if ts_event > ts_recv:
-        not_ahead(ts_event, ts_recv)
+        price, quantity, worth = exactly(instrument, amount, price, ts_event, ts_recv)
     # By place, in the order of its fields: names would cost as much as making it.
     return Trade(
         event_id, venue, instrument.instrument, instrument.venue_symbol, instrument.asset,
@@ -92,15 +92,25 @@ def liquidation(
     # So a quantity is in its bounds too. What lies without is judged exactly below.
     if instrument.is_plain and LEAST_PRICE <= price <= 1e9 and LEAST_USD < product <= 1e10:
         worth: float | None = product + ROUNDING_USD - ROUNDING_USD
+        if ts_event > ts_recv:
+            not_ahead(ts_event, ts_recv)
     else:
-        price, quantity, worth = sized(instrument, amount, price)
-    if ts_event > ts_recv:
-        not_ahead(ts_event, ts_recv)
+        price, quantity, worth = exactly(instrument, amount, price, ts_event, ts_recv)
     return Liquidation(
         event_id, feed.venue, instrument.instrument, instrument.venue_symbol, instrument.asset,
         position_side, _CLOSING[position_side], price if feed.price_kind else None,
         feed.price_kind, quantity, worth, feed.coverage, feed.stream, ts_event, ts_recv,
     )  # fmt: skip
+
+
+def exactly(
+    instrument: Instrument, amount: float, price: float, ts_event: int, ts_recv: int
+) -> tuple[float, float, float | None]:
+    """Return what `sized` does, of what no quick rule let pass. Raises UnreadableFrame."""
+    result = sized(instrument, amount, price)
+    if ts_event > ts_recv:
+        not_ahead(ts_event, ts_recv)
+    return result
 
 
 def stated(
