@@ -40,6 +40,11 @@ _INSERT_SETTINGS = {
     "async_insert": 0,
     "deduplicate_blocks_in_dependent_materialized_views": 1,
     "max_partitions_per_insert_block": MAX_PARTITIONS,
+    # One insert makes one block, whatever the server's profile says: the driver sends it in cuts
+    # of some 2 MB. Blocks under one token differ by number alone, so a part of a batch that is
+    # taken apart could be dropped as another block of the whole.
+    "min_insert_block_size_rows": 1_000_000,
+    "min_insert_block_size_bytes": 0,
     # On a cluster: an insert is done when every shard has its rows, under the same token.
     "distributed_foreground_insert": 1,
 }

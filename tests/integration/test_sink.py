@@ -241,8 +241,10 @@ def test_what_the_client_sends_in_several_blocks_is_stored_whole_once_and_as_one
     reason = "not stored in liquidations: " + "x" * 1_100
     letters = [letter(("liquidations", 3, n), "", reason, b"{}" * 150, T) for n in range(count)]
     batch = Batch("dead_letters", "dead_letters", 1, 0, count - 1, letters, range(count))
+    client = open_client(url)
+    client.set_client_setting("min_insert_block_size_rows", 1_000)  # as a server's profile may
     post_fault(server, "reset_after")
-    assert Writer(open_client(url)).insert(batch) == count
+    assert Writer(client).insert(batch) == count
     assert one(url, "SELECT count() FROM dead_letters") == count
     blocks = (
         "SELECT groupArray(max_block_number - min_block_number) FROM system.parts"
