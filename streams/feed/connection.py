@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from aiohttp.http import WSMessageNoDecodeText
 
-from schemas.market import Trade
+from schemas.market import OpenInterest, Trade
 from schemas.words import SECOND
 from streams.feed.dialogue import Dialogue, Heard
 from streams.feed.liveness import Liveness
@@ -246,6 +246,8 @@ class Connection:
                 self._liveness.trades(now)
                 if first.ts_event > status.ts_print:
                     status.ts_print = first.ts_event
+            elif type(first) is OpenInterest and not self._where.has_trades:
+                self._liveness.reading(now)
         if records or heard.refusals:
             status.records += len(records)
             status.refused += len(heard.refusals)

@@ -1,7 +1,8 @@
 """Whether a connection still delivers: by the data of its streams, not by pings alone. Pure.
 
 A liquid market is never silent: trades that stop for twenty times what is usual between two of
-them are a fault, whatever the pings say. Forced orders may be rare: they live by any frame.
+them are a fault, whatever the pings say. Forced orders may be rare: they live by any frame, and
+where readings of open interest come beside them, by these.
 """
 
 import msgspec
@@ -16,6 +17,8 @@ LEAST_S, MOST_S = 15.0, 300.0
 #: The first trade has to come within this, seconds.
 FIRST_S = 45.0
 _WEIGHT = 0.05
+#: Where so many readings came, and no trades are asked for, they may pause so long, seconds.
+READINGS, READINGS_LEAST_S = 10, 60.0
 #: An instrument of which so many trades came may pause so many times longer than it usually does,
 #: and this long, seconds, before its stream is held for dead.
 KNOWN, QUIET_TIMES, QUIET_LEAST_S = 50, 50.0, 60.0
@@ -31,6 +34,7 @@ class Liveness:
         self._began = now
         self._trades: float | None = None
         self._usual_s = 0.0
+        self._readings = 0
 
     def frame(self, now: float) -> None:
         """Note a frame of any kind."""
@@ -41,6 +45,11 @@ class Liveness:
         if self._trades is not None:
             self._usual_s += _WEIGHT * (now - self._trades - self._usual_s)
         self._trades = now
+
+    def reading(self, now: float) -> None:
+        """Note a frame that held readings, of a connection without trades."""
+        self._readings += 1
+        self.trades(now)
 
     @property
     def delivers(self) -> bool:
@@ -62,13 +71,20 @@ class Liveness:
     def is_stale(self, now: float) -> str:
         """Return why it gives nothing, though somebody is there; "" where it gives."""
         if not self._has_trades:
-            return ""
+            return self._is_without_readings(now)
         if self._trades is None:
             waited = now - self._began
             return f"acknowledged, no trade for {waited:.0f} s" if waited >= FIRST_S else ""
         most = min(max(USUAL_TIMES * self._usual_s, LEAST_S), MOST_S)
         quiet = now - self._trades
         return f"no trade for {quiet:.0f} s, pings answered" if quiet >= most else ""
+
+    def _is_without_readings(self, now: float) -> str:
+        if self._readings < READINGS or self._trades is None:
+            return ""  # none are served, or it is not known how often they come
+        quiet = now - self._trades
+        most = max(USUAL_TIMES * self._usual_s, READINGS_LEAST_S)
+        return f"no reading for {quiet:.0f} s, pings answered" if quiet >= most else ""
 
 
 class Pace(msgspec.Struct):

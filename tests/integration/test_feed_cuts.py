@@ -1,5 +1,6 @@
 """Links that stall, and end without a word: what their gaps are to cover."""
 
+import json
 import ssl
 from datetime import datetime
 from pathlib import Path
@@ -127,3 +128,29 @@ def test_what_a_mute_link_of_forced_orders_may_have_lost_is_a_gap(tmp_path: Path
     gaps = [one for one in kept.states("gap") if one.reason.startswith("liquidations of")]
     assert min(one.ts_event for one in gaps) <= missed.ts * 1000
     assert all("a calm, or lost" in one.reason for one in gaps)
+
+
+def test_readings_that_stop_beside_forced_orders_renew_the_link_and_what_it_lost_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    """Its pings are answered for ever, and forced orders alone might be rare."""
+    clock = Fast(20)
+    with serving(Okx()) as okx, hearing(clock, tmp_path, ("okx", okx)) as kept:
+        until(lambda: okx.subscribed("liquidation-orders:SWAP"), "subscribed")
+        until(lambda: okx.subscribed("trades-all:BTC-USDT-SWAP"), "trades subscribed")
+        until(lambda: kept.alive("liquidations"), "alive")
+        for _ in range(12):
+            okx.send_raw(reading(clock))
+        okx.does.silent_paths = {okx.script.path_of["public"]}
+        missed = clock.event("liquidation", "BTC-USDT-SWAP", 1)
+        okx.emit(missed)
+        [expected] = ids("okx", Okx(), [missed])
+        until(lambda: expected in kept.ids("liquidations"), "the forced order by history")
+    assert kept.ids("liquidations").count(expected) == 1
+
+
+def reading(clock: Fast) -> str:
+    row = {"instType": "SWAP", "instId": "BTC-USDT-SWAP", "oi": "2500", "oiCcy": "25"}
+    row |= {"oiUsd": "2000000", "ts": str(clock.micros() // 1000)}
+    arg = {"channel": "open-interest", "instId": "BTC-USDT-SWAP"}
+    return json.dumps({"arg": arg, "data": [row]})

@@ -42,6 +42,16 @@ def test_forced_orders_alone_live_by_any_frame() -> None:
         assert liveness.is_half_open(second) == ""
 
 
+def test_forced_orders_beside_readings_live_by_these_where_enough_came() -> None:
+    liveness = Liveness(0.0, has_trades=False)
+    for second in range(9):
+        liveness.reading(3.0 * second)
+    assert liveness.is_stale(500.0) == ""  # how often they come is not known yet
+    liveness.reading(27.0)
+    assert liveness.is_stale(86.0) == ""
+    assert liveness.is_stale(88.0) == "no reading for 61 s, pings answered"
+
+
 def test_a_connection_that_does_not_answer_our_ping_is_half_open() -> None:
     liveness = Liveness(0.0, has_trades=False)
     assert liveness.wants_ping(13.0)
