@@ -78,7 +78,7 @@ class _Print(msgspec.Struct, gc=False):
     id: Number
     price: PriceIn
     size: SignedSize
-    create_time: int | None = None
+    create_time: float | None = None
     create_time_ms: float | None = None
     is_internal: bool = False
 

@@ -233,3 +233,9 @@ def test_recorded_trades_are_all_read():
     frames = [f for f in raw if f.get("channel") == "futures.trades" and f["event"] == "update"]
     parsed_records = [r for frame in frames for r in records("gate", None, frame)]
     assert len(parsed_records) == sum(len(f["result"]) for f in frames) > 4
+
+
+def test_seconds_of_a_past_print_may_have_decimals():
+    row = {"contract": "BTC_USDT", "id": 7, "price": "80000", "size": -5}
+    (print_,) = records("gate", None, [row | {"create_time": 1_790_000_000.5}])
+    assert print_.ts_event == 1_790_000_000_500_000
