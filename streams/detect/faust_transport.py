@@ -22,6 +22,9 @@ COMMIT_WITHIN_S = 5.0
 #: Records that one message of Faust's stands for at most, and such messages that wait for agents.
 RUN = 500
 RUNS_BUFFERED = 64
+#: How long the others are waited for while some partition is held: it may be free any moment, and
+#: what is asked for once is asked for until its time is up.
+BESIDE_HELD_S = 0.02
 #: Bytes of a batch of ours at most; Kafka takes none above a megabyte.
 BATCH_BYTES = 500_000
 #: A record as bytes (no value deletes), and what goes with each of several.
@@ -151,6 +154,8 @@ class CommittedConsumer(driver.Consumer):
         if self._held_in != self.app.consumer_generation_id:
             self._held_in = self.app.consumer_generation_id
             self.unfetched.clear()
+        if self.unfetched:
+            timeout = min(timeout, BESIDE_HELD_S)
         if active_partitions is not None:
             active_partitions = active_partitions - self.unfetched
             if not active_partitions:  # to aiokafka, none is all

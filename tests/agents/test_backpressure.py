@@ -1,5 +1,6 @@
 """An input that runs ahead of the others waits for them, and never for itself."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +10,7 @@ from schemas.words import SECOND
 from streams.core.shard import INPUTS, Shard
 from streams.detect import backpressure
 from streams.detect.backpressure import AHEAD_S, Inputs, next_input
+from streams.detect.faust_transport import BESIDE_HELD_S, CommittedConsumer, Fetched
 
 START = 1_763_683_200
 ALL = INPUTS
@@ -76,3 +78,26 @@ def test_an_input_is_idle_when_nothing_of_it_waits_and_nothing_came() -> None:
     waiting.add("bars", [record()])
     assert waiting.idle(60.0) == set()
     assert waiting.idle(-1.0) == {"liquidations", "whale_transfers"}
+
+
+class Thread:
+    """Has nothing to read; keeps what it was asked for, and for how long."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[set[TP], float]] = []
+
+    async def getmany(self, partitions: set[TP], timeout: float) -> Fetched:
+        self.asked.append((partitions, timeout))
+        return Fetched({}, 1, {})
+
+
+def test_what_is_free_again_is_not_kept_waiting_by_a_fetch_of_what_has_nothing() -> None:
+    bars, transfers = TP("bars", 0), TP("whale_transfers", 0)
+    consumer: Any = object.__new__(CommittedConsumer)
+    consumer.app = SimpleNamespace(consumer_generation_id=1, in_runs=frozenset())
+    consumer._thread, consumer._held_in, consumer.unfetched = Thread(), 1, set()
+    for full in (set(), {"bars"}, set()):
+        backpressure.hold(consumer.unfetched, 0, full)
+        asyncio.run(consumer._getmany({bars, transfers}, 1.0))
+    both, beside = ({bars, transfers}, 1.0), ({transfers}, BESIDE_HELD_S)
+    assert consumer._thread.asked == [both, beside, both]
