@@ -5,7 +5,6 @@ it is of, the reply to the subscription said, and `instruments.channels` remembe
 """
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
@@ -23,7 +22,6 @@ from streams.feeds.frames import (
     UnreadableFrame,
     built,
     control,
-    one_by_one,
     unreadable,
 )
 from streams.feeds.instruments import Instrument, Instruments, Parser, asked, described
@@ -98,6 +96,7 @@ class _Event(msgspec.Struct, gc=False):
     msg: str = ""
 
 
+_FEED = tape.Feed("bitfinex", "liq:global", None, "full")
 _EVENT = msgspec.json.Decoder(_Event)
 _ARRAY = msgspec.json.Decoder(list[Any])
 _POSITIONS = msgspec.json.Decoder(_Told[list[_Position]]).decode
@@ -114,14 +113,31 @@ def parse_liquidations(frame: bytes, ts_recv: int, instruments: Instruments) -> 
     nothing was sold. Rows without a channel's number are REST's answer: history.
     Raises UnreadableFrame. Source: wire-formats.md 3.11; microseconds.
     """
+    records = []
     try:
-        rows = _POSITIONS(frame).items
-    except NOT_A_FRAME:
+        for row in _POSITIONS(frame).items:
+            if row.is_match:
+                continue
+            of, coins, ts_event = instruments[row.symbol], row.amount, row.at * 1000
+            position, order = LONG
+            if coins < 0.0:
+                position, order = SHORT
+                coins = -coins
+            coins *= of.multiplier
+            if coins <= 0.0 or coins > 1e15:
+                return _exactly(frame, ts_recv, instruments)
+            if ts_event > ts_recv:
+                not_ahead(ts_event, ts_recv)
+            records.append(
+                Liquidation(
+                    f"bitfinex:liquidation:{row.id}", "bitfinex", of.instrument, of.venue_symbol,
+                    of.asset, position, order if row.is_sold else None, None, None, coins, None,
+                    "full", "liq:global", ts_event, ts_recv,
+                )
+            )  # fmt: skip
+        return Parsed(records, [])
+    except NO_RECORD:
         return _exactly(frame, ts_recv, instruments)
-    try:
-        return Parsed(_triggered(rows, instruments, ts_recv), [])
-    except (ValueError, OverflowError):
-        return one_by_one(rows, _triggered, (instruments, ts_recv), None, "1")
 
 
 def _exactly(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
@@ -131,38 +147,25 @@ def _exactly(frame: bytes, ts_recv: int, instruments: Instruments) -> Parsed:
         return opened
     parsed = built(
         opened.rows,
-        lambda row: _triggered((_typed(row, _Position),), instruments, ts_recv),
+        lambda row: _triggered(_typed(row, _Position), instruments, ts_recv),
         path=opened.path,
     )
     parsed.history = opened.path == ""
     return parsed
 
 
-def _triggered(
-    rows: Sequence[_Position], instruments: Instruments, ts_recv: int
-) -> list[Liquidation]:
-    records = []
-    for row in rows:
-        if row.is_match:
-            continue
-        of, coins, ts_event = instruments[row.symbol], row.amount, row.at * 1000
-        position, order = LONG
-        if coins < 0.0:
-            position, order = SHORT
-            coins = -coins
-        coins *= of.multiplier
-        if coins <= 0.0 or coins > 1e15:
-            raise UnreadableFrame("5", f"{row.amount!r} is no amount of coins")
-        if ts_event > ts_recv:
-            not_ahead(ts_event, ts_recv)
-        records.append(
-            Liquidation(
-                f"bitfinex:liquidation:{row.id}", "bitfinex", of.instrument, of.venue_symbol,
-                of.asset, position, order if row.is_sold else None, None, None, coins, None,
-                "full", "liq:global", ts_event, ts_recv,
-            )
-        )  # fmt: skip
-    return records
+def _triggered(row: _Position, instruments: Instruments, ts_recv: int) -> Liquidation | None:
+    """Return what the loop above makes of a row. Raises UnreadableFrame."""
+    if row.is_match:
+        return None
+    of, coins = instruments[row.symbol], abs(row.amount)
+    coins *= of.multiplier
+    if not 0.0 < coins <= 1e15:
+        raise UnreadableFrame("5", f"{row.amount!r} is no amount of coins")
+    event_id, ts_event = f"bitfinex:liquidation:{row.id}", row.at * 1000
+    position, _ = LONG if row.amount > 0.0 else SHORT
+    record = tape.stated(_FEED, event_id, of, position, None, coins, None, ts_event, ts_recv)
+    return record if row.is_sold else msgspec.structs.replace(record, order_side=None)
 
 
 # [23916,"te",[1720045100,1791400314934,0.02,84305]]    then the same again as "tu"
