@@ -30,6 +30,8 @@ RECENT = 60 * SECOND
 #: So a venue says that an address asked too much; asking on makes it longer. How long it is left
 #: alone where it does not say, seconds.
 BANNING, BANNED_S = (403, 418, 429), 120.0
+#: A venue's clock is not believed to run further ahead of ours, microseconds.
+MOST_AHEAD = 60 * SECOND
 TICK_S = 0.1
 #: Texts come as the bytes that the parsers read.
 Socket = aiohttp.ClientWebSocketResponse[Literal[False]]
@@ -77,6 +79,8 @@ class LinkStatus(msgspec.Struct):
     ts_records: int = 0
     #: When the newest print was made that came, by its venue's clock.
     ts_print: int = 0
+    #: How far the venue's clock runs ahead of ours, as its trades tell.
+    ahead: int = 0
     reason: str = ""
 
 
@@ -246,6 +250,8 @@ class Connection:
                 self._liveness.trades(now)
                 if first.ts_event > status.ts_print:
                     status.ts_print = first.ts_event
+                    ahead = min(first.ts_event - ts_recv, MOST_AHEAD)
+                    status.ahead = max(ahead, status.ahead * 99 // 100)  # a lone error fades
             elif type(first) is OpenInterest and not self._where.has_trades:
                 self._liveness.reading(now)
         if records or heard.refusals:

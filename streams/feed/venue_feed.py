@@ -226,6 +226,8 @@ class VenueFeed:
         FEED.reconnects.labels(self.protocol.venue).inc()
 
     def _back(self, link: str, until: int) -> None:
+        # By the venue's clock, in which what was missed is stamped.
+        until += max(status.ahead for status in self.statuses())
         self._outages.back(link, until)
         live = len(self._plans[link].live())
         self._outages.connected(link, until, f"{live} streams")

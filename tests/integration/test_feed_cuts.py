@@ -149,6 +149,31 @@ def test_readings_that_stop_beside_forced_orders_renew_the_link_and_what_it_lost
     assert kept.ids("liquidations").count(expected) == 1
 
 
+def test_what_a_venue_whose_clock_runs_ahead_printed_meanwhile_is_filled_or_in_the_gap(
+    tmp_path: Path,
+) -> None:
+    clock = Fast(8)
+
+    def event(kind: str, number: int) -> Event:
+        plain = clock.event(kind, "BTCUSDT", number)
+        return plain._replace(ts=plain.ts + 20_000)
+
+    with serving(Binance()) as binance, hearing(clock, tmp_path, ("binance", binance)) as kept:
+        until(lambda: binance.subscribed("btcusdt@aggTrade"), "subscribed")
+        for number in range(10):
+            binance.emit(event("trade", number))
+        until(lambda: kept.alive("trades"), "alive")
+        until(lambda: len(kept.ids("trades")) == 10, "trades before the cut")
+        missed = event("liquidation", 11)
+        cut(clock, binance, [event("trade", 10), missed, event("trade", 11)])
+        until(lambda: binance.subscribed("btcusdt@aggTrade"), "subscribed again")
+        binance.emit(event("trade", 12))
+        until(lambda: len(kept.ids("trades")) >= 13, "every trade")
+        until(lambda: kept.states("gap"), "the gap is told")
+    since, end = gap_of(kept, "liquidations")
+    assert since <= missed.ts * 1000 <= end
+
+
 def reading(clock: Fast) -> str:
     row = {"instType": "SWAP", "instId": "BTC-USDT-SWAP", "oi": "2500", "oiCcy": "25"}
     row |= {"oiUsd": "2000000", "ts": str(clock.micros() // 1000)}
