@@ -159,6 +159,9 @@ def _take_all(ours: Membership, messages: Iterable[Message], store: Store, batch
         metrics.RECORDS.labels(place[0]).inc(len(those))
         while those and buffer is not None and ours.holds(place, buffer):
             if 0 <= buffer.until < (those[0].offset() or 0):
+                if buffer.hi < 0:
+                    log.warning("%s: Kafka removed the range to be repeated meanwhile", place)
+                    buffer.until = -1
                 _flush(ours, [place], store)
                 continue
             most = min(buffer.most or batch_rows, batch_rows)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from nights import an_alert
 
 from schemas import codec
@@ -466,3 +467,30 @@ def test_a_commit_within_the_last_range_is_gone_back_behind_and_the_range_formed
     assert lo < hi
     assert one(url, "SELECT count() FROM bars") == 120
     assert audited(clean_topics, url).clean
+
+
+def test_a_range_that_kafka_removes_as_it_is_to_be_repeated_holds_nothing_up(
+    clean_topics, url, monkeypatch
+):
+    send(clean_topics, "bars", [bar(n) for n in range(100)])
+    with sinking(clean_topics, url):
+        until_committed(clean_topics, "bars", 100)
+    [[lo]] = open_client(url).query("SELECT lo FROM sink_intent FINAL").result_rows
+    setter = Consumer(conf(clean_topics))
+    setter.commit(offsets=[TopicPartition("bars", 0, lo)], asynchronous=False)
+    setter.close()
+    send(clean_topics, "bars", [bar(n) for n in range(100, 120)])
+    lowest = membership.Membership._low
+
+    def then_removed(ours, place):
+        low = lowest(ours, place)
+        if place.topic == "bars" and place.partition == 0:
+            admin = AdminClient({"bootstrap.servers": clean_topics})
+            [removed] = admin.delete_records([TopicPartition("bars", 0, 100)]).values()
+            removed.result(30)
+        return low
+
+    monkeypatch.setattr(membership.Membership, "_low", then_removed)
+    with sinking(clean_topics, url):
+        until_committed(clean_topics, "bars", 120)
+    assert one(url, "SELECT count() FROM bars") == 120
