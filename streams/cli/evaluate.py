@@ -141,7 +141,8 @@ def _by_shipped(
         raise Refused(str(problem)) from None
     with _telling() as tell:
         if part == "transfer":
-            return transfer.evaluate(params, seeds or transfer.SEEDS, tell)
+            days = days or transfer.TEST_DAYS
+            return transfer.evaluate(params, seeds or transfer.SEEDS, tell, days)
         if part == "self-calibration":
             return self_calibrated.evaluate(params, seeds or self_calibrated.SEEDS, tell)
         seeds, days = seeds or first_hours.SEEDS, days or first_hours.DAYS

@@ -87,23 +87,28 @@ class Outcome(NamedTuple):
     left: list[float]
 
 
-def evaluate(params: Params, seeds: Sequence[int], tell: Callable[[str, int, int], None]) -> Row:
-    """Return what evaluate.json holds of this part, its bars with it."""
+def evaluate(
+    params: Params, seeds: Sequence[int], tell: Callable[[str, int, int], None],
+    days: int = TEST_DAYS,
+) -> Row:  # fmt: skip
+    """Return what evaluate.json holds of this part, its bars with it; `days` of each are judged."""
     outcomes = []
     for n, seed in enumerate(seeds):
-        outcomes += of_seed(seed, params)
+        outcomes += of_seed(seed, params, days=days)
         tell(f"redrawn market {seed}", n + 1, len(seeds))
     by_source = table(outcomes)
     result: Row = {
         "transfer": by_source, "within": {name: within(outcomes, name) for name in by_source},
-        "markets": [o._asdict() for o in outcomes], "seeds": list(seeds), "budget": BUDGET,
-        "score": PRODUCT,
+        "markets": [o._asdict() for o in outcomes], "seeds": list(seeds), "days": days,
+        "budget": BUDGET, "score": PRODUCT,
     }  # fmt: skip
     return result | {"bars": pass_marks.transfer(result)}
 
 
-def of_seed(seed: int, params: Params, histories: Sequence[int] = HISTORIES) -> list[Outcome]:
-    """Return every outcome of one redrawn market."""
+def of_seed(
+    seed: int, params: Params, histories: Sequence[int] = HISTORIES, days: int = TEST_DAYS
+) -> list[Outcome]:
+    """Return every outcome of one redrawn market, judged on so many days."""
     drawn = redrawn.market(seed)
     limits = {}
     if histories:
@@ -112,7 +117,7 @@ def of_seed(seed: int, params: Params, histories: Sequence[int] = HISTORIES) -> 
             key = history.liquidity, history.feed.name
             limits[key] = dict(calibrated(history, params, histories))
         del past
-    tape = core.run(drawn, seed + TO_TEST, TEST_DAYS)
+    tape = core.run(drawn, seed + TO_TEST, days)
     outcomes = []
     for one in seen(drawn, tape, params, seed, seed + TO_TEST):
         outcomes.append(_outcome(seed, one, SHIPPED, one.excess, 0.0))
