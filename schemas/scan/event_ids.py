@@ -123,10 +123,10 @@ def _add(
 def _mark(text: Bytes, first: int, size: int) -> np.uint64:
     mark, rest = np.uint64(size), size
     while rest > 0:
-        word = word_at(text, first)
+        eight = word_at(text, first)
         if rest < 8:
-            word &= (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
-        mark = (mark ^ word) * np.uint64(FACTOR)
+            eight &= (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
+        mark = (mark ^ eight) * np.uint64(FACTOR)
         mark ^= mark >> np.uint64(SHIFT)
         first += 8
         rest -= 8

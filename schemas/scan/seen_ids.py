@@ -66,7 +66,7 @@ def mark_of(event_id: bytes) -> int:
     """Return the hash of an id, as the compiled loop has it."""
     mark = len(event_id)
     for at in range(0, len(event_id), 8):
-        word = int.from_bytes(event_id[at : at + 8], "little")
-        mark = ((mark ^ word) * FACTOR) & 0xFFFFFFFFFFFFFFFF
+        eight = int.from_bytes(event_id[at : at + 8], "little")
+        mark = ((mark ^ eight) * FACTOR) & 0xFFFFFFFFFFFFFFFF
         mark ^= mark >> SHIFT
     return mark
