@@ -84,9 +84,9 @@ def _longer(array: bytearray, size: int) -> bytearray:
 @compiled
 def _place(slots: NDArray[np.int32], marks: Marks, count: int) -> None:
     """Put ids where their marks are looked for."""
-    most = np.int64(len(slots) - 1)
+    most, lower = np.int64(len(slots) - 1), _lower_bits(len(slots))
     for number in range(count):
-        at = np.int64(marks[number]) & most
+        at = np.int64(marks[number] >> lower)
         while slots[at] > 0:
             at = (at + 1) & most
         slots[at] = number + 1
@@ -98,11 +98,11 @@ def _add(
     marks: Marks, slots: NDArray[np.int32],
 ) -> int:  # fmt: skip
     """Add ids, each once, and say which were there; return how many are there now."""
-    most = np.int64(len(slots) - 1)
+    most, lower = np.int64(len(slots) - 1), _lower_bits(len(slots))
     for n in range(spans.shape[1]):
         first, size = spans[0, n], spans[1, n] - spans[0, n]
         mark = _mark(text, first, size)
-        at = np.int64(mark) & most
+        at = np.int64(mark >> lower)
         again[n] = False
         while slots[at] > 0 and not again[n]:
             number = slots[at] - 1
@@ -117,6 +117,16 @@ def _add(
             count += 1
             slots[at] = count
     return count
+
+
+@compiled
+def _lower_bits(slots: int) -> np.uint64:
+    """Return how many bits of a hash say nothing of its slot, of so many slots, a power of two."""
+    lower = 64
+    while slots > 1:
+        slots >>= 1
+        lower -= 1
+    return np.uint64(lower)
 
 
 @compiled

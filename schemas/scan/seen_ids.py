@@ -2,7 +2,9 @@
 
     letters 60000000016000000002··· ends 0 10 20 ··· marks (hashes) ··· slots: which id, from 1
 
-Where hashes agree the ids themselves are compared, so none is ever taken for another.
+An id is looked for from the slot on that the highest bits of its hash say: an id's last letters
+reach no others. Where hashes agree the ids themselves are compared, so none is ever taken for
+another.
 `schemas.scan.event_ids` fills the table, compiled.
 """
 
@@ -39,7 +41,7 @@ class SeenIds(msgspec.Struct):
     def _has(self, event_id: bytes) -> bool:
         slots, marks = memoryview(self.slots).cast("i"), memoryview(self.marks).cast("Q")
         ends, mark, most = memoryview(self.ends).cast("q"), mark_of(event_id), len(slots) - 1
-        at = mark & most
+        at = mark >> 64 - most.bit_length()
         while number := slots[at]:
             begin, end = ends[number - 1], ends[number]
             if marks[number - 1] == mark and self.letters[begin:end] == event_id:

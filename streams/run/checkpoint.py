@@ -20,7 +20,7 @@ from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 9
+FORMAT = 10
 _DIGEST = 16
 
 

@@ -4,6 +4,7 @@ from itertools import count
 
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,14 +13,14 @@ from schemas.scan.seen_ids import FACTOR, SHIFT, SeenIds, mark_of
 
 IDS = st.text("01aé-", min_size=1, max_size=20) | st.integers(0, 4000).map(str)
 #: An id alone, or so many more in columns: of them some were there already.
-TOLD = st.lists(IDS | st.tuples(st.lists(IDS), st.integers(0, 3000)), max_size=8)
+NOTED = st.lists(IDS | st.tuples(st.lists(IDS), st.integers(0, 3000)), max_size=8)
 
 
 @settings(max_examples=60, deadline=None)
-@given(TOLD)
-def test_an_id_is_there_already_exactly_when_a_set_would_have_it(told: list[object]) -> None:
+@given(NOTED)
+def test_an_id_is_there_already_exactly_when_a_set_would_have_it(noted: list[object]) -> None:
     seen, known = SeenIds(), set[str]()
-    for one in told:
+    for one in noted:
         if isinstance(one, str):
             assert seen.add(one) == (one in known)
             known.add(one)
@@ -63,6 +64,15 @@ def test_two_ids_of_one_hash_are_two_ids() -> None:
     assert alone.add(one)
     assert not alone.add(other)
     assert alone.add(other)
+
+
+@pytest.mark.parametrize("before", ["", "trades:", "binance:ETHUSDT:"])
+@pytest.mark.parametrize("digits", [7, 8, 9])
+def test_ids_that_count_up_lie_near_where_they_are_looked_for(before: str, digits: int) -> None:
+    seen = SeenIds()
+    event_ids.of(f"{before}{10**digits // 2 + n}" for n in range(20_000)).note(seen)
+    free = np.flatnonzero(np.frombuffer(seen.slots, np.int32) == 0)
+    assert np.diff(free).max() < 100
 
 
 def test_ids_are_copied_out_of_a_text_that_others_will_write_into() -> None:
