@@ -192,9 +192,9 @@ def _from_below(chain: Chain) -> Head | None:
     roots = (root for parent in _missing(chain) for root in chain.orphans[parent].values())
     for root in roots:
         if root.number <= lowest:
-            above = [root]
+            above, waiting = [root], dict(chain.orphans)
             for head in above:
-                above += chain.orphans.get(head.hash, {}).values()
+                above += waiting.pop(head.hash, {}).values()
             if max(head.number for head in above) >= height:
                 return root
     return None
@@ -207,9 +207,12 @@ def _missing(chain: Chain) -> list[str]:
 
 def _back(chain: Chain, block: str) -> Iterator[Block]:
     """Yield a block and those below it, as far as they are known."""
+    above = None
     while (one := chain.blocks.get(block)) is not None:
+        if above is not None and one.head.number >= above:
+            return  # a node that tells of blocks in a ring
         yield one
-        block = one.head.parent
+        above, block = one.head.number, one.head.parent
 
 
 def _best(chain: Chain) -> str:

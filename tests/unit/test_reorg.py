@@ -276,6 +276,15 @@ def test_a_lower_branch_that_leaves_below_our_first_block_takes_nothing_back():
     assert node.standing() == {f"{name}:{n}" for name in ("a2", "a3") for n in range(2)}
 
 
+@pytest.mark.parametrize("first", [[], [("a5", 105, "a4")]])
+def test_a_node_that_tells_of_blocks_in_a_ring_does_not_keep_us_for_ever(first):
+    ring = [("r", 100, "x"), ("c", 101, "r"), ("r", 102, "c"), ("x", 102, "c")]
+    chain = Chain()
+    for one in [*first, *ring]:
+        reorg.hear_head(chain, head(*one), RECV)
+    assert chain.tip in ("a5", "c", "x")
+
+
 def test_a_head_that_waited_for_its_parent_and_became_the_first_block_waits_no_longer():
     blocks = [("a5", 105, "a4"), ("c3", 103, "c2"), ("d9", 109, "d8")]
     node = Node(blocks)
