@@ -140,7 +140,7 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
     except NOT_A_FRAME:
         if (array := array_in(frame)) is not None:
             each = each_in(array, frame)
-            return built(each, lambda one: parse_force_order(one, ts_recv, instruments).records)
+            return built(each, lambda one: _of_array(one, ts_recv, instruments))
         stream, event = _FORCE_ORDER.read(frame)
         if isinstance(event, Parsed):
             return event
@@ -157,6 +157,13 @@ def parse_force_order(frame: bytes, ts_recv: int, instruments: Instruments) -> P
         order.T * 1000, ts_recv, stream, coverage,
     )  # fmt: skip
     return Parsed([] if record is None else [record], [])
+
+
+def _of_array(item: bytes, ts_recv: int, instruments: Instruments) -> list[Liquidation]:
+    parsed = parse_force_order(item, ts_recv, instruments)
+    for refusal in parsed.refusals:
+        raise UnreadableFrame(refusal.field, refusal.reason)
+    return parsed.records
 
 
 # {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1626992741575,"a":16599292,

@@ -286,6 +286,16 @@ def test_orders_put_into_one_array_are_read_each_and_a_bad_one_costs_itself(stre
         assert len(result.refusals) == 2
 
 
+@pytest.mark.parametrize(
+    "item", [{"code": -1, "msg": "no"}, {"data": [order(S="sideways")]}, {"error": {"code": 2}}]
+)
+def test_what_is_wrong_within_an_item_of_an_array_is_said(item):
+    for channel in (None, "forceOrder"):
+        result = parsed("binance", channel, [order(), item])
+        assert (len(result.records), len(result.refusals)) == (1, 1)
+        assert result.refusals[0].field.startswith("data[1].")
+
+
 def test_an_error_without_an_id_of_ours_is_control():
     for channel in (None, "forceOrder", "aggTrade", "trade"):
         result = parsed("binance", channel, {"code": 2, "msg": "Invalid request: unknown"})
