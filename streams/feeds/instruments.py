@@ -254,7 +254,9 @@ def rows(document: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield symbol, row
         return
     if isinstance(document, list) and document and _holds_a_list(document[0]):
-        yield from rows(document[0])  # Hyperliquid's metaAndAssetCtxs
+        for part in document:
+            if not isinstance(part, list):  # contexts, in Hyperliquid's metaAndAssetCtxs
+                yield from rows(part)
         return
     if not isinstance(document, list):
         raise ValueError(f"neither a list nor an object of instruments: {str(document)[:60]!r}")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streams.feeds import registry
+from streams.feeds import instruments, registry
 from streams.feeds.frames import UnreadableFrame
 
 ANSWERS = {
@@ -98,3 +98,10 @@ def test_hyperliquids_meta_and_contexts_list_its_perpetuals():
     answer = [{"universe": [{"name": "kBONK", "szDecimals": 0}]}, [{"markPx": "0.02"}]]
     known = registry.instruments_of("hyperliquid", answer, "test")
     assert [one.asset for one in known.values()] == ["BONK"]
+
+
+def test_answers_put_into_one_list_are_all_read():
+    pages = [{"result": {"list": [{"symbol": name}]}} for name in ("BTCUSDT", "ETHUSDT")]
+    assert [symbol for symbol, _ in instruments.rows(pages)] == ["BTCUSDT", "ETHUSDT"]
+    with pytest.raises(ValueError, match="neither"):
+        list(instruments.rows([*pages, 5]))
