@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 from aiohttp.http import WSMessageNoDecodeText
 
-from schemas.market import OpenInterest, Trade
+from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.words import SECOND
 from streams.feed.dialogue import Dialogue, Heard
 from streams.feed.liveness import Liveness
@@ -254,6 +254,8 @@ class Connection:
                     status.ahead = max(ahead, status.ahead * 99 // 100)  # a lone error fades
             elif type(first) is OpenInterest and not self._where.has_trades:
                 self._liveness.reading(now)
+            elif type(first) is Liquidation and not self._where.has_trades:
+                self._liveness.forced_orders(now)
         if records or heard.refusals:
             status.records += len(records)
             status.refused += len(heard.refusals)

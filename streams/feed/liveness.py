@@ -2,7 +2,7 @@
 
 A liquid market is never silent: trades that stop for twenty times what is usual between two of
 them are a fault, whatever the pings say. Forced orders may be rare: they live by any frame, and
-where readings of open interest come beside them, by these.
+where readings of open interest come beside them, by these and by themselves.
 """
 
 import msgspec
@@ -35,6 +35,7 @@ class Liveness:
         self._trades: float | None = None
         self._usual_s = 0.0
         self._readings = 0
+        self._forced = now
 
     def frame(self, now: float) -> None:
         """Note a frame of any kind."""
@@ -50,6 +51,10 @@ class Liveness:
         """Note a frame that held readings, of a connection without trades."""
         self._readings += 1
         self.trades(now)
+
+    def forced_orders(self, now: float) -> None:
+        """Note a frame that held forced orders, of a connection without trades."""
+        self._forced = now
 
     @property
     def delivers(self) -> bool:
@@ -84,7 +89,8 @@ class Liveness:
             return ""  # none are served, or it is not known how often they come
         quiet = now - self._trades
         most = max(USUAL_TIMES * self._usual_s, READINGS_LEAST_S)
-        return f"no reading for {quiet:.0f} s, pings answered" if quiet >= most else ""
+        is_mute = now - max(self._trades, self._forced) >= most
+        return f"no reading for {quiet:.0f} s, pings answered" if is_mute else ""
 
 
 class Pace(msgspec.Struct):

@@ -52,6 +52,16 @@ def test_forced_orders_beside_readings_live_by_these_where_enough_came() -> None
     assert liveness.is_stale(88.0) == "no reading for 61 s, pings answered"
 
 
+def test_forced_orders_that_come_show_that_a_link_without_readings_gives() -> None:
+    liveness = Liveness(0.0, has_trades=False)
+    for second in range(10):
+        liveness.reading(3.0 * second)
+    for second in (50.0, 100.0):
+        liveness.forced_orders(second)
+        assert liveness.is_stale(second + 59.0) == ""
+    assert liveness.is_stale(161.0) == "no reading for 134 s, pings answered"
+
+
 def test_a_connection_that_does_not_answer_our_ping_is_half_open() -> None:
     liveness = Liveness(0.0, has_trades=False)
     assert liveness.wants_ping(13.0)
