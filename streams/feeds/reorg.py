@@ -191,7 +191,7 @@ def _from_below(chain: Chain) -> Head | None:
     height = chain.blocks[chain.tip].head.number
     roots = (root for parent in _missing(chain) for root in chain.orphans[parent].values())
     for root in roots:
-        if root.number <= lowest:
+        if root.number <= lowest and root.hash not in chain.blocks:
             above, waiting = [root], dict(chain.orphans)
             for head in above:
                 above += waiting.pop(head.hash, {}).values()

@@ -285,6 +285,16 @@ def test_a_node_that_tells_of_blocks_in_a_ring_does_not_keep_us_for_ever(first):
     assert chain.tip in ("a5", "c", "x")
 
 
+def test_a_head_told_with_two_parents_stands_where_it_stood_first():
+    chain = Chain()
+    reorg.hear_head(chain, head("a1", 101, "r"), RECV)
+    reorg.hear_head(chain, head("b0", 100, "q"), RECV)
+    reorg.hear_removed(chain, "a1", RECV)
+    reorg.hear_head(chain, head("b0", 100, "p"), RECV)
+    reorg.hear_head(chain, head("b1", 102, "q"), RECV)
+    assert (chain.tip, chain.blocks["b0"].head.parent) == ("b0", "p")
+
+
 def test_a_head_that_waited_for_its_parent_and_became_the_first_block_waits_no_longer():
     blocks = [("a5", 105, "a4"), ("c3", 103, "c2"), ("d9", 109, "d8")]
     node = Node(blocks)
