@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, Message
 
-from schemas import codec, metrics
+from schemas import codec, kafka_closing, metrics
 from schemas.codec import InvalidRecord
 from schemas.scan import columns as batch
 from schemas.scan import trades
@@ -121,7 +121,7 @@ def _session(conf: dict[str, Any], store: Store, how: Loop) -> None:
         _flush(ours, rest, store)
     finally:
         metrics.READY.set(0)
-        consumer.close()
+        kafka_closing.close(consumer)
 
 
 def _retry_until(how: Loop) -> Retry:

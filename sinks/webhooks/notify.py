@@ -19,7 +19,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from schemas import codec, metrics
+from schemas import codec, kafka_closing, metrics
 from schemas.codec import InvalidRecord
 from schemas.findings import Alert
 from schemas.kafka_failures import REPLACED, catchable, is_left_behind
@@ -112,7 +112,7 @@ def _work(
                     outbox.look()
     finally:
         metrics.READY.set(0)
-        consumer.close()
+        kafka_closing.close(consumer)
 
 
 def _await_room(

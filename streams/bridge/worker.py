@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer
 
+from schemas import kafka_closing
 from schemas.status import FeedStatus, letter
 from schemas.topics import RAW_TOPICS, TOPICS
 from schemas.words import SECOND, FeedState
@@ -179,4 +180,4 @@ def run(settings: Settings, source: str, topics: list[str], stopping: Callable[[
     except KafkaException as problem:
         raise Failed(str(problem)) from None
     finally:
-        consumer.close()
+        kafka_closing.close(consumer)

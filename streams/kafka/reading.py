@@ -21,6 +21,7 @@ import confluent_kafka
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from schemas import kafka_closing
 from schemas.scan import addresses
 from schemas.scan.addresses import ERROR, FIELDS, OFFSET, PARTITION, PAYLOAD, SIZE, STAMP_MS
 from schemas.scan.columns import Ints
@@ -57,7 +58,7 @@ class Objects:
     def close(self) -> None:
         """Close the consumer."""
         self.closed = True
-        self._consumer.close()
+        kafka_closing.close(self._consumer)
 
 
 class Memory:
@@ -117,7 +118,7 @@ class Memory:
             for topic, partition in self._routed:
                 self._forward(topic, partition, None)
             self._library.rd_kafka_queue_destroy(self._queue)
-            self._consumer.close()
+            kafka_closing.close(self._consumer)
 
     def _forward(self, topic: str, partition: int, to: int | None) -> None:
         of = self._library.rd_kafka_queue_get_partition(self._handle, topic.encode(), partition)
