@@ -1,6 +1,8 @@
 """Messages taken out of librdkafka's memory and as objects: the same ones, whatever happens."""
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +20,7 @@ from confluent_kafka import (
 )
 from stages import until
 
-from streams.kafka import clients, reading
+from streams.kafka import clients, reading, topics_admin
 from streams.process.settings import Settings
 
 PARTITIONS = 4
@@ -264,6 +266,51 @@ def test_what_waits_unread_holds_no_end_back(clean_topics: str) -> None:
             reader.take(1, 0)
         reader.assigned(all_parts())
         reader.close()
+
+
+#: Takes until its partitions' errors are logged; by itself, as a fault here ends the process.
+_READS_ON = """
+import logging, sys, time
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from streams.kafka import clients, reading
+from streams.process.settings import Settings
+
+lines = []
+logging.basicConfig(stream=sys.stdout)
+logging.getLogger().handlers[0].addFilter(lambda line: lines.append(line.getMessage()) or True)
+settings = Settings(kafka_url=sys.argv[1], kafka_reading="memory", group="deleted")
+often = {"topic.metadata.refresh.interval.ms": 500, "topic.metadata.propagation.max.ms": 500}
+consumer = Consumer(clients.consumer_conf(settings, "look") | often)
+reader = reading.reader(consumer, settings)
+
+parts = [TopicPartition("trades", number, OFFSET_BEGINNING) for number in range(4)]
+reader.assigned(parts)
+consumer.assign(parts)
+end = time.monotonic() + 30
+while time.monotonic() < end and not any("topic does not exist" in line for line in lines):
+    try:
+        if reader.take(1_000, 0.1):
+            print("reads", flush=True)
+    except KafkaException as problem:
+        print("raised", problem, flush=True)
+reader.close()
+"""
+
+
+def test_a_topic_that_is_deleted_under_a_reader_is_told_and_ends_no_process(
+    clean_topics: str,
+) -> None:
+    """Errors of its partitions are called back within our own call, where that is an abort."""
+    produce(clean_topics, numbered(0, 100))
+    command = [sys.executable, "-c", _READS_ON, clean_topics]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "reads" in process.stdout.readline()
+        admin = topics_admin.admin_client(clean_topics)
+        admin.delete_topics(["trades"])["trades"].result(30)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "topic does not exist" in output
 
 
 @pytest.mark.parametrize(
