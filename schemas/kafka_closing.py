@@ -1,8 +1,8 @@
 """A consumer's end, at which no callback may be left to call.
 
-librdkafka (2.12 to 2.16, rdkafka_cgrp.c) drops what a group that has ended is asked, without an
-answer; a callback of a rebalance that `close` calls then asks it to assign, and waits for ever with
-Python's lock in its hands. So what waits is called before, while the group still answers.
+librdkafka (rdkafka_cgrp.c of 2.12.1; met with 2.16.1) drops what a group that has ended is asked,
+without an answer; a callback of a rebalance that `close` calls then asks it to assign, and waits
+for ever with Python's lock in its hands. So what waits is called before, while the group answers.
 """
 
 from contextlib import suppress
@@ -16,8 +16,8 @@ ROUNDS, WAIT_S = 25, 0.02
 def close(consumer: Consumer) -> None:
     """Leave the group, call what waits to be called, and close.
 
-    Messages that come meanwhile are dropped: nobody committed them. Raises KafkaException where
-    closing itself fails, and what callbacks raise.
+    Messages that come meanwhile are dropped: nobody committed them. A KafkaException before the
+    close itself, of a callback too, is passed over; what else callbacks raise, and it, is raised.
     """
     try:
         # One that Kafka fenced off has nothing to leave.

@@ -18,7 +18,7 @@ FEW = 1_000
 PADDING = 8
 
 
-class Lying(msgspec.Struct, frozen=True):
+class IdsInText(msgspec.Struct, frozen=True):
     """A column of ids: (first, last + 1) x row, the bytes of each in `text`, PADDING behind them.
 
     It is `seen_ids.EventIds`, for as long as the text stays as it is.
@@ -30,8 +30,8 @@ class Lying(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return int(self.spans.shape[1])
 
-    def __getitem__(self, rows: slice | NDArray[np.bool_] | Ints) -> "Lying":
-        return Lying(self.text, self.spans[:, rows])
+    def __getitem__(self, rows: slice | NDArray[np.bool_] | Ints) -> "IdsInText":
+        return IdsInText(self.text, self.spans[:, rows])
 
     def tolist(self) -> list[str]:
         """Return them as strings."""
@@ -49,15 +49,15 @@ class Lying(msgspec.Struct, frozen=True):
         return _noted(seen, self)
 
 
-def of(ids: Iterable[str]) -> Lying:
+def of(ids: Iterable[str]) -> IdsInText:
     """Lay ids out."""
     texts = [event_id.encode() for event_id in ids]
     ends = np.cumsum([0, *map(len, texts)])
     text = np.frombuffer(b"".join([*texts, bytes(PADDING)]), np.uint8)
-    return Lying(text, np.stack((ends[:-1], ends[1:])))
+    return IdsInText(text, np.stack((ends[:-1], ends[1:])))
 
 
-def _noted(seen: SeenIds, ids: Lying) -> NDArray[np.bool_]:
+def _noted(seen: SeenIds, ids: IdsInText) -> NDArray[np.bool_]:
     spans = np.ascontiguousarray(ids.spans)
     most = seen.count + len(ids)
     seen.ends = _longer(seen.ends, 8 * (most + 1))

@@ -23,7 +23,7 @@ from schemas.scan import event_ids
 from schemas.scan.bytes_at import byte_at, compiled, lowest_bit, word_at
 from schemas.scan.columns import Columns, Ints, Scanned, Words
 from schemas.scan.decimals import Floats, real_at
-from schemas.scan.event_ids import Lying
+from schemas.scan.event_ids import IdsInText
 from schemas.scan.name_table import UNKNOWN, Names
 
 Bytes = NDArray[np.uint8]
@@ -113,7 +113,7 @@ def scanned_text(words: Words, text: bytes | memoryview, ends: Ints) -> Scanned:
     words.bounded()
     rows = _rows(text, ends)
     label = _labels(words, text, rows)
-    ids = Lying(np.frombuffer(text, np.uint8), rows.spans[0])
+    ids = IdsInText(np.frombuffer(text, np.uint8), rows.spans[0])
     of = Columns(
         ids, words.words_of(label), label, rows.buys, rows.price, rows.quantity, rows.usd,
         rows.ts_event, rows.ts_recv,

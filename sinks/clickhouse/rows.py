@@ -27,6 +27,7 @@ from schemas.findings import (
 from schemas.market import Liquidation, OpenInterest, Trade
 from schemas.notifications import NotificationStep
 from schemas.onchain import WhaleTransfer
+from schemas.scan import event_ids
 from schemas.scan.columns import Columns
 from schemas.status import DeadLetter, FeedStatus
 
@@ -95,7 +96,7 @@ def packed(
 ) -> Piece:
     """Return trades as they wait for their insert."""
     ids = pa.array(of.event_id.tolist(), pa.string())
-    return Piece(labels, of._replace(event_id=[]), ids, offsets)  # type: ignore[arg-type]
+    return Piece(labels, of._replace(event_id=event_ids.of(())), ids, offsets)
 
 
 def table_of(record: msgspec.Struct) -> str:

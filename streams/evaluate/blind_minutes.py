@@ -234,9 +234,9 @@ def report_of(days: int, seeds: Sequence[int]) -> Report:
 
 
 def main(args: Sequence[str]) -> Any:
-    """Print the report of `days` (30) a seed, of seeds 401 to 406: half a year."""
-    days = int(args[0]) if args else 30
-    report = report_of(days, range(401, 407))
+    """Print the report of `days` (30) under six seeds from `first` (401) on: half a year."""
+    days, first = (*map(int, args), *(30, 401)[len(args) :])
+    report = report_of(days, range(first, first + 6))
     print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
     return report
 

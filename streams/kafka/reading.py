@@ -8,7 +8,7 @@ library with its public functions; only where the consumer keeps its pointer is 
 that is read for the versions listed here alone, and asked whether it is the consumer. Callbacks
 must not run in our own call, as confluent_kafka wants its state of the calling thread for them and
 ends the process without: that of errors, which come of partitions of deleted topics too, is taken
-out, so that they are logged; what is fatal is asked for.
+out, so that they are logged. What is fatal comes out of `poll` as a message.
 """
 
 import ctypes
@@ -75,7 +75,6 @@ class Memory:
         self._destroy = _address(library.rd_kafka_message_destroy)
         self._text = np.empty(PADDING, np.uint8)
         self._routed: set[tuple[str, int]] = set()
-        self._reason = ctypes.create_string_buffer(512)
         library.rd_kafka_conf_set_error_cb(library.rd_kafka_conf(handle), None)
         # Compiled now, not when a flood waits.
         none = np.empty(0, np.int64)
@@ -104,7 +103,6 @@ class Memory:
         event = self._consumer.poll(0)
         if event is not None:
             return by_partition([event])
-        self._check()
         pointers, number = np.empty(count, np.int64), 0
         try:
             number = self._library.rd_kafka_consume_batch_queue(
@@ -115,12 +113,6 @@ class Memory:
             return self._copied(pointers[:number]) if number else {}
         finally:
             addresses.destroy(pointers[: max(0, number)], self._destroy)
-
-    def _check(self) -> None:
-        """Raise KafkaException for what is fatal to the consumer."""
-        if code := self._library.rd_kafka_fatal_error(self._handle, self._reason, 512):
-            reason = self._reason.value.decode(errors="replace")
-            raise KafkaException(KafkaError(code, reason, fatal=True))
 
     def close(self) -> None:
         """Close the consumer, whose end waits for whatever is still in our queue: it goes first."""
@@ -246,7 +238,6 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "rd_kafka_queue_destroy": (None, [_POINTER]),
     "rd_kafka_queue_get_partition": (_POINTER, [_POINTER, _TEXT, ctypes.c_int32]),
     "rd_kafka_conf_set_error_cb": (None, [_POINTER, _POINTER]),
-    "rd_kafka_fatal_error": (_INT, [_POINTER, _TEXT, _SIZE]),
     "rd_kafka_queue_forward": (None, [_POINTER, _POINTER]),
     "rd_kafka_consume_batch_queue": (ctypes.c_ssize_t, [_POINTER, _INT, _POINTER, _SIZE]),
     "rd_kafka_last_error": (_INT, []),

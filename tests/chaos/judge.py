@@ -73,6 +73,8 @@ def measure(rig: Rig, outcome: Outcome) -> None:
             outcome.blame(f"{stage.name} took {max(stage.ended_s):.0f} s to end on SIGTERM")
         if stage.unasked:
             outcome.notes.append(f"{stage.name} ended by itself: exit codes {stage.unasked}")
+        if any(code < 0 for code in stage.unasked):
+            outcome.blame(f"{stage.name} ended without a word: exit codes {stage.unasked}")
         for line, count in Counter(stage.tracebacks()).most_common(3):
             outcome.notes.append(f"{stage.name} traceback x{count}: {line}")
 

@@ -185,22 +185,23 @@ def alert(tx: str, usd: float = 5e6) -> str:
     })  # fmt: skip
 
 
-async def of_whale_alert(serve, data_dir: Path, enough) -> Kept:
-    """Hear a server of alerts until there is enough."""
+async def of_whale_alert(serve, data_dir: Path, enough, by="ws", clock=Time()) -> Kept:
+    """Hear a server of alerts until there is enough; `by` its WebSocket, or "rest"."""
     app = web.Application()
-    app.router.add_get("/ws", serve)
+    app.router.add_get("/{path:.*}", serve)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    port = site._server.sockets[0].getsockname()[1]
+    at = f"127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    url = f"ws://{at}/ws" if by == "ws" else f"http://{at}/ethereum"
     settings = Settings(
         data_dir=str(data_dir), venues="whale_alert", assets="all", whale_alert_key="secret-key",
-        venue_urls=f"whale_alert.ws=ws://127.0.0.1:{port}/ws",
+        venue_urls=f"whale_alert.{by}={url}",
     )  # fmt: skip
     label_file.save(label_file.file_of(settings.data_dir), LABELS)
     kept = Kept()
-    [feed] = feeds_of(settings, kept, Time(), lambda producer: {})
+    [feed] = feeds_of(settings, kept, clock, lambda producer: {})
     async with aiohttp.ClientSession() as session:
         task = asyncio.create_task(feed.run(session))
         await until(lambda: enough(kept))
@@ -307,32 +308,13 @@ def test_whale_alerts_rest_v2_is_followed_page_by_page_and_through_an_outage():
             {"transactions": rows, "next": f"/ethereum/transactions?start_height={after}"}
         )
 
-    async def play(data_dir: Path):
-        app = web.Application()
-        app.router.add_get("/{path:.*}", rest)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port = site._server.sockets[0].getsockname()[1]
-        settings = Settings(
-            data_dir=str(data_dir), venues="whale_alert", assets="all", whale_alert_key="secret-key",
-            venue_urls=f"whale_alert.rest=http://127.0.0.1:{port}/ethereum",
-        )  # fmt: skip
-        label_file.save(label_file.file_of(settings.data_dir), LABELS)
-        kept = Kept()
-        quick = Time(sleep=lambda seconds: asyncio.sleep(min(seconds, 0.05)))
-        [feed] = feeds_of(settings, kept, quick, lambda producer: {})
-        async with aiohttp.ClientSession() as session:
-            task = asyncio.create_task(feed.run(session))
-            await until(lambda: len(transfers(kept)) == 3 and kept.alive("whale_transfers"))
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        await runner.cleanup()
-        return kept
+    quick = Time(sleep=lambda seconds: asyncio.sleep(min(seconds, 0.05)))
+
+    def enough(kept: Kept) -> bool:
+        return len(transfers(kept)) == 3 and kept.alive("whale_transfers")
 
     with tempfile.TemporaryDirectory() as folder:
-        kept = asyncio.run(play(Path(folder)))
+        kept = asyncio.run(of_whale_alert(rest, Path(folder), enough, "rest", quick))
     assert [record.tx_hash for record in transfers(kept)] == [
         f"0x{n:064x}" for n in (100, 101, 102)
     ]

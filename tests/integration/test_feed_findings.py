@@ -202,9 +202,17 @@ def figures(finding: CascadeFinding) -> tuple[object, ...]:
 
 
 def conclusion(finding: CascadeFinding) -> tuple[object, ...]:
-    """Name a finding by its burst; an episode's id has the very second of its onset."""
+    """Name a finding by its burst; in the first stretch by its episode's id too.
+
+    An episode's id has the very second of its onset.
+    """
     burst = second_of_day(finding.ts_detect) // STRETCH_S
-    return burst, finding.asset, finding.position_side, finding.phase, finding.wave
+    which = burst, finding.asset, finding.position_side, finding.phase, finding.wave
+    if burst:
+        return which
+    if finding.phase != "onset":
+        return *which, finding.episode_id
+    return *which, finding.episode_id, finding.ts_onset, tuple(finding.venues)
 
 
 def most_apart(at: int, said: list[Spoken]) -> int:

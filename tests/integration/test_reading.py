@@ -136,6 +136,31 @@ def test_the_error_of_a_partition_is_raised_with_its_code_and_reason(
         assert not error.fatal()
 
 
+@BOTH
+def test_a_reader_fenced_off_by_its_namesake_is_told_that_this_is_fatal(
+    clean_topics: str, way: str
+) -> None:
+    conf = {"group.instance.id": "the-only-one"}
+
+    def joined(consumer: Consumer, reader: reading.Reader) -> None:
+        parts: list[TopicPartition] = []
+
+        def assigned(consumer: Consumer, given: list[TopicPartition]) -> None:
+            parts.extend(given)
+            assign(consumer, reader, given)
+
+        consumer.subscribe(["trades"], on_assign=assigned)
+        until(lambda: (take(reader, {}, 100), bool(parts))[1], "it has partitions")
+
+    with reader_of(clean_topics, way, f"fenced-{way}", **conf) as (consumer, reader):
+        joined(consumer, reader)
+        with reader_of(clean_topics, way, f"fenced-{way}", **conf) as other:
+            joined(*other)
+            with pytest.raises(KafkaException) as raised:
+                take_until(reader, {}, lambda: False)
+    assert raised.value.args[0].code() == KafkaError._FATAL
+
+
 class Member:
     """One of a group, in a thread: what it took while a partition was its own."""
 

@@ -80,7 +80,7 @@ def test_ids_are_copied_out_of_a_text_that_others_will_write_into() -> None:
     lying = event_ids.of(ids)
     text = lying.text.copy()
     seen = SeenIds()
-    event_ids.Lying(text, lying.spans).note(seen)
+    event_ids.IdsInText(text, lying.spans).note(seen)
     text[:] = 0
     assert lying.note(seen).all()
     assert seen.add(ids[0])
