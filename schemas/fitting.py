@@ -54,12 +54,18 @@ def sendable(topic: str, record: msgspec.Struct, now_us: Callable[[], int]) -> l
 
 
 def sendable_many(
-    topic: str, records: list[msgspec.Struct], now_us: Callable[[], int]
+    topic: str,
+    records: list[msgspec.Struct],
+    now_us: Callable[[], int],
+    is_checked: bool = False,
 ) -> list[Message]:
-    """Return what to send so that records can be read: one message of many, as `sendable` says."""
+    """Return what to send so that records can be read: one message of many, as `sendable` says.
+
+    Those that are `checked` are not read back: trades, and what can only be readable.
+    """
     try:
         # Together: each by itself costs twice as much.
-        is_checked = all(type(record) is Trade for record in records)
+        is_checked = is_checked or all(type(record) is Trade for record in records)
         return [Message(topic, records[0], None, encode_many(records, is_checked))]
     except InvalidRecord:
         pass  # below, each by itself

@@ -18,14 +18,14 @@ from schemas.market import Trade
 from schemas.scan.columns import Columns, Words
 from schemas.scan.seen_ids import EventIds, SeenIds
 from schemas.status import FeedStatus
-from schemas.words import GRID, SECOND, grid_usd
+from schemas.words import SECOND, grid_usd
+from streams.core import bar_sums
+from streams.core.bar_sums import Sums
 from streams.core.detectors import darkness, faults, watermark
 from streams.core.params import Params
 
 #: Cells (instruments times seconds) up to which sums are laid out without sorting.
 DENSE = 65_536
-#: high, low, quantity, buy_usd, sell_usd, trades, open, close, ts_first, ts_last
-Sums = list[float]
 
 
 class FoldState(msgspec.Struct):
@@ -121,60 +121,21 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
     first = int(second.min())
     span = int(second.max()) - first + 1
     cell, size = of.word * span + (second - first), len(words.known) * span
-    names = None
     if size > DENSE:
-        names, cell = np.unique(cell, return_inverse=True)
-        size = len(names)
-    trades = np.bincount(cell, minlength=size)
-    seen = np.flatnonzero(trades)
-    label, after = np.divmod(seen if names is None else names[seen], span)
+        cells, bar = np.unique(cell, return_inverse=True)
+    else:
+        cells = np.flatnonzero(np.bincount(cell, minlength=size))
+        place = np.empty(size, np.intp)
+        place[cells] = np.arange(len(cells))
+        bar = place[cell]
+    label, after = np.divmod(cells, span)
     known = map(words.known.__getitem__, label.tolist())
     keys = [
         (asset, venue, instrument, second)
         for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
     ]
-    sums_of = list(map(state.sums.get, keys))
-    begun = sums_of.count(None) < len(sums_of)
-    usd = np.rint(of.usd * GRID) / GRID
-    high, low = np.full(size, -np.inf), np.full(size, np.inf)
-    np.maximum.at(high, cell, of.price)
-    np.minimum.at(low, cell, of.price)
-    at, added = cell, of.quantity
-    if begun:
-        so_far = [0.0 if sums is None else sums[2] for sums in sums_of]
-        at, added = np.concatenate((seen, cell)), np.concatenate((so_far, added))
-    quantity = np.bincount(at, added, size)
-    bought = np.bincount(cell, np.where(of.buys, usd, 0.0), size)
-    sold = np.bincount(cell, np.where(of.buys, 0.0, usd), size)
-    ends = _ends(cell, size, of)
-    new = np.stack((high, low, quantity, bought, sold, trades, *ends), axis=1)[seen].tolist()
-    if not begun:
-        state.sums.update(zip(keys, new, strict=True))
-        return
-    for key, sums, more in zip(keys, sums_of, new, strict=True):
-        if sums is None:
-            state.sums[key] = more
-            continue
-        sums[0], sums[1], sums[2] = max(sums[0], more[0]), min(sums[1], more[1]), more[2]
-        sums[3] += more[3]
-        sums[4] += more[4]
-        sums[5] += more[5]
-        _note_ends(sums, more[6], more[8], more[7], more[9])
-
-
-def _ends(cell: NDArray[np.intp], size: int, of: Columns) -> list[NDArray[np.float64]]:
-    """Return open, close, ts_first and ts_last of each cell; of one time the order decides."""
-    ts = of.ts_event
-    first, last = np.full(size, np.iinfo(np.int64).max), np.full(size, -1)
-    np.minimum.at(first, cell, ts)
-    np.maximum.at(last, cell, ts)
-    opened, closed = np.zeros(size), np.zeros(size)
-    # Of rows that go to one cell, the last one stays.
-    begins = np.flatnonzero(ts == first[cell])[::-1]
-    opened[cell[begins]] = of.price[begins]
-    ends = np.flatnonzero(ts == last[cell])
-    closed[cell[ends]] = of.price[ends]
-    return [opened, closed, first.astype(np.float64), last.astype(np.float64)]
+    sums = bar_sums.added(list(map(state.sums.get, keys)), bar, of)
+    state.sums.update(zip(keys, sums, strict=True))
 
 
 def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:

@@ -15,14 +15,16 @@ from say import say
 
 from bench import load, rig
 from bench.figures import quotients, spread
-from schemas import codec
+from schemas import codec, fitting
 from schemas.scan import columns
 from streams.core import engine, fold
 from streams.core.params import Params
 from streams.core.shard import INPUTS, Shard
 from streams.kafka.batches import of_messages
 from streams.process import health
+from streams.process.clock import now_us
 from streams.rollup.take import Partition, take
+from streams.rollup.worker import cut
 
 SIZES = (10, 100, 1_000, 5_000)
 #: A worker's partition sees this many trades a second.
@@ -34,7 +36,7 @@ STAMP_MS = (load.START + 600) * 1_000
 def measure(quick: bool, rounds: int) -> dict[str, Any]:
     """Return microseconds a record by size; the growth is the worse of the two stages.
 
-    Each stage decodes what it takes and encodes what it gives, as in a worker.
+    Each stage decodes what it takes and encodes what it gives, as in a worker: bars by the array.
     """
     seconds = SECONDS if quick else 4 * SECONDS
     taken: dict[str, dict[int, list[float]]] = {"rollup": {}, "detect": {}}
@@ -87,10 +89,20 @@ def _rollup(given: list[list[Message]]) -> tuple[float, list[list[bytes]]]:
         if second == len(given) // 2:
             began = time.process_time()
         take(params, words, part, of_messages(messages))
-        bars.append([codec.encode(bar) for bar in fold.drain(part.state)])
-        part.live_from = part.position
+        bars.append(_sent(part))
     cost = time.process_time() - began
     return cost / sum(map(len, given[len(given) // 2 :])) * 1e6, bars
+
+
+def _sent(part: Partition) -> list[bytes]:
+    """Return the messages of bars that a second's transaction holds for one detect."""
+    records, _ = cut(part, 1, 1)
+    return [
+        message.value
+        for topic, many, _ in records
+        if isinstance(many, list)
+        for message in fitting.sendable_many(topic, many, now_us, is_checked=True)
+    ]
 
 
 def _detect(given: list[list[bytes]]) -> float:
@@ -99,9 +111,11 @@ def _detect(given: list[list[bytes]]) -> float:
     for second, bars in enumerate(given):
         if second == len(given) // 2:
             began = time.process_time()
-        for bar in bars:
-            engine.step(params, shard, "bars", codec.decode("bars", bar))
+        for message in bars:
+            for bar in codec.decode_many("bars", message)[0]:
+                engine.step(params, shard, "bars", bar)
         for topic in INPUTS:
             engine.step(params, shard, topic, load.alive(second + 1))
     cost = time.process_time() - began
-    return cost / sum(map(len, given[len(given) // 2 :])) * 1e6
+    judged = (codec.elements(message) for bars in given[len(given) // 2 :] for message in bars)
+    return cost / sum(len(bars or ()) for bars in judged) * 1e6

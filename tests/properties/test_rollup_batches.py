@@ -184,3 +184,27 @@ def test_many_trades_in_a_message_give_the_bars_of_one_a_message(given) -> None:
     together = by_the_batch([json.dumps(given).encode()], [])
     assert fold.drain(together.state) == fold.drain(alone.state)
     assert together.state.ids == alone.state.ids
+
+
+#: Prices and quantities at both ends of what a trade may have, worth as much as one may be.
+extreme = st.builds(
+    lambda record, price, quantity: (
+        record
+        | {
+            "price": price,
+            "quantity": quantity,
+            "notional_usd": min(1e10, price * quantity) if price * quantity <= 2e10 else None,
+        }
+    ),
+    trade,
+    st.sampled_from([5e-324, 1e-300, 1e-9, 1.0, 1e9]),
+    st.sampled_from([5e-324, 1e-300, 1e-9, 1.0, 10.0, 20.0, 1e15]),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(trade | extreme, min_size=1, max_size=60), st.lists(st.integers(1, 60), max_size=5))
+def test_what_can_be_folded_can_be_read_so_that_rollup_need_not_read_it_back(given, sizes) -> None:
+    bars = fold.drain(by_the_batch([json.dumps(record).encode() for record in given], sizes).state)
+    if bars:
+        assert codec.decode_many("bars", codec.encode_many(bars, is_checked=True)) == (bars, None)
