@@ -20,7 +20,7 @@ from chaos.database import spoil_clickhouse
 from chaos.disk import fill_disk
 from chaos.disk_space import may_mount
 from chaos.embedded import kill_embedded
-from chaos.flood_kills import kill_flooded
+from chaos.flood_kills import kill_flooded, kill_many_bars
 from chaos.hostile import everything, flood, hostile_records
 from chaos.judge import measure
 from chaos.names import made_up_names
@@ -54,6 +54,13 @@ ATTACKS: dict[str, Attack] = {
     "kill-two": Attack("kill -9 of two stages at once", kills.kill_two, 20, 1200),
     "kill-flooded": Attack(
         "kill -9 of rollup at 100,000 trades a second", kill_flooded, 12, 900, alone=True
+    ),
+    "kill-many-bars": Attack(
+        "kill -9 of detect, sink and rollup amid 100,000 bars a second",
+        kill_many_bars,
+        8,
+        900,
+        alone=True,
     ),
     "kill-embedded": Attack("kill -9 of the one process", kill_embedded, 10, 600, alone=True),
     "slow-clients": Attack(

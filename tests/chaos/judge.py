@@ -118,14 +118,16 @@ def _bars(rig: Rig, outcome: Outcome, refused: Counter[tuple[int, int]], by_offs
         if not isinstance(record, FeedStatus)
     ]
     asked = rows(
-        "SELECT kafka_partition AS p, kafka_offset AS o, trades FROM bars", **rig.sink_environ
+        "SELECT kafka_partition AS p, kafka_offset AS o, count() AS n, sum(trades) AS counted"
+        " FROM bars GROUP BY p, o",
+        **rig.sink_environ,
     )
     bar_rows = [json.loads(row) for row in asked]
-    stored = Counter((int(row["p"]), int(row["o"])) for row in bar_rows) + refused
+    stored = Counter({(int(row["p"]), int(row["o"])): int(row["n"]) for row in bar_rows}) + refused
     sent = Counter(at for at, _ in deliveries)
     missing = (sent - stored).total() if by_offset else 0
     again = (stored - sent).total() if by_offset else 0
-    trades = sum(int(row["trades"]) for row in bar_rows)
+    trades = sum(int(row["counted"]) for row in bar_rows)
     trades += sum(counted for at, counted in deliveries if at in refused)
     if missing or again or trades != rig.recording.trades_in_bars:
         outcome.notes.append(

@@ -5,7 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from schemas.topics import TOPICS
 from sinks.kafka.membership import SUNK
@@ -118,6 +125,12 @@ class Watcher:
 
     def read_all(self, topic: str) -> Iterator[tuple[Place, int, bytes | None]]:
         """Yield every committed record of a topic: partition, offset, value."""
+        for message in self.messages(topic):
+            place = (message.topic() or "", message.partition() or 0)
+            yield place, message.offset() or 0, message.value()
+
+    def messages(self, topic: str) -> Iterator[Message]:
+        """Yield every committed message of a topic."""
         reader = Consumer(self._conf | {"group.id": f"{self._group}-chaos-reader"})
         here = places((topic,))
         reader.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in here])
@@ -127,7 +140,7 @@ class Watcher:
                 for message in reader.consume(10_000, timeout=10):
                     place = (message.topic() or "", message.partition() or 0)
                     if not (error := message.error()):
-                        yield place, message.offset() or 0, message.value()
+                        yield message
                     elif error.code() == KafkaError._PARTITION_EOF:
                         left.discard(place)
                     else:
