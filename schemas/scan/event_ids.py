@@ -1,5 +1,6 @@
 """Ids of scanned trades where they lie in their text; and many at once into what was seen."""
 
+import secrets
 from collections.abc import Iterable
 
 import msgspec
@@ -7,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.scan.bytes_at import byte_at, compiled, word_at
-from schemas.scan.seen_ids import FACTOR, SHIFT, SeenIds
+from schemas.scan.seen_ids import SHIFTS, SeenIds, factors_of
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -16,6 +17,8 @@ Marks = NDArray[np.uint64]
 FEW = 1_000
 #: Bytes behind a text that are looked at, but not judged.
 PADDING = 8
+#: The key of every table that this process begins.
+KEY = secrets.randbits(64)
 
 
 class IdsInText(msgspec.Struct, frozen=True):
@@ -59,6 +62,7 @@ def of(ids: Iterable[str]) -> IdsInText:
 
 def _noted(seen: SeenIds, ids: IdsInText) -> NDArray[np.bool_]:
     spans = np.ascontiguousarray(ids.spans)
+    seen.key = seen.key or KEY
     most = seen.count + len(ids)
     seen.ends = _longer(seen.ends, 8 * (most + 1))
     ends = np.frombuffer(seen.ends, np.int64)
@@ -72,7 +76,9 @@ def _noted(seen: SeenIds, ids: IdsInText) -> NDArray[np.bool_]:
         _place(slots, marks, seen.count)
     again = np.empty(len(ids), np.bool_)
     letters = np.frombuffer(seen.letters, np.uint8)
-    seen.count = int(_add(ids.text, spans, again, seen.count, letters, ends, marks, slots))
+    first, second = map(np.uint64, factors_of(seen.key))
+    arrays = letters, ends, marks, slots
+    seen.count = int(_add(ids.text, spans, first, second, again, seen.count, *arrays))
     return again
 
 
@@ -94,14 +100,14 @@ def _place(slots: NDArray[np.int32], marks: Marks, count: int) -> None:
 
 @compiled
 def _add(
-    text: Bytes, spans: Ints, again: NDArray[np.bool_], count: int, letters: Bytes, ends: Ints,
-    marks: Marks, slots: NDArray[np.int32],
+    text: Bytes, spans: Ints, factor: np.uint64, other: np.uint64, again: NDArray[np.bool_],
+    count: int, letters: Bytes, ends: Ints, marks: Marks, slots: NDArray[np.int32],
 ) -> int:  # fmt: skip
     """Add ids, each once, and say which were there; return how many are there now."""
     most, lower = np.int64(len(slots) - 1), _lower_bits(len(slots))
     for n in range(spans.shape[1]):
         first, size = spans[0, n], spans[1, n] - spans[0, n]
-        mark = _mark(text, first, size)
+        mark = _mark(text, first, size, factor, other)
         at = np.int64(mark >> lower)
         again[n] = False
         while slots[at] > 0 and not again[n]:
@@ -130,14 +136,15 @@ def _lower_bits(slots: int) -> np.uint64:
 
 
 @compiled
-def _mark(text: Bytes, first: int, size: int) -> np.uint64:
+def _mark(text: Bytes, first: int, size: int, factor: np.uint64, other: np.uint64) -> np.uint64:
     mark, rest = np.uint64(size), size
     while rest > 0:
         eight = word_at(text, first)
         if rest < 8:
             eight &= (np.uint64(1) << np.uint64(8 * rest)) - np.uint64(1)
-        mark = (mark ^ eight) * np.uint64(FACTOR)
-        mark ^= mark >> np.uint64(SHIFT)
+        mark = (mark ^ eight) * factor
+        mark = (mark ^ mark >> np.uint64(SHIFTS[0])) * other
+        mark ^= mark >> np.uint64(SHIFTS[1])
         first += 8
         rest -= 8
     return mark

@@ -2,9 +2,9 @@
 
     letters 60000000016000000002··· ends 0 10 20 ··· marks (hashes) ··· slots: which id, from 1
 
-An id is looked for from the slot on that the highest bits of its hash say: an id's last letters
-reach no others. Where hashes agree the ids themselves are compared, so none is ever taken for
-another.
+An id is looked for from the slot on that the highest bits of its hash say. Where hashes agree the
+ids themselves are compared, so none is ever taken for another. The hash has a key that nobody who
+writes ids knows: ids made to agree would all be looked for at one place, each behind the others.
 `schemas.scan.event_ids` fills the table, compiled.
 """
 
@@ -14,13 +14,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-#: What a hash is multiplied by for each eight bytes, and how far its high bits come down.
-FACTOR, SHIFT = 0x9E3779B97F4A7C15, 29
+#: How far a hash's high bits come down behind each of its two factors.
+SHIFTS = 32, 29
+_MASK = 0xFFFFFFFFFFFFFFFF
 
 
 class SeenIds(msgspec.Struct):
-    """The ids of one second; arrays are bytes here, so that a checkpoint can have them."""
+    """The ids of one second; arrays are bytes here, so that a checkpoint can have them.
 
+    `key` is the table's own: where a checkpoint brings one, it stays.
+    """
+
+    key: int = 0
     few: set[str] = set()
     count: int = 0
     letters: bytearray = bytearray()
@@ -40,7 +45,11 @@ class SeenIds(msgspec.Struct):
 
     def _has(self, event_id: bytes) -> bool:
         slots, marks = memoryview(self.slots).cast("i"), memoryview(self.marks).cast("Q")
-        ends, mark, most = memoryview(self.ends).cast("q"), mark_of(event_id), len(slots) - 1
+        ends, mark, most = (
+            memoryview(self.ends).cast("q"),
+            mark_of(event_id, self.key),
+            len(slots) - 1,
+        )
         at = mark >> 64 - most.bit_length()
         while number := slots[at]:
             begin, end = ends[number - 1], ends[number]
@@ -64,11 +73,17 @@ class EventIds(Protocol):
         """Add them to what was seen, in order; return which were there already."""
 
 
-def mark_of(event_id: bytes) -> int:
-    """Return the hash of an id, as the compiled loop has it."""
+def factors_of(key: int) -> tuple[int, int]:
+    """Return the two odd numbers that the hash of a key multiplies by."""
+    return key | 1, (key * 0x9E3779B97F4A7C15 & _MASK) ^ key >> 32 | 1
+
+
+def mark_of(event_id: bytes, key: int) -> int:
+    """Return the hash of an id under a key of 64 bits, as the compiled loop has it."""
     mark = len(event_id)
     for at in range(0, len(event_id), 8):
-        eight = int.from_bytes(event_id[at : at + 8], "little")
-        mark = ((mark ^ eight) * FACTOR) & 0xFFFFFFFFFFFFFFFF
-        mark ^= mark >> SHIFT
+        mark ^= int.from_bytes(event_id[at : at + 8], "little")
+        for factor, shift in zip(factors_of(key), SHIFTS, strict=True):
+            mark = mark * factor & _MASK
+            mark ^= mark >> shift
     return mark

@@ -20,7 +20,7 @@ from streams.sources import Item, Source
 
 NAME = "checkpoint.msgpack"
 #: Raised when an older file, though it decodes, no longer means the same.
-FORMAT = 10
+FORMAT = 11
 _DIGEST = 16
 
 
