@@ -12,8 +12,9 @@ decodable belong to the stage before, which has written their dead letters.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import msgspec
@@ -144,14 +145,21 @@ def move(ours: Membership, store: Store, batch_rows: int, flush_s: float) -> Non
     _flush(ours, _due(ours.buffers, flush_s), store)
 
 
-def _take_all(ours: Membership, messages: Iterable[Message], store: Store, batch_rows: int) -> None:
+def _by_place(messages: list[Message]) -> dict[Place, list[Message]]:
+    """Lay out by partition what is no error; raises what `check` does."""
+    errors = [message.error() for message in messages]
+    if any(errors):
+        for error in errors:
+            check(error)
+        messages = [one for one, error in zip(messages, errors, strict=True) if not error]
     by_place: dict[Place, list[Message]] = {}
-    for message in messages:
-        check(message.error())
-        if not message.error():
-            by_place.setdefault((message.topic() or "", message.partition() or 0), []).append(
-                message
-            )
+    for (topic, number), those in groupby(messages, lambda one: (one.topic(), one.partition())):
+        by_place.setdefault((topic or "", number or 0), []).extend(those)
+    return by_place
+
+
+def _take_all(ours: Membership, messages: list[Message], store: Store, batch_rows: int) -> None:
+    by_place = _by_place(messages)
     # Bound to the buffers of now: a partition that comes back while a flush below waits
     # has another, which begins at another offset than what we hold of it.
     taken = [(place, those, ours.buffers.get(place)) for place, those in by_place.items()]
@@ -190,13 +198,12 @@ def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
     """
     if buffer.until >= 0:
         return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
-    rows = buffer.rows
-    for count, message in enumerate(messages):
-        # A record is an object: no payload has more of them than braces.
-        rows += max(1, (message.value() or b"").count(b"{"))
-        if rows > batch_rows:
-            return count or int(not buffer.rows)
-    return len(messages)
+    values = [message.value() or b"" for message in messages]
+    # An object is one record; no array has more of them than braces.
+    most = [1 if value[:1] == b"{" else value.count(b"{") or 1 for value in values]
+    rows = np.cumsum(most)
+    count = int(np.searchsorted(rows, batch_rows - buffer.rows, side="right"))
+    return count or int(not buffer.rows)
 
 
 def _take(buffer: Buffer, place: Place, messages: list[Message]) -> None:
