@@ -6,6 +6,7 @@ rows that fail any check are named, and messages that are not plainly trades are
 for both the caller asks `codec.decode`
 """
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +54,8 @@ class Words:
             return False  # not remembered: there may be any number of them
         if identity_problem(venue_symbol):
             return False
-        key = (venue, asset, instrument)
+        # One text a venue: each bar looks at it, and the caches hold few instruments' own.
+        key = (sys.intern(venue), asset, instrument)
         if key not in self._numbers:
             self._numbers[key] = len(self.known)
             self.known.append(key)
