@@ -8,6 +8,8 @@ drain ──> the bars so far, and the partition's clock behind them
 `fold` takes one trade; `fold_columns` takes many at once to the same sums, bit for bit.
 """
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +20,18 @@ from schemas.market import Trade
 from schemas.scan.columns import Columns, Words
 from schemas.scan.seen_ids import EventIds, SeenIds
 from schemas.status import FeedStatus
-from schemas.words import SECOND, grid_usd
-from streams.core import bar_sums
-from streams.core.bar_sums import Sums
+from schemas.words import GRID, SECOND, grid_usd
 from streams.core.detectors import darkness, faults, watermark
 from streams.core.params import Params
 
 #: Cells (instruments times seconds) up to which sums are laid out without sorting.
 DENSE = 65_536
+#: high, low, quantity, buy_usd, sell_usd, trades, open, close, ts_first, ts_last
+Sums = list[float]
+#: Sums of no trade: the first one is its high and its low, and lies before and behind all.
+NOTHING = [-np.inf, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf]
+
+AddEach = Callable[..., None]
 
 
 class FoldState(msgspec.Struct):
@@ -69,23 +75,23 @@ def fold(state: FoldState, trade: Trade) -> str | None:
         sums[0] = price
     elif price < sums[1]:
         sums[1] = price
-    _note_ends(sums, price, ts, price, ts)
+    if ts < sums[8]:
+        sums[6], sums[8] = price, ts
+    if ts >= sums[9]:
+        sums[7], sums[9] = price, ts
     sums[2] += trade.quantity
     sums[3 if trade.aggressor_side == "buy" else 4] += usd
     sums[5] += 1
     return None
 
 
-def _note_ends(sums: Sums, opened: float, ts_first: float, closed: float, ts_last: float) -> None:
-    """Note the first and last price of what comes behind the sums so far."""
-    if ts_first < sums[8]:
-        sums[6], sums[8] = opened, ts_first
-    if ts_last >= sums[9]:
-        sums[7], sums[9] = closed, ts_last
+def fold_columns(
+    state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_], add_each: AddEach
+) -> list[int]:
+    """Add the rows that are `good`; return those not taken in as duplicates.
 
-
-def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_]) -> list[int]:
-    """Add the rows that are `good`; return those not taken in as duplicates."""
+    `add_each` is `schemas.scan.bar_sums.add_each`.
+    """
     second = of.ts_event // SECOND
     if state.clock.pending:
         watermark.note_all(state.clock, of.ts_event[good])
@@ -98,9 +104,9 @@ def fold_columns(state: FoldState, words: Words, of: Columns, good: NDArray[np.b
     live[again] = False
     live &= ~np.isnan(of.usd)
     if live.all():
-        _add(state, words, of, second)
+        _add(state, words, of, second, add_each)
     elif live.any():
-        _add(state, words, of.only(live), second[live])
+        _add(state, words, of.only(live), second[live], add_each)
     return again
 
 
@@ -116,7 +122,9 @@ def _note_ids(
     return again
 
 
-def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64]) -> None:
+def _add(
+    state: FoldState, words: Words, of: Columns, second: NDArray[np.int64], add_each: AddEach
+) -> None:
     """Add rows to the sums, in their order: quantities are not on a grid."""
     first = int(second.min())
     span = int(second.max()) - first + 1
@@ -134,8 +142,14 @@ def _add(state: FoldState, words: Words, of: Columns, second: NDArray[np.int64])
         (asset, venue, instrument, second)
         for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
     ]
-    sums = bar_sums.added(list(map(state.sums.get, keys)), bar, of)
-    state.sums.update(zip(keys, sums, strict=True))
+    begun = list(map(state.sums.get, keys))
+    # Mostly all are new, and rows of one kind cost little.
+    sums = np.tile(NOTHING, (len(keys), 1))
+    if any(begun):
+        sums = np.array([so_far or NOTHING for so_far in begun])
+    usd = np.rint(of.usd * GRID) / GRID
+    add_each(sums, bar, of.price, of.quantity, usd, of.buys, of.ts_event)
+    state.sums.update(zip(keys, sums.tolist(), strict=True))
 
 
 def tell_time(state: FoldState, status: FeedStatus, params: Params) -> str | None:

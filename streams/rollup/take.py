@@ -16,6 +16,7 @@ from schemas import codec
 from schemas.codec import InvalidRecord
 from schemas.market import Trade
 from schemas.scan import columns, trades
+from schemas.scan.bar_sums import add_each
 from schemas.scan.columns import Scanned, Words
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import MAX_MICROS, not_after_message
@@ -130,7 +131,7 @@ def _fold_run(
     for row in np.flatnonzero(good)[::SAMPLE].tolist():
         venue = words.known[int(of.word[row])][0]
         lateness.note("trades", venue, int(of.ts_event[row]), part.state.clock.now)
-    again = fold.fold_columns(part.state, words, of, good)
+    again = fold.fold_columns(part.state, words, of, good, add_each)
     for row in np.flatnonzero(~good).tolist():
         yield from _alone(params, part, messages, int(at[row]), int(element[row]))
     part.repeats += len(again)

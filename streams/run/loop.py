@@ -12,6 +12,7 @@ import numpy as np
 from schemas import metrics
 from schemas.findings import Alert
 from schemas.fitting import readable
+from schemas.scan.bar_sums import add_each
 from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.topics import RAW_TOPICS
@@ -189,7 +190,9 @@ def _take_run(run: Checkpoint, trades: Trades, rows: Rows, counts: Counts) -> No
     count, late = len(trades), run.state.fold.late
     counts["taken", "trades"] += count
     run.records += count
-    again = fold_columns(run.state.fold, trades.words, trades.of, np.ones(count, np.bool_))
+    again = fold_columns(
+        run.state.fold, trades.words, trades.of, np.ones(count, np.bool_), add_each
+    )
     late = run.state.fold.late - late
     run.tally.late += late
     counts["refused", "trades", "late"] += late

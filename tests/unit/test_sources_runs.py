@@ -11,6 +11,7 @@ from nights import PARAMS
 
 from schemas import codec
 from schemas.scan import trades
+from schemas.scan.bar_sums import add_each
 from schemas.scan.columns import Trades
 from schemas.status import DeadLetter, FeedStatus
 from schemas.words import SECOND
@@ -74,7 +75,7 @@ def test_folding_a_run_is_folding_its_trades(tmp_path) -> None:
     for _, record in paced(ndjson_source(path, by_the_run=True), not_after()):
         if isinstance(record, Trades):
             everything = record.of.price > 0
-            again = fold.fold_columns(whole, record.words, record.of, everything)
+            again = fold.fold_columns(whole, record.words, record.of, everything, add_each)
             bars = [fold.fold(single, trade) for trade in record.records(everything)]
             assert again == [n for n, why in enumerate(bars) if why == "duplicate"]
             refused += len(again)
