@@ -150,12 +150,12 @@ def test_a_killed_owner_takes_the_broker_along_and_the_data_stays(
     sender = producer(bootstrap)
     for asset in ASSETS:
         sender.produce("liquidations", key=asset, value=b"kept")
-    assert sender.flush(10) == 0
+    assert sender.flush(60) == 0
     assert alive(int(pid))
     owner.kill()
     owner.wait()
     owner.stdout.close()
-    until(lambda: not alive(int(pid)), "the broker is gone", 5)
+    until(lambda: not alive(int(pid)), "the broker is gone", 60)
 
     # Another port than before, and then an orderly stop in between.
     for _ in range(2):
