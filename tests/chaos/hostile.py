@@ -29,6 +29,8 @@ ROUND = 1_000
 #: One in so many good records is sent twice at once, and one in so many again as of an hour ago.
 TWICE, LATE = 200, 100
 SWELLS = 1.3
+#: Bad records a good one of their topic and partition, at most: nine are where a stage ends itself.
+BAD_EACH = 5
 #: Enough for each stage to see nothing else in the window over which it takes the share.
 FLOOD = 45_000
 
@@ -45,14 +47,20 @@ class Mixer:
         self._sent = 0
         self._good = _samples(rig)
         self._payloads = bad_payloads(rng, self._good)
-        self._failed: list[str] = []
+        #: How many bad records each topic may have now.
+        self._room = Counter[str]()
 
     def after(self, topic: str, record: Any, share: float) -> None:
         """Follow one item of the recording with its share of bad ones."""
-        while self._sent < self._count * share:
-            self._sent += 1
+        # A word on time goes to every partition; no more is saved up than a window would notice.
+        places = 1 if hasattr(record, "event_id") else PARTITIONS
+        self._room[topic] = min(self._room[topic] + BAD_EACH * places, 100 * BAD_EACH)
+        while self._sent < self._count * share and any(room > 0 for room in self._room.values()):
             target, payload = next(self._payloads)
-            self._send(target, payload, self._rng.randrange(PARTITIONS), self._landed)
+            if self._room[target] > 0:
+                self._room[target] -= 1
+                self._sent += 1
+                self._send(target, payload, self._rng.randrange(PARTITIONS), self._landed)
         if not hasattr(record, "event_id"):
             return
         if self._rng.randrange(TWICE) == 0 and record.ts_recv - record.ts_event < SECOND // 2:
