@@ -39,7 +39,8 @@ class FoldState(msgspec.Struct):
 
     clock: watermark.InputClock = msgspec.field(default_factory=watermark.InputClock)
     ids: dict[int, SeenIds] = {}
-    sums: dict[tuple[str, str, str, int], Sums] = {}
+    #: By venue, asset and instrument, and by second.
+    sums: dict[tuple[tuple[str, str, str], int], Sums] = {}
     late: int = 0
     frontier: int = 0
     doubts: faults.Doubts = msgspec.field(default_factory=faults.Doubts)
@@ -66,7 +67,7 @@ def fold(state: FoldState, trade: Trade) -> str | None:
         return "duplicate"
     if trade.notional_usd is None:
         return None
-    key = (trade.asset, trade.venue, trade.instrument, second)
+    key = (trade.venue, trade.asset, trade.instrument), second
     usd, price, ts = grid_usd(trade.notional_usd), trade.price, float(trade.ts_event)
     sums = state.sums.get(key)
     if sums is None:
@@ -138,10 +139,7 @@ def _add(
         bar = place[cell]
     label, after = np.divmod(cells, span)
     known = map(words.known.__getitem__, label.tolist())
-    keys = [
-        (asset, venue, instrument, second)
-        for (venue, asset, instrument), second in zip(known, (first + after).tolist(), strict=True)
-    ]
+    keys = list(zip(known, (first + after).tolist(), strict=True))
     begun = list(map(state.sums.get, keys))
     # Mostly all are new, and rows of one kind cost little.
     sums = np.tile(NOTHING, (len(keys), 1))
@@ -194,19 +192,21 @@ def drain(state: FoldState) -> list[Bar]:
             asset=asset,
             ts_open=second * SECOND,
             width=SECOND,
-            high=sums[0],
-            low=sums[1],
-            quantity=sums[2],
-            buy_usd=sums[3],
-            sell_usd=sums[4],
-            trades=int(sums[5]),
-            open=sums[6],
-            close=sums[7],
-            ts_first=int(sums[8]),
-            ts_last=int(sums[9]),
+            high=high,
+            low=low,
+            quantity=quantity,
+            buy_usd=buy_usd,
+            sell_usd=sell_usd,
+            trades=int(trades),
+            open=opened,
+            close=closed,
+            ts_first=int(ts_first),
+            ts_last=int(ts_last),
         )
-        for (asset, venue, instrument, second), sums in state.sums.items()
-    ]
+        for ((venue, asset, instrument), second), (
+            high, low, quantity, buy_usd, sell_usd, trades, opened, closed, ts_first, ts_last,
+        ) in state.sums.items()
+    ]  # fmt: skip
     state.sums.clear()
     return bars
 
