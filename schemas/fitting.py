@@ -61,7 +61,7 @@ def sendable_many(
 ) -> list[Message]:
     """Return what to send so that records can be read: one message of many, as `sendable` says.
 
-    Those that are `checked` are not read back: trades, and what can only be readable.
+    They are not read back where `is_checked` says that they can be read, nor are trades.
     """
     try:
         # Together: each by itself costs twice as much.

@@ -45,11 +45,8 @@ class SeenIds(msgspec.Struct):
 
     def _has(self, event_id: bytes) -> bool:
         slots, marks = memoryview(self.slots).cast("i"), memoryview(self.marks).cast("Q")
-        ends, mark, most = (
-            memoryview(self.ends).cast("q"),
-            mark_of(event_id, self.key),
-            len(slots) - 1,
-        )
+        ends, most = memoryview(self.ends).cast("q"), len(slots) - 1
+        mark = mark_of(event_id, self.key)
         at = mark >> 64 - most.bit_length()
         while number := slots[at]:
             begin, end = ends[number - 1], ends[number]

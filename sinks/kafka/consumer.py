@@ -200,8 +200,8 @@ def _fitting(buffer: Buffer, messages: list[Message], batch_rows: int) -> int:
         return sum(1 for message in messages if (message.offset() or 0) <= buffer.until)
     values = [message.value() or b"" for message in messages]
     # An object is one record; no array has more of them than braces.
-    most = [1 if value[:1] == b"{" else value.count(b"{") or 1 for value in values]
-    rows = np.cumsum(most)
+    records = [1 if value[:1] == b"{" else value.count(b"{") or 1 for value in values]
+    rows = np.cumsum(records)
     count = int(np.searchsorted(rows, batch_rows - buffer.rows, side="right"))
     return count or int(not buffer.rows)
 

@@ -30,7 +30,7 @@ DENSE = 65_536
 Sums = list[float]
 #: Sums of no trade: the first one is its high and its low, and lies before and behind all.
 NOTHING = [-np.inf, np.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, np.inf, -np.inf]
-
+#: `schemas.scan.bar_sums.add_each`: compiled, so given from outside.
 AddEach = Callable[..., None]
 
 
@@ -89,10 +89,7 @@ def fold(state: FoldState, trade: Trade) -> str | None:
 def fold_columns(
     state: FoldState, words: Words, of: Columns, good: NDArray[np.bool_], add_each: AddEach
 ) -> list[int]:
-    """Add the rows that are `good`; return those not taken in as duplicates.
-
-    `add_each` is `schemas.scan.bar_sums.add_each`.
-    """
+    """Add the rows that are `good`; return those not taken in as duplicates."""
     second = of.ts_event // SECOND
     if state.clock.pending:
         watermark.note_all(state.clock, of.ts_event[good])
@@ -141,10 +138,10 @@ def _add(
     known = map(words.known.__getitem__, label.tolist())
     keys = list(zip(known, (first + after).tolist(), strict=True))
     begun = list(map(state.sums.get, keys))
-    # Mostly all are new, and rows of one kind cost little.
-    sums = np.tile(NOTHING, (len(keys), 1))
     if any(begun):
         sums = np.array([so_far or NOTHING for so_far in begun])
+    else:
+        sums = np.tile(NOTHING, (len(keys), 1))
     usd = np.rint(of.usd * GRID) / GRID
     add_each(sums, bar, of.price, of.quantity, usd, of.buys, of.ts_event)
     state.sums.update(zip(keys, sums.tolist(), strict=True))

@@ -18,7 +18,7 @@ from streams.process.clock import now_us
 
 #: Records of one message at most: of the longest names, below the megabyte that Kafka takes.
 MANY = 1_000
-#: Keys whose partitions are remembered; a cache of the last ones used costs four times as much.
+#: Keys whose partitions are remembered; `lru_cache` would reorder them at each look.
 KNOWN_PLACES = 65_536
 Many = list[msgspec.Struct]
 

@@ -72,6 +72,9 @@ def test_two_ids_of_one_hash_are_two_ids() -> None:
 def test_ids_that_agree_under_one_key_do_not_under_that_of_this_process() -> None:
     one, other = _two_of_one_hash()
     assert mark_of(one.encode(), event_ids.KEY) != mark_of(other.encode(), event_ids.KEY)
+    seen = SeenIds()
+    event_ids.of(map(str, range(event_ids.FEW + 1))).note(seen)
+    assert seen.key == event_ids.KEY
 
 
 @pytest.mark.parametrize("before", ["", "trades:", "binance:ETHUSDT:"])
